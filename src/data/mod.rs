@@ -1,0 +1,1 @@
+//! From a folder of posters to batches: labels -> frames -> split -> decode -> cache -> batches.

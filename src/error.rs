@@ -1,0 +1,119 @@
+//! What can go wrong with what a user hands in: each error names the file, the row and the remedy.
+//!
+//! Kernels do not return errors: their arguments are checked with `assert!`, since only our own code calls them.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+/// `Result` with this crate's [`Error`].
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// A failure that a user can act on. Its text is one line: where, what, and what to do about it.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Options that do not fit together, or an unknown value. Exit code 2.
+    #[error("{what}; {remedy}")]
+    Usage {
+        /// What does not fit.
+        what: String,
+        /// What to do about it.
+        remedy: String,
+    },
+    /// A model whose layers do not fit each other. Exit code 2.
+    #[error("the model does not fit together: {0}")]
+    Shape(String),
+    /// A file or folder whose content cannot be used. Exit code 3.
+    #[error("{place}: {what}; {remedy}")]
+    Data {
+        /// The file and, where there is one, the row.
+        place: Place,
+        /// What is wrong with it.
+        what: String,
+        /// What to do about it.
+        remedy: String,
+    },
+    /// The operating system refused. Exit code 4.
+    #[error("{}: cannot {doing}: {source}{}", path.display(), remedy_for(source))]
+    Io {
+        /// The file or folder.
+        path: PathBuf,
+        /// What was tried: an infinitive, such as "write the file".
+        doing: &'static str,
+        /// The system's own answer.
+        source: std::io::Error,
+    },
+    /// Training produced a loss that is not a number. Exit code 5.
+    #[error(
+        "the loss became {loss} in epoch {epoch}, step {step}; lower --lr, or look at the posters of that batch: {films}"
+    )]
+    Diverged {
+        /// The loss as it was.
+        loss: f64,
+        /// Counted from 1.
+        epoch: usize,
+        /// Counted from 1, within the epoch.
+        step: usize,
+        /// The films of the batch.
+        films: String,
+    },
+}
+
+impl Error {
+    /// Options or values that do not fit.
+    pub fn usage(what: impl Into<String>, remedy: impl Into<String>) -> Self {
+        Self::Usage { what: what.into(), remedy: remedy.into() }
+    }
+
+    /// A file whose content cannot be used.
+    pub fn data(path: &Path, what: impl Into<String>, remedy: impl Into<String>) -> Self {
+        Self::Data { place: Place { path: path.into(), row: None }, what: what.into(), remedy: remedy.into() }
+    }
+
+    /// A row of a file that cannot be used; rows are counted as an editor counts lines, from 1.
+    pub fn row(path: &Path, row: u64, what: impl Into<String>, remedy: impl Into<String>) -> Self {
+        Self::Data { place: Place { path: path.into(), row: Some(row) }, what: what.into(), remedy: remedy.into() }
+    }
+
+    /// For `map_err`: `fs::read(path).map_err(Error::io(path, "read the file"))`.
+    pub fn io(path: &Path, doing: &'static str) -> impl FnOnce(std::io::Error) -> Self {
+        move |source| Self::Io { path: path.into(), doing, source }
+    }
+
+    /// The process's exit code: 2 usage, 3 data, 4 I/O, 5 diverged.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::Usage { .. } | Self::Shape(_) => 2,
+            Self::Data { .. } => 3,
+            Self::Io { .. } => 4,
+            Self::Diverged { .. } => 5,
+        }
+    }
+}
+
+/// A file and perhaps a row of it.
+#[derive(Debug)]
+pub struct Place {
+    /// The file or folder.
+    pub path: PathBuf,
+    /// Counted from 1, the header included.
+    pub row: Option<u64>,
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        match self.row {
+            Some(row) => write!(f, "{}, row {row}", self.path.display()),
+            None => write!(f, "{}", self.path.display()),
+        }
+    }
+}
+
+fn remedy_for(source: &std::io::Error) -> &'static str {
+    use std::io::ErrorKind::*;
+    match source.kind() {
+        NotFound => "; check the path",
+        PermissionDenied | ReadOnlyFilesystem => "; check the permissions, or name another folder",
+        StorageFull | QuotaExceeded => "; free some space, or name a folder on another disk",
+        _ => "",
+    }
+}

@@ -1,0 +1,31 @@
+//! Random streams as pure functions of (seed, purpose, position).
+//!
+//! Nothing in a run keeps a generator alive: whatever needs random numbers asks for the stream of its own position, so
+//! that threads, resumption and the order of work cannot change a number. ChaCha8 is a published algorithm whose stream
+//! is the same on every platform and in every version of the crate.
+
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
+
+/// What a stream is for; streams of different purposes are independent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u64)]
+pub enum Purpose {
+    /// Initial weights; position = index of the layer.
+    Init = 1,
+    /// Order of the films; position = epoch.
+    Shuffle = 2,
+    /// Dropout masks; position = step since the start of training.
+    Dropout = 3,
+    /// Synthetic posters; position = film id.
+    Demo = 4,
+}
+
+/// The stream of `purpose` at `position` under `seed`.
+pub fn stream(seed: u64, purpose: Purpose, position: u64) -> ChaCha8Rng {
+    let mut key = [0; 32];
+    key[..8].copy_from_slice(&seed.to_le_bytes());
+    key[8..16].copy_from_slice(&(purpose as u64).to_le_bytes());
+    key[16..24].copy_from_slice(&position.to_le_bytes());
+    ChaCha8Rng::from_seed(key)
+}

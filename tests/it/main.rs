@@ -1,0 +1,1 @@
+//! All tests in one binary; its modules mirror the two source trees.
