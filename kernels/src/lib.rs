@@ -1,1 +1,20 @@
-//! The compute kernels of onesheet.
+//! The compute kernels of onesheet: slices in, slices out.
+//!
+//! # Conventions
+//! - Images are NHWC (`[n][h][w][c]`, channels innermost), convolution weights HWIO (`[kh][kw][ic][oc]`), dense weights
+//!   `[in][out]`: Keras' own layouts. All slices are contiguous `f32` unless a docstring says otherwise.
+//! - `forward` computes `y`. `dy` comes in; `backward_x` overwrites `dx`; `backward_w` adds to `dw` and `db`.
+//! - Nothing divides by the batch size except the losses: every gradient has the units of its `dy`.
+//! - Arguments are checked by `assert!`: a wrong length is a bug of the caller, never of a user.
+//! - Every function takes the [`Isa`](simd::Isa) to run on and works on rayon's current pool. Sums are taken in an order that depends on the
+//!   shape alone, so the same input gives the same bits for any number of threads.
+//! - [`reference`] holds each operation once more, naive and in f64: the specification that the tests compare with.
+//!
+//! | module | its job |
+//! |---|---|
+//! | [`simd`] | the trait that kernels are written against, its instruction sets, the choice at run time |
+//! | [`conv2d`] | convolution: shapes, forward, both gradients |
+
+pub mod conv2d;
+mod scratch;
+pub mod simd;

@@ -1,0 +1,118 @@
+//! Which instruction set runs: detected once, overridden by `ONESHEET_ISA`.
+
+#[cfg(target_arch = "aarch64")]
+use super::neon::Neon;
+use super::{Kernel, portable::Portable};
+#[cfg(target_arch = "x86_64")]
+use super::{avx2::Avx2, avx512::Avx512};
+use std::fmt;
+use std::sync::OnceLock;
+
+/// An instruction set that this machine has.
+#[derive(Clone, Copy, Debug)]
+pub struct Isa(Token);
+
+#[derive(Clone, Copy, Debug)]
+enum Token {
+    #[cfg(target_arch = "x86_64")]
+    Avx512(Avx512),
+    #[cfg(target_arch = "x86_64")]
+    Avx2(Avx2),
+    #[cfg(target_arch = "aarch64")]
+    Neon(Neon),
+    Portable(Portable),
+}
+
+/// The name in `ONESHEET_ISA` is none that this machine has.
+#[derive(Clone, Debug)]
+pub struct UnknownIsa(String);
+
+impl fmt::Display for UnknownIsa {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        let names: Vec<_> = Isa::available().iter().map(|isa| isa.name()).collect();
+        write!(f, "ONESHEET_ISA={}: this machine has {}", self.0, names.join(", "))
+    }
+}
+
+impl std::error::Error for UnknownIsa {}
+
+impl Isa {
+    /// All that this machine has, the best first. The portable one is always there, and last.
+    pub fn available() -> Vec<Isa> {
+        let found = [
+            #[cfg(target_arch = "x86_64")]
+            Avx512::detect().map(Token::Avx512),
+            #[cfg(target_arch = "x86_64")]
+            Avx2::detect().map(Token::Avx2),
+            #[cfg(target_arch = "aarch64")]
+            Neon::detect().map(Token::Neon),
+            Some(Token::Portable(Portable)),
+        ];
+        found.into_iter().flatten().map(Isa).collect()
+    }
+
+    /// What `ONESHEET_ISA` (avx512, avx2, neon or portable) names, or else the best available. Read once a process.
+    ///
+    /// # Errors
+    /// If the variable names an instruction set that is not available here.
+    pub fn choose() -> Result<Isa, UnknownIsa> {
+        static CHOICE: OnceLock<Result<Isa, UnknownIsa>> = OnceLock::new();
+        CHOICE
+            .get_or_init(|| {
+                let available = Self::available();
+                match std::env::var("ONESHEET_ISA") {
+                    Err(_) => Ok(available[0]),
+                    Ok(name) => available.into_iter().find(|isa| isa.name() == name).ok_or(UnknownIsa(name)),
+                }
+            })
+            .clone()
+    }
+
+    /// `avx512`, `avx2`, `neon` or `portable`.
+    pub fn name(self) -> &'static str {
+        match self.0 {
+            #[cfg(target_arch = "x86_64")]
+            Token::Avx512(_) => "avx512",
+            #[cfg(target_arch = "x86_64")]
+            Token::Avx2(_) => "avx2",
+            #[cfg(target_arch = "aarch64")]
+            Token::Neon(_) => "neon",
+            Token::Portable(_) => "portable",
+        }
+    }
+
+    /// Runs a kernel with these instructions. A call costs nanoseconds; make it once per cache block, inside the task.
+    #[inline]
+    pub fn run<K: Kernel>(self, kernel: K) -> K::Output {
+        match self.0 {
+            // SAFETY: the token proves that the processor has the features that the function enables.
+            #[cfg(target_arch = "x86_64")]
+            Token::Avx512(s) => unsafe { run_avx512(s, kernel) },
+            // SAFETY: as above.
+            #[cfg(target_arch = "x86_64")]
+            Token::Avx2(s) => unsafe { run_avx2(s, kernel) },
+            // SAFETY: as above.
+            #[cfg(target_arch = "aarch64")]
+            Token::Neon(s) => unsafe { run_neon(s, kernel) },
+            Token::Portable(s) => kernel.run(s),
+        }
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")]
+fn run_avx512<K: Kernel>(s: Avx512, kernel: K) -> K::Output {
+    kernel.run(s)
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2,fma")]
+fn run_avx2<K: Kernel>(s: Avx2, kernel: K) -> K::Output {
+    kernel.run(s)
+}
+
+#[cfg(target_arch = "aarch64")]
+#[target_feature(enable = "neon")]
+fn run_neon<K: Kernel>(s: Neon, kernel: K) -> K::Output {
+    kernel.run(s)
+}

@@ -1,0 +1,143 @@
+//! One kernel source, several instruction sets.
+//!
+//! A kernel is a struct that holds its operands under their names and implements [`Kernel`]: one body, generic over
+//! [`Simd`]. An instruction set is a zero-sized token that implements [`Simd`]; its field is private, so that only
+//! detection at run time ([`Isa`]) can make one, and holding a token proves that the instructions exist.
+//!
+//! [`Isa::run`] calls the body inside a function that has the `target_feature`s enabled. Everything a kernel calls on the
+//! way must be `#[inline(always)]`: a call that is not inlined is compiled without the features, passes vectors through
+//! memory, and costs a factor of 70 without any warning. A closure that rayon runs on another thread is such a call, so
+//! rayon stays outside and every task dispatches for itself.
+
+#[cfg(target_arch = "x86_64")]
+mod avx2;
+#[cfg(target_arch = "x86_64")]
+mod avx512;
+mod dispatch;
+#[cfg(target_arch = "aarch64")]
+mod neon;
+mod portable;
+
+pub use dispatch::{Isa, UnknownIsa};
+
+/// A computation written once for all instruction sets.
+pub trait Kernel {
+    /// What the computation returns; `()` where it writes into slices.
+    type Output;
+
+    /// The body. Implementations are `#[inline(always)]`, and so is all they call with `s`.
+    fn run<S: Simd>(self, s: S) -> Self::Output;
+}
+
+/// Vectors of `f32`, and what the kernels do with them. `self` is the proof that the instructions exist.
+///
+/// [`mul_add`](Simd::mul_add) rounds once except on [portable](crate) builds without FMA, where it rounds twice; all else
+/// is IEEE 754 single precision with round to nearest, lane by lane, so that instruction sets with FMA agree to the bit.
+pub trait Simd: Copy + Send + Sync + 'static {
+    /// How many `f32` a vector holds.
+    const LANES: usize;
+    /// How many vector registers the instruction set has: what a tile of accumulators may use.
+    const REGISTERS: usize;
+    /// `LANES` values.
+    type F32: Copy;
+    /// The result of a comparison, one truth value a lane.
+    type Mask: Copy;
+
+    /// `x` in every lane.
+    fn splat(self, x: f32) -> Self::F32;
+    /// The vector at `from`, which need not be aligned.
+    ///
+    /// # Safety
+    /// `from` is valid for reads of `LANES` values.
+    unsafe fn load_ptr(self, from: *const f32) -> Self::F32;
+    /// Writes the vector to `to`, which need not be aligned.
+    ///
+    /// # Safety
+    /// `to` is valid for writes of `LANES` values.
+    unsafe fn store_ptr(self, to: *mut f32, v: Self::F32);
+    /// `LANES` bytes at `from`, each as the number it is, 0.0 to 255.0.
+    ///
+    /// # Safety
+    /// `from` is valid for reads of `LANES` bytes.
+    unsafe fn load_u8_ptr(self, from: *const u8) -> Self::F32;
+
+    /// `a + b`.
+    fn add(self, a: Self::F32, b: Self::F32) -> Self::F32;
+    /// `a - b`.
+    fn sub(self, a: Self::F32, b: Self::F32) -> Self::F32;
+    /// `a * b`.
+    fn mul(self, a: Self::F32, b: Self::F32) -> Self::F32;
+    /// `a / b`.
+    fn div(self, a: Self::F32, b: Self::F32) -> Self::F32;
+    /// `a * b + c`.
+    fn mul_add(self, a: Self::F32, b: Self::F32, c: Self::F32) -> Self::F32;
+    /// The larger of `a` and `b`; `b` where either is NaN.
+    fn max(self, a: Self::F32, b: Self::F32) -> Self::F32;
+    /// The square root.
+    fn sqrt(self, v: Self::F32) -> Self::F32;
+    /// Where `a > b`; false where either is NaN.
+    fn gt(self, a: Self::F32, b: Self::F32) -> Self::Mask;
+    /// `a` where the mask holds, else `b`.
+    fn select(self, mask: Self::Mask, a: Self::F32, b: Self::F32) -> Self::F32;
+
+    /// The first `LANES` values of `from`.
+    ///
+    /// # Panics
+    /// If there are fewer.
+    #[inline(always)]
+    fn load(self, from: &[f32]) -> Self::F32 {
+        let from = &from[..Self::LANES];
+        // SAFETY: the slice holds LANES values.
+        unsafe { self.load_ptr(from.as_ptr()) }
+    }
+
+    /// Writes the vector to the first `LANES` values of `to`.
+    ///
+    /// # Panics
+    /// If there are fewer.
+    #[inline(always)]
+    fn store(self, to: &mut [f32], v: Self::F32) {
+        let to = &mut to[..Self::LANES];
+        // SAFETY: the slice holds LANES values, and it is ours to write.
+        unsafe { self.store_ptr(to.as_mut_ptr(), v) }
+    }
+
+    /// The first `LANES` bytes of `from` as numbers.
+    ///
+    /// # Panics
+    /// If there are fewer.
+    #[inline(always)]
+    fn load_u8(self, from: &[u8]) -> Self::F32 {
+        let from = &from[..Self::LANES];
+        // SAFETY: the slice holds LANES bytes.
+        unsafe { self.load_u8_ptr(from.as_ptr()) }
+    }
+
+    /// The zero vector.
+    #[inline(always)]
+    fn zero(self) -> Self::F32 {
+        self.splat(0.0)
+    }
+}
+
+/// The most lanes any instruction set here has: the size of a scratch array that holds one vector.
+pub const MAX_LANES: usize = 16;
+
+/// Runs `$whole` for every whole vector of `$len` elements and `$rest` for each element left over, with `$i` the index.
+///
+/// The kernels that work element by element are two lines each: the vector line and the scalar line.
+macro_rules! lanes {
+    ($s:ident: $S:ident, $len:expr, |$i:ident| $whole:expr, $rest:expr) => {{
+        let len = $len;
+        let mut $i = 0;
+        while $i + $S::LANES <= len {
+            $whole;
+            $i += $S::LANES;
+        }
+        while $i < len {
+            $rest;
+            $i += 1;
+        }
+    }};
+}
+pub(crate) use lanes;
