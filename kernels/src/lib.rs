@@ -16,5 +16,7 @@
 //! | [`conv2d`] | convolution: shapes, forward, both gradients |
 
 pub mod conv2d;
+pub mod dense;
+mod gemm;
 mod scratch;
 pub mod simd;

@@ -1,4 +1,30 @@
-//! 2-D convolution (cross-correlation, as in every deep-learning library).
+//! 2-D convolution (cross-correlation, as in every deep-learning library): forward, backward_x, backward_w.
+//!
+//! `y[n,y,x,o] = bias[o] + sum over u,v,i of x[n, y*s+u-pad_top, x*s+v-pad_left, i] * w[u,v,i,o]`
+//!
+//! # im2col without the copy
+//! The im2col matrix of an image has a row per output pixel: the `kh * kw * ic` inputs under the window. In NHWC with stride 1
+//! the part of that row which belongs to one kernel row `u` is a single run of `kw * ic` floats of the image, and the
+//! next pixel's run starts `ic` floats further on. So the matrix is there already, as overlapping rows of the image itself:
+//! the convolution is a sum over `u` of products whose A has the row stride `ic`
+//! ([`gemm::Product`](crate::gemm::Product) calls the kernel rows *segments*). Nothing is copied, except that an image
+//! with zeros around it is staged, a few rows at a time, in a buffer that has them ([`correlate`]).
+//!
+//! - forward and backward_x are that correlation; backward_x runs it over `dy` with zeros around, the weights flipped
+//!   and transposed.
+//! - backward_w is the transposed view times `dy`, summed over the rows of the image.
+//!
+//! Any other stride takes the [explicit im2col matrix](im2col), a few output rows at a time.
+
+mod backward_w;
+mod backward_x;
+mod correlate;
+mod forward;
+pub mod im2col;
+
+pub use backward_w::BackwardW;
+pub use backward_x::BackwardX;
+pub use forward::Forward;
 
 /// How an image's border is treated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,6 +79,11 @@ impl Conv2dShape {
         pad_before(self.w, self.kw, self.stride, self.padding)
     }
 
+    /// Values under the window: the inner dimension of the im2col product.
+    pub(crate) fn window(&self) -> usize {
+        self.kh * self.kw * self.ic
+    }
+
     /// Values in `x`.
     pub fn x_len(&self) -> usize {
         self.n * self.h * self.w * self.ic
@@ -66,6 +97,23 @@ impl Conv2dShape {
     /// Values in the weights `[kh][kw][ic][oc]`.
     pub fn w_len(&self) -> usize {
         self.kh * self.kw * self.ic * self.oc
+    }
+}
+
+impl Conv2dShape {
+    fn assert_fits(&self, x: &[f32], w: &[f32], y: &[f32]) {
+        assert!(self.oh() > 0 && self.ow() > 0, "the window does not fit: {self:?}");
+        assert_eq!(x.len(), self.x_len(), "x is [n, h, w, ic]: {self:?}");
+        assert_eq!(w.len(), self.w_len(), "w is [kh, kw, ic, oc]: {self:?}");
+        assert_eq!(y.len(), self.y_len(), "y is [n, oh, ow, oc]: {self:?}");
+    }
+
+    /// Output rows that one task works on: few enough that their window stays in the L2 cache, and that a small batch
+    /// still has work for every core. Depends on the shape alone.
+    fn band(&self) -> usize {
+        const TASKS: usize = 64;
+        let per_image = TASKS.div_ceil(self.n);
+        self.oh().div_ceil(per_image).min(32)
     }
 }
 

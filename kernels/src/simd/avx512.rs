@@ -47,6 +47,16 @@ impl Simd for Avx512 {
         unsafe { _mm512_storeu_ps(to, v) }
     }
     #[inline(always)]
+    unsafe fn load_part(self, from: *const f32, count: usize) -> __m512 {
+        // SAFETY: the caller's promise; the lanes that the mask leaves out are not accessed.
+        unsafe { _mm512_maskz_loadu_ps(first(count), from) }
+    }
+    #[inline(always)]
+    unsafe fn store_part(self, to: *mut f32, v: __m512, count: usize) {
+        // SAFETY: the caller's promise; the lanes that the mask leaves out are not accessed.
+        unsafe { _mm512_mask_storeu_ps(to, first(count), v) }
+    }
+    #[inline(always)]
     unsafe fn load_u8_ptr(self, from: *const u8) -> __m512 {
         // SAFETY: the caller's promise: 16 bytes, any alignment.
         unsafe { _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(_mm_loadu_si128(from.cast()))) }
@@ -87,4 +97,11 @@ impl Simd for Avx512 {
     fn select(self, mask: __mmask16, a: __m512, b: __m512) -> __m512 {
         proven!(_mm512_mask_blend_ps(mask, b, a))
     }
+}
+
+/// The mask of the first `count` lanes.
+#[inline(always)]
+fn first(count: usize) -> __mmask16 {
+    debug_assert!(count <= 16);
+    ((1u32 << count) - 1) as __mmask16
 }

@@ -55,6 +55,32 @@ pub trait Simd: Copy + Send + Sync + 'static {
     /// # Safety
     /// `to` is valid for writes of `LANES` values.
     unsafe fn store_ptr(self, to: *mut f32, v: Self::F32);
+    /// The first `count` values at `from`; the lanes above are 0.
+    ///
+    /// # Safety
+    /// `count <= LANES`, and `from` is valid for reads of `count` values.
+    #[inline(always)]
+    unsafe fn load_part(self, from: *const f32, count: usize) -> Self::F32 {
+        let mut lanes = [0.0; MAX_LANES];
+        // SAFETY: the caller's promise; `lanes` holds at least LANES values.
+        unsafe {
+            std::ptr::copy_nonoverlapping(from, lanes.as_mut_ptr(), count);
+            self.load_ptr(lanes.as_ptr())
+        }
+    }
+    /// Writes the first `count` lanes to `to`.
+    ///
+    /// # Safety
+    /// `count <= LANES`, and `to` is valid for writes of `count` values.
+    #[inline(always)]
+    unsafe fn store_part(self, to: *mut f32, v: Self::F32, count: usize) {
+        let mut lanes = [0.0; MAX_LANES];
+        // SAFETY: the caller's promise; `lanes` holds at least LANES values.
+        unsafe {
+            self.store_ptr(lanes.as_mut_ptr(), v);
+            std::ptr::copy_nonoverlapping(lanes.as_ptr(), to, count);
+        }
+    }
     /// `LANES` bytes at `from`, each as the number it is, 0.0 to 255.0.
     ///
     /// # Safety

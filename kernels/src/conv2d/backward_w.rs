@@ -1,0 +1,169 @@
+//! Weight gradient.
+
+use super::correlate::{Plane, stage};
+use super::{Conv2dShape, im2col};
+use crate::gemm::{Init, Product};
+use crate::scratch;
+use crate::simd::Isa;
+use rayon::prelude::*;
+use std::ops::Range;
+
+/// Weight and bias gradients of a 2-D convolution.
+///
+/// `dw[u,v,i,o] += sum over n,y,x of x[n, y*s+u-pad_top, x*s+v-pad_left, i] * dy[n,y,x,o]`,
+/// `db[o] += sum over n,y,x of dy[n,y,x,o]`
+///
+/// # Shapes (f32, contiguous, NHWC / HWIO)
+/// `x`: `[n, h, w, ic]`; `dy`: `[n, oh, ow, oc]`; `dw`: `[kh, kw, ic, oc]`, accumulated into; `db`: `[oc]`, accumulated
+/// into; `partials`: workspace of [`partials_len`](Conv2dShape::partials_len) values, overwritten
+/// # Units
+/// As `dy`; nothing is divided by `n`.
+/// # Accuracy
+/// A running f32 sum over the pixels of each part of the batch ([`Conv2dShape`] alone says how it is cut), then over
+/// the parts in order: the same bits for any number of threads.
+/// # Panics
+/// If a slice's length differs from its shape, or the window does not fit into the image.
+pub struct BackwardW<'a> {
+    /// Sizes.
+    pub shape: &'a Conv2dShape,
+    /// Input.
+    pub x: &'a [f32],
+    /// Gradient of the output.
+    pub dy: &'a [f32],
+    /// Gradient of the weights.
+    pub dw: &'a mut [f32],
+    /// Gradient of the bias.
+    pub db: &'a mut [f32],
+    /// Workspace.
+    pub partials: &'a mut [f32],
+}
+
+impl Conv2dShape {
+    /// Values in the workspace of [`BackwardW`].
+    pub fn partials_len(&self) -> usize {
+        self.n * self.parts() * (self.w_len() + self.oc)
+    }
+
+    /// Into how many parts an image is cut, each of which sums its own gradient: one where the batch alone gives every
+    /// core work, more in smaller batches.
+    fn parts(&self) -> usize {
+        (16 / self.n).clamp(1, self.oh().max(1))
+    }
+}
+
+impl BackwardW<'_> {
+    /// Adds to `dw` and `db`.
+    pub fn run(self, isa: Isa) {
+        if self.shape.stride == 1 {
+            self.run_with(isa, rows_by_view)
+        } else {
+            self.run_with(isa, im2col::backward_w_rows)
+        }
+    }
+
+    /// Sums each part's gradient by `rows(isa, shape, x, dy, part of the output's rows, dw)`, then the parts.
+    pub(super) fn run_with(
+        self,
+        isa: Isa,
+        rows: impl Fn(Isa, &Conv2dShape, &[f32], &[f32], Range<usize>, &mut [f32]) + Sync,
+    ) {
+        let shape = self.shape;
+        shape.assert_fits(self.x, self.dw, self.dy);
+        assert_eq!(self.db.len(), shape.oc, "db is [oc]");
+        assert_eq!(self.partials.len(), shape.partials_len(), "partials: see partials_len");
+        let (parts, oh) = (shape.parts(), shape.oh());
+        let (x_len, dy_len) = (shape.x_len() / shape.n, shape.y_len() / shape.n);
+        let part_len = shape.w_len() + shape.oc;
+        self.partials.par_chunks_exact_mut(part_len).enumerate().for_each(|(i, sum)| {
+            let (image, part) = (i / parts, i % parts);
+            let x = &self.x[image * x_len..][..x_len];
+            let dy = &self.dy[image * dy_len..][..dy_len];
+            let (dw, db) = sum.split_at_mut(shape.w_len());
+            let part = part * oh / parts..(part + 1) * oh / parts;
+            dw.fill(0.0);
+            rows(isa, shape, x, dy, part.clone(), dw);
+            let row = shape.ow() * shape.oc;
+            sum_pixels(&dy[part.start * row..part.end * row], db);
+        });
+        add_parts(self.partials, part_len, 0, self.dw);
+        add_parts(self.partials, part_len, shape.w_len(), self.db);
+    }
+}
+
+/// `db[o] = sum over pixels of dy[pixel, o]`, row by row of 64 pixels so that the f32 sums stay short.
+fn sum_pixels(dy: &[f32], db: &mut [f32]) {
+    let oc = db.len();
+    db.fill(0.0);
+    scratch::with(oc, |sum| {
+        for block in dy.chunks(64 * oc) {
+            sum.fill(0.0);
+            for pixel in block.chunks_exact(oc) {
+                sum.iter_mut().zip(pixel).for_each(|(sum, &dy)| *sum += dy);
+            }
+            db.iter_mut().zip(&*sum).for_each(|(db, &sum)| *db += sum);
+        }
+    });
+}
+
+/// `to[i] += sum over parts of partials[part][offset + i]`, the parts in order.
+fn add_parts(partials: &[f32], part_len: usize, offset: usize, to: &mut [f32]) {
+    const BLOCK: usize = 1024;
+    to.par_chunks_mut(BLOCK).enumerate().for_each(|(block, to)| {
+        for part in partials.chunks_exact(part_len) {
+            let part = &part[offset + block * BLOCK..][..to.len()];
+            to.iter_mut().zip(part).for_each(|(to, &part)| *to += part);
+        }
+    });
+}
+
+/// Adds the gradient of some output rows of one image: the transposed view of the image times `dy`.
+fn rows_by_view(isa: Isa, shape: &Conv2dShape, x: &[f32], dy: &[f32], rows: Range<usize>, dw: &mut [f32]) {
+    // As many rows as keep their pixels in the L2 cache while every kernel row passes over them.
+    let block = (512 / shape.ow()).max(1);
+    let dy_row = shape.ow() * shape.oc;
+    let mut first = rows.start;
+    while first < rows.end {
+        let count = block.min(rows.end - first);
+        let dy = &dy[first * dy_row..][..count * dy_row];
+        match shape.padding {
+            super::Padding::Valid => {
+                let x_row = shape.w * shape.ic;
+                view_times_dy(isa, shape, &x[first * x_row..], x_row, dy, count, dw);
+            }
+            super::Padding::Same => {
+                let width = shape.ow() + shape.kw - 1;
+                let staged_rows = first..first + count + shape.kh - 1;
+                let x_row = width * shape.ic;
+                let plane = Plane { h: shape.h, w: shape.w, c: shape.ic };
+                scratch::with(staged_rows.len() * x_row, |staged| {
+                    stage(x, plane, shape.pad_top(), shape.pad_left(), staged_rows, width, staged);
+                    view_times_dy(isa, shape, staged, x_row, dy, count, dw);
+                });
+            }
+        }
+        first += count;
+    }
+}
+
+/// `dw[u] += transposed view of x at row u, times dy`, for each kernel row u.
+fn view_times_dy(isa: Isa, shape: &Conv2dShape, x: &[f32], x_row: usize, dy: &[f32], rows: usize, dw: &mut [f32]) {
+    let window_row = shape.kw * shape.ic;
+    for (u, dw) in dw.chunks_exact_mut(window_row * shape.oc).enumerate() {
+        isa.run(Product {
+            m: window_row,
+            n: shape.oc,
+            segments: rows,
+            depth: shape.ow(),
+            a: &x[u * x_row..],
+            a_row: 1,
+            a_col: shape.ic,
+            a_segment: x_row,
+            b: dy,
+            b_row: shape.oc,
+            c: dw,
+            c_row: shape.oc,
+            init: Init::Accumulate,
+            relu: false,
+        });
+    }
+}

@@ -1,0 +1,74 @@
+//! Input gradient.
+
+use super::correlate::{Correlation, Plane};
+use super::{Conv2dShape, im2col};
+use crate::gemm::Init;
+use crate::simd::Isa;
+
+/// Input gradient of a 2-D convolution.
+///
+/// `dx[n,r,q,i] = sum over u,v,o of dy[n,y,x,o] * w[u,v,i,o]` where `y*s+u-pad_top = r` and `x*s+v-pad_left = q`
+///
+/// With stride 1 that is the correlation of `dy`, zeros around it, with the weights flipped in both directions and
+/// their channels exchanged.
+///
+/// # Shapes (f32, contiguous, NHWC / HWIO)
+/// `dy`: `[n, oh, ow, oc]`; `w`: `[kh, kw, ic, oc]`; `dx`: `[n, h, w, ic]`, overwritten;
+/// `turned_w`: workspace of `w`'s length, overwritten
+/// # Units
+/// As `dy`.
+/// # Accuracy
+/// As [`Forward`](super::Forward); the same bits for any number of threads.
+/// # Panics
+/// If a slice's length differs from its shape, or the window does not fit into the image.
+pub struct BackwardX<'a> {
+    /// Sizes.
+    pub shape: &'a Conv2dShape,
+    /// Gradient of the output.
+    pub dy: &'a [f32],
+    /// Weights.
+    pub w: &'a [f32],
+    /// Gradient of the input.
+    pub dx: &'a mut [f32],
+    /// Workspace.
+    pub turned_w: &'a mut [f32],
+}
+
+impl BackwardX<'_> {
+    /// Computes `dx`.
+    pub fn run(self, isa: Isa) {
+        let shape = self.shape;
+        if shape.stride != 1 {
+            return im2col::backward_x(isa, self);
+        }
+        shape.assert_fits(self.dx, self.w, self.dy);
+        flip_and_transpose(shape, self.w, self.turned_w);
+        let correlation = Correlation {
+            isa,
+            input: Plane { h: shape.oh(), w: shape.ow(), c: shape.oc },
+            output: Plane { h: shape.h, w: shape.w, c: shape.ic },
+            kh: shape.kh,
+            kw: shape.kw,
+            top: shape.kh - 1 - shape.pad_top(),
+            left: shape.kw - 1 - shape.pad_left(),
+            w: self.turned_w,
+            init: Init::Zero,
+            relu: false,
+            band: shape.band(),
+        };
+        correlation.run(self.dy, self.dx);
+    }
+}
+
+/// `turned[u][v][o][i] = w[kh-1-u][kw-1-v][i][o]`.
+fn flip_and_transpose(shape: &Conv2dShape, w: &[f32], turned: &mut [f32]) {
+    assert_eq!(turned.len(), w.len(), "turned_w is as long as w");
+    let taps = w.chunks_exact(shape.ic * shape.oc).rev();
+    for (w, turned) in taps.zip(turned.chunks_exact_mut(shape.ic * shape.oc)) {
+        for (i, w) in w.chunks_exact(shape.oc).enumerate() {
+            for (o, &w) in w.iter().enumerate() {
+                turned[o * shape.ic + i] = w;
+            }
+        }
+    }
+}

@@ -1,0 +1,57 @@
+//! Forward.
+
+use super::correlate::{Correlation, Plane};
+use super::{Conv2dShape, im2col};
+use crate::gemm::Init;
+use crate::simd::Isa;
+
+/// A 2-D convolution with bias and, if asked, ReLU.
+///
+/// `y[n,y,x,o] = bias[o] + sum over u,v,i of x[n, y*s+u-pad_top, x*s+v-pad_left, i] * w[u,v,i,o]`
+///
+/// # Shapes (f32, contiguous, NHWC / HWIO)
+/// `x`: `[n, h, w, ic]`; `w`: `[kh, kw, ic, oc]`; `bias`: `[oc]`; `y`: `[n, oh, ow, oc]`, overwritten
+/// # Accuracy
+/// One running f32 sum an output: within `1e-6 * sqrt(kh*kw*ic)` of the sum of the terms' magnitudes of
+/// [`reference`](crate::reference); the same bits for any number of threads.
+/// # Panics
+/// If a slice's length differs from its shape, or the window does not fit into the image.
+pub struct Forward<'a> {
+    /// Sizes.
+    pub shape: &'a Conv2dShape,
+    /// Input.
+    pub x: &'a [f32],
+    /// Weights.
+    pub w: &'a [f32],
+    /// One value a filter.
+    pub bias: &'a [f32],
+    /// Whether negative outputs become 0.
+    pub relu: bool,
+    /// Output.
+    pub y: &'a mut [f32],
+}
+
+impl Forward<'_> {
+    /// Computes `y`: on the copy-free view where the stride is 1, else by the explicit im2col matrix.
+    pub fn run(self, isa: Isa) {
+        let shape = self.shape;
+        if shape.stride != 1 {
+            return im2col::forward(isa, self);
+        }
+        shape.assert_fits(self.x, self.w, self.y);
+        let correlation = Correlation {
+            isa,
+            input: Plane { h: shape.h, w: shape.w, c: shape.ic },
+            output: Plane { h: shape.oh(), w: shape.ow(), c: shape.oc },
+            kh: shape.kh,
+            kw: shape.kw,
+            top: shape.pad_top(),
+            left: shape.pad_left(),
+            w: self.w,
+            init: Init::Bias(self.bias),
+            relu: self.relu,
+            band: shape.band(),
+        };
+        correlation.run(self.x, self.y);
+    }
+}

@@ -1,0 +1,174 @@
+//! Convolution by the explicit im2col matrix: any stride, any padding.
+//!
+//! The matrix is written for a few output rows at a time, so that it stays in the cache; the product is the same
+//! [`Product`] as everywhere. It is the path of strided layers, and the middle line of the benches.
+
+use super::{BackwardW, BackwardX, Conv2dShape, Forward};
+use crate::gemm::{Init, Product};
+use crate::scratch;
+use crate::simd::Isa;
+use rayon::prelude::*;
+use std::ops::Range;
+
+/// [`Forward`] by the explicit matrix.
+///
+/// # Panics
+/// As [`Forward`].
+pub fn forward(isa: Isa, f: Forward) {
+    let shape = f.shape;
+    shape.assert_fits(f.x, f.w, f.y);
+    let (x_len, row) = (shape.x_len() / shape.n, shape.ow() * shape.oc);
+    let images = f.x.par_chunks_exact(x_len).zip(f.y.par_chunks_exact_mut(shape.oh() * row));
+    images.for_each(|(x, y)| {
+        y.par_chunks_mut(block(shape) * row).enumerate().for_each(|(i, y)| {
+            let first = i * block(shape);
+            let rows = first..first + y.len() / row;
+            with_columns(shape, x, rows, |columns, pixels| {
+                isa.run(Product {
+                    m: pixels,
+                    n: shape.oc,
+                    segments: 1,
+                    depth: shape.window(),
+                    a: columns,
+                    a_row: shape.window(),
+                    a_col: 1,
+                    a_segment: 0,
+                    b: f.w,
+                    b_row: shape.oc,
+                    c: y,
+                    c_row: shape.oc,
+                    init: Init::Bias(f.bias),
+                    relu: f.relu,
+                });
+            });
+        });
+    });
+}
+
+/// [`BackwardX`] by the explicit matrix: `dcolumns = dy w^T`, then each value is added to the pixel it came from.
+///
+/// # Panics
+/// As [`BackwardX`].
+pub fn backward_x(isa: Isa, b: BackwardX) {
+    let shape = b.shape;
+    shape.assert_fits(b.dx, b.w, b.dy);
+    assert_eq!(b.turned_w.len(), b.w.len(), "turned_w is as long as w");
+    let window = shape.window();
+    for (k, w) in b.w.chunks_exact(shape.oc).enumerate() {
+        for (o, &w) in w.iter().enumerate() {
+            b.turned_w[o * window + k] = w;
+        }
+    }
+    let turned_w = &*b.turned_w;
+    let (x_len, row) = (shape.x_len() / shape.n, shape.ow() * shape.oc);
+    let images = b.dy.par_chunks_exact(shape.oh() * row).zip(b.dx.par_chunks_exact_mut(x_len));
+    images.for_each(|(dy, dx)| {
+        dx.fill(0.0);
+        scratch::with(shape.ow() * window, |columns| {
+            for (r, dy) in dy.chunks_exact(row).enumerate() {
+                isa.run(Product {
+                    m: shape.ow(),
+                    n: window,
+                    segments: 1,
+                    depth: shape.oc,
+                    a: dy,
+                    a_row: shape.oc,
+                    a_col: 1,
+                    a_segment: 0,
+                    b: turned_w,
+                    b_row: window,
+                    c: columns,
+                    c_row: window,
+                    init: Init::Zero,
+                    relu: false,
+                });
+                each_run(shape, r, |column, pixel, len| {
+                    let to = &mut dx[pixel..pixel + len];
+                    to.iter_mut().zip(&columns[column..column + len]).for_each(|(dx, &column)| *dx += column);
+                });
+            }
+        });
+    });
+}
+
+/// [`BackwardW`] by the explicit matrix.
+///
+/// # Panics
+/// As [`BackwardW`].
+pub fn backward_w(isa: Isa, b: BackwardW) {
+    b.run_with(isa, backward_w_rows);
+}
+
+/// Adds the gradient of some output rows of one image.
+pub(super) fn backward_w_rows(
+    isa: Isa,
+    shape: &Conv2dShape,
+    x: &[f32],
+    dy: &[f32],
+    rows: Range<usize>,
+    dw: &mut [f32],
+) {
+    let row = shape.ow() * shape.oc;
+    let mut first = rows.start;
+    while first < rows.end {
+        let count = block(shape).min(rows.end - first);
+        with_columns(shape, x, first..first + count, |columns, pixels| {
+            isa.run(Product {
+                m: shape.window(),
+                n: shape.oc,
+                segments: 1,
+                depth: pixels,
+                a: columns,
+                a_row: 1,
+                a_col: shape.window(),
+                a_segment: 0,
+                b: &dy[first * row..],
+                b_row: shape.oc,
+                c: dw,
+                c_row: shape.oc,
+                init: Init::Accumulate,
+                relu: false,
+            });
+        });
+        first += count;
+    }
+}
+
+/// Output rows whose matrix fits half of a 1 MB cache.
+fn block(shape: &Conv2dShape) -> usize {
+    (131_072 / (shape.ow() * shape.window())).clamp(1, shape.oh())
+}
+
+/// Lends `work` the im2col matrix `[pixels][kh * kw * ic]` of some output rows, and its number of pixels.
+fn with_columns(shape: &Conv2dShape, x: &[f32], rows: Range<usize>, work: impl FnOnce(&[f32], usize)) {
+    let (pixels, window) = (rows.len() * shape.ow(), shape.window());
+    scratch::with(pixels * window, |columns| {
+        columns.fill(0.0);
+        for (r, columns) in rows.zip(columns.chunks_exact_mut(shape.ow() * window)) {
+            each_run(shape, r, |column, pixel, len| {
+                columns[column..column + len].copy_from_slice(&x[pixel..pixel + len]);
+            });
+        }
+        work(columns, pixels);
+    });
+}
+
+/// Calls `run(index in the matrix' rows of output row r, index in the image, length)` for every stretch of the window
+/// that lies inside the image.
+#[inline]
+fn each_run(shape: &Conv2dShape, r: usize, mut run: impl FnMut(usize, usize, usize)) {
+    let Conv2dShape { h, w, ic, kh, kw, stride, .. } = *shape;
+    let (top, left) = (shape.pad_top(), shape.pad_left());
+    for u in 0..kh {
+        let Some(y) = (r * stride + u).checked_sub(top).filter(|&y| y < h) else { continue };
+        for q in 0..shape.ow() {
+            // Columns v of the window with 0 <= q*stride + v - left < w.
+            let first = left.saturating_sub(q * stride).min(kw);
+            let end = (w + left).saturating_sub(q * stride).min(kw);
+            if first < end {
+                let column = ((q * kh + u) * kw + first) * ic;
+                run(column, (y * w + q * stride + first - left) * ic, (end - first) * ic);
+            }
+        }
+    }
+}
