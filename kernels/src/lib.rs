@@ -16,5 +16,6 @@
 //! | [`conv2d`] | convolution: shapes, forward, both gradients |
 
 pub mod conv2d;
+pub mod reference;
 mod scratch;
 pub mod simd;
