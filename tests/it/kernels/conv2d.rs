@@ -1,0 +1,123 @@
+//! Convolution on the copy-free view and by explicit im2col, against the reference.
+
+use super::*;
+use onesheet_kernels::conv2d::{BackwardW, BackwardX, Conv2dShape, Forward, Padding, im2col};
+use onesheet_kernels::reference::conv2d as reference;
+use proptest::prelude::*;
+
+/// Shapes around every tile's edges: 1 to 70 pixels wide, channels of no, one and several vectors.
+fn shapes() -> impl Strategy<Value = Conv2dShape> {
+    let channels = || prop_oneof![1..6usize, Just(8), Just(16), 15..19usize, Just(32), Just(35), Just(64), Just(67)];
+    let window = (1..5usize, 1..5usize, 1..4usize, prop::bool::ANY);
+    let sizes = (1..4usize, 1..20usize, prop_oneof![1..30usize, 50..70usize]);
+    (sizes, channels(), channels(), window).prop_map(|((n, h, w), ic, oc, (kh, kw, stride, same))| {
+        let padding = if same { Padding::Same } else { Padding::Valid };
+        let (h, w) = if same { (h, w) } else { (h.max(kh), w.max(kw)) };
+        Conv2dShape { n, h, w, ic, oc, kh, kw, stride, padding }
+    })
+}
+
+/// All that a convolution computes: y, dx, dw, db.
+fn all_of(isa: Isa, shape: &Conv2dShape, explicit: bool, relu: bool, seed: u64) -> Vec<Vec<f32>> {
+    let mut data = Data::new(seed);
+    let (x, w, bias) = (data.vec(shape.x_len()), data.vec(shape.w_len()), data.vec(shape.oc));
+    let dy = data.vec(shape.y_len());
+    let (mut dw, mut db) = (data.vec(shape.w_len()), data.vec(shape.oc));
+    let (mut y, mut dx) = (poisoned(shape.y_len()), poisoned(shape.x_len()));
+    let (mut turned_w, mut partials) = (poisoned(shape.w_len()), poisoned(shape.partials_len()));
+    let forward = Forward { shape, x: &x, w: &w, bias: &bias, relu, y: &mut y };
+    let backward_x = BackwardX { shape, dy: &dy, w: &w, dx: &mut dx, turned_w: &mut turned_w };
+    let backward_w = BackwardW { shape, x: &x, dy: &dy, dw: &mut dw, db: &mut db, partials: &mut partials };
+    if explicit {
+        im2col::forward(isa, forward);
+        im2col::backward_x(isa, backward_x);
+        im2col::backward_w(isa, backward_w);
+    } else {
+        forward.run(isa);
+        backward_x.run(isa);
+        backward_w.run(isa);
+    }
+    vec![y, dx, dw, db]
+}
+
+/// The same from the reference.
+fn expected(shape: &Conv2dShape, relu: bool, seed: u64) -> Vec<Vec<f64>> {
+    let mut data = Data::new(seed);
+    let (x, w, bias) = (data.vec(shape.x_len()), data.vec(shape.w_len()), data.vec(shape.oc));
+    let dy = data.vec(shape.y_len());
+    let (dw, db) = (data.vec(shape.w_len()), data.vec(shape.oc));
+    let mut y = reference::forward(shape, &wide(&x), &wide(&w), &wide(&bias));
+    if relu {
+        y.iter_mut().for_each(|y| *y = y.max(0.0));
+    }
+    let dx = reference::backward_x(shape, &wide(&dy), &wide(&w));
+    let (mut more_dw, mut more_db) = reference::backward_w(shape, &wide(&x), &wide(&dy));
+    more_dw.iter_mut().zip(&dw).for_each(|(more, &dw)| *more += f64::from(dw));
+    more_db.iter_mut().zip(&db).for_each(|(more, &db)| *more += f64::from(db));
+    vec![y, dx, more_dw, more_db]
+}
+
+fn check(shape: &Conv2dShape, relu: bool, seed: u64) {
+    let expected = expected(shape, relu, seed);
+    for_each_isa(|isa| {
+        for explicit in [false, true] {
+            let actual = all_of(isa, shape, explicit, relu, seed);
+            actual.iter().zip(&expected).for_each(|(actual, expected)| assert_close(actual, expected, 2e-5));
+        }
+    });
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(96))]
+
+    #[test]
+    fn agrees_with_the_reference(shape in shapes(), relu: bool, seed: u64) {
+        check(&shape, relu, seed);
+    }
+}
+
+/// The model's own layers, scaled down in height only: their widths and channels choose the tiles that it runs on.
+#[test]
+fn the_models_layers_agree_with_the_reference() {
+    for (w, ic, oc) in [(256, 3, 16), (127, 16, 32), (62, 32, 64)] {
+        for padding in [Padding::Valid, Padding::Same] {
+            check(&Conv2dShape { n: 2, h: 9, w, ic, oc, kh: 3, kw: 3, stride: 1, padding }, true, 1);
+        }
+    }
+}
+
+#[test]
+fn the_same_bits_for_any_number_of_threads() {
+    for n in [1, 5, 16] {
+        for stride in [1, 2] {
+            let shape = Conv2dShape { n, h: 37, w: 41, ic: 5, oc: 18, kh: 3, kw: 3, stride, padding: Padding::Same };
+            for_each_isa(|isa| drop(on_1_2_3_threads(|| all_of(isa, &shape, false, true, 7))));
+        }
+    }
+}
+
+/// The two instruction sets that fuse multiply and add sum in the same order, lane by lane.
+#[test]
+fn avx2_and_avx512_agree_to_the_bit() {
+    let fused: Vec<_> = Isa::available().into_iter().filter(|isa| isa.name().starts_with("avx")).collect();
+    let shape = Conv2dShape { n: 2, h: 11, w: 40, ic: 16, oc: 32, kh: 3, kw: 3, stride: 1, padding: Padding::Valid };
+    for pair in fused.windows(2) {
+        let [a, b] = [pair[0], pair[1]].map(|isa| all_of(isa, &shape, false, true, 3));
+        a.iter().zip(&b).for_each(|(a, b)| assert_same_bits(a, b));
+    }
+}
+
+#[test]
+fn same_padding_puts_the_odd_row_at_the_bottom_as_tensorflow_does() {
+    let shape = Conv2dShape { n: 1, h: 6, w: 7, ic: 1, oc: 1, kh: 3, kw: 4, stride: 2, padding: Padding::Same };
+    assert_eq!((shape.oh(), shape.ow()), (3, 4));
+    assert_eq!((shape.pad_top(), shape.pad_left()), (0, 1));
+}
+
+#[test]
+#[should_panic(expected = "x is [n, h, w, ic]")]
+fn a_wrong_length_panics() {
+    let shape = Conv2dShape { n: 1, h: 4, w: 4, ic: 1, oc: 1, kh: 3, kw: 3, stride: 1, padding: Padding::Valid };
+    let (x, w, bias, mut y) = ([0.0; 15], [0.0; 9], [0.0; 1], [0.0; 4]);
+    Forward { shape: &shape, x: &x, w: &w, bias: &bias, relu: false, y: &mut y }.run(Isa::available()[0]);
+}
