@@ -1,1 +1,5 @@
 //! All tests in one binary; its modules mirror the two source trees.
+
+mod files;
+mod metrics;
+mod report;
