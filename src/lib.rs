@@ -5,14 +5,21 @@
 //! | module | its job |
 //! |---|---|
 //! | [`error`] | what can go wrong, with file, row and remedy |
+//! | [`files`] | files are written whole or not at all |
 //! | [`rng`] | random streams as pure functions of (seed, purpose, position) |
 //! | [`data`] | labels -> frames -> split -> decode -> cache -> batches |
+//! | [`metrics`] | what a model's answers are worth, beside trivial ones |
+//! | [`report`] | `metrics.json`, `history.csv`, `predictions.csv`, the table of results |
 
 #![deny(unsafe_code)]
 
 pub mod error;
+pub mod files;
 pub mod rng;
 
 pub mod data;
+
+pub mod metrics;
+pub mod report;
 
 pub use error::{Error, Result};

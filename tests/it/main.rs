@@ -1,2 +1,6 @@
 //! All tests in one binary; its modules mirror the two source trees.
+
+mod files;
 mod kernels;
+mod metrics;
+mod report;

@@ -1,0 +1,79 @@
+//! Whole files or none: what is written here is never seen half-written, whatever interrupts the writing.
+
+use std::ffi::OsString;
+use std::fs::{File, Permissions};
+use std::io::{self, BufWriter, Write};
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+use serde::Serialize;
+
+use crate::error::{Error, Result};
+
+/// Replaces the file at `path` by what `write` writes, at once.
+///
+/// The bytes go to a temporary file in the same folder (`.<name>.<random>`), which is synced to the disk and then
+/// renamed over `path`; the folder is synced last, so that the rename outlives a power cut too. A reader sees the old
+/// file or the new one. If `write` or anything else before the rename fails, the temporary file is removed and the old
+/// file stays; only a killed process leaves a temporary file behind.
+///
+/// # Errors
+/// [`Error::Io`] with `path`, whatever step failed.
+pub fn write_atomically(path: &Path, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<()> {
+    replace(path, write).map_err(Error::io(path, "write the file"))
+}
+
+fn replace(path: &Path, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> io::Result<()> {
+    let name = path.file_name().ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "it names no file"))?;
+    let folder = match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    };
+    let mut prefix = OsString::from(".");
+    prefix.push(name);
+    prefix.push(".");
+    // Temporary files are private by default; this one becomes a result that others may read, as the umask has it.
+    let permissions = Permissions::from_mode(0o666);
+    let temporary = tempfile::Builder::new().prefix(&prefix).permissions(permissions).tempfile_in(folder)?;
+
+    let mut buffered = BufWriter::new(temporary);
+    write(&mut buffered)?;
+    let temporary = buffered.into_inner().map_err(io::IntoInnerError::into_error)?;
+    temporary.as_file().sync_all()?;
+    temporary.persist(path).map_err(|failed| failed.error)?;
+    File::open(folder)?.sync_all()
+}
+
+/// Writes `value` as indented JSON with a line feed at the end, by [`write_atomically`].
+///
+/// # Errors
+/// [`Error::Io`] with `path`.
+pub fn write_json(path: &Path, value: &impl Serialize) -> Result<()> {
+    write_atomically(path, |file| {
+        serde_json::to_writer_pretty(&mut *file, value)?;
+        file.write_all(b"\n")
+    })
+}
+
+/// Writes the records that `write` hands over as CSV, by [`write_atomically`]. A header is a record like others.
+///
+/// # Errors
+/// [`Error::Io`] with `path`; also if the records differ in their number of fields.
+pub fn write_csv(path: &Path, write: impl FnOnce(&mut csv::Writer<&mut dyn Write>) -> csv::Result<()>) -> Result<()> {
+    write_atomically(path, |file| {
+        let mut csv = csv::Writer::from_writer(file);
+        write(&mut csv).map_err(as_io)?;
+        csv.flush()
+    })
+}
+
+/// The system's own error if there is one: the kind "disk full" chooses the remedy, and csv's conversion loses it.
+fn as_io(error: csv::Error) -> io::Error {
+    if !error.is_io_error() {
+        return io::Error::other(error);
+    }
+    match error.into_kind() {
+        csv::ErrorKind::Io(error) => error,
+        other => io::Error::other(format!("{other:?}")),
+    }
+}

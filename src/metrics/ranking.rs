@@ -1,0 +1,74 @@
+//! How well scores rank the positives before the negatives: average precision and the area under the ROC curve.
+//!
+//! Both are defined by thresholds, and a threshold cannot separate equal scores. So films of equal score form one
+//! group, and both numbers are sums over groups from the highest score to the lowest. This is what scikit-learn
+//! computes, and why the order of the films can change nothing.
+
+/// Films ordered by falling score, those of equal score taken together.
+#[derive(Clone, Debug)]
+pub struct Ranking {
+    groups: Vec<Group>,
+    positives: u64,
+    negatives: u64,
+}
+
+/// Films of one score.
+#[derive(Clone, Copy, Debug, Default)]
+struct Group {
+    positives: u64,
+    negatives: u64,
+}
+
+impl Ranking {
+    /// Ranks films by score; each comes with whether it is a positive. Takes `O(n log n)`.
+    ///
+    /// # Panics
+    /// If a score is NaN: it would have no rank.
+    pub fn new(films: impl IntoIterator<Item = (f32, bool)>) -> Self {
+        let mut films: Vec<_> = films.into_iter().collect();
+        assert!(films.iter().all(|(score, _)| !score.is_nan()), "a score is NaN");
+        films.sort_unstable_by(|(a, _), (b, _)| b.total_cmp(a));
+        let groups: Vec<_> = films
+            .chunk_by(|(a, _), (b, _)| a == b)
+            .map(|tied| {
+                let positives = tied.iter().filter(|(_, positive)| *positive).count() as u64;
+                Group { positives, negatives: tied.len() as u64 - positives }
+            })
+            .collect();
+        let positives = groups.iter().map(|group| group.positives).sum();
+        Self { groups, positives, negatives: films.len() as u64 - positives }
+    }
+
+    /// Average precision, `sum over groups of (recall_i - recall_(i-1)) * precision_i`, without interpolation.
+    ///
+    /// `None` without positives.
+    ///
+    /// # Source
+    /// scikit-learn's `average_precision_score`.
+    pub fn average_precision(&self) -> Option<f64> {
+        let (mut found, mut seen, mut sum) = (0, 0, 0.0);
+        for group in &self.groups {
+            found += group.positives;
+            seen += group.positives + group.negatives;
+            sum += group.positives as f64 * (found as f64 / seen as f64);
+        }
+        (self.positives > 0).then(|| sum / self.positives as f64)
+    }
+
+    /// Area under the ROC curve: the chance that a positive scores above a negative, an equal score counting one half.
+    ///
+    /// `None` without positives or without negatives.
+    ///
+    /// # Source
+    /// scikit-learn's `roc_auc_score`; the equality with the pairwise chance is Mann and Whitney's U statistic.
+    pub fn roc_auc(&self) -> Option<f64> {
+        // In halves of a pair, so that the sum is exact.
+        let (mut below, mut halves) = (self.negatives, 0_u64);
+        for group in &self.groups {
+            below -= group.negatives;
+            halves += group.positives * (2 * below + group.negatives);
+        }
+        let pairs = self.positives * self.negatives;
+        (pairs > 0).then(|| halves as f64 / (2 * pairs) as f64)
+    }
+}

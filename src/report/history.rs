@@ -1,0 +1,61 @@
+//! `history.csv`: a row an epoch.
+
+use std::path::Path;
+
+use serde::Serialize;
+
+use crate::error::Result;
+use crate::files;
+use crate::metrics::Metrics;
+
+/// One epoch of training; its fields are the columns of `history.csv`, in this order.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Epoch {
+    /// Counted from 1.
+    pub epoch: usize,
+    /// Mean loss a film over the epoch's batches, each as it was before its own step.
+    pub train_loss: f64,
+    /// Mean loss a film on the validation films, after the epoch.
+    pub val_loss: f64,
+    /// See [`Metrics::top1_hit`].
+    pub val_top1_hit: f64,
+    /// See [`Metrics::top3_hit`].
+    pub val_top3_hit: f64,
+    /// See [`Metrics::macro_ap`]; empty if it does not exist.
+    pub val_macro_ap: Option<f64>,
+    /// See [`Metrics::macro_auc`]; empty if it does not exist.
+    pub val_macro_auc: Option<f64>,
+    /// Duration of the training steps, validation not included.
+    pub seconds: f64,
+    /// Films trained on, divided by `seconds`.
+    pub images_per_second: f64,
+}
+
+impl Epoch {
+    /// The row of an epoch that trained on `films` films in `seconds` and then got `val` on the validation films.
+    ///
+    /// # Panics
+    /// If `seconds` is not positive.
+    pub fn new(epoch: usize, train_loss: f64, val: &Metrics, films: usize, seconds: f64) -> Self {
+        assert!(seconds > 0.0, "an epoch took {seconds} s");
+        Self {
+            epoch,
+            train_loss,
+            val_loss: val.loss,
+            val_top1_hit: val.top1_hit,
+            val_top3_hit: val.top3_hit,
+            val_macro_ap: val.macro_ap,
+            val_macro_auc: val.macro_auc,
+            seconds,
+            images_per_second: films as f64 / seconds,
+        }
+    }
+}
+
+/// Writes `history.csv`, all epochs so far: after each epoch the file is replaced, so that at any time it is whole.
+///
+/// # Errors
+/// [`Error::Io`](crate::Error::Io) with `path`.
+pub fn write_history(path: &Path, epochs: &[Epoch]) -> Result<()> {
+    files::write_csv(path, |csv| epochs.iter().try_for_each(|epoch| csv.serialize(epoch)))
+}

@@ -1,0 +1,271 @@
+use std::time::Instant;
+
+use onesheet::Error;
+use onesheet::metrics::{Baselines, Evaluation, Head, Metrics, Ranking, top_k};
+use proptest::prelude::*;
+use serde::Deserialize;
+use serde_json::Value;
+
+/// One case of `tools/golden_metrics.py`.
+#[derive(Deserialize)]
+struct Golden {
+    name: String,
+    head: String,
+    probabilities: Vec<Vec<f32>>,
+    /// The indices of each film's genres.
+    labels: Vec<Vec<usize>>,
+    expected: Value,
+}
+
+fn names(classes: usize) -> Vec<String> {
+    (0..classes).map(|genre| format!("genre {genre}")).collect()
+}
+
+fn metrics(head: Head, classes: usize, probabilities: &[f32], labels: &[f32]) -> Result<Metrics, Error> {
+    let genres = &names(classes);
+    Metrics::of(&Evaluation {
+        experiment: "multi-label",
+        split: "test",
+        head,
+        genres,
+        probabilities,
+        labels,
+        loss: 0.5,
+    })
+}
+
+#[test]
+fn metrics_are_scikit_learns() {
+    let cases: Vec<Golden> = serde_json::from_str(include_str!("../golden/metrics.json")).unwrap();
+    assert_eq!(cases.len(), 12);
+    for Golden { name, head, probabilities, labels, expected } in cases {
+        let head = if head == "sigmoid" { Head::Sigmoid } else { Head::Softmax };
+        let classes = probabilities[0].len();
+        let labels: Vec<f32> =
+            labels.iter().flat_map(|film| (0..classes).map(|genre| f32::from(film.contains(&genre)))).collect();
+        let metrics = metrics(head, classes, &probabilities.concat(), &labels).unwrap();
+        let mut ours = serde_json::to_value(&metrics).unwrap();
+        ours["constant_scores_macro_ap"] = ours["baselines"]["chance_macro_ap"].clone();
+        ours["all_zeros_hamming_accuracy"] = ours["baselines"]["all_zeros_hamming_accuracy"].clone();
+        assert_agrees(&ours, &expected, &name);
+    }
+}
+
+/// Everything in `expected` is in `ours` within 1e-9, and `null` exactly where it is.
+fn assert_agrees(ours: &Value, expected: &Value, place: &str) {
+    match expected {
+        Value::Object(fields) => {
+            for (key, expected) in fields {
+                assert_agrees(ours.get(key).unwrap_or(&Value::Bool(false)), expected, &format!("{place}: {key}"));
+            }
+        }
+        Value::Array(items) => {
+            assert_eq!(ours.as_array().map(Vec::len), Some(items.len()), "{place}");
+            for (at, expected) in items.iter().enumerate() {
+                assert_agrees(&ours[at], expected, &format!("{place} {at}"));
+            }
+        }
+        Value::Number(expected) => {
+            let (ours, expected) = (ours.as_f64().unwrap_or(f64::NAN), expected.as_f64().unwrap());
+            assert!((ours - expected).abs() <= 1e-9, "{place}: {ours}, scikit-learn says {expected}");
+        }
+        _ => assert_eq!(ours, expected, "{place}"),
+    }
+}
+
+/// Scores on a coarse grid, so that ties are the rule, each with its truth.
+fn scored_films() -> impl Strategy<Value = Vec<(f32, bool)>> {
+    (1..9_u8).prop_flat_map(|steps| {
+        prop::collection::vec(
+            (0..=steps, any::<bool>()).prop_map(|(step, truth)| (f32::from(step) / 8.0, truth)),
+            1..60,
+        )
+    })
+}
+
+/// Rows of labels: films, then classes.
+fn label_rows(classes: std::ops::Range<usize>, films: std::ops::Range<usize>) -> impl Strategy<Value = Vec<Vec<bool>>> {
+    (classes, 0.05..0.6).prop_flat_map(move |(classes, prevalence)| {
+        prop::collection::vec(prop::collection::vec(prop::bool::weighted(prevalence), classes), films.clone())
+    })
+}
+
+proptest! {
+    #[test]
+    fn auc_is_the_chance_that_a_positive_scores_above_a_negative(films in scored_films()) {
+        let (mut won, mut pairs) = (0.0, 0.0);
+        for (positive, _) in films.iter().filter(|(_, truth)| *truth) {
+            for (negative, _) in films.iter().filter(|(_, truth)| !truth) {
+                pairs += 1.0;
+                won += if positive > negative { 1.0 } else if positive == negative { 0.5 } else { 0.0 };
+            }
+        }
+        let auc = Ranking::new(films).roc_auc();
+        if pairs == 0.0 {
+            prop_assert_eq!(auc, None);
+        } else {
+            prop_assert!((auc.unwrap() - won / pairs).abs() < 1e-12);
+        }
+    }
+
+    #[test]
+    fn ap_is_the_sum_over_all_thresholds_of_gained_recall_times_precision(films in scored_films()) {
+        let positives = films.iter().filter(|(_, truth)| *truth).count() as f64;
+        let (mut expected, mut recall_before) = (0.0, 0.0);
+        for threshold in (0..=8).rev().map(|step| step as f32 / 8.0) {
+            let at_least: Vec<_> = films.iter().filter(|(score, _)| *score >= threshold).collect();
+            let right = at_least.iter().filter(|(_, truth)| *truth).count() as f64;
+            if right > 0.0 {
+                expected += (right / positives - recall_before) * (right / at_least.len() as f64);
+                recall_before = right / positives;
+            }
+        }
+        let ap = Ranking::new(films).average_precision();
+        if positives == 0.0 {
+            prop_assert_eq!(ap, None);
+        } else {
+            prop_assert!((ap.unwrap() - expected).abs() < 1e-12);
+        }
+    }
+
+    #[test]
+    fn the_order_of_the_films_changes_nothing(
+        (films, shuffled) in scored_films().prop_flat_map(|films| (Just(films.clone()), Just(films).prop_shuffle())),
+    ) {
+        let (a, b) = (Ranking::new(films), Ranking::new(shuffled));
+        prop_assert_eq!(a.average_precision(), b.average_precision());
+        prop_assert_eq!(a.roc_auc(), b.roc_auc());
+    }
+
+    #[test]
+    fn top_k_is_by_falling_probability_then_by_index(steps in prop::collection::vec(0..5_u8, 1..12), k in 1..6_usize) {
+        let probabilities: Vec<f32> = steps.iter().map(|&step| f32::from(step) / 4.0).collect();
+        let top = top_k(&probabilities, k);
+        prop_assert_eq!(top.len(), k.min(steps.len()));
+        let before = |a: usize, b: usize| {
+            probabilities[a] > probabilities[b] || (probabilities[a] == probabilities[b] && a < b)
+        };
+        prop_assert!(top.windows(2).all(|pair| before(pair[0], pair[1])));
+        let left_out = (0..steps.len()).filter(|genre| !top.contains(genre));
+        prop_assert!(left_out.into_iter().all(|genre| before(top[top.len() - 1], genre)));
+    }
+
+    #[test]
+    fn no_constant_answer_is_better_than_the_constant_baselines(rows in label_rows(1..8, 1..90)) {
+        let (films, classes) = (rows.len(), rows[0].len());
+        let share = |of: &dyn Fn(&Vec<bool>) -> bool| rows.iter().filter(|row| of(row)).count() as f64 / films as f64;
+        let (mut top1, mut top3) = (0.0_f64, 0.0_f64);
+        for a in 0..classes {
+            top1 = top1.max(share(&|row| row[a]));
+            for b in 0..classes {
+                for c in 0..classes {
+                    top3 = top3.max(share(&|row| row[a] || row[b] || row[c]));
+                }
+            }
+        }
+        let baselines = Baselines::of(classes, &rows.concat());
+        prop_assert_eq!(baselines.constant_top1_hit, top1);
+        prop_assert_eq!(baselines.constant_top3_hit, top3);
+    }
+
+    #[test]
+    fn trivial_answers_get_their_baselines(rows in label_rows(3..8, 1..40)) {
+        let (films, classes) = (rows.len(), rows[0].len());
+        let labels: Vec<f32> = rows.concat().into_iter().map(f32::from).collect();
+        let zeros = metrics(Head::Sigmoid, classes, &vec![0.0; films * classes], &labels).unwrap();
+        prop_assert_eq!(zeros.hamming_accuracy, Some(zeros.baselines.all_zeros_hamming_accuracy));
+        prop_assert_eq!(zeros.macro_ap.is_some(), zeros.baselines.chance_macro_ap.is_some());
+        if let (Some(ap), Some(chance)) = (zeros.macro_ap, zeros.baselines.chance_macro_ap) {
+            prop_assert!((ap - chance).abs() < 1e-12);
+        }
+        prop_assert!(zeros.top1_hit <= zeros.baselines.constant_top1_hit);
+        prop_assert!(zeros.top3_hit <= zeros.baselines.constant_top3_hit);
+    }
+}
+
+#[test]
+fn the_best_three_constants_need_not_be_the_most_frequent() {
+    // Drama and Romance are frequent but on the same films: naming the rarer Horror and War instead reaches all.
+    let rows = [[1, 1, 0, 0], [1, 1, 0, 0], [1, 1, 0, 0], [1, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]];
+    let labels = rows.concat().into_iter().map(|label| label == 1).collect::<Vec<_>>();
+    assert_eq!(Baselines::of(4, &labels).constant_top3_hit, 1.0);
+}
+
+#[test]
+fn what_does_not_apply_is_null() {
+    let (probabilities, labels) = ([0.9, 0.1, 0.2, 0.8], [1.0, 0.0, 1.0, 0.0]);
+    let sigmoid = metrics(Head::Sigmoid, 2, &probabilities, &labels).unwrap();
+    assert_eq!((sigmoid.hamming_accuracy, sigmoid.subset_accuracy), (Some(0.5), Some(0.5)));
+    assert_eq!((sigmoid.categorical_accuracy, sigmoid.balanced_accuracy), (None, None));
+    let softmax = metrics(Head::Softmax, 2, &probabilities, &labels).unwrap();
+    assert_eq!((softmax.hamming_accuracy, softmax.subset_accuracy), (None, None));
+    assert_eq!((softmax.categorical_accuracy, softmax.balanced_accuracy), (Some(0.5), Some(0.5)));
+
+    // All films have genre 0 and none has genre 1.
+    let [all, none] = &softmax.per_genre[..] else { panic!("two genres") };
+    assert_eq!((all.support, all.ap, all.auc, all.precision, all.recall), (2, Some(1.0), None, Some(1.0), Some(0.5)));
+    assert_eq!(
+        (none.support, none.ap, none.auc, none.precision, none.recall, none.f1),
+        (0, None, None, None, None, None)
+    );
+    assert_eq!((softmax.macro_ap, softmax.macro_auc, softmax.macro_f1), (Some(1.0), None, all.f1));
+}
+
+#[test]
+fn one_half_is_not_predicted() {
+    let metrics = metrics(Head::Sigmoid, 2, &[0.5, 0.500_001], &[1.0, 1.0]).unwrap();
+    assert_eq!((metrics.per_genre[0].recall, metrics.per_genre[1].recall), (Some(0.0), Some(1.0)));
+    assert_eq!(metrics.per_genre[0].precision, Some(0.0), "0 where nothing is predicted");
+}
+
+#[test]
+fn numbers_that_are_not_finite_are_an_error_with_place_and_remedy() {
+    for bad in [f32::NAN, f32::INFINITY] {
+        let error = metrics(Head::Sigmoid, 2, &[0.1, 0.2, 0.3, bad], &[1.0, 0.0, 0.0, 1.0]).unwrap_err();
+        assert_eq!(error.exit_code(), 3);
+        let expected = format!("multi-label: the model answers {bad} for genre 1 of film 2; its weights are damaged");
+        assert!(error.to_string().starts_with(&expected), "{error}");
+    }
+    let genres = &names(1);
+    let evaluation = Evaluation {
+        experiment: "top-6",
+        split: "val",
+        head: Head::Sigmoid,
+        genres,
+        probabilities: &[0.1],
+        labels: &[1.0],
+        loss: f64::NAN,
+    };
+    assert!(Metrics::of(&evaluation).unwrap_err().to_string().starts_with("top-6: the model's loss is NaN"));
+}
+
+#[test]
+#[should_panic(expected = "exactly one genre")]
+fn softmax_needs_one_genre_a_film() {
+    let _ = metrics(Head::Softmax, 3, &[0.2, 0.3, 0.5], &[1.0, 0.0, 1.0]);
+}
+
+#[test]
+#[should_panic(expected = "neither 0 nor 1")]
+fn labels_are_zero_or_one() {
+    let _ = metrics(Head::Sigmoid, 3, &[0.2, 0.3, 0.5], &[1.0, 0.0, 0.5]);
+}
+
+#[test]
+fn the_whole_test_split_takes_no_noticeable_time() {
+    let (films, classes) = (70_000, 19);
+    // A linear congruential generator is enough to unsort the scores.
+    let mut state = 1_u32;
+    let mut next = || {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (state >> 8) as f32 / (1 << 24) as f32
+    };
+    let probabilities: Vec<f32> = (0..films * classes).map(|_| next()).collect();
+    let labels: Vec<f32> = (0..films * classes).map(|_| f32::from(next() < 0.1)).collect();
+    let start = Instant::now();
+    let metrics = metrics(Head::Sigmoid, classes, &probabilities, &labels).unwrap();
+    let seconds = start.elapsed().as_secs_f64();
+    // About 0.2 s; the bound tells a quadratic algorithm (minutes) from a loaded machine.
+    assert!(seconds < 5.0, "{seconds} s");
+    assert!((metrics.macro_auc.unwrap() - 0.5).abs() < 0.01);
+}

@@ -1,0 +1,120 @@
+use std::fs;
+
+use onesheet::metrics::{Evaluation, Head, Metrics};
+use onesheet::report::{Epoch, Table, write_history, write_metrics, write_predictions};
+
+fn genres(names: &[&str]) -> Vec<String> {
+    names.iter().map(|name| name.to_string()).collect()
+}
+
+/// Three films over four genres, of which Western has none.
+fn evaluation(genres: &[String]) -> Evaluation<'_> {
+    Evaluation {
+        experiment: "multi-label",
+        split: "test",
+        head: Head::Sigmoid,
+        genres,
+        probabilities: &[0.75, 0.25, 0.5, 0.1, 0.2, 0.2, 0.2, 0.2, 0.1, 0.3, 0.9, 0.0],
+        labels: &[1.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 1.0, 0.0, 0.0],
+        loss: 0.4375,
+    }
+}
+
+#[test]
+fn metrics_json_has_the_documented_keys_in_order_and_reads_back_to_the_bit() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("metrics.json");
+    let genres = genres(&["Action", "Comedy", "Drama", "Western"]);
+    let metrics = Metrics::of(&evaluation(&genres)).unwrap();
+    write_metrics(&path, &metrics).unwrap();
+    let text = fs::read_to_string(&path).unwrap();
+
+    let keys_at = |indent: &str| -> Vec<String> {
+        let keys = text.lines().filter_map(|line| line.strip_prefix(indent)?.strip_prefix('"')?.split_once("\": "));
+        keys.map(|(key, _)| key.to_string()).collect()
+    };
+    let top = "experiment split films genres loss top1_hit top3_hit macro_ap macro_auc micro_f1 macro_f1 \
+               hamming_accuracy subset_accuracy categorical_accuracy balanced_accuracy baselines per_genre";
+    assert_eq!(keys_at("  ").join(" "), top);
+    let baselines = "constant_top1_hit constant_top3_hit all_zeros_hamming_accuracy chance_macro_ap";
+    assert_eq!(keys_at("    ").join(" "), baselines);
+    assert_eq!(keys_at("      ").join(" "), ["genre support ap auc precision recall f1"; 4].join(" "));
+
+    let json: serde_json::Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(json["films"], 3);
+    assert_eq!(json["genres"], serde_json::json!(["Action", "Comedy", "Drama", "Western"]));
+    assert_eq!(json["categorical_accuracy"], serde_json::Value::Null);
+    assert_eq!(json["per_genre"][3]["ap"], serde_json::Value::Null);
+    assert_eq!(json["macro_ap"].as_f64(), metrics.macro_ap);
+    assert_eq!(json["loss"].as_f64(), Some(0.4375));
+}
+
+#[test]
+fn history_has_a_row_an_epoch_and_grows() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("history.csv");
+    let genres = genres(&["Action", "Comedy", "Drama", "Western"]);
+    let val = Metrics::of(&evaluation(&genres)).unwrap();
+    let without_auc = Metrics { macro_auc: None, ..val.clone() };
+    let epochs = [Epoch::new(1, 0.625, &val, 400, 8.0), Epoch::new(2, 0.5, &without_auc, 400, 4.0)];
+
+    let rows = [
+        "epoch,train_loss,val_loss,val_top1_hit,val_top3_hit,val_macro_ap,val_macro_auc,seconds,images_per_second\n",
+        &format!("1,0.625,0.4375,{:?},1.0,{:?},{:?},8.0,50.0\n", 1.0 / 3.0, val.macro_ap.unwrap(), 2.0 / 3.0),
+        &format!("2,0.5,0.4375,{:?},1.0,{:?},,4.0,100.0\n", 1.0 / 3.0, val.macro_ap.unwrap()),
+    ];
+    for so_far in 1..=2 {
+        write_history(&path, &epochs[..so_far]).unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap(), rows[..=so_far].concat());
+    }
+}
+
+#[test]
+fn predictions_list_the_truth_and_the_three_most_probable_genres() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("predictions.csv");
+    let genres = genres(&["Action", "Comedy", "Drama", "Western"]);
+    write_predictions(&path, &[1000001, 7, 42], &evaluation(&genres)).unwrap();
+    assert_eq!(
+        fs::read_to_string(&path).unwrap(),
+        "id,true_genres,genre_1,probability_1,genre_2,probability_2,genre_3,probability_3\n\
+         1000001,Action|Drama,Action,0.75,Drama,0.5,Comedy,0.25\n\
+         7,Drama,Action,0.2,Comedy,0.2,Drama,0.2\n\
+         42,Comedy,Drama,0.9,Comedy,0.3,Action,0.1\n"
+    );
+}
+
+#[test]
+fn two_genres_give_two_predictions() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("predictions.csv");
+    let genres = genres(&["Comedy", "Drama"]);
+    let evaluation = Evaluation {
+        experiment: "top-6",
+        split: "test",
+        head: Head::Softmax,
+        genres: &genres,
+        probabilities: &[0.25, 0.75],
+        labels: &[1.0, 0.0],
+        loss: 1.5,
+    };
+    write_predictions(&path, &[5], &evaluation).unwrap();
+    let text = fs::read_to_string(&path).unwrap();
+    assert_eq!(text, "id,true_genres,genre_1,probability_1,genre_2,probability_2\n5,Comedy,Drama,0.75,Comedy,0.25\n");
+}
+
+#[test]
+fn the_table_sets_each_result_beside_its_trivial_answer() {
+    let genres = genres(&["Action", "Comedy", "Drama", "Western"]);
+    let multi_label = Metrics::of(&evaluation(&genres)).unwrap();
+    let top_6 = Metrics { experiment: "top-6".into(), films: 12345, macro_auc: None, ..multi_label.clone() };
+    let table = Table(&[multi_label, top_6]).to_string();
+    assert_eq!(
+        table,
+        "\
+experiment   films  top-1  constant   top-3  constant  macro AP  chance  macro AUC   loss
+multi-label      3  33.3%     66.7%  100.0%    100.0%     0.861   0.444      0.667  0.438
+top-6        12345  33.3%     66.7%  100.0%    100.0%     0.861   0.444        n/a  0.438
+"
+    );
+}
