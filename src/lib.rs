@@ -8,6 +8,10 @@
 //! | [`files`] | files are written whole or not at all |
 //! | [`rng`] | random streams as pure functions of (seed, purpose, position) |
 //! | [`data`] | labels -> frames -> split -> decode -> cache -> batches |
+//! | [`tensor`] | a batch of values |
+//! | [`nn`] | layers, and the chain that owns their buffers |
+//! | [`loss`] | the last activation and its cross-entropy |
+//! | [`optim`] | Adam, SGD |
 //! | [`metrics`] | what a model's answers are worth, beside trivial ones |
 //! | [`report`] | `metrics.json`, `history.csv`, `predictions.csv`, the table of results |
 
@@ -18,6 +22,13 @@ pub mod files;
 pub mod rng;
 
 pub mod data;
+
+pub mod tensor;
+
+pub mod nn;
+
+pub mod loss;
+pub mod optim;
 
 pub mod metrics;
 pub mod report;

@@ -15,15 +15,7 @@ pub use baselines::Baselines;
 pub use ranking::Ranking;
 
 use crate::error::{Error, Result};
-
-/// What the last layer's numbers mean.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Head {
-    /// Each genre has a probability of its own; a film has any number of genres.
-    Sigmoid,
-    /// The probabilities of a film sum to one; a film has exactly one genre.
-    Softmax,
-}
+use crate::loss::Head;
 
 /// A model's answers on a set of films, and the truth.
 #[derive(Clone, Copy, Debug)]

@@ -1,0 +1,77 @@
+//! 2-D convolution, with the ReLU that may follow it.
+
+use super::spec::{Padding, conv_shape};
+use super::{Layer, Parameter, Pass, init::glorot_uniform};
+use crate::tensor::Tensor;
+use onesheet_kernels::activation;
+use onesheet_kernels::conv2d::{BackwardW, BackwardX, Conv2dShape, Forward};
+use onesheet_kernels::simd::Isa;
+use rand::Rng;
+
+/// `y = x * kernel + bias`, then ReLU where `relu`.
+pub(super) struct Conv2d {
+    /// For a batch of one; `n` follows the batch.
+    shape: Conv2dShape,
+    relu: bool,
+    parameters: [Parameter; 2],
+    turned_w: Vec<f32>,
+    partials: Vec<f32>,
+}
+
+impl Conv2d {
+    pub fn new(input: [usize; 3], filters: usize, kernel: [usize; 2], stride: usize, padding: Padding, relu: bool, rng: &mut impl Rng) -> Self {
+        let shape = conv_shape(1, input, filters, kernel, stride, padding);
+        let dims = [kernel[0], kernel[1], input[2], filters];
+        let kernel = Parameter::trained("kernel", &dims, glorot_uniform(rng, &dims));
+        let bias = Parameter::trained("bias", &[filters], vec![0.0; filters]);
+        Self { shape, relu, parameters: [kernel, bias], turned_w: Vec::new(), partials: Vec::new() }
+    }
+}
+
+impl Layer for Conv2d {
+    fn output_shape(&self) -> Vec<usize> {
+        vec![self.shape.oh(), self.shape.ow(), self.shape.oc]
+    }
+
+    fn flops(&self) -> u64 {
+        let window = self.shape.kh * self.shape.kw * self.shape.ic;
+        2 * (self.shape.y_len() * window) as u64
+    }
+
+    fn parameters(&self) -> &[Parameter] {
+        &self.parameters
+    }
+
+    fn parameters_mut(&mut self) -> &mut [Parameter] {
+        &mut self.parameters
+    }
+
+    fn reserve(&mut self, n: usize) {
+        // A small batch is cut into parts, so that the workspace is not largest for the largest batch.
+        let largest = (1..=n).map(|n| Conv2dShape { n, ..self.shape }.partials_len()).max();
+        self.partials.resize(largest.unwrap_or(0), 0.0);
+        self.turned_w.resize(self.shape.w_len(), 0.0);
+    }
+
+    fn forward(&mut self, isa: Isa, x: &Tensor, y: &mut Tensor, _pass: Pass) {
+        let shape = Conv2dShape { n: x.n(), ..self.shape };
+        let [kernel, bias] = &self.parameters;
+        Forward { shape: &shape, x: x.values(), w: &kernel.value, bias: &bias.value, relu: self.relu, y: y.values_mut() }
+            .run(isa);
+    }
+
+    fn backward(&mut self, isa: Isa, x: &Tensor, y: &Tensor, dy: &mut Tensor, dx: Option<&mut Tensor>) {
+        let shape = Conv2dShape { n: x.n(), ..self.shape };
+        if self.relu {
+            activation::relu_backward(isa, y.values(), dy.values_mut());
+        }
+        let [kernel, bias] = &mut self.parameters;
+        let partials = &mut self.partials[..shape.partials_len()];
+        let (dw, db) = (&mut kernel.gradient, &mut bias.gradient);
+        BackwardW { shape: &shape, x: x.values(), dy: dy.values(), dw, db, partials }.run(isa);
+        if let Some(dx) = dx {
+            let turned_w = &mut self.turned_w;
+            BackwardX { shape: &shape, dy: dy.values(), w: &kernel.value, dx: dx.values_mut(), turned_w }.run(isa);
+        }
+    }
+}

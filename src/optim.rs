@@ -1,0 +1,73 @@
+//! Optimisers: the kernels' steps, and the state that goes with each parameter.
+
+use crate::nn::Sequential;
+use onesheet_kernels::optim;
+use serde::{Deserialize, Serialize};
+
+/// An update rule and its constants; the defaults are Keras'.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "optimizer", rename_all = "snake_case")]
+pub enum Rule {
+    /// Kingma and Ba, ICLR 2015, in Keras' form: the learning rate carries both bias corrections.
+    Adam {
+        /// Keras' default is 1e-3.
+        learning_rate: f32,
+    },
+    /// Stochastic gradient descent.
+    Sgd {
+        /// Keras' default is 1e-2.
+        learning_rate: f32,
+        /// 0 is plain descent.
+        momentum: f32,
+        /// Whether the step looks ahead along the momentum.
+        nesterov: bool,
+    },
+}
+
+/// A rule with its state for the parameters of one model.
+pub struct Optimizer {
+    rule: Rule,
+    step: u64,
+    /// Two state vectors for each trained parameter, in the model's order: Adam's m and v; SGD's velocity and nothing.
+    state: Vec<[Vec<f32>; 2]>,
+}
+
+impl Optimizer {
+    /// The rule with zero state for each trained parameter of `model`.
+    pub fn new(rule: Rule, model: &Sequential) -> Self {
+        let trained = model.parameters().filter(|(_, parameter)| parameter.is_trained());
+        let state = trained.map(|(_, parameter)| {
+            let len = parameter.value.len();
+            match rule {
+                Rule::Adam { .. } => [vec![0.0; len], vec![0.0; len]],
+                Rule::Sgd { .. } => [vec![0.0; len], Vec::new()],
+            }
+        });
+        Self { rule, step: 0, state: state.collect() }
+    }
+
+    /// Steps taken so far.
+    pub fn steps(&self) -> u64 {
+        self.step
+    }
+
+    /// Changes the model's weights by their gradients, and sets the gradients to zero.
+    pub fn step(&mut self, model: &mut Sequential) {
+        self.step += 1;
+        let isa = model.isa();
+        let trained = model.parameters_mut().filter(|parameter| parameter.is_trained());
+        for (parameter, [first, second]) in trained.zip(&mut self.state) {
+            let (g, w) = (&parameter.gradient, &mut parameter.value);
+            match self.rule {
+                Rule::Adam { learning_rate } => {
+                    let (beta_1, beta_2, epsilon, step) = (0.9, 0.999, 1e-7, self.step);
+                    optim::adam(isa, optim::Adam { learning_rate, beta_1, beta_2, epsilon, step, g, m: first, v: second, w });
+                }
+                Rule::Sgd { learning_rate, momentum, nesterov } => {
+                    optim::sgd(isa, optim::Sgd { learning_rate, momentum, nesterov, g, velocity: first, w });
+                }
+            }
+            parameter.gradient.fill(0.0);
+        }
+    }
+}

@@ -1,0 +1,56 @@
+//! A batch of values.
+
+/// `n` items of one shape, contiguous: `[n, shape...]`, f32.
+///
+/// Its memory is claimed and touched once, for the largest batch; a shorter batch uses the front of it.
+#[derive(Clone, Debug, Default)]
+pub struct Tensor {
+    n: usize,
+    shape: Vec<usize>,
+    values: Vec<f32>,
+}
+
+impl Tensor {
+    /// `n` items of zeros.
+    pub fn zeros(n: usize, shape: &[usize]) -> Self {
+        let values = vec![0.0; n * shape.iter().product::<usize>()];
+        Self { n, shape: shape.to_vec(), values }
+    }
+
+    /// Takes another size and shape; the values are unspecified afterwards. Allocates only beyond the largest size it had.
+    pub fn reshape(&mut self, n: usize, shape: &[usize]) {
+        self.n = n;
+        self.shape.clear();
+        self.shape.extend_from_slice(shape);
+        let len = n * self.item_len();
+        if self.values.len() < len {
+            self.values.resize(len, 0.0);
+        }
+    }
+
+    /// Items in the batch.
+    pub fn n(&self) -> usize {
+        self.n
+    }
+
+    /// The shape of one item.
+    pub fn shape(&self) -> &[usize] {
+        &self.shape
+    }
+
+    /// Values in one item.
+    pub fn item_len(&self) -> usize {
+        self.shape.iter().product()
+    }
+
+    /// All values.
+    pub fn values(&self) -> &[f32] {
+        &self.values[..self.n * self.item_len()]
+    }
+
+    /// All values, to write.
+    pub fn values_mut(&mut self) -> &mut [f32] {
+        let len = self.n * self.item_len();
+        &mut self.values[..len]
+    }
+}
