@@ -1,0 +1,263 @@
+//! A poster's file -> RGB pixels of one size, or the reason why not.
+//!
+//! The policy is strict: a poster that another program would fill up with grey is refused, since a network would learn
+//! the grey. A refusal is a value, not an error: the run goes on without the poster, and the ledger counts it.
+//!
+//! Colours: grey, YCbCr, RGB, CMYK and YCCK become RGB. Four colours are taken as Adobe writes them, inverted, also
+//! where the file does not say so; this is what Pillow does. Embedded colour profiles are not applied.
+
+use std::io::Read;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+
+use exif::{In, Tag};
+use fast_image_resize::images::{TypedImage, TypedImageRef};
+use fast_image_resize::pixels::U8x3;
+use fast_image_resize::{FilterType, ResizeAlg, ResizeOptions, Resizer};
+use serde::{Deserialize, Serialize};
+use zune_jpeg::JpegDecoder;
+use zune_jpeg::errors::{DecodeErrors, UnsupportedSchemes};
+use zune_jpeg::zune_core::bytestream::{ZByteIoError, ZCursor};
+use zune_jpeg::zune_core::options::DecoderOptions;
+
+use crate::data::refusal::{Reason, Refusal};
+
+/// Larger files are refused before they are read.
+const MAX_BYTES: u64 = 64 << 20;
+/// Larger sides are refused before pixels are allocated.
+const MAX_SIDE: usize = 8192;
+/// More pixels are refused before they are allocated.
+const MAX_PIXELS: usize = 32_000_000;
+
+/// The size that posters are brought to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ImageSpec {
+    /// In pixels.
+    pub height: usize,
+    /// In pixels.
+    pub width: usize,
+}
+
+impl ImageSpec {
+    /// 256 by 256, as the models see posters.
+    pub const POSTER: Self = Self { height: 256, width: 256 };
+
+    /// The bytes of one image: `height * width * 3`.
+    pub const fn bytes(self) -> usize {
+        self.height * self.width * 3
+    }
+}
+
+/// Decodes one poster after the other into buffers of its own; each thread has one.
+#[derive(Default)]
+pub struct Decoder {
+    file: Vec<u8>,
+    pixels: Vec<u8>,
+    upright: Vec<u8>,
+    resizer: Resizer,
+}
+
+impl Decoder {
+    /// A decoder with empty buffers; they grow to the largest poster met.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Reads, decodes, turns upright and resizes the poster in `path`.
+    ///
+    /// # Shapes
+    /// `out`: `[spec.height, spec.width, 3]` u8, RGB, overwritten; unspecified after a refusal.
+    /// # Errors
+    /// The refusal, if the file is not a whole JPEG file that can be shown.
+    /// # Panics
+    /// If `out` has another length.
+    pub fn decode_poster(&mut self, path: &Path, spec: ImageSpec, out: &mut [u8]) -> Result<(), Refusal> {
+        self.read(path)?;
+        let bytes = std::mem::take(&mut self.file);
+        let result = self.decode_bytes(&bytes, spec, out);
+        self.file = bytes;
+        result
+    }
+
+    /// As [`Decoder::decode_poster`], from the bytes of a file.
+    ///
+    /// # Errors
+    /// As there.
+    /// # Panics
+    /// As there.
+    pub fn decode_bytes(&mut self, bytes: &[u8], spec: ImageSpec, out: &mut [u8]) -> Result<(), Refusal> {
+        check_format(bytes)?;
+        let decoded = catch_unwind(AssertUnwindSafe(|| decode_jpeg(bytes, &mut self.pixels)));
+        let Picture { mut width, mut height, orientation } = decoded.unwrap_or_else(|panic| {
+            let text = panic.downcast_ref::<String>().map(String::as_str);
+            let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
+            Err(Refusal::new(Reason::DecoderPanic, text.unwrap_or_default()))
+        })?;
+        let pixels = if orientation == 1 {
+            &self.pixels
+        } else {
+            turn_upright(&self.pixels, width, height, orientation, &mut self.upright);
+            if orientation >= 5 {
+                std::mem::swap(&mut width, &mut height);
+            }
+            &self.upright
+        };
+        resize_with(&mut self.resizer, pixels, width, height, spec, out);
+        Ok(())
+    }
+
+    fn read(&mut self, path: &Path) -> Result<(), Refusal> {
+        let unreadable = |error: std::io::Error| Refusal::new(Reason::Unreadable, error.to_string());
+        // Asked before opening, which would wait for ever on a pipe.
+        let metadata = std::fs::metadata(path).map_err(unreadable)?;
+        if !metadata.is_file() {
+            return Err(Refusal::new(Reason::NotAFile, ""));
+        }
+        if metadata.len() > MAX_BYTES {
+            return Err(Refusal::new(Reason::FileTooLarge, format!("{} bytes", metadata.len())));
+        }
+        self.file.clear();
+        let file = std::fs::File::open(path).map_err(unreadable)?;
+        file.take(MAX_BYTES).read_to_end(&mut self.file).map_err(unreadable)?;
+        Ok(())
+    }
+}
+
+/// Resizes RGB pixels as `tf.image.resize` does by default: bilinear, half-pixel centres, no antialiasing, without
+/// regard to the aspect. Within 1 level of it.
+///
+/// # Shapes
+/// `rgb`: `[height, width, 3]` u8; `out`: `[spec.height, spec.width, 3]` u8, overwritten.
+/// # Panics
+/// If a slice's length differs from its shape, or a side is zero.
+pub fn resize(rgb: &[u8], width: usize, height: usize, spec: ImageSpec, out: &mut [u8]) {
+    resize_with(&mut Resizer::new(), rgb, width, height, spec, out);
+}
+
+fn resize_with(resizer: &mut Resizer, rgb: &[u8], width: usize, height: usize, spec: ImageSpec, out: &mut [u8]) {
+    assert!(width > 0 && height > 0 && spec.bytes() > 0, "an image without pixels");
+    assert_eq!(rgb.len(), width * height * 3, "rgb is not [height, width, 3]");
+    assert_eq!(out.len(), spec.bytes(), "out is not [spec.height, spec.width, 3]");
+    // `Interpolation` looks at the two nearest pixels only; `Convolution` would widen its kernel: antialiasing.
+    let options = ResizeOptions::new().resize_alg(ResizeAlg::Interpolation(FilterType::Bilinear));
+    // Typed images: with the others, a dozen pixel types that are never used would be compiled into this crate.
+    let from = TypedImageRef::<U8x3>::from_buffer(width as u32, height as u32, rgb).expect("the length was checked");
+    let mut to =
+        TypedImage::<U8x3>::from_buffer(spec.width as u32, spec.height as u32, out).expect("the length was checked");
+    resizer.resize_typed(&from, &mut to, &options).expect("a resize without cropping");
+}
+
+/// Tells a JPEG file from others by its first bytes.
+fn check_format(bytes: &[u8]) -> Result<(), Refusal> {
+    let starts = |magic: &[u8]| bytes.starts_with(magic);
+    let reason = if bytes.is_empty() {
+        Reason::Empty
+    } else if starts(b"\xFF\xD8\xFF") {
+        return Ok(());
+    } else if starts(b"\x89PNG\r\n\x1A\n") {
+        Reason::Png
+    } else if starts(b"GIF8") {
+        Reason::Gif
+    } else if starts(b"RIFF") && bytes.get(8..12) == Some(b"WEBP") {
+        Reason::WebP
+    } else if looks_like_html(bytes) {
+        Reason::Html
+    } else {
+        let head: Vec<String> = bytes.iter().take(8).map(|byte| format!("{byte:02X}")).collect();
+        return Err(Refusal::new(Reason::OtherFormat, format!("starts with {}", head.join(" "))));
+    };
+    Err(Refusal::new(reason, ""))
+}
+
+fn looks_like_html(bytes: &[u8]) -> bool {
+    let text = String::from_utf8_lossy(&bytes[..bytes.len().min(512)]).to_ascii_lowercase();
+    let text = text.trim_start_matches(|c: char| c.is_whitespace() || c == '\u{FEFF}');
+    text.starts_with("<!doctype html") || (text.starts_with('<') && text.contains("<html"))
+}
+
+struct Picture {
+    width: usize,
+    height: usize,
+    /// EXIF's 1 to 8.
+    orientation: u32,
+}
+
+/// Decodes into `pixels`, `[height, width, 3]` RGB, as stored in the file: not yet upright.
+fn decode_jpeg(bytes: &[u8], pixels: &mut Vec<u8>) -> Result<Picture, Refusal> {
+    let strict = DecoderOptions::default().set_strict_mode(true).set_max_width(MAX_SIDE).set_max_height(MAX_SIDE);
+    let mut decoder = JpegDecoder::new_with_options(ZCursor::new(bytes), strict);
+    let mut headers = decoder.decode_headers();
+    if matches!(headers, Err(DecodeErrors::FormatStatic("[strict-mode]: Extra bytes between headers"))) {
+        // The one fault that costs no pixel. Only the headers are forgiven: what follows is decoded strictly.
+        decoder = JpegDecoder::new_with_options(ZCursor::new(bytes), strict.set_strict_mode(false));
+        headers = decoder.decode_headers();
+        decoder.set_options(strict);
+    }
+    headers.map_err(refusal_of)?;
+    let (width, height) = decoder.dimensions().ok_or_else(|| Refusal::new(Reason::Corrupt, "no size"))?;
+    let colours = decoder.info().map_or(0, |info| info.components);
+    if !matches!(colours, 1 | 3 | 4) {
+        return Err(Refusal::new(Reason::Colours, format!("{colours}")));
+    }
+    if width.max(height) > MAX_SIDE || width * height > MAX_PIXELS {
+        return Err(Refusal::new(Reason::TooManyPixels, format!("{width}x{height}")));
+    }
+    // No code is shorter than one bit, and each block of 8x8 pixels takes at least one.
+    if bytes.len() * 8 < width.div_ceil(8) * height.div_ceil(8) {
+        return Err(Refusal::new(Reason::TooFewBytes, format!("{width}x{height} in {} bytes", bytes.len())));
+    }
+    let orientation = decoder.exif().map_or(1, |exif| orientation(exif));
+    pixels.resize(width * height * 3, 0);
+    decoder.decode_into(pixels).map_err(refusal_of)?;
+    Ok(Picture { width, height, orientation })
+}
+
+/// Sorts the decoder's errors. Two are told by their text; the version of the decoder is pinned and tests watch them.
+fn refusal_of(error: DecodeErrors) -> Refusal {
+    use UnsupportedSchemes::*;
+    let text = error.to_string();
+    let reason = match error {
+        DecodeErrors::Unsupported(LosslessHuffman) => Reason::Lossless,
+        DecodeErrors::Unsupported(LosslessArithmetic) => Reason::Lossless,
+        DecodeErrors::Unsupported(ExtendedSequentialDctArithmetic | ProgressiveDctArithmetic) => Reason::Arithmetic,
+        DecodeErrors::SofError(text) if text.contains("bits of precision") => Reason::Precision,
+        DecodeErrors::Format(text) if text.contains("greater than") && text.contains("limit") => Reason::TooManyPixels,
+        DecodeErrors::ExhaustedData => Reason::Truncated,
+        DecodeErrors::FormatStatic("Premature end of buffer" | "Premature End of image") => Reason::Truncated,
+        DecodeErrors::IoErrors(ZByteIoError::NotEnoughBytes(..)) => Reason::Truncated,
+        _ => Reason::Corrupt,
+    };
+    // One line, whatever the decoder wrote.
+    Refusal::new(reason, text.split_whitespace().collect::<Vec<_>>().join(" "))
+}
+
+/// The orientation that a camera or an editor noted, 1 to 8; 1 (upright) where there is none that makes sense.
+fn orientation(exif: &[u8]) -> u32 {
+    let fields = exif::Reader::new().read_raw(exif.to_vec()).ok();
+    let value = fields.and_then(|fields| fields.get_field(Tag::Orientation, In::PRIMARY)?.value.get_uint(0));
+    value.filter(|value| (1..=8).contains(value)).unwrap_or(1)
+}
+
+/// Undoes an EXIF orientation: `rgb` is `[height, width, 3]`; `out` becomes the same, or `[width, height, 3]` for the
+/// orientations 5 to 8.
+fn turn_upright(rgb: &[u8], width: usize, height: usize, orientation: u32, out: &mut Vec<u8>) {
+    let (right, bottom) = (width - 1, height - 1);
+    let (out_width, out_height) = if orientation >= 5 { (height, width) } else { (width, height) };
+    out.clear();
+    for y in 0..out_height {
+        for x in 0..out_width {
+            let (from_x, from_y) = match orientation {
+                2 => (right - x, y),
+                3 => (right - x, bottom - y),
+                4 => (x, bottom - y),
+                5 => (y, x),
+                6 => (y, bottom - x),
+                7 => (right - y, bottom - x),
+                8 => (right - y, x),
+                _ => (x, y),
+            };
+            let at = (from_y * width + from_x) * 3;
+            out.extend_from_slice(&rgb[at..at + 3]);
+        }
+    }
+}

@@ -1,0 +1,141 @@
+//! The films of a folder in the Letterboxd layout (`genres.csv`, `posters/<id>.jpg`) after cleaning.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use crate::data::labels::Labels;
+use crate::data::ledger::{DUPLICATE_ROWS, Ledger, OTHER_FILES, WITHOUT_FILM, WITHOUT_POSTER};
+use crate::error::{Error, Result};
+
+/// A film with a poster.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Film {
+    /// The digits of its poster's file name.
+    pub id: u64,
+    /// Indexes into the genre names of whatever holds this film; sorted, each once, at least one.
+    pub genres: Vec<usize>,
+}
+
+impl Film {
+    /// The name of its poster in the folder `posters/`.
+    pub fn filename(&self) -> String {
+        poster_name(self.id)
+    }
+}
+
+/// The file name of a film's poster.
+pub fn poster_name(id: u64) -> String {
+    format!("{id}.jpg")
+}
+
+/// The film that a poster's file name belongs to; `None` for any other name, such as `007.jpg` or `7.jpeg`.
+pub fn poster_id(name: &str) -> Option<u64> {
+    let id = name.strip_suffix(".jpg")?.parse().ok()?;
+    (poster_name(id) == name).then_some(id)
+}
+
+/// All films that have a poster and at most `max_genres` genres: the films of the multi-label experiment, and those
+/// that the others choose from.
+#[derive(Debug)]
+pub struct Films {
+    /// The folder of the posters.
+    pub posters: PathBuf,
+    /// The names of all genres that these films have, sorted: the classes of the model.
+    pub genres: Vec<String>,
+    /// Ordered by id.
+    pub films: Vec<Film>,
+    /// What was dropped, in the order in which it was.
+    pub ledger: Ledger,
+    /// To be shown to the user, who has to repair the file; the run goes on.
+    pub warnings: Vec<Error>,
+}
+
+impl Films {
+    /// Reads `data/genres.csv`, lists `data/posters` and cleans, in this order: malformed rows, films without a poster,
+    /// posters without a film, duplicate rows, films with more than `max_genres` genres.
+    ///
+    /// # Errors
+    /// If a file or folder is missing or cannot be read (see [`Labels::read_csv`]), or no film is left.
+    pub fn open(data: &Path, max_genres: usize) -> Result<Self> {
+        let layout = "name a folder that holds `genres.csv` and `posters/<id>.jpg`";
+        if !data.is_dir() {
+            return Err(Error::data(data, "there is no such folder", layout));
+        }
+        let (csv, posters) = (data.join("genres.csv"), data.join("posters"));
+        if !csv.exists() {
+            return Err(Error::data(&csv, "there is no such file", layout));
+        }
+        if !posters.is_dir() {
+            return Err(Error::data(&posters, "there is no such folder", layout));
+        }
+        Self::clean(Labels::read_csv(&csv)?, posters, max_genres)
+    }
+
+    fn clean(labels: Labels, posters: PathBuf, max_genres: usize) -> Result<Self> {
+        let mut ledger = labels.ledger;
+        let too_many = format!("films with more than {max_genres} genres");
+        for reason in [WITHOUT_POSTER, WITHOUT_FILM, OTHER_FILES, DUPLICATE_ROWS, &too_many] {
+            ledger.declare(reason);
+        }
+        let found = list(&posters, &mut ledger)?;
+        for &id in found.iter().filter(|id| !labels.films.contains_key(id)) {
+            ledger.add(WITHOUT_FILM, || poster_name(id));
+        }
+        for (id, row) in labels.repeats.iter().filter(|(id, _)| found.contains(id)) {
+            ledger.add(DUPLICATE_ROWS, || format!("row {row} (film {id})"));
+        }
+        let mut films = Vec::new();
+        for (id, genres) in labels.films {
+            if !found.contains(&id) {
+                ledger.add(WITHOUT_POSTER, || id.to_string());
+            } else if genres.len() > max_genres {
+                ledger.add(&too_many, || id.to_string());
+            } else {
+                films.push(Film { id, genres });
+            }
+        }
+        if films.is_empty() {
+            let counts: Vec<_> = ledger.entries().iter().map(|e| format!("{} {}", e.count, e.reason)).collect();
+            let what = format!("no film is left after cleaning ({})", counts.join(", "));
+            return Err(Error::data(
+                &labels.path,
+                what,
+                "each film needs a row `id,genre` and a file `posters/<id>.jpg`",
+            ));
+        }
+
+        // Genres that only dropped films had are no classes.
+        let used: BTreeSet<usize> = films.iter().flat_map(|film| film.genres.iter().copied()).collect();
+        let mut renumbered = vec![usize::MAX; labels.genres.len()];
+        for (new, &old) in used.iter().enumerate() {
+            renumbered[old] = new;
+        }
+        for genre in films.iter_mut().flat_map(|film| film.genres.iter_mut()) {
+            *genre = renumbered[*genre];
+        }
+        let genres = used.iter().map(|&old| labels.genres[old].clone()).collect();
+        Ok(Self { posters, genres, films, ledger, warnings: labels.warnings })
+    }
+}
+
+/// The ids of the posters in `folder`: one listing instead of a question per film.
+fn list(folder: &Path, ledger: &mut Ledger) -> Result<BTreeSet<u64>> {
+    let mut found = BTreeSet::new();
+    let mut others = BTreeSet::new();
+    for entry in folder.read_dir().map_err(Error::io(folder, "list the posters"))? {
+        let name = entry.map_err(Error::io(folder, "list the posters"))?.file_name();
+        match name.to_str().and_then(poster_id) {
+            Some(id) => {
+                found.insert(id);
+            }
+            None => {
+                others.insert(name);
+            }
+        }
+    }
+    // A folder is listed in no order; the ledger should not change from run to run.
+    for name in others {
+        ledger.add(OTHER_FILES, || name.to_string_lossy().into_owned());
+    }
+    Ok(found)
+}

@@ -1,0 +1,305 @@
+//! Which of the cleaned films an experiment trains on, watches and is measured with.
+
+use std::collections::{BTreeMap, HashSet};
+use std::path::{Path, PathBuf};
+
+use csv::{ReaderBuilder, StringRecord};
+
+use crate::data::films::{Film, Films, poster_id};
+use crate::data::labels::from_csv;
+use crate::data::ledger::Ledger;
+use crate::data::split::{Split, rank};
+use crate::error::{Error, Result};
+
+/// An experiment's rule for films.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum FilmRule {
+    /// Every cleaned film, with all its genres.
+    MultiLabel,
+    /// Films with exactly one genre.
+    SingleGenre,
+    /// Films with exactly one genre, which is one of the most frequent.
+    TopGenres {
+        /// As many genres.
+        count: usize,
+        /// At most so many films of each genre in train and val together.
+        per_genre: usize,
+        /// Whether train and val are each cut to their rarest genre.
+        balance: bool,
+    },
+}
+
+/// Upper bounds on the number of films; test is never cut.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Limits {
+    /// Of the training films.
+    pub train: Option<usize>,
+    /// Of the validation films.
+    pub val: Option<usize>,
+}
+
+/// The films of an experiment. Each list is ordered by id.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Frame {
+    /// The names of the classes, sorted.
+    pub genres: Vec<String>,
+    /// Films to fit the weights to.
+    pub train: Vec<Film>,
+    /// Films to watch while training.
+    pub val: Vec<Film>,
+    /// Films to look at once, at the end.
+    pub test: Vec<Film>,
+}
+
+impl FilmRule {
+    /// The classes of a model that is trained on `films` under this rule, sorted by name.
+    pub fn genres(&self, films: &Films) -> Vec<String> {
+        let Self::TopGenres { count, .. } = self else { return films.genres.clone() };
+        let mut support = vec![0usize; films.genres.len()];
+        for film in films.films.iter().filter(|film| film.genres.len() == 1) {
+            support[film.genres[0]] += 1;
+        }
+        let mut top: Vec<usize> = (0..support.len()).filter(|&genre| support[genre] > 0).collect();
+        // Genres are numbered by name, so that the stable sort leaves equals in that order.
+        top.sort_by_key(|&genre| std::cmp::Reverse(support[genre]));
+        top.truncate(*count);
+        top.sort_unstable();
+        top.into_iter().map(|genre| films.genres[genre].clone()).collect()
+    }
+
+    /// The films that a model with the classes `genres` can be asked about, under this rule but neither cut nor
+    /// balanced, and what was left out; with `split`, those on one side only. Their genres are indexes into `genres`.
+    pub fn select(&self, films: &Films, genres: &[String], split: Option<Split>) -> (Vec<Film>, Ledger) {
+        const MORE_THAN_ONE: &str = "films with more than one genre";
+        const OTHER_GENRE: &str = "films with a genre that is not one of the model's";
+        let mut ledger = Ledger::default();
+        if *self != Self::MultiLabel {
+            ledger.declare(MORE_THAN_ONE);
+        }
+        ledger.declare(OTHER_GENRE);
+        let other_side = split.map(|split| format!("films that are not in {split}"));
+        other_side.iter().for_each(|reason| ledger.declare(reason));
+
+        let class: Vec<Option<usize>> =
+            films.genres.iter().map(|name| genres.iter().position(|genre| genre == name)).collect();
+        let mut chosen = Vec::new();
+        for film in &films.films {
+            let known: Option<Vec<usize>> = film.genres.iter().map(|&genre| class[genre]).collect();
+            if *self != Self::MultiLabel && film.genres.len() > 1 {
+                ledger.add(MORE_THAN_ONE, || film.id.to_string());
+            } else if let Some(genres) = known {
+                match &other_side {
+                    Some(reason) if split != Some(Split::of(film.id)) => ledger.add(reason, || film.id.to_string()),
+                    _ => chosen.push(Film { id: film.id, genres }),
+                }
+            } else {
+                ledger.add(OTHER_GENRE, || film.id.to_string());
+            }
+        }
+        (chosen, ledger)
+    }
+}
+
+impl Frame {
+    /// Chooses the films of an experiment, splits, cuts and limits them; the ledger counts what this left out.
+    ///
+    /// Which films survive a cut depends on nothing but the films: those of a smaller limit are among those of a
+    /// larger one. A limited frame of balanced genres stays balanced to within one film.
+    pub fn new(films: &Films, rule: &FilmRule, limits: Limits) -> (Self, Ledger) {
+        let genres = rule.genres(films);
+        let (chosen, mut ledger) = rule.select(films, &genres, None);
+        let mut frame = Self { genres, train: Vec::new(), val: Vec::new(), test: Vec::new() };
+        for film in chosen {
+            frame.side_mut(Split::of(film.id)).push(film);
+        }
+        let balanced = frame.cut(rule, &mut ledger);
+        for (split, limit) in [(Split::Train, limits.train), (Split::Val, limits.val)] {
+            let Some(limit) = limit else { continue };
+            let side = frame.side_mut(split);
+            side.sort_by_cached_key(|film| rank(film.id));
+            if balanced {
+                deal_by_genre(side);
+            }
+            let reason = format!("{split} films beyond the limit of {limit}");
+            ledger.declare(&reason);
+            for film in side.drain(limit.min(side.len())..) {
+                ledger.add(&reason, || film.id.to_string());
+            }
+        }
+        for split in Split::ALL {
+            frame.side_mut(split).sort_unstable_by_key(|film| film.id);
+        }
+        (frame, ledger)
+    }
+
+    /// Caps the number of films of each genre in train and val; whether these are balanced afterwards.
+    fn cut(&mut self, rule: &FilmRule, ledger: &mut Ledger) -> bool {
+        let &FilmRule::TopGenres { per_genre, balance, .. } = rule else { return false };
+        let mut both: Vec<Film> = self.train.drain(..).chain(self.val.drain(..)).collect();
+        both.sort_by_cached_key(|film| rank(film.id));
+        cap(&mut both, per_genre, ledger, &format!("films beyond {per_genre} of their genre"));
+        for film in both {
+            self.side_mut(Split::of(film.id)).push(film);
+        }
+        if balance {
+            for split in [Split::Train, Split::Val] {
+                let mut support = vec![0; self.genres.len()];
+                for film in self.side(split) {
+                    support[film.genres[0]] += 1;
+                }
+                let smallest = support.into_iter().filter(|&films| films > 0).min().unwrap_or(0);
+                let reason = format!("{split} films beyond {smallest} of their genre, for balance");
+                cap(self.side_mut(split), smallest, ledger, &reason);
+            }
+        }
+        balance
+    }
+
+    /// The films on one side.
+    pub fn side(&self, split: Split) -> &[Film] {
+        match split {
+            Split::Train => &self.train,
+            Split::Val => &self.val,
+            Split::Test => &self.test,
+        }
+    }
+
+    fn side_mut(&mut self, split: Split) -> &mut Vec<Film> {
+        match split {
+            Split::Train => &mut self.train,
+            Split::Val => &mut self.val,
+            Split::Test => &mut self.test,
+        }
+    }
+
+    /// The ids of all its films, sorted.
+    pub fn ids(&self) -> Vec<u64> {
+        let mut ids: Vec<u64> = Split::ALL.iter().flat_map(|&s| self.side(s)).map(|film| film.id).collect();
+        ids.sort_unstable();
+        ids
+    }
+
+    /// Drops the films in `refused`: those whose poster does not decode.
+    pub fn without(&mut self, refused: &HashSet<u64>) {
+        for split in Split::ALL {
+            self.side_mut(split).retain(|film| !refused.contains(&film.id));
+        }
+    }
+
+    /// Refuses a frame that is too small: fewer training films than a batch, or no film to watch or measure with.
+    ///
+    /// # Errors
+    /// With the counts of all three sides and a remedy.
+    pub fn check_size(&self, data: &Path, batch: usize) -> Result<()> {
+        if self.train.len() >= batch && !self.val.is_empty() && !self.test.is_empty() {
+            return Ok(());
+        }
+        let (train, val, test) = (self.train.len(), self.val.len(), self.test.len());
+        let what = format!("too few films: {train} to train, {val} to validate, {test} to test; the batch is {batch}");
+        Err(Error::data(data, what, "add films, raise the limits, or choose a smaller --batch"))
+    }
+
+    /// Writes `train.csv`, `val.csv` and `test.csv` into `folder`, which is made if it is not there: the columns
+    /// `filename` and `genres` (joined by `|`), one row a film, in the order of the ids. Each file is whole or absent.
+    ///
+    /// # Errors
+    /// If the folder cannot be made or written.
+    pub fn write_csv(&self, folder: &Path) -> Result<()> {
+        std::fs::create_dir_all(folder).map_err(Error::io(folder, "make the folder"))?;
+        for split in Split::ALL {
+            let path = csv_path(folder, split);
+            super::write_atomically(&path, |file| {
+                let mut writer = csv::Writer::from_writer(file);
+                writer.write_record(["filename", "genres"])?;
+                for film in self.side(split) {
+                    let names: Vec<&str> = film.genres.iter().map(|&genre| self.genres[genre].as_str()).collect();
+                    writer.write_record([film.filename(), names.join("|")])?;
+                }
+                writer.flush()
+            })
+            .map_err(Error::io(&path, "write the frame"))?;
+        }
+        Ok(())
+    }
+
+    /// Reads back what [`Frame::write_csv`] wrote; `genres` are the names of the classes, sorted.
+    ///
+    /// # Errors
+    /// If a file is missing, or a row of it is not a poster's name and genres that are all in `genres`, or a film is
+    /// there twice.
+    pub fn read_csv(folder: &Path, genres: Vec<String>) -> Result<Self> {
+        let mut seen = HashSet::new();
+        let mut read = |split| read_side(&csv_path(folder, split), &genres, &mut seen);
+        let (train, val, test) = (read(Split::Train)?, read(Split::Val)?, read(Split::Test)?);
+        Ok(Self { genres, train, val, test })
+    }
+}
+
+fn csv_path(folder: &Path, split: Split) -> PathBuf {
+    folder.join(format!("{split}.csv"))
+}
+
+/// The films of one file, ordered by id; `seen` are those of all files up to here.
+fn read_side(path: &Path, genres: &[String], seen: &mut HashSet<u64>) -> Result<Vec<Film>> {
+    let remedy = "repair the row, or remove the folder to have the frames made again";
+    let file = std::fs::File::open(path).map_err(Error::io(path, "read the frame"))?;
+    let mut reader = ReaderBuilder::new().flexible(true).from_reader(file);
+    if reader.headers().map_err(|e| from_csv(path, e))? != ["filename", "genres"].as_slice() {
+        return Err(Error::row(path, 1, "the header is not `filename,genres`", remedy));
+    }
+    let mut films = Vec::new();
+    let mut record = StringRecord::new();
+    while reader.read_record(&mut record).map_err(|e| from_csv(path, e))? {
+        let bad = |what: String| Error::row(path, record.position().map_or(0, csv::Position::line), what, remedy);
+        let (Some(name), Some(names), 2) = (record.get(0), record.get(1), record.len()) else {
+            return Err(bad(format!("{} fields instead of 2", record.len())));
+        };
+        let id = poster_id(name).ok_or_else(|| bad(format!("`{name}` is no poster's name such as 123.jpg")))?;
+        if !seen.insert(id) {
+            return Err(bad(format!("{name} is there twice")));
+        }
+        let mut indexes = Vec::new();
+        for name in names.split('|') {
+            let class = genres.iter().position(|genre| genre == name);
+            indexes.push(class.ok_or_else(|| bad(format!("`{name}` is not a genre of this run")))?);
+        }
+        indexes.sort_unstable();
+        if indexes.windows(2).any(|pair| pair[0] == pair[1]) {
+            return Err(bad(format!("`{names}` names a genre twice")));
+        }
+        films.push(Film { id, genres: indexes });
+    }
+    films.sort_by_key(|film| film.id);
+    Ok(films)
+}
+
+/// Keeps the first `limit` films of each genre. Films have one genre and are in the order of their ranks.
+fn cap(films: &mut Vec<Film>, limit: usize, ledger: &mut Ledger, reason: &str) {
+    ledger.declare(reason);
+    let mut turns = turns(films).into_iter();
+    films.retain(|film| {
+        let keep = turns.next().is_some_and(|turn| turn < limit);
+        if !keep {
+            ledger.add(reason, || film.id.to_string());
+        }
+        keep
+    });
+}
+
+/// Orders films of one genre each as cards are dealt: one of each genre, then the next of each.
+fn deal_by_genre(films: &mut Vec<Film>) {
+    let mut dealt: Vec<(usize, Film)> = turns(films).into_iter().zip(films.drain(..)).collect();
+    dealt.sort_by_key(|&(turn, _)| turn);
+    films.extend(dealt.into_iter().map(|(_, film)| film));
+}
+
+/// For each film, how many of the same genre come before it.
+fn turns(films: &[Film]) -> Vec<usize> {
+    let mut seen = BTreeMap::<usize, usize>::new();
+    let turn = |film: &Film| {
+        let seen = seen.entry(film.genres[0]).or_default();
+        *seen += 1;
+        *seen - 1
+    };
+    films.iter().map(turn).collect()
+}

@@ -1,0 +1,67 @@
+use onesheet::data::films::{Films, poster_id};
+use onesheet::data::ledger::{DUPLICATE_ROWS, MALFORMED_ROWS, OTHER_FILES, WITHOUT_FILM, WITHOUT_POSTER};
+
+use super::{letterboxd, write};
+
+#[test]
+fn cleans_in_order_and_counts_each_step() {
+    let csv = "id,genre\n1,Drama\n1,Drama\n2,Comedy\n2,Comedy\n3,A\n3,B\n3,C\n3,Western\n4,Horror\nx,Drama\n5,Drama\n5,Comedy\n";
+    let data = letterboxd(csv, [1, 3, 5, 8, 9]);
+    write(&data.path().join("posters"), "4.jpeg", "");
+    write(&data.path().join("posters"), "05.jpg", "");
+    let films = Films::open(data.path(), 3).unwrap();
+
+    let count = |reason| films.ledger.count(reason);
+    assert_eq!(count(MALFORMED_ROWS), 1);
+    assert_eq!(count(WITHOUT_POSTER), 2, "films 2 and 4");
+    assert_eq!(count(WITHOUT_FILM), 2, "posters 8 and 9");
+    assert_eq!(count(OTHER_FILES), 2);
+    assert_eq!(count(DUPLICATE_ROWS), 1, "film 2 is gone before its repeated row is looked at");
+    assert_eq!(count("films with more than 3 genres"), 1);
+    let reasons: Vec<&str> = films.ledger.entries().iter().map(|entry| entry.reason.as_str()).collect();
+    let order = [MALFORMED_ROWS, WITHOUT_POSTER, WITHOUT_FILM, OTHER_FILES, DUPLICATE_ROWS];
+    assert_eq!(reasons, [&order[..], &["films with more than 3 genres"]].concat());
+    assert_eq!(films.warnings.len(), 1);
+
+    assert_eq!(films.genres, ["Comedy", "Drama"], "genres of dropped films are no classes");
+    let kept: Vec<_> = films.films.iter().map(|film| (film.id, film.genres.clone())).collect();
+    assert_eq!(kept, [(1, vec![1]), (5, vec![0, 1])]);
+    assert_eq!(films.films[1].filename(), "5.jpg");
+}
+
+#[test]
+fn max_genres_is_an_upper_bound() {
+    let data = letterboxd("id,genre\n1,A\n1,B\n2,A\n", [1, 2]);
+    let ids = |max| Films::open(data.path(), max).unwrap().films.iter().map(|film| film.id).collect::<Vec<_>>();
+    assert_eq!((ids(1), ids(2)), (vec![2], vec![1, 2]));
+}
+
+#[test]
+fn a_folder_without_the_layout_is_refused_by_name() {
+    let data = tempfile::tempdir().unwrap();
+    let refused = |path: &std::path::Path| {
+        let error = Films::open(path, 3).unwrap_err();
+        assert_eq!(error.exit_code(), 3);
+        error.to_string()
+    };
+    let text = refused(&data.path().join("nowhere"));
+    assert!(
+        text.ends_with(
+            "nowhere: there is no such folder; name a folder that holds `genres.csv` and `posters/<id>.jpg`"
+        )
+    );
+    assert!(refused(data.path()).contains("genres.csv: there is no such file; "));
+    write(data.path(), "genres.csv", "id,genre\n1,Drama\n");
+    assert!(refused(data.path()).contains("posters: there is no such folder; "));
+    std::fs::create_dir(data.path().join("posters")).unwrap();
+    let text = refused(data.path());
+    assert!(text.contains("no film is left after cleaning (0 malformed rows, 1 films without a poster, "), "{text}");
+}
+
+#[test]
+fn only_plain_ids_are_posters() {
+    assert_eq!(poster_id("123.jpg"), Some(123));
+    for name in ["0123.jpg", "+1.jpg", "1.JPG", "1.jpeg", ".jpg", "a.jpg", "1.jpg.jpg", "99999999999999999999.jpg"] {
+        assert_eq!(poster_id(name), None, "{name}");
+    }
+}

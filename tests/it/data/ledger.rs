@@ -1,0 +1,52 @@
+use onesheet::data::ledger::Ledger;
+
+fn example() -> Ledger {
+    let mut ledger = Ledger::default();
+    ledger.declare("malformed rows");
+    for id in 0..12 {
+        ledger.add("films without a poster", || id.to_string());
+    }
+    ledger.add("duplicate rows", || "row 9".to_owned());
+    ledger
+}
+
+#[test]
+fn counts_all_and_names_the_first() {
+    let ledger = example();
+    assert_eq!(ledger.count("films without a poster"), 12);
+    assert_eq!(ledger.count("no such reason"), 0);
+    assert_eq!(ledger.entries()[1].examples.len(), 10);
+}
+
+#[test]
+fn shows_a_table_in_the_order_of_the_steps() {
+    let expected = "        0  malformed rows\n       \
+        12  films without a poster: 0, 1, 2, 3, ...\n        1  duplicate rows: row 9\n";
+    assert_eq!(example().to_string(), expected);
+}
+
+#[test]
+fn a_later_ledger_is_added_to_an_earlier() {
+    let mut both = example();
+    let mut later = Ledger::default();
+    later.add("duplicate rows", || "row 30".to_owned());
+    later.add("posters refused (truncated)", || "5.jpg".to_owned());
+    both.extend(later);
+    assert_eq!(both.count("duplicate rows"), 2);
+    assert_eq!(both.entries()[2].examples, ["row 9", "row 30"]);
+    assert_eq!(both.entries()[3].reason, "posters refused (truncated)");
+}
+
+#[test]
+fn is_written_as_a_list_and_read_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("ledger.json");
+    example().write_json(&path).unwrap();
+    let text = std::fs::read_to_string(&path).unwrap();
+    assert_eq!(serde_json::from_str::<Ledger>(&text).unwrap(), example());
+    let json: serde_json::Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(json[1]["count"], 12);
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "a temporary file was left");
+    let error = example().write_json(&folder.path().join("nowhere/ledger.json")).unwrap_err();
+    assert_eq!(error.exit_code(), 4);
+}

@@ -1,0 +1,61 @@
+//! Tests of `src/data`, and the small files that they share.
+
+use std::fs;
+use std::path::Path;
+
+use jpeg_encoder::{ColorType, Encoder};
+
+mod decode;
+mod films;
+mod frames;
+mod labels;
+mod ledger;
+mod split;
+
+/// A JPEG file of `width` by `height` pixels, smooth and different for each `seed`.
+pub fn jpeg(seed: u64, width: u16, height: u16) -> Vec<u8> {
+    encode(&pixels(seed, width, height), width, height, ColorType::Rgb, |_| {})
+}
+
+/// RGB pixels of a smooth picture.
+pub fn pixels(seed: u64, width: u16, height: u16) -> Vec<u8> {
+    let mut rgb = Vec::new();
+    for y in 0..u64::from(height) {
+        for x in 0..u64::from(width) {
+            let wave = |a: u64, b: u64| (((x * a + y * b + seed * 37) as f64 / 40.0).sin() * 90.0 + 120.0) as u8;
+            rgb.extend([wave(1, 2), wave(3, 1), wave(2, 2 + seed % 3)]);
+        }
+    }
+    rgb
+}
+
+/// A JPEG file at quality 95 with what `set` asks for beside it.
+pub fn encode(
+    samples: &[u8],
+    width: u16,
+    height: u16,
+    colours: ColorType,
+    set: impl FnOnce(&mut Encoder<&mut Vec<u8>>),
+) -> Vec<u8> {
+    let mut file = Vec::new();
+    let mut encoder = Encoder::new(&mut file, 95);
+    set(&mut encoder);
+    encoder.encode(samples, width, height, colours).expect("encoding a picture in memory");
+    file
+}
+
+/// A folder in the Letterboxd layout: `genres.csv` with the text `csv`, and a poster for each of `ids`.
+pub fn letterboxd(csv: &str, ids: impl IntoIterator<Item = u64>) -> tempfile::TempDir {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    write(folder.path(), "genres.csv", csv);
+    fs::create_dir(folder.path().join("posters")).expect("posters/");
+    for id in ids {
+        write(folder.path(), &format!("posters/{id}.jpg"), jpeg(id, 20, 30));
+    }
+    folder
+}
+
+/// Writes one file.
+pub fn write(folder: &Path, name: &str, content: impl AsRef<[u8]>) {
+    fs::write(folder.join(name), content).expect("writing a test's file");
+}
