@@ -165,6 +165,32 @@ impl ModelSpec {
     }
 }
 
+impl ModelSpec {
+    /// The full names and shapes of all parameters, in the order of the layers, without building anything.
+    ///
+    /// # Errors
+    /// As [`plan`](Self::plan).
+    pub fn parameter_shapes(&self) -> Result<Vec<(String, Vec<usize>)>> {
+        let (names, shapes) = self.plan()?;
+        let mut all = Vec::new();
+        for ((layer, name), input) in self.layers.iter().zip(&names).zip(&shapes) {
+            let c = *input.last().expect("shapes have an axis");
+            let parameters = match layer {
+                LayerSpec::Conv2d { filters, kernel: [kh, kw], .. } => {
+                    vec![("kernel", vec![*kh, *kw, c, *filters]), ("bias", vec![*filters])]
+                }
+                LayerSpec::Dense { units } => vec![("kernel", vec![c, *units]), ("bias", vec![*units])],
+                LayerSpec::BatchNormalization { .. } => {
+                    ["gamma", "beta", "moving_mean", "moving_variance"].map(|part| (part, vec![c])).to_vec()
+                }
+                LayerSpec::Relu | LayerSpec::MaxPooling2d { .. } | LayerSpec::Flatten | LayerSpec::Dropout { .. } => vec![],
+            };
+            all.extend(parameters.into_iter().map(|(part, shape)| (format!("{name}/{part}"), shape)));
+        }
+        Ok(all)
+    }
+}
+
 impl LayerSpec {
     fn output_shape(&self, input: &[usize]) -> Result<Vec<usize>, &'static str> {
         match (self, input) {

@@ -1,0 +1,107 @@
+//! The three experiments, as values of one type, and the model that all of them train.
+
+use crate::data::frames::FilmRule;
+use crate::loss::Head;
+use crate::nn::ModelSpec;
+use crate::nn::spec::Padding;
+use crate::optim::Rule;
+use serde::Serialize;
+use std::path::PathBuf;
+
+/// What one experiment asks of the posters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Experiment {
+    /// Name of its folder and on the command line.
+    pub name: &'static str,
+    /// Last activation and loss.
+    pub head: Head,
+    films: Films,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Films {
+    All,
+    OneGenre,
+    TopGenres(usize),
+}
+
+impl Experiment {
+    /// All of them, in the order in which they run.
+    pub const ALL: [Self; 3] = [
+        Self { name: "multi-label", head: Head::Sigmoid, films: Films::All },
+        Self { name: "single-genre", head: Head::Softmax, films: Films::OneGenre },
+        Self { name: "top-6", head: Head::Softmax, films: Films::TopGenres(6) },
+    ];
+
+    /// The experiment of that name.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|experiment| experiment.name == name)
+    }
+
+    /// Which films it takes, under the options of a run.
+    pub fn film_rule(&self, per_genre: usize, balance: bool) -> FilmRule {
+        match self.films {
+            Films::All => FilmRule::MultiLabel,
+            Films::OneGenre => FilmRule::SingleGenre,
+            Films::TopGenres(count) => FilmRule::TopGenres { count, per_genre, balance },
+        }
+    }
+}
+
+/// All effective options of a run; written to `config.toml`.
+#[derive(Clone, Debug, Serialize)]
+pub struct Options {
+    /// Folder in the Letterboxd layout.
+    pub data: PathBuf,
+    /// Folder of the results.
+    pub out: PathBuf,
+    /// Folder of the decoded posters.
+    pub cache: PathBuf,
+    /// At most so many training films.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub limit: Option<usize>,
+    /// At most so many validation films.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub limit_val: Option<usize>,
+    /// Films with more genres are dropped.
+    pub max_genres: usize,
+    /// top-6: at most so many training and validation films a genre.
+    pub per_genre: usize,
+    /// top-6: whether all genres are cut to the smallest.
+    pub balance: bool,
+    /// Passes over the training films.
+    pub epochs: usize,
+    /// Films a step.
+    pub batch: usize,
+    /// Update rule.
+    #[serde(flatten)]
+    pub rule: Rule,
+    /// Filters of the convolutions, one block each.
+    pub filters: Vec<usize>,
+    /// Units of the dense layer.
+    pub dense: usize,
+    /// The fraction that dropout drops.
+    pub dropout: f32,
+    /// Momentum of the moving statistics.
+    pub bn_momentum: f32,
+    /// Border treatment of the convolutions.
+    pub padding: Padding,
+    /// Of everything random.
+    pub seed: u64,
+    /// Worker threads.
+    pub threads: usize,
+    /// Whether the results of an earlier run may be replaced.
+    #[serde(skip)]
+    pub overwrite: bool,
+}
+
+impl Options {
+    /// The model of the starting report: blocks of convolution + ReLU, batch norm and max-pooling, then a dense layer.
+    pub fn model(&self, classes: usize) -> ModelSpec {
+        let mut spec = ModelSpec::input(&[256, 256, 3]);
+        for &filters in &self.filters {
+            spec = spec.conv2d(filters, 3, self.padding).relu().batch_norm(self.bn_momentum).max_pool2d(2);
+        }
+        spec.flatten().dense(self.dense).relu().dropout(self.dropout).dense(classes)
+    }
+}

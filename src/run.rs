@@ -1,0 +1,265 @@
+//! A run: films to frames to cache, then each experiment is trained, measured and written down.
+
+use crate::checkpoint::{self, ModelMeta};
+use crate::data::batches::{Batches, Order};
+use crate::data::cache::Cache;
+use crate::data::decode::ImageSpec;
+use crate::data::films::Films;
+use crate::data::frames::{Frame, Limits};
+use crate::data::ledger::Ledger;
+use crate::error::{Error, Result};
+use crate::experiments::{Experiment, Options};
+use crate::files;
+use crate::metrics::{Evaluation, Metrics, top_k};
+use crate::nn::Sequential;
+use crate::optim::Optimizer;
+use crate::report::{self, Epoch};
+use crate::train::{Answers, Trainer, evaluate};
+use onesheet_kernels::simd::Isa;
+use serde::Serialize;
+use std::collections::{BTreeSet, HashSet};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Instant;
+
+/// Where a run tells how far it is. A bar counts films.
+pub trait Progress: Sync {
+    /// A line of its own.
+    fn note(&self, line: &str);
+    /// A new bar of `total` films.
+    fn start(&self, what: &str, total: usize);
+    /// The bar stands at `done`; `loss` is the mean so far, where there is one.
+    fn at(&self, done: usize, loss: Option<f64>);
+    /// The bar is done and goes away.
+    fn finish(&self);
+}
+
+/// What an experiment ended with.
+pub struct Outcome {
+    /// On the test films.
+    pub metrics: Metrics,
+    /// SHA-256 of the model file.
+    pub model_sha256: String,
+    /// A few test films: poster, true genres, the three most probable ones with their probabilities.
+    pub examples: Vec<Example>,
+}
+
+/// A test film and what the model thinks of it.
+pub struct Example {
+    /// File name of the poster.
+    pub poster: String,
+    /// The film's genres.
+    pub genres: Vec<String>,
+    /// The most probable ones, with probabilities.
+    pub predicted: Vec<(String, f32)>,
+}
+
+/// Runs the experiments one after the other on rayon's current pool, and leaves everything under `options.out`.
+///
+/// # Errors
+/// Of the options, the data, the disk or a loss that is not a number; see [`Error`].
+pub fn run(options: &Options, experiments: &[Experiment], isa: Isa, progress: &dyn Progress) -> Result<Vec<Outcome>> {
+    let folders: Vec<PathBuf> = experiments.iter().map(|experiment| options.out.join(experiment.name)).collect();
+    for folder in &folders {
+        claim(folder, options.overwrite)?;
+    }
+    let (frames, ledger, cache) = prepare(options, experiments, progress)?;
+    files::write_json(&options.out.join("ledger.json"), &ledger)?;
+    progress.note(&format!("\nWhat was left out (all of it in ledger.json):\n{ledger}"));
+
+    let mut outcomes = Vec::new();
+    for ((experiment, frame), folder) in experiments.iter().zip(&frames).zip(&folders) {
+        outcomes.push(fit(options, experiment, frame, &cache, folder, isa, progress)?);
+    }
+    Ok(outcomes)
+}
+
+/// Makes the folder of an experiment's results, empty of an earlier run's.
+fn claim(folder: &Path, overwrite: bool) -> Result<()> {
+    const FILES: [&str; 5] = ["config.toml", "history.csv", "metrics.json", "predictions.csv", "model.safetensors"];
+    let there: Vec<PathBuf> = FILES.iter().map(|name| folder.join(name)).filter(|path| path.exists()).collect();
+    if !there.is_empty() && !overwrite {
+        let what = format!("{} already holds a run", folder.display());
+        return Err(Error::usage(what, "name another --out, or add --overwrite"));
+    }
+    for path in &there {
+        std::fs::remove_file(path).map_err(Error::io(path, "remove the earlier run's file"))?;
+    }
+    std::fs::create_dir_all(folder).map_err(Error::io(folder, "make the folder"))
+}
+
+/// The frames of all experiments, what was left out on the way, and a cache that holds every poster of the frames.
+fn prepare(
+    options: &Options,
+    experiments: &[Experiment],
+    progress: &dyn Progress,
+) -> Result<(Vec<Frame>, RunLedger, Arc<Cache>)> {
+    let films = Films::open(&options.data, options.max_genres)?;
+    films.warnings.iter().for_each(|warning| progress.note(&format!("warning: {warning}")));
+    let limits = Limits { train: options.limit, val: options.limit_val };
+    let mut frames = Vec::new();
+    let mut ledger = RunLedger { cleaning: films.ledger.clone(), experiments: Vec::new() };
+    for experiment in experiments {
+        let rule = experiment.film_rule(options.per_genre, options.balance);
+        let folder = frames_folder(options, experiment);
+        let (frame, left_out) = if folder.exists() && !options.overwrite {
+            progress.note(&format!("{}: the frames in {} are used again", experiment.name, folder.display()));
+            (Frame::read_csv(&folder, rule.genres(&films))?.limited(limits), Ledger::default())
+        } else {
+            Frame::new(&films, &rule, limits)
+        };
+        frame.check_size(&options.data, options.batch)?;
+        frames.push(frame);
+        ledger.experiments.push(ExperimentLedger { experiment: experiment.name, ledger: left_out });
+    }
+
+    let ids: BTreeSet<u64> = frames.iter().flat_map(Frame::ids).collect();
+    let ids: Vec<u64> = ids.into_iter().collect();
+    progress.start("caching posters", ids.len());
+    let cache = Cache::open_or_build(&options.cache, &films.posters, &ids, ImageSpec::POSTER, &|done| progress.at(done, None))?;
+    progress.finish();
+    let refused: HashSet<u64> = cache.refused().map(|(id, _)| id).collect();
+    for id in &ids {
+        if let Some(reason) = cache.refusal(*id) {
+            ledger.cleaning.add(&format!("posters that do not decode: {}", reason.kind()), || reason.to_string());
+        }
+    }
+    for (frame, experiment) in frames.iter_mut().zip(experiments) {
+        frame.without(&refused);
+        frame.check_size(&options.data, options.batch)?;
+        frame.write_csv(&frames_folder(options, experiment))?;
+    }
+    Ok((frames, ledger, Arc::new(cache)))
+}
+
+fn frames_folder(options: &Options, experiment: &Experiment) -> PathBuf {
+    options.out.join("frames").join(experiment.name)
+}
+
+/// The content of `ledger.json`: what cleaning dropped for everyone, then what each experiment's own rule left out.
+#[derive(Debug, Serialize)]
+struct RunLedger {
+    cleaning: Ledger,
+    experiments: Vec<ExperimentLedger>,
+}
+
+#[derive(Debug, Serialize)]
+struct ExperimentLedger {
+    experiment: &'static str,
+    ledger: Ledger,
+}
+
+impl std::fmt::Display for RunLedger {
+    fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
+        write!(f, "{}", self.cleaning)?;
+        for of in &self.experiments {
+            write!(f, "{}:\n{}", of.experiment, of.ledger)?;
+        }
+        Ok(())
+    }
+}
+
+/// The content of `config.toml`.
+#[derive(Serialize)]
+struct Config<'a> {
+    onesheet: &'static str,
+    experiment: &'static str,
+    isa: &'static str,
+    options: &'a Options,
+}
+
+/// Trains one experiment and writes its folder.
+fn fit(
+    options: &Options,
+    experiment: &Experiment,
+    frame: &Frame,
+    cache: &Arc<Cache>,
+    folder: &Path,
+    isa: Isa,
+    progress: &dyn Progress,
+) -> Result<Outcome> {
+    let config = Config { onesheet: env!("CARGO_PKG_VERSION"), experiment: experiment.name, isa: isa.name(), options };
+    let config = toml::to_string(&config).expect("plain data");
+    files::write_atomically(&folder.join("config.toml"), |file| file.write_all(config.as_bytes()))?;
+
+    let mut model = Sequential::build(options.model(frame.genres.len()), isa, options.seed)?;
+    model.reserve(options.batch);
+    let (train, val, test) = (frame.train.len(), frame.val.len(), frame.test.len());
+    progress.note(&format!("\n{}: {train} films to train, {val} to validate, {test} to test", experiment.name));
+    progress.note(&model.summary());
+    let optimizer = Optimizer::new(options.rule, &model);
+    let mut trainer = Trainer::new(model, experiment.head, optimizer, options.seed);
+    let classes = frame.genres.len();
+    let batches = |films: &[_], order| Batches::cached(cache, films, order, options.batch, classes);
+    let measure = |split, answers: &Answers| Metrics::of(&evaluation(experiment, frame, split, answers));
+
+    let mut history = Vec::new();
+    for epoch in 1..=options.epochs {
+        progress.start(&format!("epoch {epoch}/{}", options.epochs), train);
+        let started = Instant::now();
+        let order = Order::Shuffled { seed: options.seed, epoch: epoch as u64 };
+        let loss = trainer.epoch(epoch, batches(&frame.train, order), |done, loss| progress.at(done, Some(loss)))?;
+        let seconds = started.elapsed().as_secs_f64();
+        progress.finish();
+        let answers = answers_on(&mut trainer.model, experiment, "val", batches(&frame.val, Order::Sequential), val, progress)?;
+        let metrics = measure("val", &answers)?;
+        let line = Epoch::new(epoch, loss, &metrics, train, seconds);
+        progress.note(&line.to_string());
+        history.push(line);
+        report::write_history(&folder.join("history.csv"), &history)?;
+    }
+
+    let meta = ModelMeta {
+        experiment: experiment.name.into(),
+        head: experiment.head,
+        genres: frame.genres.clone(),
+        max_genres: options.max_genres,
+        model: trainer.model.spec().clone(),
+    };
+    let model_sha256 = checkpoint::save(&folder.join("model.safetensors"), &meta, &trainer.model)?;
+    let answers = answers_on(&mut trainer.model, experiment, "test", batches(&frame.test, Order::Sequential), test, progress)?;
+    let metrics = measure("test", &answers)?;
+    report::write_metrics(&folder.join("metrics.json"), &metrics)?;
+    report::write_predictions(&folder.join("predictions.csv"), &answers.ids, &evaluation(experiment, frame, "test", &answers))?;
+    Ok(Outcome { metrics, model_sha256, examples: examples(frame, &answers) })
+}
+
+fn answers_on(
+    model: &mut Sequential,
+    experiment: &Experiment,
+    split: &str,
+    batches: Batches,
+    films: usize,
+    progress: &dyn Progress,
+) -> Result<Answers> {
+    progress.start(split, films);
+    let answers = evaluate(model, experiment.head, batches, |done| progress.at(done, None))?;
+    progress.finish();
+    Ok(answers)
+}
+
+fn evaluation<'a>(experiment: &'a Experiment, frame: &'a Frame, split: &'a str, answers: &'a Answers) -> Evaluation<'a> {
+    Evaluation {
+        experiment: experiment.name,
+        split,
+        head: experiment.head,
+        genres: &frame.genres,
+        probabilities: &answers.probabilities,
+        labels: &answers.labels,
+        loss: answers.loss,
+    }
+}
+
+/// The first five test films by id, which are the same ones in every run on the same data.
+fn examples(frame: &Frame, answers: &Answers) -> Vec<Example> {
+    let classes = frame.genres.len();
+    let films = frame.test.iter().zip(answers.probabilities.chunks_exact(classes));
+    films
+        .take(5)
+        .map(|(film, probabilities)| Example {
+            poster: film.filename(),
+            genres: film.genres.iter().map(|&genre| frame.genres[genre].clone()).collect(),
+            predicted: top_k(probabilities, 3).into_iter().map(|g| (frame.genres[g].clone(), probabilities[g])).collect(),
+        })
+        .collect()
+}
