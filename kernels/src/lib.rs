@@ -18,5 +18,6 @@
 pub mod conv2d;
 pub mod dense;
 mod gemm;
+pub mod reference;
 mod scratch;
 pub mod simd;

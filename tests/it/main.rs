@@ -1,1 +1,2 @@
 //! All tests in one binary; its modules mirror the two source trees.
+mod kernels;

@@ -1,0 +1,107 @@
+//! Kernels against [`onesheet_kernels::reference`], on every instruction set that the machine has.
+
+mod reference;
+
+use onesheet_kernels::simd::Isa;
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
+/// Random numbers of one test case: proptest picks the seed, so that a failure shrinks to small sizes quickly.
+pub struct Data(ChaCha8Rng);
+
+impl Data {
+    /// The stream of `seed`.
+    pub fn new(seed: u64) -> Self {
+        Self(ChaCha8Rng::seed_from_u64(seed))
+    }
+
+    /// `len` values between `low` and `high`.
+    pub fn between(&mut self, low: f32, high: f32, len: usize) -> Vec<f32> {
+        (0..len).map(|_| self.0.random_range(low..high)).collect()
+    }
+
+    /// `len` values between -1 and 1.
+    pub fn vec(&mut self, len: usize) -> Vec<f32> {
+        self.between(-1.0, 1.0, len)
+    }
+
+    /// `len` whole numbers from `0..bound`, as f32: many of them equal.
+    pub fn whole(&mut self, bound: u32, len: usize) -> Vec<f32> {
+        (0..len).map(|_| self.0.random_range(0..bound) as f32).collect()
+    }
+}
+
+/// An output to be overwritten: a kernel that leaves a value, or reads one, is found out.
+pub fn poisoned(len: usize) -> Vec<f32> {
+    vec![f32::NAN; len]
+}
+
+/// The same values in f64, for the reference.
+pub fn wide(values: &[f32]) -> Vec<f64> {
+    values.iter().map(|&v| f64::from(v)).collect()
+}
+
+/// Runs `test` on every instruction set that the machine has; a failure's backtrace is preceded by the name.
+pub fn for_each_isa(mut test: impl FnMut(Isa)) {
+    for isa in Isa::available() {
+        let name = NameOnPanic(isa);
+        test(isa);
+        drop(name);
+    }
+}
+
+struct NameOnPanic(Isa);
+
+impl Drop for NameOnPanic {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("on {}", self.0.name());
+        }
+    }
+}
+
+/// Every value within `tolerance` times the scale of `expected`: its largest magnitude, or 1 if that is smaller.
+#[track_caller]
+pub fn assert_close(actual: &[f32], expected: &[f64], tolerance: f64) {
+    assert_close_f64(&wide(actual), expected, tolerance);
+}
+
+/// [`assert_close`] for f64 on both sides.
+#[track_caller]
+pub fn assert_close_f64(actual: &[f64], expected: &[f64], tolerance: f64) {
+    assert_eq!(actual.len(), expected.len(), "lengths differ");
+    let scale = expected.iter().fold(1.0, |scale: f64, v| scale.max(v.abs()));
+    for (i, (&a, &e)) in actual.iter().zip(expected).enumerate() {
+        // Written so that NaN fails.
+        let close = (a - e).abs() <= tolerance * scale;
+        assert!(close, "at {i} of {}: {a} instead of {e} (scale {scale})", actual.len());
+    }
+}
+
+/// The same bits, so that NaN equals itself and 0 differs from -0.
+#[track_caller]
+pub fn assert_same_bits(a: &[f32], b: &[f32]) {
+    assert_eq!(a.len(), b.len(), "lengths differ");
+    for (i, (a, b)) in a.iter().zip(b).enumerate() {
+        assert!(a.to_bits() == b.to_bits(), "at {i}: {a} and {b} differ");
+    }
+}
+
+/// Runs `work` in a rayon pool of `threads` threads.
+pub fn with_threads<T: Send>(threads: usize, work: impl FnOnce() -> T + Send) -> T {
+    rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("threads start").install(work)
+}
+
+/// The result of `work`, which must have the same bits on 1, 2 and 3 threads.
+#[track_caller]
+pub fn on_1_2_3_threads(work: impl Fn() -> Vec<Vec<f32>> + Sync) -> Vec<Vec<f32>> {
+    let one = with_threads(1, &work);
+    for threads in [2, 3] {
+        let more = with_threads(threads, &work);
+        assert_eq!(one.len(), more.len());
+        for (one, more) in one.iter().zip(&more) {
+            assert_same_bits(one, more);
+        }
+    }
+    one
+}
