@@ -72,7 +72,7 @@ impl Forward<'_> {
         assert_eq!(self.partials.len(), self.shape.partials_len(), "partials: see partials_len");
         let blocks = self.partials.par_chunks_exact_mut(n * outputs).zip(self.w.par_chunks(BLOCK * outputs));
         blocks.enumerate().for_each(|(block, (partial, w))| {
-            isa.run(Product {
+            Product {
                 m: n,
                 n: outputs,
                 segments: 1,
@@ -87,7 +87,8 @@ impl Forward<'_> {
                 c_row: outputs,
                 init: Init::Zero,
                 relu: false,
-            });
+            }
+            .run(isa);
         });
         for y in self.y.chunks_exact_mut(outputs) {
             y.copy_from_slice(self.bias);
@@ -137,7 +138,7 @@ impl BackwardX<'_> {
                 let rows = w.len() / outputs;
                 scratch::with(w.len(), |transposed| {
                     transpose(w, rows, outputs, transposed);
-                    isa.run(Product {
+                    Product {
                         m: dy.len() / outputs,
                         n: rows,
                         segments: 1,
@@ -152,7 +153,8 @@ impl BackwardX<'_> {
                         c_row: inputs,
                         init: Init::Zero,
                         relu: false,
-                    });
+                    }
+                    .run(isa);
                 });
             }
         });
@@ -205,7 +207,7 @@ impl BackwardW<'_> {
         self.shape.assert_fits(self.x, self.dw, self.dy);
         assert_eq!(self.db.len(), outputs, "db is [outputs]");
         self.dw.par_chunks_mut(BLOCK * outputs).enumerate().for_each(|(block, dw)| {
-            isa.run(Product {
+            Product {
                 m: dw.len() / outputs,
                 n: outputs,
                 segments: 1,
@@ -220,7 +222,8 @@ impl BackwardW<'_> {
                 c_row: outputs,
                 init: Init::Accumulate,
                 relu: false,
-            });
+            }
+            .run(isa);
         });
         for dy in self.dy.chunks_exact(outputs) {
             self.db.iter_mut().zip(dy).for_each(|(db, &dy)| *db += dy);

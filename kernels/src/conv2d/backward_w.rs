@@ -149,7 +149,7 @@ fn rows_by_view(isa: Isa, shape: &Conv2dShape, x: &[f32], dy: &[f32], rows: Rang
 fn view_times_dy(isa: Isa, shape: &Conv2dShape, x: &[f32], x_row: usize, dy: &[f32], rows: usize, dw: &mut [f32]) {
     let window_row = shape.kw * shape.ic;
     for (u, dw) in dw.chunks_exact_mut(window_row * shape.oc).enumerate() {
-        isa.run(Product {
+        Product {
             m: window_row,
             n: shape.oc,
             segments: rows,
@@ -164,6 +164,7 @@ fn view_times_dy(isa: Isa, shape: &Conv2dShape, x: &[f32], x_row: usize, dy: &[f
             c_row: shape.oc,
             init: Init::Accumulate,
             relu: false,
-        });
+        }
+        .run(isa);
     }
 }

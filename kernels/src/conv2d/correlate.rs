@@ -67,7 +67,7 @@ impl Correlation<'_> {
     /// The rows of `y` from the rows of `x` below them; `x` has all the zeros it needs.
     fn rows(&self, x: &[f32], x_row: usize, y: &mut [f32]) {
         for (r, y) in y.chunks_exact_mut(self.output.w * self.output.c).enumerate() {
-            self.isa.run(Product {
+            Product {
                 m: self.output.w,
                 n: self.output.c,
                 segments: self.kh,
@@ -82,7 +82,8 @@ impl Correlation<'_> {
                 c_row: self.output.c,
                 init: self.init,
                 relu: self.relu,
-            });
+            }
+            .run(self.isa);
         }
     }
 }

@@ -24,7 +24,7 @@ pub fn forward(isa: Isa, f: Forward) {
             let first = i * block(shape);
             let rows = first..first + y.len() / row;
             with_columns(shape, x, rows, |columns, pixels| {
-                isa.run(Product {
+                Product {
                     m: pixels,
                     n: shape.oc,
                     segments: 1,
@@ -39,7 +39,8 @@ pub fn forward(isa: Isa, f: Forward) {
                     c_row: shape.oc,
                     init: Init::Bias(f.bias),
                     relu: f.relu,
-                });
+                }
+                .run(isa);
             });
         });
     });
@@ -66,7 +67,7 @@ pub fn backward_x(isa: Isa, b: BackwardX) {
         dx.fill(0.0);
         scratch::with(shape.ow() * window, |columns| {
             for (r, dy) in dy.chunks_exact(row).enumerate() {
-                isa.run(Product {
+                Product {
                     m: shape.ow(),
                     n: window,
                     segments: 1,
@@ -81,7 +82,8 @@ pub fn backward_x(isa: Isa, b: BackwardX) {
                     c_row: window,
                     init: Init::Zero,
                     relu: false,
-                });
+                }
+                .run(isa);
                 each_run(shape, r, |column, pixel, len| {
                     let to = &mut dx[pixel..pixel + len];
                     to.iter_mut().zip(&columns[column..column + len]).for_each(|(dx, &column)| *dx += column);
@@ -113,7 +115,7 @@ pub(super) fn backward_w_rows(
     while first < rows.end {
         let count = block(shape).min(rows.end - first);
         with_columns(shape, x, first..first + count, |columns, pixels| {
-            isa.run(Product {
+            Product {
                 m: shape.window(),
                 n: shape.oc,
                 segments: 1,
@@ -128,7 +130,8 @@ pub(super) fn backward_w_rows(
                 c_row: shape.oc,
                 init: Init::Accumulate,
                 relu: false,
-            });
+            }
+            .run(isa);
         });
         first += count;
     }
