@@ -8,7 +8,7 @@
 //! - Arguments are checked by `assert!`: a wrong length is a bug of the caller, never of a user.
 //! - Every function takes the [`Isa`](simd::Isa) to run on and works on rayon's current pool. Sums are taken in an order that depends on the
 //!   shape alone, so the same input gives the same bits for any number of threads.
-//! - [`reference`] holds each operation once more, naive and in f64: the specification that the tests compare with.
+//! - [`reference`](mod@reference) holds each operation once more, naive and in f64: the specification that the tests compare with.
 //!
 //! | module | its job |
 //! |---|---|
@@ -22,7 +22,7 @@
 //! | [`dropout`] | inverted dropout from a seed |
 //! | [`loss`] | sigmoid and softmax cross-entropy from logits |
 //! | [`optim`] | Adam, SGD |
-//! | [`reference`] | all of it in f64, as the formulas read |
+//! | [`reference`](mod@reference) | all of it in f64, as the formulas read |
 
 pub mod activation;
 pub mod batch_norm;

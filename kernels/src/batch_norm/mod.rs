@@ -4,12 +4,12 @@
 //! [`forward`] with the moving statistics.
 //!
 //! # How any number of channels fills vectors
-//! The kernels treat [`stripe`] values, several pixels where there are few channels, as one row: element by element, rows
+//! The kernels treat a stripe of values, several pixels where there are few channels, as one row: element by element, rows
 //! are added to a row of sums, or combined with a row that repeats a parameter of each channel. So nothing strides, and
 //! what a sum adds up, and in which order, does not depend on the width of a vector.
 //!
 //! # How sums stay accurate
-//! f32 adds up at most a [`block`]; f64 adds up blocks to chunks, and chunks, in their order, to the whole. A block's
+//! f32 adds up at most a block of 32 kB; f64 adds up blocks to chunks, and chunks, in their order, to the whole. A block's
 //! variance is taken about the block's own mean, so that a large mean with a small variance cancels nowhere.
 
 mod backward;
