@@ -8,16 +8,32 @@
 //! - Arguments are checked by `assert!`: a wrong length is a bug of the caller, never of a user.
 //! - Every function takes the [`Isa`](simd::Isa) to run on and works on rayon's current pool. Sums are taken in an order that depends on the
 //!   shape alone, so the same input gives the same bits for any number of threads.
-//! - [`reference`] holds each operation once more, naive and in f64: the specification that the tests compare with.
+//! - [`reference`](mod@reference) holds each operation once more, naive and in f64: the specification that the tests compare with.
 //!
 //! | module | its job |
 //! |---|---|
 //! | [`simd`] | the trait that kernels are written against, its instruction sets, the choice at run time |
+//! | [`image`] | bytes to numbers |
 //! | [`conv2d`] | convolution: shapes, forward, both gradients |
+//! | [`dense`] | fully connected layer: forward, both gradients |
+//! | [`activation`] | ReLU |
+//! | [`batch_norm`] | batch normalisation: statistics, forward, backward |
+//! | [`max_pool2d`] | max-pooling |
+//! | [`dropout`] | inverted dropout from a seed |
+//! | [`loss`] | sigmoid and softmax cross-entropy from logits |
+//! | [`optim`] | Adam, SGD |
+//! | [`reference`](mod@reference) | all of it in f64, as the formulas read |
 
+pub mod activation;
+pub mod batch_norm;
 pub mod conv2d;
 pub mod dense;
+pub mod dropout;
 mod gemm;
+pub mod image;
+pub mod loss;
+pub mod max_pool2d;
+pub mod optim;
 pub mod reference;
 mod scratch;
 pub mod simd;

@@ -5,5 +5,11 @@
 //! names are those of the crate ([`crate`]), but results are returned instead of written, and gradients never
 //! accumulate. Wrong lengths panic, as indexing does.
 
+pub mod activation;
+pub mod batch_norm;
 pub mod conv2d;
 pub mod dense;
+pub mod dropout;
+pub mod loss;
+pub mod max_pool2d;
+pub mod optim;

@@ -14,11 +14,13 @@ mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
 mod dispatch;
+mod map;
 #[cfg(target_arch = "aarch64")]
 mod neon;
 mod portable;
 
 pub use dispatch::{Isa, UnknownIsa};
+pub(crate) use map::{BLOCK, map};
 
 /// A computation written once for all instruction sets.
 pub trait Kernel {
@@ -139,6 +141,48 @@ pub trait Simd: Copy + Send + Sync + 'static {
         unsafe { self.load_u8_ptr(from.as_ptr()) }
     }
 
+    /// Up to `LANES` values: all of `from` in the first lanes, 0 in the others.
+    ///
+    /// # Panics
+    /// If there are more.
+    #[inline(always)]
+    fn load_up_to(self, from: &[f32]) -> Self::F32 {
+        if from.len() == Self::LANES {
+            return self.load(from);
+        }
+        assert!(from.len() < Self::LANES);
+        // SAFETY: the slice holds that many values, fewer than LANES.
+        unsafe { self.load_part(from.as_ptr(), from.len()) }
+    }
+
+    /// Fills `to` from the first lanes.
+    ///
+    /// # Panics
+    /// If it is longer than the vector.
+    #[inline(always)]
+    fn store_up_to(self, to: &mut [f32], v: Self::F32) {
+        if to.len() == Self::LANES {
+            return self.store(to, v);
+        }
+        assert!(to.len() < Self::LANES);
+        // SAFETY: the slice holds that many values, fewer than LANES, and it is ours to write.
+        unsafe { self.store_part(to.as_mut_ptr(), v, to.len()) }
+    }
+
+    /// Up to `LANES` bytes as numbers: all of `from` in the first lanes, 0 in the others.
+    ///
+    /// # Panics
+    /// If there are more.
+    #[inline(always)]
+    fn load_u8_up_to(self, from: &[u8]) -> Self::F32 {
+        if from.len() == Self::LANES {
+            return self.load_u8(from);
+        }
+        let mut padded = [0; MAX_LANES];
+        padded[..Self::LANES][..from.len()].copy_from_slice(from);
+        self.load_u8(&padded)
+    }
+
     /// The zero vector.
     #[inline(always)]
     fn zero(self) -> Self::F32 {
@@ -148,22 +192,3 @@ pub trait Simd: Copy + Send + Sync + 'static {
 
 /// The most lanes any instruction set here has: the size of a scratch array that holds one vector.
 pub const MAX_LANES: usize = 16;
-
-/// Runs `$whole` for every whole vector of `$len` elements and `$rest` for each element left over, with `$i` the index.
-///
-/// The kernels that work element by element are two lines each: the vector line and the scalar line.
-macro_rules! lanes {
-    ($s:ident: $S:ident, $len:expr, |$i:ident| $whole:expr, $rest:expr) => {{
-        let len = $len;
-        let mut $i = 0;
-        while $i + $S::LANES <= len {
-            $whole;
-            $i += $S::LANES;
-        }
-        while $i < len {
-            $rest;
-            $i += 1;
-        }
-    }};
-}
-pub(crate) use lanes;

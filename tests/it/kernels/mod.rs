@@ -1,10 +1,18 @@
 //! Kernels against [`onesheet_kernels::reference`], on every instruction set that the machine has.
 
+mod activation;
+mod batch_norm;
 mod conv2d;
 mod dense;
+mod dropout;
+mod image;
+mod loss;
+mod max_pool2d;
+mod optim;
 mod reference;
 
 use onesheet_kernels::simd::Isa;
+use rand::seq::SliceRandom;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
@@ -25,6 +33,22 @@ impl Data {
     /// `len` values between -1 and 1.
     pub fn vec(&mut self, len: usize) -> Vec<f32> {
         self.between(-1.0, 1.0, len)
+    }
+
+    /// The numbers from 0 to 1 in `len` equal steps, shuffled: no two nearer than a step.
+    pub fn distinct(&mut self, len: usize) -> Vec<f32> {
+        let mut values: Vec<f32> = (0..len).map(|i| i as f32 / len as f32).collect();
+        values.shuffle(&mut self.0);
+        values
+    }
+
+    /// `n` rows of `classes` zeros with a one in each.
+    pub fn one_hot(&mut self, n: usize, classes: usize) -> Vec<f32> {
+        let mut labels = vec![0.0; n * classes];
+        for row in labels.chunks_exact_mut(classes) {
+            row[self.0.random_range(0..classes)] = 1.0;
+        }
+        labels
     }
 
     /// `len` whole numbers from `0..bound`, as f32: many of them equal.

@@ -2,7 +2,9 @@
 
 use super::{Data, assert_close_f64, wide};
 use onesheet_kernels::conv2d::{Conv2dShape, Padding};
-use onesheet_kernels::reference::{conv2d, dense};
+use onesheet_kernels::max_pool2d::MaxPool2dShape;
+use onesheet_kernels::reference::batch_norm::Normalization;
+use onesheet_kernels::reference::{activation, batch_norm, conv2d, dense, dropout, loss, max_pool2d, optim};
 use proptest::prelude::*;
 
 /// `d f(at) / d at`, each component by central differences.
@@ -71,6 +73,71 @@ proptest! {
         assert_close_f64(&dw, &numeric_gradient(&w, |w| loss(&x, w, &b)), TOLERANCE);
         assert_close_f64(&db, &numeric_gradient(&b, |b| loss(&x, &w, b)), TOLERANCE);
     }
+
+    #[test]
+    fn relu_gradient(len in 1..20usize, seed: u64) {
+        let mut data = Data::new(seed);
+        // No value so near 0 that a step crosses it.
+        let x: Vec<f64> = wide(&data.vec(len)).iter().map(|x| x + 0.01 * x.signum()).collect();
+        let dy = wide(&data.vec(len));
+        let dx = activation::relu_backward(&activation::relu(&x), &dy);
+        assert_close_f64(&dx, &numeric_gradient(&x, |x| dot(&activation::relu(x), &dy)), TOLERANCE);
+    }
+
+    #[test]
+    fn batch_norm_gradients(m in 1..9usize, c in 1..4usize, seed: u64) {
+        let mut data = Data::new(seed);
+        let x = wide(&data.between(-1.0, 2.0, m * c));
+        let (gamma, beta, dy) = (wide(&data.vec(c)), wide(&data.vec(c)), wide(&data.vec(m * c)));
+        // Large, so that third derivatives stay small where the variance is.
+        let epsilon = 0.5;
+        let loss = |x: &[f64], gamma: &[f64], beta: &[f64]| {
+            let (mean, variance) = batch_norm::statistics(c, x);
+            dot(&batch_norm::forward(&Normalization { gamma, beta, mean: &mean, variance: &variance, epsilon }, x), &dy)
+        };
+        let (mean, variance) = batch_norm::statistics(c, &x);
+        let by = Normalization { gamma: &gamma, beta: &beta, mean: &mean, variance: &variance, epsilon };
+        let (dx, dgamma, dbeta) = batch_norm::backward(&by, &x, &dy);
+        assert_close_f64(&dx, &numeric_gradient(&x, |x| loss(x, &gamma, &beta)), TOLERANCE);
+        assert_close_f64(&dgamma, &numeric_gradient(&gamma, |gamma| loss(&x, gamma, &beta)), TOLERANCE);
+        assert_close_f64(&dbeta, &numeric_gradient(&beta, |beta| loss(&x, &gamma, beta)), TOLERANCE);
+    }
+
+    #[test]
+    fn max_pool2d_gradient(
+        (n, h, w, c, size) in (1..3usize, 1..7usize, 1..7usize, 1..4usize, 1..4usize),
+        seed: u64,
+    ) {
+        let shape = MaxPool2dShape { n, h: h.max(size), w: w.max(size), c, size };
+        let mut data = Data::new(seed);
+        let (x, dy) = (wide(&data.distinct(shape.x_len())), wide(&data.vec(shape.y_len())));
+        let dx = max_pool2d::backward(&shape, &max_pool2d::forward(&shape, &x).1, &dy);
+        assert_close_f64(&dx, &numeric_gradient(&x, |x| dot(&max_pool2d::forward(&shape, x).0, &dy)), TOLERANCE);
+    }
+
+    #[test]
+    fn dropout_gradient(len in 1..20usize, seed: u64) {
+        let mut data = Data::new(seed);
+        let (x, dy) = (wide(&data.vec(len)), wide(&data.vec(len)));
+        let kept: Vec<bool> = data.vec(len).iter().map(|&v| v > 0.0).collect();
+        let dx = dropout::apply(0.3, &kept, &dy);
+        assert_close_f64(&dx, &numeric_gradient(&x, |x| dot(&dropout::apply(0.3, &kept, x), &dy)), TOLERANCE);
+    }
+
+    #[test]
+    fn cross_entropy_gradients(n in 1..5usize, classes in 1..5usize, seed: u64) {
+        let mut data = Data::new(seed);
+        let logits = wide(&data.between(-3.0, 3.0, n * classes));
+        let weights = wide(&data.between(0.1, 3.0, classes));
+        let labels = wide(&data.whole(2, n * classes));
+        let analytic = loss::sigmoid_cross_entropy_backward(&weights, &logits, &labels);
+        let numeric = numeric_gradient(&logits, |logits| loss::sigmoid_cross_entropy(&weights, logits, &labels));
+        assert_close_f64(&analytic, &numeric, TOLERANCE);
+        let labels = wide(&data.one_hot(n, classes));
+        let analytic = loss::softmax_cross_entropy_backward(&weights, &logits, &labels);
+        let numeric = numeric_gradient(&logits, |logits| loss::softmax_cross_entropy(&weights, logits, &labels));
+        assert_close_f64(&analytic, &numeric, TOLERANCE);
+    }
 }
 
 /// A forward that is wrong together with its backward passes a gradient check; these values were worked out by hand.
@@ -93,4 +160,60 @@ fn conv2d_by_hand() {
 fn dense_by_hand() {
     let y = dense::forward(2, &[1.0, 2.0, 3.0, 4.0], &[1.0, 10.0, 100.0, 2.0, 20.0, 200.0], &[0.1, 0.2, 0.3]);
     assert_eq!(y, [5.1, 50.2, 500.3, 11.1, 110.2, 1100.3]);
+}
+
+#[test]
+fn batch_norm_by_hand() {
+    // Channel 0: 1, 3 with mean 2 and variance 1; channel 1: 5, 5.
+    let x = [1.0, 5.0, 3.0, 5.0];
+    let (mean, variance) = batch_norm::statistics(2, &x);
+    assert_eq!((&mean[..], &variance[..]), (&[2.0, 5.0][..], &[1.0, 0.0][..]));
+    let by = Normalization { gamma: &[2.0, 3.0], beta: &[0.5, -1.0], mean: &mean, variance: &variance, epsilon: 3.0 };
+    assert_eq!(batch_norm::forward(&by, &x), [-0.5, -1.0, 1.5, -1.0]);
+}
+
+#[test]
+fn max_pool2d_by_hand() {
+    let shape = MaxPool2dShape { n: 1, h: 3, w: 5, c: 1, size: 2 };
+    let x = [1.0, 2.0, 7.0, 7.0, 9.0, 3.0, 0.0, 7.0, 5.0, 9.0, 9.0, 9.0, 9.0, 9.0, 9.0];
+    let (y, argmax) = max_pool2d::forward(&shape, &x);
+    assert_eq!((&y[..], &argmax[..]), (&[3.0, 7.0][..], &[2, 0][..]));
+    let dx = max_pool2d::backward(&shape, &argmax, &[10.0, 20.0]);
+    assert_eq!(dx, [0.0, 0.0, 20.0, 0.0, 0.0, 10.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0]);
+}
+
+#[test]
+fn losses_by_hand() {
+    // Logits ln 3 and 0: sigmoids 3/4 and 1/2, softmax 3/4 and 1/4.
+    let logits = [3f64.ln(), 0.0];
+    let sigmoid = loss::sigmoid_cross_entropy(&[1.0, 10.0], &logits, &[0.0, 1.0]);
+    assert_close_f64(&[sigmoid], &[(4f64.ln() + 10.0 * 2f64.ln()) / 2.0], 1e-12);
+    let softmax = loss::softmax_cross_entropy(&[1.0, 10.0], &logits, &[0.0, 1.0]);
+    assert_close_f64(&[softmax], &[10.0 * 4f64.ln()], 1e-12);
+}
+
+#[test]
+fn optimizers_by_hand() {
+    let adam = optim::Adam { learning_rate: 0.1, beta_1: 0.75, beta_2: 0.9375, epsilon: 0.5 };
+    let (mut m, mut v, mut w) = (0.0, 0.0, 1.0);
+    // m = 4 / 4, v = 16 / 16, alpha = 0.1 * (1/4) / (1/4).
+    adam.step(1, 4.0, &mut m, &mut v, &mut w);
+    assert_close_f64(&[m, v, w], &[1.0, 1.0, 1.0 - 0.1 / 1.5], 1e-12);
+    // m = 1 + (0 - 1) / 4, v = 1 - 1 / 16, alpha = 0.1 * sqrt(1 - (15/16)^2) / (1 - (3/4)^2).
+    let alpha = 0.1 * (31f64 / 256.0).sqrt() / (7.0 / 16.0);
+    adam.step(2, 0.0, &mut m, &mut v, &mut w);
+    let expected = 1.0 - 0.1 / 1.5 - alpha * 0.75 / (0.9375f64.sqrt() + 0.5);
+    assert_close_f64(&[m, v, w], &[0.75, 0.9375, expected], 1e-12);
+
+    for (nesterov, expected) in [(false, [0.8, 0.5]), (true, [0.7, 0.35])] {
+        let sgd = optim::Sgd { learning_rate: 0.1, momentum: 0.5, nesterov };
+        let (mut velocity, mut w) = (0.0, 1.0);
+        let mut after = [0.0; 2];
+        for after in &mut after {
+            sgd.step(2.0, &mut velocity, &mut w);
+            *after = w;
+        }
+        assert_close_f64(&after, &expected, 1e-12);
+        assert_close_f64(&[velocity], &[-0.3], 1e-12);
+    }
 }

@@ -1,0 +1,69 @@
+//! Rectified linear unit, in place.
+
+use crate::simd::{BLOCK, Isa, Kernel, Simd, map};
+use rayon::prelude::*;
+
+/// `y = max(y, 0)`; NaN stays NaN.
+///
+/// # Shapes
+/// `y`: any f32, overwritten
+/// # Accuracy
+/// Exact.
+pub fn relu(isa: Isa, y: &mut [f32]) {
+    y.par_chunks_mut(BLOCK).for_each(|y| isa.run(Relu { y }));
+}
+
+struct Relu<'a> {
+    y: &'a mut [f32],
+}
+
+impl Kernel for Relu<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        map(
+            s,
+            [],
+            [self.y],
+            #[inline(always)]
+            // `max` returns its second operand where one is NaN.
+            |[], [y]| [s.max(s.zero(), y)],
+        );
+    }
+}
+
+/// `dy = dy` where `y > 0`, else 0: the gradient at 0 is 0, as in Keras and PyTorch.
+///
+/// # Shapes
+/// `y`: any f32, the output of [`relu`]; `dy`: as `y`, overwritten with the gradient of the input
+/// # Units
+/// As `dy`.
+/// # Accuracy
+/// Exact.
+/// # Panics
+/// If the lengths differ.
+pub fn relu_backward(isa: Isa, y: &[f32], dy: &mut [f32]) {
+    assert_eq!(y.len(), dy.len(), "y and dy");
+    y.par_chunks(BLOCK).zip(dy.par_chunks_mut(BLOCK)).for_each(|(y, dy)| isa.run(ReluBackward { y, dy }));
+}
+
+struct ReluBackward<'a> {
+    y: &'a [f32],
+    dy: &'a mut [f32],
+}
+
+impl Kernel for ReluBackward<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        map(
+            s,
+            [self.y],
+            [self.dy],
+            #[inline(always)]
+            |[y], [dy]| [s.select(s.gt(y, s.zero()), dy, s.zero())],
+        );
+    }
+}

@@ -1,0 +1,99 @@
+//! Batch normalisation over the last axis: a tensor is `[m][c]`, the `m` pixels of all images together.
+//!
+//! Training is [`statistics`] of the batch, [`forward`] with them, [`backward`], and [`update_moving`]; inference is
+//! [`forward`] with the moving statistics.
+//!
+//! # How any number of channels fills vectors
+//! The kernels treat a stripe of values, several pixels where there are few channels, as one row: element by element, rows
+//! are added to a row of sums, or combined with a row that repeats a parameter of each channel. So nothing strides, and
+//! what a sum adds up, and in which order, does not depend on the width of a vector.
+//!
+//! # How sums stay accurate
+//! f32 adds up at most a block of 32 kB; f64 adds up blocks to chunks, and chunks, in their order, to the whole. A block's
+//! variance is taken about the block's own mean, so that a large mean with a small variance cancels nowhere.
+
+mod backward;
+mod forward;
+mod statistics;
+
+use crate::simd::{BLOCK, MAX_LANES};
+
+pub use backward::{Gradients, backward};
+pub use forward::forward;
+pub use statistics::statistics;
+
+/// What [`forward`] normalises with, and [`backward`] through; each slice has `c` values.
+#[derive(Clone, Copy, Debug)]
+pub struct Normalization<'a> {
+    /// Factor of the normalised values.
+    pub gamma: &'a [f32],
+    /// What is added to them.
+    pub beta: &'a [f32],
+    /// Mean of each channel: the batch's in training, the moving one in inference.
+    pub mean: &'a [f32],
+    /// Biased variance of each channel, likewise.
+    pub variance: &'a [f32],
+    /// Added to the variance; Keras' default is 1e-3, PyTorch's 1e-5.
+    pub epsilon: f32,
+}
+
+impl Normalization<'_> {
+    fn check(&self, x: usize) {
+        let c = self.gamma.len();
+        assert!(c > 0 && x.is_multiple_of(c), "{x} values of {c} channels");
+        let equal = [self.beta, self.mean, self.variance].iter().all(|parameter| parameter.len() == c);
+        assert!(equal, "gamma, beta, mean and variance");
+    }
+
+    fn inv_std(&self, channel: usize) -> f64 {
+        1.0 / (f64::from(self.variance[channel]) + f64::from(self.epsilon)).sqrt()
+    }
+}
+
+/// Values in a stripe: whole pixels, whole vectors where channels are few, and at least 64, which is enough independent
+/// sums to hide the latency of an addition.
+fn stripe(c: usize) -> usize {
+    if c < 64 { 64usize.div_ceil(c).next_multiple_of(MAX_LANES) * c } else { c }
+}
+
+/// Values in a block: whole stripes.
+fn block(c: usize) -> usize {
+    (BLOCK / stripe(c)).max(1) * stripe(c)
+}
+
+/// Values in a chunk, the share of one task in a sum.
+fn chunk(c: usize) -> usize {
+    8 * block(c)
+}
+
+/// A stripe in which every pixel has `parameter(channel)`.
+fn spread(c: usize, parameter: impl Fn(usize) -> f64) -> Vec<f32> {
+    let pixel: Vec<f32> = (0..c).map(|channel| parameter(channel) as f32).collect();
+    pixel.repeat(stripe(c) / c)
+}
+
+/// Adds the pixels of a stripe of sums to the sum of each channel.
+#[inline(always)]
+fn fold(stripe: &[f32], sums: &mut [f64]) {
+    for pixel in stripe.chunks_exact(sums.len()) {
+        for (sum, value) in sums.iter_mut().zip(pixel) {
+            *sum += f64::from(*value);
+        }
+    }
+}
+
+/// `moving = momentum * moving + (1 - momentum) * batch`, for the mean and for the variance.
+///
+/// Keras' convention, default 0.99, with the biased variance of the batch. PyTorch's momentum is 1 minus this one, and
+/// its moving variance takes the unbiased variance of the batch, `m / (m - 1)` times this one.
+///
+/// # Shapes
+/// `batch`: `[c]`, f32; `moving`: likewise, overwritten
+/// # Panics
+/// If the lengths differ.
+pub fn update_moving(momentum: f32, batch: &[f32], moving: &mut [f32]) {
+    assert_eq!(batch.len(), moving.len(), "batch and moving");
+    for (batch, moving) in batch.iter().zip(moving) {
+        *moving = momentum * *moving + (1.0 - momentum) * batch;
+    }
+}
