@@ -61,7 +61,10 @@ impl Optimizer {
             match self.rule {
                 Rule::Adam { learning_rate } => {
                     let (beta_1, beta_2, epsilon, step) = (0.9, 0.999, 1e-7, self.step);
-                    optim::adam(isa, optim::Adam { learning_rate, beta_1, beta_2, epsilon, step, g, m: first, v: second, w });
+                    optim::adam(
+                        isa,
+                        optim::Adam { learning_rate, beta_1, beta_2, epsilon, step, g, m: first, v: second, w },
+                    );
                 }
                 Rule::Sgd { learning_rate, momentum, nesterov } => {
                     optim::sgd(isa, optim::Sgd { learning_rate, momentum, nesterov, g, velocity: first, w });

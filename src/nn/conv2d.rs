@@ -19,7 +19,15 @@ pub(super) struct Conv2d {
 }
 
 impl Conv2d {
-    pub fn new(input: [usize; 3], filters: usize, kernel: [usize; 2], stride: usize, padding: Padding, relu: bool, rng: &mut impl Rng) -> Self {
+    pub fn new(
+        input: [usize; 3],
+        filters: usize,
+        kernel: [usize; 2],
+        stride: usize,
+        padding: Padding,
+        relu: bool,
+        rng: &mut impl Rng,
+    ) -> Self {
         let shape = conv_shape(1, input, filters, kernel, stride, padding);
         let dims = [kernel[0], kernel[1], input[2], filters];
         let kernel = Parameter::trained("kernel", &dims, glorot_uniform(rng, &dims));
@@ -56,8 +64,15 @@ impl Layer for Conv2d {
     fn forward(&mut self, isa: Isa, x: &Tensor, y: &mut Tensor, _pass: Pass) {
         let shape = Conv2dShape { n: x.n(), ..self.shape };
         let [kernel, bias] = &self.parameters;
-        Forward { shape: &shape, x: x.values(), w: &kernel.value, bias: &bias.value, relu: self.relu, y: y.values_mut() }
-            .run(isa);
+        Forward {
+            shape: &shape,
+            x: x.values(),
+            w: &kernel.value,
+            bias: &bias.value,
+            relu: self.relu,
+            y: y.values_mut(),
+        }
+        .run(isa);
     }
 
     fn backward(&mut self, isa: Isa, x: &Tensor, y: &Tensor, dy: &mut Tensor, dx: Option<&mut Tensor>) {

@@ -94,7 +94,7 @@ impl Sequential {
 
     /// Values of the output for one item.
     pub fn outputs(&self) -> usize {
-        self.layers.last().map_or(&self.spec.input, |last| &last.layer.output_shape()).iter().product()
+        self.layers.last().map_or(self.spec.input.clone(), |last| last.layer.output_shape()).iter().product()
     }
 
     /// All parameters under their full names, such as `conv2d_1/kernel`, in the order of the layers.

@@ -149,7 +149,10 @@ impl ModelSpec {
         let mut names = Vec::<String>::new();
         let mut shapes = vec![self.input.clone()];
         if self.input.is_empty() || self.input.contains(&0) || self.input.len() > 3 || self.input.len() == 2 {
-            return Err(Error::Shape(format!("an input of shape {:?}; it is [height, width, channels] or [inputs]", self.input)));
+            return Err(Error::Shape(format!(
+                "an input of shape {:?}; it is [height, width, channels] or [inputs]",
+                self.input
+            )));
         }
         for layer in &self.layers {
             let before = self.layers[..names.len()].iter().filter(|l| l.class() == layer.class()).count();
@@ -183,7 +186,9 @@ impl ModelSpec {
                 LayerSpec::BatchNormalization { .. } => {
                     ["gamma", "beta", "moving_mean", "moving_variance"].map(|part| (part, vec![c])).to_vec()
                 }
-                LayerSpec::Relu | LayerSpec::MaxPooling2d { .. } | LayerSpec::Flatten | LayerSpec::Dropout { .. } => vec![],
+                LayerSpec::Relu | LayerSpec::MaxPooling2d { .. } | LayerSpec::Flatten | LayerSpec::Dropout { .. } => {
+                    vec![]
+                }
             };
             all.extend(parameters.into_iter().map(|(part, shape)| (format!("{name}/{part}"), shape)));
         }

@@ -8,8 +8,8 @@ use rayon::prelude::*;
 /// Where [`backward`] puts the gradients.
 #[derive(Debug)]
 pub struct Gradients<'a> {
-    /// Of the input, `[m, c]`: overwritten.
-    pub dx: &'a mut [f32],
+    /// Of the input, `[m, c]`: overwritten, where it is asked for.
+    pub dx: Option<&'a mut [f32]>,
     /// Of gamma, `[c]`: added to.
     pub dgamma: &'a mut [f32],
     /// Of beta, `[c]`: added to.
@@ -37,7 +37,7 @@ pub fn backward(isa: Isa, by: &Normalization, x: &[f32], dy: &[f32], to: Gradien
     by.check(x.len());
     let c = by.gamma.len();
     let Gradients { dx, dgamma, dbeta } = to;
-    assert!(!x.is_empty() && dy.len() == x.len() && dx.len() == x.len(), "x, dy and dx");
+    assert!(!x.is_empty() && dy.len() == x.len(), "x and dy");
     assert!(dgamma.len() == c && dbeta.len() == c, "gamma, dgamma and dbeta");
     let mean = &spread(c, |i| f64::from(by.mean[i]));
 
@@ -60,6 +60,8 @@ pub fn backward(isa: Isa, by: &Normalization, x: &[f32], dy: &[f32], to: Gradien
         dgamma[i] += sum_dy_xhat[i] as f32;
     }
 
+    let Some(dx) = dx else { return };
+    assert_eq!(dx.len(), x.len(), "x and dx");
     let m = (x.len() / c) as f64;
     let factor = |i: usize| f64::from(by.gamma[i]) * by.inv_std(i);
     let scale = &spread(c, factor);
