@@ -1,1 +1,118 @@
-fn main() {}
+//! The model's three convolutions, forward and backward, on one thread: the naive loops, the explicit im2col matrix with the
+//! same matrix product, and the copy-free view, on every instruction set that the machine has.
+//!
+//! `cargo bench --bench conv2d`; a filter such as `conv2/forward` runs a part of it.
+
+use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use onesheet_kernels::conv2d::{BackwardW, BackwardX, Conv2dShape, Forward, Padding, im2col};
+use onesheet_kernels::simd::Isa;
+use rand::{RngExt, SeedableRng};
+use std::hint::black_box;
+
+/// The loops of the definition in f32, without any blocking, as a programmer would first write them.
+mod naive {
+    use super::Conv2dShape;
+
+    /// Calls `term(index in x, index in w, index in y)` for every product of a valid convolution with stride 1.
+    fn each_product(s: &Conv2dShape, mut term: impl FnMut(usize, usize, usize)) {
+        for n in 0..s.n {
+            for y in 0..s.oh() {
+                for x in 0..s.ow() {
+                    for u in 0..s.kh {
+                        for v in 0..s.kw {
+                            for i in 0..s.ic {
+                                for o in 0..s.oc {
+                                    term(
+                                        ((n * s.h + y + u) * s.w + x + v) * s.ic + i,
+                                        ((u * s.kw + v) * s.ic + i) * s.oc + o,
+                                        ((n * s.oh() + y) * s.ow() + x) * s.oc + o,
+                                    );
+                                }
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    pub fn forward(s: &Conv2dShape, x: &[f32], w: &[f32], bias: &[f32], y: &mut [f32]) {
+        y.chunks_exact_mut(s.oc).for_each(|y| y.copy_from_slice(bias));
+        each_product(s, |i, j, k| y[k] += x[i] * w[j]);
+    }
+
+    pub fn backward_x(s: &Conv2dShape, dy: &[f32], w: &[f32], dx: &mut [f32]) {
+        dx.fill(0.0);
+        each_product(s, |i, j, k| dx[i] += dy[k] * w[j]);
+    }
+
+    pub fn backward_w(s: &Conv2dShape, x: &[f32], dy: &[f32], dw: &mut [f32]) {
+        each_product(s, |i, j, k| dw[j] += x[i] * dy[k]);
+    }
+}
+
+fn conv2d(c: &mut Criterion) {
+    rayon::ThreadPoolBuilder::new().num_threads(1).build_global().expect("the pool is not built yet");
+    let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(1);
+    let mut random = |len: usize| -> Vec<f32> { (0..len).map(|_| rng.random_range(-1.0..1.0)).collect() };
+    for (name, side, ic, oc) in [("conv1", 256, 3, 16), ("conv2", 127, 16, 32), ("conv3", 62, 32, 64)] {
+        let shape = Conv2dShape { n: 1, h: side, w: side, ic, oc, kh: 3, kw: 3, stride: 1, padding: Padding::Valid };
+        let (x, w, bias) = (random(shape.x_len()), random(shape.w_len()), random(oc));
+        let (mut y, mut dx) = (random(shape.y_len()), random(shape.x_len()));
+        let (mut dw, mut db) = (random(shape.w_len()), random(oc));
+        let dy = random(shape.y_len());
+        let (mut turned_w, mut partials) = (random(shape.w_len()), random(shape.partials_len()));
+        let flops = 2 * (shape.y_len() * 9 * ic) as u64;
+
+        let mut group = c.benchmark_group(format!("{name}/forward"));
+        group.throughput(Throughput::Elements(flops)).sample_size(10);
+        group.bench_function("naive", |b| b.iter(|| naive::forward(&shape, black_box(&x), &w, &bias, &mut y)));
+        for isa in Isa::available() {
+            let mut run = |way: &str, forward: &dyn Fn(Forward)| {
+                group.bench_function(format!("{way}/{}", isa.name()), |b| {
+                    b.iter(|| forward(Forward { shape: &shape, x: black_box(&x), w: &w, bias: &bias, relu: false, y: &mut y }));
+                });
+            };
+            run("im2col", &|f| im2col::forward(isa, f));
+            run("view", &|f| f.run(isa));
+        }
+        group.finish();
+
+        let mut group = c.benchmark_group(format!("{name}/backward_x"));
+        group.throughput(Throughput::Elements(flops)).sample_size(10);
+        group.bench_function("naive", |b| b.iter(|| naive::backward_x(&shape, black_box(&dy), &w, &mut dx)));
+        for isa in Isa::available() {
+            let mut run = |way: &str, backward_x: &dyn Fn(BackwardX)| {
+                group.bench_function(format!("{way}/{}", isa.name()), |b| {
+                    b.iter(|| {
+                        let (dy, dx, turned_w) = (black_box(&dy), &mut dx, &mut turned_w);
+                        backward_x(BackwardX { shape: &shape, dy, w: &w, dx, turned_w });
+                    });
+                });
+            };
+            run("im2col", &|b| im2col::backward_x(isa, b));
+            run("view", &|b| b.run(isa));
+        }
+        group.finish();
+
+        let mut group = c.benchmark_group(format!("{name}/backward_w"));
+        group.throughput(Throughput::Elements(flops)).sample_size(10);
+        group.bench_function("naive", |b| b.iter(|| naive::backward_w(&shape, black_box(&x), &dy, &mut dw)));
+        for isa in Isa::available() {
+            let mut run = |way: &str, backward_w: &dyn Fn(BackwardW)| {
+                group.bench_function(format!("{way}/{}", isa.name()), |b| {
+                    b.iter(|| {
+                        let (dw, db, partials) = (&mut dw, &mut db, &mut partials);
+                        backward_w(BackwardW { shape: &shape, x: black_box(&x), dy: &dy, dw, db, partials });
+                    });
+                });
+            };
+            run("im2col", &|b| im2col::backward_w(isa, b));
+            run("view", &|b| b.run(isa));
+        }
+        group.finish();
+    }
+}
+
+criterion_group!(benches, conv2d);
+criterion_main!(benches);

@@ -14,6 +14,11 @@
 //! | [`optim`] | Adam, SGD |
 //! | [`metrics`] | what a model's answers are worth, beside trivial ones |
 //! | [`report`] | `metrics.json`, `history.csv`, `predictions.csv`, the table of results |
+//! | [`checkpoint`] | model files |
+//! | [`train`] | batches through a model |
+//! | [`experiments`] | the three experiments, the options of a run |
+//! | [`run`] | a run from folder to results |
+//! | [`evaluate`] | a trained model on other posters |
 
 #![deny(unsafe_code)]
 
@@ -32,5 +37,14 @@ pub mod optim;
 
 pub mod metrics;
 pub mod report;
+
+pub mod checkpoint;
+pub mod train;
+
+pub mod experiments;
+
+pub mod run;
+
+pub mod evaluate;
 
 pub use error::{Error, Result};

@@ -1,7 +1,7 @@
 //! A run: films to frames to cache, then each experiment is trained, measured and written down.
 
 use crate::checkpoint::{self, ModelMeta};
-use crate::data::batches::{Batches, Order};
+use crate::data::batches::{Batches, Order, Source};
 use crate::data::cache::Cache;
 use crate::data::decode::ImageSpec;
 use crate::data::films::Films;
@@ -190,7 +190,7 @@ fn fit(
     let optimizer = Optimizer::new(options.rule, &model);
     let mut trainer = Trainer::new(model, experiment.head, optimizer, options.seed);
     let classes = frame.genres.len();
-    let batches = |films: &[_], order| Batches::cached(cache, films, order, options.batch, classes);
+    let batches = |films: &[_], order| Batches::new(Source::Cache(cache.clone()), films, classes, order, options.batch);
     let measure = |split, answers: &Answers| Metrics::of(&evaluation(experiment, frame, split, answers));
 
     let mut history = Vec::new();

@@ -58,16 +58,15 @@ impl Trainer {
     ///
     /// # Errors
     /// [`Error::Diverged`] at the first loss that is not finite, with the films of its batch; errors of the batches.
-    pub fn epoch<B: AsRef<Batch>>(
+    pub fn epoch(
         &mut self,
         epoch: usize,
-        batches: impl Iterator<Item = Result<B>>,
+        batches: impl Iterator<Item = Result<Batch>>,
         mut after_step: impl FnMut(usize, f64),
     ) -> Result<f64> {
         let (mut films, mut sum) = (0, 0.0);
         for (step, batch) in batches.enumerate() {
             let batch = batch?;
-            let batch = batch.as_ref();
             let loss = self.step(Input::U8(&batch.images), &batch.labels);
             if !loss.is_finite() {
                 let films = batch.ids.iter().map(u64::to_string).collect::<Vec<_>>().join(", ");
@@ -85,10 +84,10 @@ impl Trainer {
 ///
 /// # Errors
 /// Those of the batches.
-pub fn evaluate<B: AsRef<Batch>>(
+pub fn evaluate(
     model: &mut Sequential,
     head: Head,
-    batches: impl Iterator<Item = Result<B>>,
+    batches: impl Iterator<Item = Result<Batch>>,
     mut after_batch: impl FnMut(usize),
 ) -> Result<Answers> {
     let classes = model.outputs();
@@ -97,7 +96,6 @@ pub fn evaluate<B: AsRef<Batch>>(
     let mut dlogits = Vec::new();
     for batch in batches {
         let batch = batch?;
-        let batch = batch.as_ref();
         let first = answers.probabilities.len();
         answers.probabilities.resize(first + batch.labels.len(), 0.0);
         dlogits.resize(batch.labels.len(), 0.0);

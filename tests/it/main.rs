@@ -4,4 +4,5 @@ mod data;
 mod files;
 mod kernels;
 mod metrics;
+mod nn;
 mod report;

@@ -1,2 +1,47 @@
-//! The command line.
-fn main() {}
+//! `train`: learns film genres from posters. The command line alone; the work is the library's.
+
+mod args;
+mod demo;
+mod evaluate;
+mod predict;
+mod progress;
+mod run;
+
+use args::{Args, Command};
+use clap::Parser;
+use onesheet::Error;
+use onesheet_kernels::simd::Isa;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    match dispatch(args) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::from(error.exit_code())
+        }
+    }
+}
+
+fn dispatch(args: Args) -> onesheet::Result<()> {
+    let isa = Isa::choose().map_err(|e| Error::usage(e.to_string(), "unset it to have the best one chosen"))?;
+    match args.command {
+        None => demo::run_demo(isa),
+        Some(Command::Run(args)) => run::run(args, isa),
+        Some(Command::Evaluate(args)) => evaluate::evaluate(args, isa),
+        Some(Command::Predict(args)) => predict::predict(args, isa),
+        Some(Command::Demo(args)) => demo::draw(&args),
+    }
+}
+
+/// Writes a line to stdout. A reader that goes away early, such as `head`, is no error.
+fn say(line: &str) {
+    use std::io::Write;
+    let _ = writeln!(std::io::stdout(), "{line}");
+}
+
+/// Writes one JSON value to stdout.
+fn print_json(value: &impl serde::Serialize) {
+    say(&serde_json::to_string_pretty(value).expect("plain data"));
+}

@@ -1,0 +1,209 @@
+//! What can be said on the command line.
+
+use clap::{Args as Group, Parser, Subcommand, ValueEnum};
+use onesheet::data::split::Split;
+use onesheet::nn::spec::Padding;
+use std::path::PathBuf;
+
+const EXIT_CODES: &str = "\
+Exit codes: 0 done, 2 wrong options, 3 unusable data, 4 the system refused to read or write, 5 the loss became NaN.
+ONESHEET_ISA=avx512|avx2|neon|portable chooses the instruction set; without it the best one is used.";
+
+/// Learns film genres from posters: a convolutional network, trained on the CPU.
+///
+/// Without a command, `train` shows what it does: it draws synthetic posters and trains the three experiments on them.
+#[derive(Parser)]
+#[command(name = "train", version, after_help = EXIT_CODES)]
+pub struct Args {
+    #[command(subcommand)]
+    pub command: Option<Command>,
+}
+
+#[derive(Subcommand)]
+pub enum Command {
+    /// Train on a folder of posters, measure on its test films, write everything down
+    Run(RunArgs),
+    /// Measure a trained model on any folder of posters
+    Evaluate(EvaluateArgs),
+    /// Name the most probable genres of posters
+    Predict(PredictArgs),
+    /// Draw synthetic posters, to try things out without a data set
+    Demo(DemoArgs),
+}
+
+#[derive(Group)]
+pub struct RunArgs {
+    /// Folder with `genres.csv` (columns id,genre) and `posters/<id>.jpg`
+    #[arg(long, value_name = "DIR")]
+    pub data: PathBuf,
+    /// Folder for the results [default: the first free of runs/1, runs/2, ...]
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+    /// What to learn: all genres of a film, the genre of films that have one, or which of the six commonest
+    #[arg(long, default_value = "all")]
+    pub experiment: ExperimentName,
+    /// Train on at most N films
+    #[arg(long, value_name = "N", value_parser = at_least_one())]
+    pub limit: Option<u64>,
+    /// Validate on at most N films
+    #[arg(long, value_name = "N", value_parser = at_least_one())]
+    pub limit_val: Option<u64>,
+    /// Passes over the training films
+    #[arg(long, value_name = "N", default_value_t = 10, value_parser = at_least_one())]
+    pub epochs: u64,
+    /// Films a step
+    #[arg(long, value_name = "N", default_value_t = 32, value_parser = at_least_one())]
+    pub batch: u64,
+    /// How weights follow their gradients
+    #[arg(long, default_value = "adam")]
+    pub optimizer: OptimizerName,
+    /// Learning rate [default: 0.001 for adam, 0.01 for sgd]
+    #[arg(long, value_name = "F", value_parser = positive)]
+    pub lr: Option<f32>,
+    /// Momentum of sgd
+    #[arg(long, value_name = "F", default_value_t = 0.0, value_parser = share)]
+    pub momentum: f32,
+    /// Nesterov's momentum, for sgd
+    #[arg(long)]
+    pub nesterov: bool,
+    /// Filters of the convolutions, one block each
+    #[arg(long, value_name = "N,N,..", default_value = "16,32,64", value_delimiter = ',', value_parser = at_least_one())]
+    pub filters: Vec<u64>,
+    /// Units of the dense layer
+    #[arg(long, value_name = "N", default_value_t = 64, value_parser = at_least_one())]
+    pub dense: u64,
+    /// Fraction of the dense layer that dropout drops
+    #[arg(long, value_name = "F", default_value_t = 0.5, value_parser = share)]
+    pub dropout: f32,
+    /// Momentum of batch norm's moving statistics, in Keras' sense: nearer to 1 is slower
+    #[arg(long, value_name = "F", default_value_t = 0.99, value_parser = share)]
+    pub bn_momentum: f32,
+    /// Border of the convolutions: none, or zeros that keep the size
+    #[arg(long, default_value = "valid")]
+    pub padding: Padding,
+    /// Of everything random: weights, order, dropout. The split of the films does not depend on it
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub seed: u64,
+    /// Worker threads [default: all cores]; the results are the same bytes for any number
+    #[arg(long, value_name = "N", value_parser = at_least_one())]
+    pub threads: Option<u64>,
+    /// Drop films with more genres than this
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = at_least_one())]
+    pub max_genres: u64,
+    /// top-6: at most N films of each genre, train and validation together
+    #[arg(long, value_name = "N", default_value_t = 25_000, value_parser = at_least_one())]
+    pub per_genre: u64,
+    /// top-6: cut train and validation to the smallest of the six
+    #[arg(long)]
+    pub balance: bool,
+    /// Folder for the decoded posters, 192 kB each; runs on the same data can share it [default: OUT/cache]
+    #[arg(long, value_name = "DIR")]
+    pub cache: Option<PathBuf>,
+    /// Replace the results of an earlier run in OUT
+    #[arg(long)]
+    pub overwrite: bool,
+}
+
+#[derive(Group)]
+pub struct EvaluateArgs {
+    /// Folder of a trained experiment, such as runs/1/multi-label
+    pub run: PathBuf,
+    /// Folder with `genres.csv` and `posters/<id>.jpg`
+    #[arg(long, value_name = "DIR")]
+    pub data: PathBuf,
+    /// Which films: all, or those that a run on this folder would train on, validate or test with
+    #[arg(long, default_value = "all")]
+    pub split: SplitName,
+    /// Print one JSON object
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Group)]
+pub struct PredictArgs {
+    /// Folder of a trained experiment, such as runs/1/multi-label
+    pub run: PathBuf,
+    /// Posters: JPEG files of any size
+    #[arg(required = true, value_name = "POSTER")]
+    pub posters: Vec<PathBuf>,
+    /// How many genres to name
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = at_least_one())]
+    pub top: u64,
+    /// Print a JSON array
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Group)]
+pub struct DemoArgs {
+    /// Folder to make
+    #[arg(long, value_name = "DIR")]
+    pub out: PathBuf,
+    /// How many films
+    #[arg(long, value_name = "N", default_value_t = 1_500, value_parser = at_least_one())]
+    pub films: u64,
+    /// The same seed draws the same posters
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub seed: u64,
+}
+
+/// Names of the experiments.
+#[derive(Clone, Copy, ValueEnum)]
+pub enum ExperimentName {
+    MultiLabel,
+    SingleGenre,
+    #[value(name = "top-6")]
+    Top6,
+    All,
+}
+
+#[derive(Clone, Copy, PartialEq, ValueEnum)]
+pub enum OptimizerName {
+    Adam,
+    Sgd,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+pub enum SplitName {
+    All,
+    Train,
+    Val,
+    Test,
+}
+
+impl SplitName {
+    pub fn split(self) -> Option<Split> {
+        match self {
+            Self::All => None,
+            Self::Train => Some(Split::Train),
+            Self::Val => Some(Split::Val),
+            Self::Test => Some(Split::Test),
+        }
+    }
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::All => "all",
+            Self::Train => "train",
+            Self::Val => "val",
+            Self::Test => "test",
+        }
+    }
+}
+
+/// Counts from 1 to the largest that any option could mean: beyond it, sizes would overflow before memory ran out.
+fn at_least_one() -> clap::builder::RangedU64ValueParser<u64> {
+    clap::value_parser!(u64).range(1..=1 << 32)
+}
+
+fn positive(text: &str) -> Result<f32, String> {
+    number(text).and_then(|value| if value > 0.0 { Ok(value) } else { Err("it is above 0".into()) })
+}
+
+fn share(text: &str) -> Result<f32, String> {
+    number(text).and_then(|value| if (0.0..1.0).contains(&value) { Ok(value) } else { Err("it is at least 0 and below 1".into()) })
+}
+
+fn number(text: &str) -> Result<f32, String> {
+    text.parse().ok().filter(|value: &f32| value.is_finite()).ok_or_else(|| "it is a number such as 0.5".into())
+}

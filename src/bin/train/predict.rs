@@ -1,0 +1,31 @@
+//! `train predict`.
+
+use crate::args::PredictArgs;
+use crate::{print_json, say};
+use onesheet::evaluate::{Prediction, Predictor};
+use onesheet::{Error, Result};
+use onesheet_kernels::simd::Isa;
+
+/// Names the most probable genres of each poster. Those that do not decode are told, and counted in the error at the end.
+pub fn predict(args: PredictArgs, isa: Isa) -> Result<()> {
+    let mut predictor = Predictor::open(&args.run, isa)?;
+    let (mut predictions, mut failed) = (Vec::new(), Vec::new());
+    for poster in &args.posters {
+        match predictor.predict(poster, args.top as usize) {
+            Ok(prediction) if args.json => predictions.push(prediction),
+            Ok(prediction) => say(&line(&prediction)),
+            Err(error) => failed.push(error),
+        }
+    }
+    if args.json {
+        print_json(&predictions);
+    }
+    let last: Option<Error> = failed.pop();
+    failed.iter().for_each(|error| eprintln!("error: {error}"));
+    last.map_or(Ok(()), Err)
+}
+
+fn line(prediction: &Prediction) -> String {
+    let genres = prediction.predictions.iter().map(|of| format!("{} {:.1}%", of.genre, 100.0 * of.probability));
+    format!("{}: {}", prediction.poster.display(), genres.collect::<Vec<_>>().join(", "))
+}

@@ -1,0 +1,65 @@
+//! How a run shows where it is: a bar on a terminal, plain lines elsewhere.
+
+use indicatif::{ProgressBar, ProgressStyle};
+use onesheet::run::Progress;
+use std::io::IsTerminal;
+use std::sync::Mutex;
+
+/// Lines go to stdout or stderr; bars to stderr, and only where it is a terminal.
+pub struct Terminal {
+    bar: Option<Mutex<ProgressBar>>,
+    /// Whether lines go to stderr, since stdout is for the result.
+    quiet_stdout: bool,
+}
+
+impl Terminal {
+    /// For commands whose notes are their output.
+    pub fn new() -> Self {
+        Self::with(false)
+    }
+
+    /// For commands whose stdout is kept for the result.
+    pub fn on_stderr() -> Self {
+        Self::with(true)
+    }
+
+    fn with(quiet_stdout: bool) -> Self {
+        let bar = std::io::stderr().is_terminal().then(|| Mutex::new(ProgressBar::hidden()));
+        Self { bar, quiet_stdout }
+    }
+
+    fn bar(&self, show: impl FnOnce(&mut ProgressBar)) {
+        if let Some(bar) = &self.bar {
+            show(&mut bar.lock().unwrap_or_else(|poisoned| poisoned.into_inner()));
+        }
+    }
+}
+
+impl Progress for Terminal {
+    fn note(&self, line: &str) {
+        if self.quiet_stdout {
+            eprintln!("{line}");
+        } else {
+            crate::say(line);
+        }
+    }
+
+    fn start(&self, what: &str, total: usize) {
+        let style = ProgressStyle::with_template("{prefix:16} {bar:32} {pos}/{len} films  {per_sec}  {eta} left  {msg}")
+            .expect("the template is well-formed");
+        self.bar(|bar| *bar = ProgressBar::new(total as u64).with_style(style).with_prefix(what.to_string()));
+    }
+
+    fn at(&self, done: usize, loss: Option<f64>) {
+        self.bar(|bar| {
+            if let Some(loss) = loss {
+                bar.set_message(format!("loss {loss:.4}"));
+            }
+            bar.set_position(done as u64);
+        });
+    }
+
+    fn finish(&self) {
+        self.bar(|bar| bar.finish_and_clear());
+    }
+}

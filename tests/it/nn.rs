@@ -1,0 +1,158 @@
+//! The framework: shapes, parameter counts, gradients of whole models, the same bits on any number of threads.
+
+use crate::kernels::{Data, on_1_2_3_threads};
+use onesheet::loss::Head;
+use onesheet::nn::spec::Padding;
+use onesheet::nn::{Input, LayerSpec, ModelSpec, Pass, Sequential};
+use onesheet::optim::{Optimizer, Rule};
+use onesheet::train::Trainer;
+use onesheet_kernels::simd::Isa;
+use proptest::prelude::*;
+
+/// The poster model of the three experiments.
+fn poster_model(genres: usize) -> ModelSpec {
+    let mut spec = ModelSpec::input(&[256, 256, 3]);
+    for filters in [16, 32, 64] {
+        spec = spec.conv2d(filters, 3, Padding::Valid).relu().batch_norm(0.99).max_pool2d(2);
+    }
+    spec.flatten().dense(64).relu().dropout(0.5).dense(genres)
+}
+
+/// Two blocks and a dense layer on small images.
+fn small_model(h: usize, w: usize, padding: Padding, classes: usize) -> ModelSpec {
+    let conv = LayerSpec::Conv2d { filters: 5, kernel: [2, 3], stride: 2, padding };
+    let spec = ModelSpec::input(&[h, w, 3]).conv2d(4, 3, padding).relu().batch_norm(0.9).max_pool2d(2);
+    spec.layer(conv).batch_norm(0.9).relu().flatten().dense(7).relu().dropout(0.3).dense(classes)
+}
+
+fn best() -> Isa {
+    Isa::available()[0]
+}
+
+#[test]
+fn the_poster_model_has_keras_parameter_counts() {
+    let model = Sequential::build(poster_model(19), best(), 1).unwrap();
+    assert_eq!(model.parameter_counts(), (3_711_731, 3_711_507));
+    let names: Vec<String> = model.parameters().map(|(name, _)| name).collect();
+    assert_eq!(names[..4], ["conv2d/kernel", "conv2d/bias", "batch_normalization/gamma", "batch_normalization/beta"]);
+    assert!(names.contains(&"conv2d_2/kernel".into()) && names.contains(&"dense_1/bias".into()));
+    let summary = model.summary();
+    assert!(summary.contains("3,711,731") && summary.contains("127 x 127 x 16"), "{summary}");
+    // 2 * (254^2 * 16 * 27 + 125^2 * 32 * 144 + 60^2 * 64 * 288 + 57600 * 64 + 64 * 19)
+    assert_eq!(model.forward_flops(), 339_819_008);
+}
+
+#[test]
+fn the_spec_names_the_parameters_that_the_model_has() {
+    let spec = small_model(13, 12, Padding::Same, 3);
+    let model = Sequential::build(spec.clone(), best(), 1).unwrap();
+    let built: Vec<_> = model.parameters().map(|(name, parameter)| (name, parameter.shape.clone())).collect();
+    assert_eq!(built, spec.parameter_shapes().unwrap());
+}
+
+#[test]
+fn glorot_uniform_fills_its_range() {
+    let model = Sequential::build(ModelSpec::input(&[60]).dense(40), best(), 3).unwrap();
+    let (_, kernel) = model.parameters().next().unwrap();
+    let limit = (6.0f32 / 100.0).sqrt();
+    let largest = kernel.value.iter().fold(0.0f32, |a, b| a.max(b.abs()));
+    assert!(largest <= limit && largest > 0.99 * limit, "{largest} of {limit}");
+    let variance = kernel.value.iter().map(|w| w * w).sum::<f32>() / kernel.value.len() as f32;
+    assert!((variance / (limit * limit / 3.0) - 1.0).abs() < 0.1, "{variance}");
+}
+
+#[test]
+fn every_shape_error_surfaces_in_build() {
+    let wrong = [
+        (ModelSpec::input(&[4, 4, 3]).conv2d(8, 5, Padding::Valid), "conv2d after a shape of [4, 4, 3]"),
+        (ModelSpec::input(&[8, 8, 3]).dense(4), "flatten first"),
+        (ModelSpec::input(&[8, 8, 3]).flatten().max_pool2d(2), "it takes [height, width, channels]"),
+        (ModelSpec::input(&[3, 3, 1]).max_pool2d(2).max_pool2d(2), "max_pooling2d_1"),
+        (ModelSpec::input(&[8]).dropout(1.0), "below 1"),
+        (ModelSpec::input(&[8]).dense(0), "at least one unit"),
+        (ModelSpec::input(&[0, 8, 3]).flatten(), "input"),
+    ];
+    for (spec, message) in wrong {
+        let Err(error) = Sequential::build(spec, best(), 1) else { panic!("built: {message}") };
+        assert!(error.to_string().contains(message), "{error}");
+        assert_eq!(error.exit_code(), 2);
+    }
+}
+
+/// The loss of a training pass, and with it the gradients of all parameters.
+fn loss(model: &mut Sequential, head: Head, x: &[f32], labels: &[f32]) -> f64 {
+    let classes = model.outputs();
+    let (mut probabilities, mut dlogits) = (vec![0.0; labels.len()], vec![0.0; labels.len()]);
+    let logits = model.forward(Input::F32(x), Pass::Training { seed: 5, step: 0 }).values();
+    let loss = head.cross_entropy(classes, logits, labels, None, &mut probabilities, &mut dlogits);
+    model.backward(&dlogits);
+    loss
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    /// The change of the loss along the gradient itself is the gradient's squared norm. Kinks of ReLU and pooling lie
+    /// within the step for some units, so the agreement is to a few per cent; a wrong sign or factor is far outside.
+    #[test]
+    fn the_gradient_of_a_whole_model_is_its_directional_derivative(
+        (h, w, n) in (9..16usize, 9..16usize, 3..7usize),
+        same: bool,
+        softmax: bool,
+        seed in 0..1000u64,
+    ) {
+        let padding = if same { Padding::Same } else { Padding::Valid };
+        let head = if softmax { Head::Softmax } else { Head::Sigmoid };
+        let classes = 4;
+        let mut data = Data::new(seed);
+        let x = data.vec(n * h * w * 3);
+        let labels: Vec<f32> = (0..n * classes).map(|i| f32::from(u8::from(i % classes == i / classes % 3))).collect();
+        let mut model = Sequential::build(small_model(h, w, padding, classes), best(), seed).unwrap();
+        let start = loss(&mut model, head, &x, &labels);
+        prop_assert!(start.is_finite());
+        let gradients: Vec<Vec<f32>> = model.parameters().map(|(_, parameter)| parameter.gradient.clone()).collect();
+        let norm = gradients.iter().flatten().map(|&g| f64::from(g).powi(2)).sum::<f64>().sqrt();
+        let mut at = |model: &mut Sequential, distance: f64| {
+            for (parameter, gradient) in model.parameters_mut().zip(&gradients) {
+                let value = parameter.value.iter_mut().zip(gradient);
+                value.for_each(|(value, &g)| *value += (distance / norm * f64::from(g)) as f32);
+            }
+            loss(model, head, &x, &labels)
+        };
+        let step = 2e-3;
+        let above = at(&mut model, step);
+        let below = at(&mut model, -2.0 * step);
+        let slope = (above - below) / (2.0 * step);
+        prop_assert!((slope / norm - 1.0).abs() < 0.05, "slope {slope}, norm of the gradient {norm}");
+    }
+}
+
+#[test]
+fn training_gives_the_same_bits_on_any_number_of_threads() {
+    let batches: Vec<_> = (0..4).map(|seed| Data::new(seed).vec(9 * 20 * 20 * 3)).collect();
+    for isa in Isa::available() {
+        let weights = on_1_2_3_threads(|| {
+            let model = Sequential::build(small_model(20, 20, Padding::Valid, 4), isa, 1).unwrap();
+            let optimizer = Optimizer::new(Rule::Adam { learning_rate: 1e-2 }, &model);
+            let mut trainer = Trainer::new(model, Head::Sigmoid, optimizer, 1);
+            let labels = [[1.0, 0.0, 0.0, 1.0], [0.0, 1.0, 0.0, 0.0], [1.0, 1.0, 1.0, 0.0]].concat().repeat(3);
+            for x in &batches {
+                assert!(trainer.step(Input::F32(x), &labels).is_finite());
+            }
+            trainer.model.parameters().map(|(_, parameter)| parameter.value.clone()).collect()
+        });
+        assert!(weights.iter().flatten().all(|w| w.is_finite()));
+    }
+}
+
+/// A batch that is shorter than the one before uses the front of the same buffers.
+#[test]
+fn a_short_batch_gives_what_it_gives_alone() {
+    let spec = small_model(12, 12, Padding::Valid, 3);
+    let (long, short) = (Data::new(1).vec(8 * 12 * 12 * 3), Data::new(2).vec(3 * 12 * 12 * 3));
+    let mut used = Sequential::build(spec.clone(), best(), 1).unwrap();
+    used.forward(Input::F32(&long), Pass::Inference);
+    let mut fresh = Sequential::build(spec, best(), 1).unwrap();
+    let a = used.forward(Input::F32(&short), Pass::Inference).values().to_vec();
+    assert_eq!(a, fresh.forward(Input::F32(&short), Pass::Inference).values());
+}
