@@ -16,7 +16,7 @@ use fast_image_resize::pixels::U8x3;
 use fast_image_resize::{FilterType, ResizeAlg, ResizeOptions, Resizer};
 use serde::{Deserialize, Serialize};
 use zune_jpeg::JpegDecoder;
-use zune_jpeg::errors::{DecodeErrors, UnsupportedSchemes};
+use zune_jpeg::errors::DecodeErrors;
 use zune_jpeg::zune_core::bytestream::{ZByteIoError, ZCursor};
 use zune_jpeg::zune_core::options::DecoderOptions;
 
@@ -193,7 +193,7 @@ fn decode_jpeg(bytes: &[u8], pixels: &mut Vec<u8>) -> Result<Picture, Refusal> {
         headers = decoder.decode_headers();
         decoder.set_options(strict);
     }
-    headers.map_err(refusal_of)?;
+    headers.map_err(|error| refusal_of(error, bytes))?;
     let (width, height) = decoder.dimensions().ok_or_else(|| Refusal::new(Reason::Corrupt, "no size"))?;
     let colours = decoder.info().map_or(0, |info| info.components);
     if !matches!(colours, 1 | 3 | 4) {
@@ -208,27 +208,39 @@ fn decode_jpeg(bytes: &[u8], pixels: &mut Vec<u8>) -> Result<Picture, Refusal> {
     }
     let orientation = decoder.exif().map_or(1, |exif| orientation(exif));
     pixels.resize(width * height * 3, 0);
-    decoder.decode_into(pixels).map_err(refusal_of)?;
+    decoder.decode_into(pixels).map_err(|error| refusal_of(error, bytes))?;
     Ok(Picture { width, height, orientation })
 }
 
-/// Sorts the decoder's errors. Two are told by their text; the version of the decoder is pinned and tests watch them.
-fn refusal_of(error: DecodeErrors) -> Refusal {
-    use UnsupportedSchemes::*;
+/// Sorts the decoder's errors. Some are told by their text; the version of the decoder is pinned and tests watch them.
+fn refusal_of(error: DecodeErrors, bytes: &[u8]) -> Refusal {
     let text = error.to_string();
     let reason = match error {
-        DecodeErrors::Unsupported(LosslessHuffman) => Reason::Lossless,
-        DecodeErrors::Unsupported(LosslessArithmetic) => Reason::Lossless,
-        DecodeErrors::Unsupported(ExtendedSequentialDctArithmetic | ProgressiveDctArithmetic) => Reason::Arithmetic,
         DecodeErrors::SofError(text) if text.contains("bits of precision") => Reason::Precision,
         DecodeErrors::Format(text) if text.contains("greater than") && text.contains("limit") => Reason::TooManyPixels,
         DecodeErrors::ExhaustedData => Reason::Truncated,
         DecodeErrors::FormatStatic("Premature end of buffer" | "Premature End of image") => Reason::Truncated,
         DecodeErrors::IoErrors(ZByteIoError::NotEnoughBytes(..)) => Reason::Truncated,
-        _ => Reason::Corrupt,
+        _ => unsupported_coding(bytes).unwrap_or(Reason::Corrupt),
     };
     // One line, whatever the decoder wrote.
     Refusal::new(reason, text.split_whitespace().collect::<Vec<_>>().join(" "))
+}
+
+/// Names a coding that the decoder does not know: it skips the frame header of such a file and then misses it.
+fn unsupported_coding(bytes: &[u8]) -> Option<Reason> {
+    let mut rest = bytes.get(2..)?;
+    // Segments are FF, a code, and a length that counts its own two bytes.
+    while let &[0xFF, code, high, low, ..] = rest {
+        match code {
+            0xC3 | 0xC7 | 0xCB | 0xCF => return Some(Reason::Lossless),
+            0xC9 | 0xCA | 0xCC | 0xCD | 0xCE => return Some(Reason::Arithmetic),
+            // Of the others, what matters stands before the first scan.
+            0xDA => return None,
+            _ => rest = rest.get(2 + usize::from(u16::from_be_bytes([high, low]))..)?,
+        }
+    }
+    None
 }
 
 /// The orientation that a camera or an editor noted, 1 to 8; 1 (upright) where there is none that makes sense.

@@ -11,6 +11,7 @@
 //! | [`decode`] | a poster's file -> pixels of one size, or the reason why not |
 //! | [`mmap`] | files as memory: the one module with `unsafe` |
 //! | [`cache`] | decoded posters in one file |
+//! | `build` | makes that file |
 //! | [`batches`] | images and labels for a step, prefetched |
 
 pub mod ledger;
@@ -26,6 +27,14 @@ pub mod frames;
 pub mod refusal;
 
 pub mod decode;
+
+pub mod mmap;
+
+pub mod cache;
+
+mod build;
+
+pub mod batches;
 
 use std::fs::File;
 use std::io::{self, BufWriter, Write};

@@ -5,6 +5,8 @@ use std::path::Path;
 
 use jpeg_encoder::{ColorType, Encoder};
 
+mod batches;
+mod cache;
 mod decode;
 mod films;
 mod frames;

@@ -1,0 +1,252 @@
+//! Images and labels for one step after the other, made by a thread of its own while the step before is computed.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use rand::Rng;
+use rayon::prelude::*;
+
+use crate::data::cache::Cache;
+use crate::data::decode::{Decoder, ImageSpec};
+use crate::data::films::Film;
+use crate::data::refusal::Refusal;
+use crate::error::Result;
+use crate::rng::{self, Purpose};
+
+/// As many finished batches wait at most: one would do if each took equally long.
+const AHEAD: usize = 2;
+
+/// Where images come from.
+#[derive(Clone)]
+pub enum Source {
+    /// Decoded before. A film without an image in the cache is an error.
+    Cache(Arc<Cache>),
+    /// Decoded now, on rayon's global pool. A film whose poster does not decode is left out and told.
+    Files {
+        /// The folder of the posters.
+        posters: PathBuf,
+        /// The size to bring them to.
+        spec: ImageSpec,
+    },
+}
+
+impl Source {
+    /// The size of its images.
+    pub fn spec(&self) -> ImageSpec {
+        match self {
+            Self::Cache(cache) => cache.spec(),
+            Self::Files { spec, .. } => *spec,
+        }
+    }
+}
+
+/// The order of the films in an epoch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Order {
+    /// As they are given.
+    Sequential,
+    /// A permutation that depends on nothing but these two.
+    Shuffled {
+        /// Of the run.
+        seed: u64,
+        /// Counted from 0.
+        epoch: u64,
+    },
+}
+
+impl Order {
+    /// The order of `n` films, as indexes.
+    pub fn indexes(self, n: usize) -> Vec<usize> {
+        let Self::Shuffled { seed, epoch } = self else { return (0..n).collect() };
+        // Sorted by random keys: unlike a library's shuffle, this is the same in all its versions.
+        let mut stream = rng::stream(seed, Purpose::Shuffle, epoch);
+        let mut keys: Vec<(u64, usize)> = (0..n).map(|at| (stream.next_u64(), at)).collect();
+        keys.sort_unstable();
+        keys.into_iter().map(|(_, at)| at).collect()
+    }
+}
+
+/// What one step is computed from. Its buffers go back to be filled again when it is dropped.
+#[derive(Debug)]
+pub struct Batch {
+    /// `[n, height, width, 3]` u8, RGB.
+    pub images: Vec<u8>,
+    /// `[n, classes]`: 1 where the film has the genre, else 0.
+    pub labels: Vec<f32>,
+    /// `[n]`: the films.
+    pub ids: Vec<u64>,
+    home: Sender<Buffers>,
+}
+
+impl Batch {
+    /// The number of films, `n`.
+    pub fn len(&self) -> usize {
+        self.ids.len()
+    }
+
+    /// Whether it has no films; [`Batches`] gives no such batch.
+    pub fn is_empty(&self) -> bool {
+        self.ids.is_empty()
+    }
+}
+
+impl Drop for Batch {
+    fn drop(&mut self) {
+        let buffers = Buffers {
+            images: std::mem::take(&mut self.images),
+            labels: std::mem::take(&mut self.labels),
+            ids: std::mem::take(&mut self.ids),
+        };
+        // Nobody is there to take them once the epoch is over.
+        let _ = self.home.send(buffers);
+    }
+}
+
+#[derive(Default)]
+struct Buffers {
+    images: Vec<u8>,
+    labels: Vec<f32>,
+    ids: Vec<u64>,
+}
+
+/// A batch and the posters that were left out while it was made.
+type Made = Result<(Batch, Vec<(u64, Refusal)>)>;
+
+/// The batches of one epoch: an iterator, ahead of which a thread works. The last batch may be shorter.
+pub struct Batches {
+    made: Option<Receiver<Made>>,
+    thread: Option<JoinHandle<()>>,
+    waited: Duration,
+    refused: Vec<(u64, Refusal)>,
+}
+
+impl Batches {
+    /// Starts to make batches of `size` of the `films`, whose genres are indexes below `classes`.
+    ///
+    /// # Panics
+    /// If `size` is zero.
+    pub fn new(source: Source, films: &[Film], classes: usize, order: Order, size: usize) -> Self {
+        assert!(size > 0, "batches of no films");
+        let films: Vec<Film> = order.indexes(films.len()).into_iter().map(|at| films[at].clone()).collect();
+        let (to_consumer, made) = sync_channel(AHEAD);
+        let thread = thread::spawn(move || produce(&source, &films, classes, size, &to_consumer));
+        Self { made: Some(made), thread: Some(thread), waited: Duration::ZERO, refused: Vec::new() }
+    }
+
+    /// How long the consumer has waited for batches.
+    pub fn waited(&self) -> Duration {
+        self.waited
+    }
+
+    /// The posters left out up to here, in the order of the films; always none from a cache.
+    pub fn refused(&self) -> &[(u64, Refusal)] {
+        &self.refused
+    }
+
+    /// Ends the thread; a panic in it becomes one here.
+    fn join(&mut self) {
+        self.made = None;
+        if let Some(Err(panic)) = self.thread.take().map(JoinHandle::join)
+            && !thread::panicking()
+        {
+            std::panic::resume_unwind(panic);
+        }
+    }
+}
+
+impl Iterator for Batches {
+    type Item = Result<Batch>;
+
+    fn next(&mut self) -> Option<Result<Batch>> {
+        let begin = Instant::now();
+        loop {
+            let made = self.made.as_ref()?.recv();
+            match made {
+                Ok(Ok((batch, refused))) => {
+                    self.refused.extend(refused);
+                    if !batch.is_empty() {
+                        self.waited += begin.elapsed();
+                        return Some(Ok(batch));
+                    }
+                }
+                Ok(Err(error)) => {
+                    self.join();
+                    return Some(Err(error));
+                }
+                Err(_) => {
+                    self.join();
+                    return None;
+                }
+            }
+        }
+    }
+}
+
+impl Drop for Batches {
+    fn drop(&mut self) {
+        self.join();
+    }
+}
+
+/// The thread's work: until all batches are made, one fails, or nobody wants them any more.
+fn produce(source: &Source, films: &[Film], classes: usize, size: usize, to_consumer: &SyncSender<Made>) {
+    let (home, returned) = channel::<Buffers>();
+    for films in films.chunks(size) {
+        let Buffers { images, labels, ids } = returned.try_recv().unwrap_or_default();
+        let mut batch = Batch { images, labels, ids, home: home.clone() };
+        let made = fill(&mut batch, source, films, classes).map(|refused| (batch, refused));
+        let failed = made.is_err();
+        if to_consumer.send(made).is_err() || failed {
+            return;
+        }
+    }
+}
+
+/// Overwrites `batch` with the images and labels of `films`; the posters that had to be left out.
+fn fill(batch: &mut Batch, source: &Source, films: &[Film], classes: usize) -> Result<Vec<(u64, Refusal)>> {
+    let bytes = source.spec().bytes();
+    batch.images.resize(films.len() * bytes, 0);
+    batch.labels.clear();
+    batch.ids.clear();
+    let mut refused = Vec::new();
+    match source {
+        Source::Cache(cache) => {
+            for (image, film) in batch.images.chunks_exact_mut(bytes).zip(films) {
+                image.copy_from_slice(cache.image(film.id)?);
+                label(film, classes, &mut batch.ids, &mut batch.labels);
+            }
+        }
+        Source::Files { posters, spec } => {
+            let decode = |decoder: &mut Decoder, (image, film): (&mut [u8], &Film)| {
+                decoder.decode_poster(&posters.join(film.filename()), *spec, image)
+            };
+            let images = batch.images.par_chunks_exact_mut(bytes).zip(films);
+            let results: Vec<_> = images.map_init(Decoder::new, decode).collect();
+            for (at, (film, result)) in films.iter().zip(results).enumerate() {
+                match result {
+                    Ok(()) => {
+                        // Those that are left move up to close the gaps.
+                        let to = batch.ids.len() * bytes;
+                        batch.images.copy_within(at * bytes..(at + 1) * bytes, to);
+                        label(film, classes, &mut batch.ids, &mut batch.labels);
+                    }
+                    Err(refusal) => refused.push((film.id, refusal)),
+                }
+            }
+            batch.images.truncate(batch.ids.len() * bytes);
+        }
+    }
+    Ok(refused)
+}
+
+fn label(film: &Film, classes: usize, ids: &mut Vec<u64>, labels: &mut Vec<f32>) {
+    ids.push(film.id);
+    let begin = labels.len();
+    labels.resize(begin + classes, 0.0);
+    for &genre in &film.genres {
+        labels[begin..][..classes][genre] = 1.0;
+    }
+}

@@ -1,0 +1,176 @@
+//! Makes the cache of decoded posters, or finds that it is there already.
+
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Instant, UNIX_EPOCH};
+
+use fs4::FileExt;
+use rayon::prelude::*;
+
+use crate::data::cache::{Built, Cache, Entry, Stamp, records_at, write_header};
+use crate::data::decode::{Decoder, ImageSpec};
+use crate::data::films::poster_name;
+use crate::data::mmap;
+use crate::data::refusal::Refusal;
+use crate::error::{Error, Result};
+
+impl Cache {
+    /// Opens the cache in the folder `dir` if it holds the posters of all `ids` as they are now in the folder
+    /// `posters`; makes it otherwise, on all threads of the current rayon pool.
+    ///
+    /// A new cache holds what a usable one before it held, too: runs with different limits share it. Whoever comes
+    /// second while it is made waits, and then uses it. `progress` is called from any thread with the number of posters
+    /// that are done and that there are.
+    ///
+    /// # Errors
+    /// If the folder cannot be made or written or has too little space. A poster that does not decode is no error: see
+    /// [`Cache::refused`].
+    pub fn open_or_build(
+        dir: &Path,
+        posters: &Path,
+        ids: &[u64],
+        spec: ImageSpec,
+        progress: &(dyn Fn(usize, usize) + Sync),
+    ) -> Result<Self> {
+        let path = Self::path_in(dir, spec);
+        let needed: Vec<(u64, Stamp)> = ids.par_iter().map(|&id| (id, stamp(posters, id))).collect();
+        let usable = |cache: Result<Self>| match cache {
+            Ok(cache) => match missing(&cache, &needed) {
+                None => Ok(cache),
+                Some(why) => Err((Some(cache), why)),
+            },
+            Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
+                Err((None, "there was none".to_owned()))
+            }
+            Err(error) => Err((None, error.to_string())),
+        };
+        if let Ok(cache) = usable(Self::open(&path, spec)) {
+            return Ok(cache);
+        }
+
+        fs::create_dir_all(dir).map_err(Error::io(dir, "make the folder"))?;
+        let lock_path = path.with_extension("lock");
+        let lock = File::create(&lock_path).map_err(Error::io(&lock_path, "make the lock"))?;
+        lock.lock().map_err(Error::io(&lock_path, "wait for the lock"))?;
+        let (old, why) = match usable(Self::open(&path, spec)) {
+            Ok(cache) => return Ok(cache),
+            Err(reason) => reason,
+        };
+        let begin = Instant::now();
+        let decoded = build(&path, posters, &needed, old.as_ref(), spec, progress)?;
+        let mut cache = Self::open(&path, spec)?;
+        cache.built = Some(Built { why, decoded, time: begin.elapsed() });
+        Ok(cache)
+    }
+}
+
+/// Why `cache` does not do for the posters `needed`; `None` if it does.
+fn missing(cache: &Cache, needed: &[(u64, Stamp)]) -> Option<String> {
+    let entry = |id| cache.position(id).map(|at| cache.entries()[at]);
+    let absent = needed.iter().filter(|&&(id, _)| entry(id).is_none()).count();
+    let changed = needed.iter().filter(|&&(id, now)| entry(id).is_some_and(|entry| entry.stamp != now)).count();
+    match (absent, changed) {
+        (0, 0) => None,
+        (_, 0) => Some(format!("it had not {absent} of the {} posters", needed.len())),
+        (_, _) => Some(format!("{changed} of its posters have changed and {absent} are missing")),
+    }
+}
+
+/// Length and time of a poster's file; zeros where it cannot be asked, as then it cannot be decoded either.
+fn stamp(posters: &Path, id: u64) -> Stamp {
+    let Ok(metadata) = fs::metadata(posters.join(poster_name(id))) else { return Stamp::default() };
+    let since_1970 = metadata.modified().ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok());
+    Stamp { bytes: metadata.len(), nanoseconds: since_1970.map_or(0, |time| time.as_nanos() as i64) }
+}
+
+/// Writes the cache of the posters `needed`, and of those of `old` that have not changed; how many it had to decode.
+fn build(
+    path: &Path,
+    posters: &Path,
+    needed: &[(u64, Stamp)],
+    old: Option<&Cache>,
+    spec: ImageSpec,
+    progress: &(dyn Fn(usize, usize) + Sync),
+) -> Result<usize> {
+    let mut all = needed.to_vec();
+    if let Some(old) = old {
+        let kept = old.entries().par_iter().filter(|entry| stamp(posters, entry.id) == entry.stamp);
+        all.extend(kept.map(|entry| (entry.id, entry.stamp)).collect::<Vec<_>>());
+    }
+    all.sort_unstable_by_key(|&(id, _)| id);
+    all.dedup_by_key(|&mut (id, _)| id);
+
+    let folder = super::folder_of(path);
+    let file = super::temporary_in(folder).map_err(Error::io(folder, "make a file for the cache"))?;
+    let head_bytes = records_at(all.len());
+    reserve(file.as_file(), (head_bytes + all.len() * spec.bytes()) as u64)
+        .map_err(Error::io(folder, "reserve the space for the cache"))?;
+    let mut map = mmap::read_write(file.as_file()).map_err(Error::io(folder, "map the cache"))?;
+    let (head, records) = map.split_at_mut(head_bytes);
+
+    let (done, decoded) = (AtomicUsize::new(0), AtomicUsize::new(0));
+    let fill = |decoder: &mut Decoder, (record, &(id, now)): (&mut [u8], &(u64, Stamp))| {
+        let refusal = match old.and_then(|old| reuse(old, id, now, record)) {
+            Some(refusal) => refusal,
+            None => {
+                decoded.fetch_add(1, Ordering::Relaxed);
+                decoder.decode_poster(&posters.join(poster_name(id)), spec, record).err()
+            }
+        };
+        if refusal.is_some() {
+            record.fill(0);
+        }
+        progress(done.fetch_add(1, Ordering::Relaxed) + 1, all.len());
+        (Entry { id, stamp: now, crc: crc32fast::hash(record), refused: refusal.is_some() }, refusal)
+    };
+    let filled: Vec<(Entry, Option<Refusal>)> =
+        records.par_chunks_exact_mut(spec.bytes()).zip(&all).map_init(Decoder::new, fill).collect();
+
+    let (entries, refusals): (Vec<Entry>, Vec<Option<Refusal>>) = filled.into_iter().unzip();
+    let refused: Vec<(u64, Refusal)> =
+        entries.iter().zip(refusals).filter_map(|(entry, refusal)| Some((entry.id, refusal?))).collect();
+    let refusals = serde_json::to_vec(&refused).map_err(|e| Error::io(path, "write the refusals")(e.into()))?;
+    write_header(head, spec, &entries, &refusals);
+    map.flush().map_err(Error::io(folder, "write the cache"))?;
+    drop(map);
+
+    // Through the file, not the map: this is the only part whose space could not be reserved.
+    append(file.as_file(), &refusals).map_err(Error::io(folder, "write the cache"))?;
+    file.persist(path).map_err(|e| Error::io(path, "rename the cache")(e.error))?;
+    super::sync_folder(folder).map_err(Error::io(folder, "write the cache"))?;
+    Ok(decoded.into_inner())
+}
+
+/// Copies what `old` knows about a poster that has not changed: its image into `record`, or the reason why there is
+/// none. `None` if it has to be decoded.
+fn reuse(old: &Cache, id: u64, now: Stamp, record: &mut [u8]) -> Option<Option<Refusal>> {
+    let entry = old.entries()[old.position(id)?];
+    if entry.stamp != now {
+        return None;
+    }
+    if entry.refused {
+        let at = old.refused().binary_search_by_key(&id, |&(id, _)| id).ok()?;
+        return Some(Some(old.refused()[at].1.clone()));
+    }
+    // A damaged record is decoded again.
+    record.copy_from_slice(old.image(id).ok()?);
+    Some(None)
+}
+
+/// Gives a file its length and the space for it: a full disk is an error now and not a SIGBUS later.
+fn reserve(mut file: &File, bytes: u64) -> io::Result<()> {
+    match file.allocate(bytes) {
+        Err(error) if error.kind() == io::ErrorKind::Unsupported => {
+            io::copy(&mut io::Read::take(io::repeat(0), bytes), &mut file).map(drop)
+        }
+        done => done,
+    }
+}
+
+fn append(mut file: &File, bytes: &[u8]) -> io::Result<()> {
+    io::Seek::seek(&mut file, io::SeekFrom::End(0))?;
+    file.write_all(bytes)?;
+    file.sync_all()
+}

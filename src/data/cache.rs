@@ -1,0 +1,243 @@
+//! Decoded posters in one file: decoded once, then mapped into memory by every run that needs them.
+//!
+//! The file, all numbers little-endian, `n` posters in the order of their ids:
+//!
+//! | bytes | content |
+//! |---|---|
+//! | 0..8 | `ONESHEET` |
+//! | 8..12 | version of this layout, u32 |
+//! | 12..16 | CRC-32 of the bytes from 16 to the end of the index |
+//! | 16..48 | SHA-256 of the rules that the pixels were made by (`rules`) |
+//! | 48..52, 52..56 | height and width of an image, u32 |
+//! | 56..64 | `n`, u64 |
+//! | 64..72 | length of the refusals, u64 |
+//! | 72..76 | CRC-32 of the refusals |
+//! | 76..80 | zero |
+//! | 80..80 + 32 n | the index: for each poster its id, its file's length and time of change (nanoseconds since 1970, i64), 8 bytes each, then the CRC-32 of its record and whether it was refused (1) or not (0), u32 each |
+//! | up to a multiple of 4096 | zero |
+//! | then n records | u8 `[height, width, 3]`, RGB; zero where the poster was refused |
+//! | to the end | the refusals: a JSON list of `[id, {reason, detail}]`, in the order of the ids |
+//!
+//! A file with its final name is complete and never changes: a new one is made beside it and takes its place.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use memmap2::Mmap;
+use sha2::{Digest, Sha256};
+
+use crate::data::decode::ImageSpec;
+use crate::data::mmap;
+use crate::data::refusal::Refusal;
+use crate::error::{Error, Result};
+
+pub(super) const MAGIC: &[u8; 8] = b"ONESHEET";
+pub(super) const VERSION: u32 = 1;
+pub(super) const FIXED_BYTES: usize = 80;
+pub(super) const ENTRY_BYTES: usize = 32;
+const PAGE: usize = 4096;
+
+/// Whatever decides about a pixel beside the poster's bytes: a cache that was made by other rules is made again. The
+/// versions are those in Cargo.lock; a test compares them.
+const PIXEL_RULES: &str = "RGB u8 NHWC; strict JPEG; EXIF orientation applied; CMYK as Adobe's; \
+    bilinear, half-pixel centres, no antialiasing; zune-jpeg 0.5.15; fast_image_resize 6.1.0";
+
+/// A poster's file as it was when it was decoded: its length and its time of change.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Stamp {
+    pub(super) bytes: u64,
+    /// Since 1970.
+    pub(super) nanoseconds: i64,
+}
+
+/// One poster's line of the index.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Entry {
+    pub(super) id: u64,
+    pub(super) stamp: Stamp,
+    pub(super) crc: u32,
+    pub(super) refused: bool,
+}
+
+/// What [`Cache::open_or_build`] had to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Built {
+    /// Why no cache could be used as it was.
+    pub why: String,
+    /// Posters that were decoded; the others were taken from the cache before.
+    pub decoded: usize,
+    /// From the first poster to the renamed file.
+    pub time: Duration,
+}
+
+/// Decoded posters, mapped from a file.
+pub struct Cache {
+    path: PathBuf,
+    spec: ImageSpec,
+    map: Mmap,
+    entries: Vec<Entry>,
+    refused: Vec<(u64, Refusal)>,
+    /// Whether a record's CRC was compared since the file was opened.
+    checked: Vec<AtomicBool>,
+    pub(super) built: Option<Built>,
+}
+
+impl Cache {
+    /// The cache's file in the folder `dir`.
+    pub fn path_in(dir: &Path, spec: ImageSpec) -> PathBuf {
+        dir.join(format!("posters-{}x{}.cache", spec.height, spec.width))
+    }
+
+    /// Opens a complete cache and checks its header, its length and its index; records are checked when they are
+    /// first touched.
+    ///
+    /// # Errors
+    /// If the file cannot be read, is no cache, is damaged or truncated, or was made by other rules or another version.
+    pub fn open(path: &Path, spec: ImageSpec) -> Result<Self> {
+        let file = File::open(path).map_err(Error::io(path, "open the cache"))?;
+        let bad = |what: &str| Error::data(path, what, "remove it to have it made again");
+        let length = file.metadata().map_err(Error::io(path, "open the cache"))?.len();
+        if length < FIXED_BYTES as u64 {
+            return Err(bad("the file is too short for a cache"));
+        }
+        let map = mmap::read_only(&file).map_err(Error::io(path, "map the cache"))?;
+        if &map[..8] != MAGIC {
+            return Err(bad("not a cache of posters"));
+        }
+        if u32_at(&map, 8) != VERSION {
+            return Err(bad(&format!("a cache of version {}, not {VERSION}", u32_at(&map, 8))));
+        }
+        // Lengths are compared in u128, where no header, however wrong, overflows.
+        let (count, refusals_bytes) = (u64_at(&map, 56), u64_at(&map, 64));
+        let index_end = FIXED_BYTES as u128 + u128::from(count) * ENTRY_BYTES as u128;
+        if index_end > u128::from(length) {
+            return Err(bad("the cache is truncated"));
+        }
+        let count = count as usize;
+        if crc32fast::hash(&map[16..index_end as usize]) != u32_at(&map, 12) {
+            return Err(bad("the header of the cache is damaged"));
+        }
+        if map[16..48] != rules(spec) {
+            return Err(bad("a cache that was made by other rules"));
+        }
+        let expected = records_at(count) as u128 + count as u128 * spec.bytes() as u128 + u128::from(refusals_bytes);
+        if u128::from(length) != expected {
+            return Err(bad(&format!("the cache has {length} bytes instead of {expected}: it is truncated")));
+        }
+        let index = map[FIXED_BYTES..index_end as usize].as_chunks::<ENTRY_BYTES>().0;
+        let entries: Vec<Entry> = index.iter().map(read_entry).collect();
+        let refusals = &map[length as usize - refusals_bytes as usize..];
+        if crc32fast::hash(refusals) != u32_at(&map, 72) {
+            return Err(bad("the list of refused posters is damaged"));
+        }
+        let refused = serde_json::from_slice(refusals).map_err(|e| bad(&format!("the refused posters: {e}")))?;
+        let checked = entries.iter().map(|_| AtomicBool::new(false)).collect();
+        Ok(Self { path: path.to_owned(), spec, map, entries, refused, checked, built: None })
+    }
+
+    /// The size of its images.
+    pub fn spec(&self) -> ImageSpec {
+        self.spec
+    }
+
+    /// How many posters it knows, the refused ones included.
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Whether it knows no poster.
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// The posters that do not decode, in the order of their ids, each with the reason.
+    pub fn refused(&self) -> &[(u64, Refusal)] {
+        &self.refused
+    }
+
+    /// What had to be done to open it; `None` if it was there already.
+    pub fn built(&self) -> Option<&Built> {
+        self.built.as_ref()
+    }
+
+    /// The poster of the film `id`: u8 `[height, width, 3]`, RGB.
+    ///
+    /// # Errors
+    /// If the cache has no image of this film, or its CRC is not the one that was written.
+    pub fn image(&self, id: u64) -> Result<&[u8]> {
+        let bad = |what| Error::data(&self.path, what, "remove it to have it made again");
+        match self.position(id) {
+            Some(at) if !self.entries[at].refused => {
+                let record = self.record(at);
+                // Two threads that meet here compare it twice, to the same end.
+                if !self.checked[at].load(Ordering::Relaxed) {
+                    if crc32fast::hash(record) != self.entries[at].crc {
+                        return Err(bad(format!("the record of film {id} is damaged")));
+                    }
+                    self.checked[at].store(true, Ordering::Relaxed);
+                }
+                Ok(record)
+            }
+            _ => Err(bad(format!("the cache has no image of film {id}"))),
+        }
+    }
+
+    pub(super) fn entries(&self) -> &[Entry] {
+        &self.entries
+    }
+
+    pub(super) fn position(&self, id: u64) -> Option<usize> {
+        self.entries.binary_search_by_key(&id, |entry| entry.id).ok()
+    }
+
+    fn record(&self, at: usize) -> &[u8] {
+        &self.map[records_at(self.entries.len()) + at * self.spec.bytes()..][..self.spec.bytes()]
+    }
+}
+
+/// Where the records of a cache of `count` posters begin.
+pub(super) fn records_at(count: usize) -> usize {
+    (FIXED_BYTES + count * ENTRY_BYTES).next_multiple_of(PAGE)
+}
+
+/// Fills `head`, which ends where the records begin.
+pub(super) fn write_header(head: &mut [u8], spec: ImageSpec, entries: &[Entry], refusals: &[u8]) {
+    let index_end = FIXED_BYTES + entries.len() * ENTRY_BYTES;
+    head.fill(0);
+    head[..8].copy_from_slice(MAGIC);
+    head[8..12].copy_from_slice(&VERSION.to_le_bytes());
+    head[16..48].copy_from_slice(&rules(spec));
+    head[48..52].copy_from_slice(&(spec.height as u32).to_le_bytes());
+    head[52..56].copy_from_slice(&(spec.width as u32).to_le_bytes());
+    head[56..64].copy_from_slice(&(entries.len() as u64).to_le_bytes());
+    head[64..72].copy_from_slice(&(refusals.len() as u64).to_le_bytes());
+    head[72..76].copy_from_slice(&crc32fast::hash(refusals).to_le_bytes());
+    for (to, entry) in head[FIXED_BYTES..index_end].as_chunks_mut::<ENTRY_BYTES>().0.iter_mut().zip(entries) {
+        to[..8].copy_from_slice(&entry.id.to_le_bytes());
+        to[8..16].copy_from_slice(&entry.stamp.bytes.to_le_bytes());
+        to[16..24].copy_from_slice(&entry.stamp.nanoseconds.to_le_bytes());
+        to[24..28].copy_from_slice(&entry.crc.to_le_bytes());
+        to[28..32].copy_from_slice(&u32::from(entry.refused).to_le_bytes());
+    }
+    let crc = crc32fast::hash(&head[16..index_end]);
+    head[12..16].copy_from_slice(&crc.to_le_bytes());
+}
+
+fn read_entry(from: &[u8; ENTRY_BYTES]) -> Entry {
+    let stamp = Stamp { bytes: u64_at(from, 8), nanoseconds: u64_at(from, 16) as i64 };
+    Entry { id: u64_at(from, 0), stamp, crc: u32_at(from, 24), refused: u32_at(from, 28) != 0 }
+}
+
+fn rules(spec: ImageSpec) -> [u8; 32] {
+    Sha256::digest(format!("layout {VERSION}; {}x{}; {PIXEL_RULES}", spec.height, spec.width)).into()
+}
+
+fn u32_at(bytes: &[u8], at: usize) -> u32 {
+    u32::from_le_bytes(bytes[at..at + 4].try_into().expect("four bytes"))
+}
+
+fn u64_at(bytes: &[u8], at: usize) -> u64 {
+    u64::from_le_bytes(bytes[at..at + 8].try_into().expect("eight bytes"))
+}

@@ -1,0 +1,137 @@
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use onesheet::data::batches::{Batches, Order, Source};
+use onesheet::data::cache::Cache;
+use onesheet::data::decode::{Decoder, ImageSpec};
+use onesheet::data::films::Film;
+use onesheet::data::refusal::Reason;
+
+use super::{letterboxd, write};
+
+const SPEC: ImageSpec = ImageSpec { height: 12, width: 8 };
+const CLASSES: usize = 3;
+
+fn film(id: u64) -> Film {
+    let genres = if id.is_multiple_of(2) { vec![0, (id % 4 / 2) as usize + 1] } else { vec![1] };
+    Film { id, genres }
+}
+
+/// Films 1 to n, their folder, and both sources of their images.
+fn sources(n: u64) -> (tempfile::TempDir, Vec<Film>, [Source; 2]) {
+    let data = letterboxd("id,genre\n1,Drama\n", 1..=n);
+    let posters = data.path().join("posters");
+    let ids: Vec<u64> = (1..=n).collect();
+    let cache = Cache::open_or_build(&data.path().join("cache"), &posters, &ids, SPEC, &|_, _| ()).unwrap();
+    let films = ids.into_iter().map(film).collect();
+    (data, films, [Source::Cache(Arc::new(cache)), Source::Files { posters, spec: SPEC }])
+}
+
+#[test]
+fn every_film_once_with_its_image_and_its_labels() {
+    let (data, films, sources) = sources(11);
+    for source in sources {
+        for order in [Order::Sequential, Order::Shuffled { seed: 1, epoch: 2 }] {
+            let mut seen = Vec::new();
+            let mut sizes = Vec::new();
+            for batch in Batches::new(source.clone(), &films, CLASSES, order, 4) {
+                let batch = batch.unwrap();
+                sizes.push(batch.len());
+                assert_eq!(batch.images.len(), batch.len() * SPEC.bytes());
+                assert_eq!(batch.labels.len(), batch.len() * CLASSES);
+                for (at, &id) in batch.ids.iter().enumerate() {
+                    let mut image = vec![0; SPEC.bytes()];
+                    let path = data.path().join(format!("posters/{id}.jpg"));
+                    Decoder::new().decode_poster(&path, SPEC, &mut image).unwrap();
+                    assert_eq!(batch.images[at * SPEC.bytes()..][..SPEC.bytes()], image, "film {id}");
+                    let labels = &batch.labels[at * CLASSES..][..CLASSES];
+                    let hot: Vec<usize> = (0..CLASSES).filter(|&class| labels[class] == 1.0).collect();
+                    assert_eq!(hot, film(id).genres);
+                    assert_eq!(labels.iter().sum::<f32>(), hot.len() as f32);
+                }
+                seen.extend_from_slice(&batch.ids);
+            }
+            assert_eq!(sizes, [4, 4, 3], "the last batch is the rest");
+            let expected: Vec<u64> = order.indexes(11).into_iter().map(|at| films[at].id).collect();
+            assert_eq!(seen, expected);
+        }
+    }
+}
+
+#[test]
+fn the_order_depends_on_seed_and_epoch_alone() {
+    let order = |seed, epoch| Order::Shuffled { seed, epoch }.indexes(1000);
+    assert_eq!(order(1, 0), order(1, 0));
+    assert_ne!(order(1, 0), order(1, 1));
+    assert_ne!(order(1, 0), order(2, 0));
+    assert_eq!(order(1, 0).into_iter().collect::<HashSet<_>>().len(), 1000);
+    let kept = order(3, 7).iter().enumerate().filter(|&(at, &index)| at == index).count();
+    assert!(kept < 10, "{kept} of 1000 films stayed where they were");
+    assert_eq!(Order::Sequential.indexes(4), [0, 1, 2, 3]);
+    // Never to change: the order is part of what makes a run repeatable.
+    assert_eq!(Order::Shuffled { seed: 1, epoch: 0 }.indexes(8), [7, 4, 5, 6, 3, 1, 0, 2]);
+}
+
+#[test]
+fn posters_that_do_not_decode_are_left_out_and_told() {
+    let (data, films, [_, source]) = sources(10);
+    write(data.path(), "posters/2.jpg", "<html>");
+    for id in [5, 6, 7, 8, 9, 10] {
+        write(data.path(), &format!("posters/{id}.jpg"), "");
+    }
+    let mut batches = Batches::new(source, &films, CLASSES, Order::Sequential, 4);
+    let batch = batches.next().unwrap().unwrap();
+    assert_eq!(batch.ids, [1, 3, 4]);
+    assert_eq!(batch.images.len(), 3 * SPEC.bytes());
+    let mut third = vec![0; SPEC.bytes()];
+    Decoder::new().decode_poster(&data.path().join("posters/4.jpg"), SPEC, &mut third).unwrap();
+    assert_eq!(batch.images[2 * SPEC.bytes()..], third);
+    assert!(batches.next().is_none(), "no batch without films");
+    assert!(batches.next().is_none());
+    let refused: Vec<_> = batches.refused().iter().map(|(id, refusal)| (*id, refusal.reason)).collect();
+    assert_eq!(refused[0], (2, Reason::Html));
+    assert_eq!(refused[1..], [5, 6, 7, 8, 9, 10].map(|id| (id, Reason::Empty)));
+}
+
+#[test]
+fn a_film_that_the_cache_does_not_know_ends_the_epoch_with_an_error() {
+    let (_data, mut films, [source, _]) = sources(5);
+    films.push(film(99));
+    let mut batches = Batches::new(source, &films, CLASSES, Order::Sequential, 2);
+    assert!(batches.next().unwrap().is_ok() && batches.next().unwrap().is_ok());
+    let error = batches.next().unwrap().unwrap_err();
+    assert!(error.to_string().contains("the cache has no image of film 99"), "{error}");
+    assert!(batches.next().is_none());
+}
+
+#[test]
+fn buffers_go_round() {
+    let (_data, films, [source, _]) = sources(9);
+    let films: Vec<Film> = films.iter().cycle().take(400).cloned().collect();
+    let mut places = HashSet::new();
+    let mut batches = Batches::new(source, &films, CLASSES, Order::Sequential, 4);
+    while let Some(batch) = batches.next() {
+        places.insert(batch.unwrap().images.as_ptr());
+    }
+    assert!(places.len() <= 6, "{} buffers for 100 batches", places.len());
+    assert!(batches.waited() > std::time::Duration::ZERO);
+}
+
+#[test]
+fn an_epoch_can_be_left_early() {
+    let (_data, films, sources) = sources(9);
+    for source in sources {
+        let mut batches = Batches::new(source, &films, CLASSES, Order::Sequential, 1);
+        let batch = batches.next().unwrap().unwrap();
+        drop(batches);
+        assert_eq!(batch.ids, [1], "a batch outlives its epoch");
+    }
+}
+
+#[test]
+#[should_panic(expected = "index out of bounds")]
+fn a_panic_of_the_thread_is_not_lost() {
+    let (_data, films, [source, _]) = sources(4);
+    let one_class = 1;
+    Batches::new(source, &films, one_class, Order::Sequential, 2).for_each(|batch| drop(batch.unwrap()));
+}
