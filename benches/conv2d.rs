@@ -70,7 +70,9 @@ fn conv2d(c: &mut Criterion) {
         for isa in Isa::available() {
             let mut run = |way: &str, forward: &dyn Fn(Forward)| {
                 group.bench_function(format!("{way}/{}", isa.name()), |b| {
-                    b.iter(|| forward(Forward { shape: &shape, x: black_box(&x), w: &w, bias: &bias, relu: false, y: &mut y }));
+                    b.iter(|| {
+                        forward(Forward { shape: &shape, x: black_box(&x), w: &w, bias: &bias, relu: false, y: &mut y })
+                    });
                 });
             };
             run("im2col", &|f| im2col::forward(isa, f));

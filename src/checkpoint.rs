@@ -57,7 +57,8 @@ pub fn save(path: &Path, meta: &ModelMeta, model: &Sequential) -> Result<String>
 pub fn load(path: &Path, isa: Isa) -> Result<(ModelMeta, Sequential)> {
     let refuse = |what: String| Error::data(path, what, REMEDY);
     let bytes = std::fs::read(path).map_err(Error::io(path, "read the model"))?;
-    let tensors = SafeTensors::deserialize(&bytes).map_err(|e| refuse(format!("not a whole safetensors file ({e})")))?;
+    let tensors =
+        SafeTensors::deserialize(&bytes).map_err(|e| refuse(format!("not a whole safetensors file ({e})")))?;
     let (_, header) = SafeTensors::read_metadata(&bytes).map_err(|e| refuse(format!("a bad header ({e})")))?;
     let meta = header.metadata().as_ref().and_then(|metadata| metadata.get(KEY));
     let meta = meta.ok_or_else(|| refuse("a safetensors file, but not of onesheet".into()))?;

@@ -26,7 +26,8 @@ const BATCH: usize = 32;
 pub fn open_run(run: &Path, isa: Isa) -> Result<(ModelMeta, Sequential)> {
     let path = if run.is_dir() { run.join("model.safetensors") } else { run.to_path_buf() };
     if !path.exists() {
-        let inside = Experiment::ALL.map(|e| run.join(e.name)).into_iter().filter(|f| f.join("model.safetensors").exists());
+        let inside =
+            Experiment::ALL.map(|e| run.join(e.name)).into_iter().filter(|f| f.join("model.safetensors").exists());
         let inside: Vec<String> = inside.map(|folder| folder.display().to_string()).collect();
         let remedy = match inside.is_empty() {
             true => "name the folder of a trained experiment, such as runs/1/multi-label".to_string(),

@@ -7,6 +7,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use serde::Serialize;
+use tempfile::NamedTempFile;
 
 use crate::error::{Error, Result};
 
@@ -24,24 +25,31 @@ pub fn write_atomically(path: &Path, write: impl FnOnce(&mut dyn Write) -> io::R
 }
 
 fn replace(path: &Path, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> io::Result<()> {
+    let mut buffered = BufWriter::new(temporary_for(path)?);
+    write(&mut buffered)?;
+    persist(buffered.into_inner().map_err(io::IntoInnerError::into_error)?, path)
+}
+
+/// A temporary file beside `path`, which [`persist`] moves there. Dropped before that, it is removed.
+pub(crate) fn temporary_for(path: &Path) -> io::Result<NamedTempFile> {
     let name = path.file_name().ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "it names no file"))?;
-    let folder = match path.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent,
-        _ => Path::new("."),
-    };
     let mut prefix = OsString::from(".");
     prefix.push(name);
     prefix.push(".");
     // Temporary files are private by default; this one becomes a result that others may read, as the umask has it.
     let permissions = Permissions::from_mode(0o666);
-    let temporary = tempfile::Builder::new().prefix(&prefix).permissions(permissions).tempfile_in(folder)?;
+    tempfile::Builder::new().prefix(&prefix).permissions(permissions).tempfile_in(folder_of(path))
+}
 
-    let mut buffered = BufWriter::new(temporary);
-    write(&mut buffered)?;
-    let temporary = buffered.into_inner().map_err(io::IntoInnerError::into_error)?;
+/// Syncs a temporary file and renames it to `path`, so that neither a crash nor a power cut shows half of it.
+pub(crate) fn persist(temporary: NamedTempFile, path: &Path) -> io::Result<()> {
     temporary.as_file().sync_all()?;
     temporary.persist(path).map_err(|failed| failed.error)?;
-    File::open(folder)?.sync_all()
+    File::open(folder_of(path))?.sync_all()
+}
+
+fn folder_of(path: &Path) -> &Path {
+    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
 /// Writes `value` as indented JSON with a line feed at the end, by [`write_atomically`].

@@ -4,9 +4,10 @@ use crate::checkpoint::{self, ModelMeta};
 use crate::data::batches::{Batches, Order, Source};
 use crate::data::cache::Cache;
 use crate::data::decode::ImageSpec;
-use crate::data::films::Films;
+use crate::data::films::{Films, poster_name};
 use crate::data::frames::{Frame, Limits};
 use crate::data::ledger::Ledger;
+use crate::data::refusal::Refusal;
 use crate::error::{Error, Result};
 use crate::experiments::{Experiment, Options};
 use crate::files;
@@ -104,7 +105,10 @@ fn prepare(
         let folder = frames_folder(options, experiment);
         let (frame, left_out) = if folder.exists() && !options.overwrite {
             progress.note(&format!("{}: the frames in {} are used again", experiment.name, folder.display()));
-            (Frame::read_csv(&folder, rule.genres(&films))?.limited(limits), Ledger::default())
+            let mut frame = Frame::read_csv(&folder, rule.genres(&films))?;
+            let mut left_out = Ledger::default();
+            frame.limit(limits, options.balance, &mut left_out);
+            (frame, left_out)
         } else {
             Frame::new(&films, &rule, limits)
         };
@@ -114,16 +118,19 @@ fn prepare(
     }
 
     let ids: BTreeSet<u64> = frames.iter().flat_map(Frame::ids).collect();
-    let ids: Vec<u64> = ids.into_iter().collect();
-    progress.start("caching posters", ids.len());
-    let cache = Cache::open_or_build(&options.cache, &films.posters, &ids, ImageSpec::POSTER, &|done| progress.at(done, None))?;
+    let sorted: Vec<u64> = ids.iter().copied().collect();
+    progress.start("decoding", sorted.len());
+    let at = |done, _| progress.at(done, None);
+    let cache = Cache::open_or_build(&options.cache, &films.posters, &sorted, ImageSpec::POSTER, &at)?;
     progress.finish();
-    let refused: HashSet<u64> = cache.refused().map(|(id, _)| id).collect();
-    for id in &ids {
-        if let Some(reason) = cache.refusal(*id) {
-            ledger.cleaning.add(&format!("posters that do not decode: {}", reason.kind()), || reason.to_string());
-        }
+    if let Some(built) = cache.built() {
+        let (decoded, seconds) = (built.decoded, built.time.as_secs_f64());
+        progress.note(&format!("{decoded} posters decoded into {} in {seconds:.1} s", options.cache.display()));
     }
+    // The cache may hold the posters of other runs, too.
+    let refused: Vec<_> = cache.refused().iter().filter(|(id, _)| ids.contains(id)).collect();
+    ledger.cleaning.extend(Refusal::ledger(refused.iter().map(|(id, refusal)| (poster_name(*id), refusal))));
+    let refused: HashSet<u64> = refused.iter().map(|(id, _)| *id).collect();
     for (frame, experiment) in frames.iter_mut().zip(experiments) {
         frame.without(&refused);
         frame.check_size(&options.data, options.batch)?;
@@ -201,7 +208,8 @@ fn fit(
         let loss = trainer.epoch(epoch, batches(&frame.train, order), |done, loss| progress.at(done, Some(loss)))?;
         let seconds = started.elapsed().as_secs_f64();
         progress.finish();
-        let answers = answers_on(&mut trainer.model, experiment, "val", batches(&frame.val, Order::Sequential), val, progress)?;
+        let answers =
+            answers_on(&mut trainer.model, experiment, "val", batches(&frame.val, Order::Sequential), val, progress)?;
         let metrics = measure("val", &answers)?;
         let line = Epoch::new(epoch, loss, &metrics, train, seconds);
         progress.note(&line.to_string());
@@ -217,10 +225,15 @@ fn fit(
         model: trainer.model.spec().clone(),
     };
     let model_sha256 = checkpoint::save(&folder.join("model.safetensors"), &meta, &trainer.model)?;
-    let answers = answers_on(&mut trainer.model, experiment, "test", batches(&frame.test, Order::Sequential), test, progress)?;
+    let answers =
+        answers_on(&mut trainer.model, experiment, "test", batches(&frame.test, Order::Sequential), test, progress)?;
     let metrics = measure("test", &answers)?;
     report::write_metrics(&folder.join("metrics.json"), &metrics)?;
-    report::write_predictions(&folder.join("predictions.csv"), &answers.ids, &evaluation(experiment, frame, "test", &answers))?;
+    report::write_predictions(
+        &folder.join("predictions.csv"),
+        &answers.ids,
+        &evaluation(experiment, frame, "test", &answers),
+    )?;
     Ok(Outcome { metrics, model_sha256, examples: examples(frame, &answers) })
 }
 
@@ -238,7 +251,12 @@ fn answers_on(
     Ok(answers)
 }
 
-fn evaluation<'a>(experiment: &'a Experiment, frame: &'a Frame, split: &'a str, answers: &'a Answers) -> Evaluation<'a> {
+fn evaluation<'a>(
+    experiment: &'a Experiment,
+    frame: &'a Frame,
+    split: &'a str,
+    answers: &'a Answers,
+) -> Evaluation<'a> {
     Evaluation {
         experiment: experiment.name,
         split,
@@ -259,7 +277,10 @@ fn examples(frame: &Frame, answers: &Answers) -> Vec<Example> {
         .map(|(film, probabilities)| Example {
             poster: film.filename(),
             genres: film.genres.iter().map(|&genre| frame.genres[genre].clone()).collect(),
-            predicted: top_k(probabilities, 3).into_iter().map(|g| (frame.genres[g].clone(), probabilities[g])).collect(),
+            predicted: top_k(probabilities, 3)
+                .into_iter()
+                .map(|g| (frame.genres[g].clone(), probabilities[g]))
+                .collect(),
         })
         .collect()
 }

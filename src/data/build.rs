@@ -15,6 +15,7 @@ use crate::data::films::poster_name;
 use crate::data::mmap;
 use crate::data::refusal::Refusal;
 use crate::error::{Error, Result};
+use crate::files;
 
 impl Cache {
     /// Opens the cache in the folder `dir` if it holds the posters of all `ids` as they are now in the folder
@@ -102,12 +103,11 @@ fn build(
     all.sort_unstable_by_key(|&(id, _)| id);
     all.dedup_by_key(|&mut (id, _)| id);
 
-    let folder = super::folder_of(path);
-    let file = super::temporary_in(folder).map_err(Error::io(folder, "make a file for the cache"))?;
+    let file = files::temporary_for(path).map_err(Error::io(path, "make a file for the cache"))?;
     let head_bytes = records_at(all.len());
     reserve(file.as_file(), (head_bytes + all.len() * spec.bytes()) as u64)
-        .map_err(Error::io(folder, "reserve the space for the cache"))?;
-    let mut map = mmap::read_write(file.as_file()).map_err(Error::io(folder, "map the cache"))?;
+        .map_err(Error::io(path, "reserve the space for the cache"))?;
+    let mut map = mmap::read_write(file.as_file()).map_err(Error::io(path, "map the cache"))?;
     let (head, records) = map.split_at_mut(head_bytes);
 
     let (done, decoded) = (AtomicUsize::new(0), AtomicUsize::new(0));
@@ -133,13 +133,12 @@ fn build(
         entries.iter().zip(refusals).filter_map(|(entry, refusal)| Some((entry.id, refusal?))).collect();
     let refusals = serde_json::to_vec(&refused).map_err(|e| Error::io(path, "write the refusals")(e.into()))?;
     write_header(head, spec, &entries, &refusals);
-    map.flush().map_err(Error::io(folder, "write the cache"))?;
+    map.flush().map_err(Error::io(path, "write the cache"))?;
     drop(map);
 
     // Through the file, not the map: this is the only part whose space could not be reserved.
-    append(file.as_file(), &refusals).map_err(Error::io(folder, "write the cache"))?;
-    file.persist(path).map_err(|e| Error::io(path, "rename the cache")(e.error))?;
-    super::sync_folder(folder).map_err(Error::io(folder, "write the cache"))?;
+    append(file.as_file(), &refusals).map_err(Error::io(path, "write the cache"))?;
+    files::persist(file, path).map_err(Error::io(path, "write the cache"))?;
     Ok(decoded.into_inner())
 }
 

@@ -10,6 +10,7 @@ use crate::data::labels::from_csv;
 use crate::data::ledger::Ledger;
 use crate::data::split::{Split, rank};
 use crate::error::{Error, Result};
+use crate::files;
 
 /// An experiment's rule for films.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -113,9 +114,15 @@ impl Frame {
             frame.side_mut(Split::of(film.id)).push(film);
         }
         let balanced = frame.cut(rule, &mut ledger);
+        frame.limit(limits, balanced, &mut ledger);
+        (frame, ledger)
+    }
+
+    /// Cuts train and val to the limits; where they are `balanced`, genre by genre in turn.
+    pub fn limit(&mut self, limits: Limits, balanced: bool, ledger: &mut Ledger) {
         for (split, limit) in [(Split::Train, limits.train), (Split::Val, limits.val)] {
             let Some(limit) = limit else { continue };
-            let side = frame.side_mut(split);
+            let side = self.side_mut(split);
             side.sort_by_cached_key(|film| rank(film.id));
             if balanced {
                 deal_by_genre(side);
@@ -127,9 +134,8 @@ impl Frame {
             }
         }
         for split in Split::ALL {
-            frame.side_mut(split).sort_unstable_by_key(|film| film.id);
+            self.side_mut(split).sort_unstable_by_key(|film| film.id);
         }
-        (frame, ledger)
     }
 
     /// Caps the number of films of each genre in train and val; whether these are balanced afterwards.
@@ -208,16 +214,13 @@ impl Frame {
         std::fs::create_dir_all(folder).map_err(Error::io(folder, "make the folder"))?;
         for split in Split::ALL {
             let path = csv_path(folder, split);
-            super::write_atomically(&path, |file| {
-                let mut writer = csv::Writer::from_writer(file);
-                writer.write_record(["filename", "genres"])?;
-                for film in self.side(split) {
+            files::write_csv(&path, |csv| {
+                csv.write_record(["filename", "genres"])?;
+                self.side(split).iter().try_for_each(|film| {
                     let names: Vec<&str> = film.genres.iter().map(|&genre| self.genres[genre].as_str()).collect();
-                    writer.write_record([film.filename(), names.join("|")])?;
-                }
-                writer.flush()
-            })
-            .map_err(Error::io(&path, "write the frame"))?;
+                    csv.write_record([film.filename(), names.join("|")])
+                })
+            })?;
         }
         Ok(())
     }

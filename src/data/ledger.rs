@@ -1,11 +1,8 @@
 //! What was dropped on the way from the folder to the frames, how much of it, and why: nothing disappears unseen.
 
 use std::fmt;
-use std::path::Path;
 
 use serde::{Deserialize, Serialize};
-
-use crate::error::{Error, Result};
 
 /// Rows of `genres.csv` that cannot be read.
 pub const MALFORMED_ROWS: &str = "malformed rows";
@@ -72,18 +69,6 @@ impl Ledger {
             let room = EXAMPLES - ours.examples.len();
             ours.examples.extend(theirs.examples.into_iter().take(room));
         }
-    }
-
-    /// Writes the ledger as JSON, a list of `{reason, count, examples}`, whole or not at all.
-    ///
-    /// # Errors
-    /// If the folder of `path` cannot be written.
-    pub fn write_json(&self, path: &Path) -> Result<()> {
-        super::write_atomically(path, |file| {
-            serde_json::to_writer_pretty(&mut *file, self)?;
-            std::io::Write::write_all(file, b"\n")
-        })
-        .map_err(Error::io(path, "write the ledger"))
     }
 
     fn entry(&mut self, reason: &str) -> &mut Entry {

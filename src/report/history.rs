@@ -1,5 +1,6 @@
 //! `history.csv`: a row an epoch.
 
+use std::fmt;
 use std::path::Path;
 
 use serde::Serialize;
@@ -49,6 +50,22 @@ impl Epoch {
             seconds,
             images_per_second: films as f64 / seconds,
         }
+    }
+}
+
+impl fmt::Display for Epoch {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        write!(
+            f,
+            "epoch {:>3}  loss {:.4}  val loss {:.4}  top-1 {:.1}%  top-3 {:.1}%  {:.1} s, {:.0} images/s",
+            self.epoch,
+            self.train_loss,
+            self.val_loss,
+            100.0 * self.val_top1_hit,
+            100.0 * self.val_top3_hit,
+            self.seconds,
+            self.images_per_second,
+        )
     }
 }
 

@@ -201,7 +201,9 @@ fn positive(text: &str) -> Result<f32, String> {
 }
 
 fn share(text: &str) -> Result<f32, String> {
-    number(text).and_then(|value| if (0.0..1.0).contains(&value) { Ok(value) } else { Err("it is at least 0 and below 1".into()) })
+    number(text).and_then(|value| {
+        if (0.0..1.0).contains(&value) { Ok(value) } else { Err("it is at least 0 and below 1".into()) }
+    })
 }
 
 fn number(text: &str) -> Result<f32, String> {

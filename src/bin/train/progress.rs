@@ -45,8 +45,9 @@ impl Progress for Terminal {
     }
 
     fn start(&self, what: &str, total: usize) {
-        let style = ProgressStyle::with_template("{prefix:16} {bar:32} {pos}/{len} films  {per_sec}  {eta} left  {msg}")
-            .expect("the template is well-formed");
+        let style =
+            ProgressStyle::with_template("{prefix:16} {bar:32} {pos}/{len} films  {per_sec}  {eta} left  {msg}")
+                .expect("the template is well-formed");
         self.bar(|bar| *bar = ProgressBar::new(total as u64).with_style(style).with_prefix(what.to_string()));
     }
 

@@ -27,7 +27,8 @@ pub fn run(args: RunArgs, isa: Isa) -> Result<()> {
 /// Runs the experiments on a pool of their own and prints what came out.
 pub fn run_and_print(options: &Options, experiments: &[Experiment], isa: Isa) -> Result<()> {
     let pool = rayon::ThreadPoolBuilder::new().num_threads(options.threads).build();
-    let pool = pool.map_err(|e| Error::usage(format!("{} threads do not start: {e}", options.threads), "lower --threads"))?;
+    let pool =
+        pool.map_err(|e| Error::usage(format!("{} threads do not start: {e}", options.threads), "lower --threads"))?;
     say(&format!("results in {}, {} threads, {}", options.out.display(), options.threads, isa.name()));
     let outcomes = pool.install(|| onesheet::run::run(options, experiments, isa, &Terminal::new()))?;
     outcomes.iter().for_each(print_examples);
@@ -43,8 +44,14 @@ pub fn run_and_print(options: &Options, experiments: &[Experiment], isa: Isa) ->
 fn print_examples(outcome: &Outcome) {
     say(&format!("\n{}: five test posters", outcome.metrics.experiment));
     for example in &outcome.examples {
-        let predicted: Vec<String> = example.predicted.iter().map(|(genre, p)| format!("{genre} {:.0}%", 100.0 * p)).collect();
-        say(&format!("  {:<14} is {:<36} predicted {}", example.poster, example.genres.join(", "), predicted.join(", ")));
+        let predicted: Vec<String> =
+            example.predicted.iter().map(|(genre, p)| format!("{genre} {:.0}%", 100.0 * p)).collect();
+        say(&format!(
+            "  {:<14} is {:<36} predicted {}",
+            example.poster,
+            example.genres.join(", "),
+            predicted.join(", ")
+        ));
     }
 }
 
@@ -54,11 +61,9 @@ fn options(args: RunArgs) -> Result<Options> {
             return Err(Error::usage("--momentum and --nesterov are of sgd", "add --optimizer sgd"));
         }
         OptimizerName::Adam => Rule::Adam { learning_rate: args.lr.unwrap_or(1e-3) },
-        OptimizerName::Sgd => Rule::Sgd {
-            learning_rate: args.lr.unwrap_or(1e-2),
-            momentum: args.momentum,
-            nesterov: args.nesterov,
-        },
+        OptimizerName::Sgd => {
+            Rule::Sgd { learning_rate: args.lr.unwrap_or(1e-2), momentum: args.momentum, nesterov: args.nesterov }
+        }
     };
     let out = args.out.unwrap_or_else(first_free_out);
     Ok(Options {
