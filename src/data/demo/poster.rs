@@ -107,9 +107,9 @@ fn size(dice: &mut Dice) -> (usize, usize) {
 
 /// A palette that the genre leans to, or just any, from dark to light or from light to dark.
 fn tones(genre: &Genre, dice: &mut Dice) -> Tones {
-    let palette = if dice.chance(0.4) { dice.pick(&genre.palettes) } else { dice.int(0, PALETTES.len() - 1) };
+    let palette = if dice.chance(0.5) { dice.pick(&genre.palettes) } else { dice.int(0, PALETTES.len() - 1) };
     let mut tones = PALETTES[palette].map(|hex| [16, 8, 0].map(|shift| (hex >> shift & 0xff) as f32));
-    if dice.chance(0.35) {
+    if dice.chance(0.15) {
         tones.reverse();
     }
     tones
@@ -163,10 +163,10 @@ fn badge(canvas: &mut Canvas, genres: &[usize], tones: &Tones, dice: &mut Dice) 
 /// Exposure, tint and fading of the whole picture, and a shadow from one side: as no palette survives it unchanged, the
 /// mean colour says little.
 fn light(canvas: &mut Canvas, dice: &mut Dice) {
-    let exposure = dice.between(0.6, 1.25);
-    let gain = [(); 3].map(|()| exposure * dice.between(0.72, 1.28));
+    let exposure = dice.between(0.7, 1.15);
+    let gain = [(); 3].map(|()| exposure * dice.between(0.8, 1.2));
     let veil = [(); 3].map(|()| dice.between(0.0, 255.0));
-    let fading = dice.between(0.0, 0.3);
+    let fading = dice.between(0.0, 0.2);
     let (w, h) = (canvas.width, canvas.height);
     let (c, s) = direction(dice.between(0.0, 1.0));
     let shadow = dice.between(0.0, 0.35);
@@ -226,7 +226,7 @@ fn small_print(canvas: &mut Canvas, y: f32, ink: Rgb, dice: &mut Dice) {
 
 /// Grey noise on every pixel: the sum of two uniform numbers, so that most of it is weak.
 fn grain(canvas: &mut Canvas, dice: &mut Dice) {
-    let strength = dice.between(3.0, 22.0) / 255.0;
+    let strength = dice.between(3.0, 16.0) / 255.0;
     canvas.shade(|_, _, pixel| {
         let [a, b, ..] = dice.bytes();
         let noise = strength * (f32::from(a) + f32::from(b) - 255.0);
