@@ -11,6 +11,7 @@ mod poster;
 
 use std::fmt::Write;
 use std::fs;
+use std::ops::RangeInclusive;
 use std::path::Path;
 
 use rayon::prelude::*;
@@ -28,8 +29,8 @@ const UNSEEN: u64 = STRAY + 3;
 const CROWDED: u64 = STRAY + 5;
 /// The film whose poster breaks off in the middle of the file.
 const BROKEN: u64 = STRAY + 8;
-/// The fewest films that hold all the warts.
-const MIN_FILMS: usize = 10;
+/// From the fewest films that hold all the warts to as many as the real set has, and more.
+const FILMS: RangeInclusive<usize> = 10..=1_000_000;
 
 /// The file that says what the folder is.
 const NOTE: &str = "README.txt";
@@ -60,13 +61,13 @@ pub struct Summary {
 /// drawn again; a finished one with the same films and seed is left as it is.
 ///
 /// # Errors
-/// Usage: fewer than 10 films; or `out` holds anything else than a demo set with these films and this seed. I/O: the
+/// Usage: fewer than 10 films, or more than a million; or `out` holds anything else than a demo set with these films and this seed. I/O: the
 /// system refuses to read or write `out`.
 pub fn draw(out: &Path, films: usize, seed: u64) -> Result<Summary> {
-    if films < MIN_FILMS {
+    if !FILMS.contains(&films) {
         return Err(Error::usage(
-            format!("a demo set of {films} films is too small to hold its oddities"),
-            format!("ask for {MIN_FILMS} films or more"),
+            format!("a demo set cannot have {films} films"),
+            format!("ask for {} to {}", FILMS.start(), FILMS.end()),
         ));
     }
     let ids: Vec<u64> = (STRAY + 1..).take(films).collect();
@@ -91,10 +92,11 @@ pub fn draw(out: &Path, films: usize, seed: u64) -> Result<Summary> {
         }
     }
 
-    let posters = out.join("posters");
-    fs::create_dir_all(&posters).map_err(Error::io(&posters, "create the folder"))?;
+    fs::create_dir_all(out).map_err(Error::io(out, "create the folder"))?;
     // From here on the folder says that it is ours and unfinished.
     replace(&out.join(NOTE), unfinished.as_bytes())?;
+    let posters = out.join("posters");
+    fs::create_dir_all(&posters).map_err(Error::io(&posters, "create the folder"))?;
     (STRAY..=STRAY + films as u64).into_par_iter().filter(|&id| id != UNSEEN).try_for_each(|id| {
         let path = posters.join(format!("{id}.jpg"));
         let mut dice = dice(seed, id);

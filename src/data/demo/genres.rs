@@ -39,7 +39,7 @@ fn action(canvas: &mut Canvas, tones: &Tones, dice: &mut Dice) {
     let (w, h, u) = (canvas.width, canvas.height, canvas.unit);
     canvas.cover(tones[0], |_, _| -1.0);
     let (cx, cy) = (w * dice.between(0.25, 0.75), h * dice.between(0.25, 0.75));
-    let rays = dice.int(12, 22) as f32;
+    let rays = dice.int(16, 26) as f32;
     let phase = dice.between(0.0, 1.0);
     canvas.cover(tones[2], |x, y| {
         let (dx, dy) = (x - cx, y - cy);
@@ -59,7 +59,7 @@ fn action(canvas: &mut Canvas, tones: &Tones, dice: &mut Dice) {
         canvas.polygon(&corners, tones[tone]);
     }
     let (c, s) = direction(dice.pick(&[0.11, 0.14, 0.36, 0.39]));
-    for _ in 0..dice.int(5, 9) {
+    for _ in 0..dice.int(8, 13) {
         let (x, y) = (dice.between(0.0, w), dice.between(0.0, h));
         let reach = dice.between(30.0, 90.0) * u;
         let thickness = dice.between(2.0, 6.0) * u;
@@ -71,12 +71,12 @@ fn action(canvas: &mut Canvas, tones: &Tones, dice: &mut Dice) {
 fn animation(canvas: &mut Canvas, tones: &Tones, dice: &mut Dice) {
     let (w, h, u) = (canvas.width, canvas.height, canvas.unit);
     canvas.cover(mix(tones[0], tones[1], 0.6), |_, _| -1.0);
-    let outline = mix(tones[0], [0.0; 3], 0.6);
+    let outline = mix(tones[0], [0.0; 3], 0.8);
     let thick = dice.between(3.5, 5.5) * u;
-    let count = (w * h / (u * u) / dice.between(1500.0, 2200.0)) as usize;
+    let count = (w * h / (u * u) / dice.between(700.0, 1000.0)) as usize;
     for _ in 0..count.max(4) {
         let at = (dice.between(0.0, w), dice.between(0.0, h));
-        let r = dice.between(14.0, 34.0) * u;
+        let r = dice.between(11.0, 24.0) * u;
         let turns = dice.between(0.0, 1.0);
         let tone = tones[dice.int(1, 4)];
         match dice.int(0, 3) {

@@ -107,7 +107,7 @@ fn size(dice: &mut Dice) -> (usize, usize) {
 
 /// A palette that the genre leans to, or just any, from dark to light or from light to dark.
 fn tones(genre: &Genre, dice: &mut Dice) -> Tones {
-    let palette = if dice.chance(0.5) { dice.pick(&genre.palettes) } else { dice.int(0, PALETTES.len() - 1) };
+    let palette = if dice.chance(0.65) { dice.pick(&genre.palettes) } else { dice.int(0, PALETTES.len() - 1) };
     let mut tones = PALETTES[palette].map(|hex| [16, 8, 0].map(|shift| (hex >> shift & 0xff) as f32));
     if dice.chance(0.15) {
         tones.reverse();
