@@ -13,25 +13,18 @@
 //! | [`cache`] | decoded posters in one file |
 //! | `build` | makes that file |
 //! | [`batches`] | images and labels for a step, prefetched |
-
-pub mod ledger;
-
-pub mod labels;
-
-pub mod split;
-
-pub mod films;
-
-pub mod frames;
-
-pub mod refusal;
-
-pub mod decode;
-
-pub mod mmap;
-
-pub mod cache;
-
-mod build;
+//!
+//! Beside the road stands [`demo`], which draws a folder of synthetic posters.
 
 pub mod batches;
+mod build;
+pub mod cache;
+pub mod decode;
+pub mod demo;
+pub mod films;
+pub mod frames;
+pub mod labels;
+pub mod ledger;
+pub mod mmap;
+pub mod refusal;
+pub mod split;

@@ -8,6 +8,7 @@ use jpeg_encoder::{ColorType, Encoder};
 mod batches;
 mod cache;
 mod decode;
+mod demo;
 mod films;
 mod frames;
 mod labels;

@@ -1,0 +1,195 @@
+//! Synthetic film posters in the Letterboxd layout: something to train on when the real posters are not at hand.
+//!
+//! What a poster shows depends on its film's genres: a motif for each of ten, in shapes and textures, under a random
+//! light, with a title, grain and at times a small piece of another genre to distract. Palettes lean to genres only a
+//! little, so that the mean colour of a poster is a poor guide (a test holds it to that) and a network has something to
+//! learn. The set has the warts of the real one too: see [`draw`].
+
+mod canvas;
+mod genres;
+mod poster;
+
+use std::fmt::Write;
+use std::fs;
+use std::ops::RangeInclusive;
+use std::path::Path;
+
+use rayon::prelude::*;
+
+use self::canvas::Dice;
+use self::genres::GENRES;
+use crate::rng::{Purpose, stream};
+use crate::{Error, Result};
+
+/// The id of the poster that has no film; the films' ids follow it without a gap.
+const STRAY: u64 = 1_000_000;
+/// The film that has no poster.
+const UNSEEN: u64 = STRAY + 3;
+/// The film with four genres.
+const CROWDED: u64 = STRAY + 5;
+/// The film whose poster breaks off in the middle of the file.
+const BROKEN: u64 = STRAY + 8;
+/// From the fewest films that hold all the warts to as many as the real set has, and more.
+const FILMS: RangeInclusive<usize> = 10..=1_000_000;
+
+/// The file that says what the folder is.
+const NOTE: &str = "README.txt";
+
+/// What is in a demo set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Summary {
+    /// Films in `genres.csv`.
+    pub films: usize,
+    /// Of these, films with exactly one genre.
+    pub single_genre: usize,
+    /// Rows of `genres.csv`, the header not counted.
+    pub rows: usize,
+    /// Files in `posters/`.
+    pub posters: usize,
+    /// Whether this call drew it; a set that was there already is left as it is.
+    pub drawn: bool,
+}
+
+/// Draws a demo set of `films` films into the folder `out`: `posters/<id>.jpg` (182x268 to 230x345), `genres.csv`
+/// (`id,genre`, one row a film and genre) and a `README.txt` that calls it synthetic.
+///
+/// About three films in five have one genre, the others two or three. In every set there are one film without a poster,
+/// one poster without a film, one film with four genres and one poster that breaks off halfway.
+///
+/// A film is a function of `seed` and its id: the same arguments give the same bytes on every platform, and a larger set
+/// begins with the smaller one. Posters are drawn in rayon's current pool. A set that an earlier call left unfinished is
+/// drawn again; a finished one with the same films and seed is left as it is.
+///
+/// # Errors
+/// Usage: fewer than 10 films, or more than a million; or `out` holds anything else than a demo set with these films and this seed. I/O: the
+/// system refuses to read or write `out`.
+pub fn draw(out: &Path, films: usize, seed: u64) -> Result<Summary> {
+    if !FILMS.contains(&films) {
+        return Err(Error::usage(
+            format!("a demo set cannot have {films} films"),
+            format!("ask for {} to {}", FILMS.start(), FILMS.end()),
+        ));
+    }
+    let ids: Vec<u64> = (STRAY + 1..).take(films).collect();
+    let genres: Vec<Vec<usize>> = ids.iter().map(|&id| pick_genres(id, &mut dice(seed, id))).collect();
+    let summary = Summary {
+        films,
+        single_genre: genres.iter().filter(|genres| genres.len() == 1).count(),
+        rows: genres.iter().map(Vec::len).sum(),
+        posters: films, // one film has none, one poster has no film
+        drawn: true,
+    };
+    let (finished, unfinished) = (note(films, seed, true), note(films, seed, false));
+    match read_note(out)? {
+        Folder::Empty => {}
+        Folder::Noted(note) if note == finished => return Ok(Summary { drawn: false, ..summary }),
+        Folder::Noted(note) if note == unfinished => {}
+        Folder::Noted(_) | Folder::Other => {
+            return Err(Error::usage(
+                format!("{} is not empty, and not the demo set of {films} films with seed {seed}", out.display()),
+                "name another folder, or remove this one",
+            ));
+        }
+    }
+
+    fs::create_dir_all(out).map_err(Error::io(out, "create the folder"))?;
+    // From here on the folder says that it is ours and unfinished.
+    replace(&out.join(NOTE), unfinished.as_bytes())?;
+    let posters = out.join("posters");
+    fs::create_dir_all(&posters).map_err(Error::io(&posters, "create the folder"))?;
+    (STRAY..=STRAY + films as u64).into_par_iter().filter(|&id| id != UNSEEN).try_for_each(|id| {
+        let path = posters.join(format!("{id}.jpg"));
+        let mut dice = dice(seed, id);
+        let genres = pick_genres(id, &mut dice);
+        let mut jpeg = poster::draw(&genres, dice)
+            .map_err(|error| Error::io(&path, "encode the poster")(std::io::Error::other(error)))?;
+        if id == BROKEN {
+            jpeg.truncate(jpeg.len() / 2);
+        }
+        fs::write(&path, jpeg).map_err(Error::io(&path, "write the poster"))
+    })?;
+    let mut rows = String::from("id,genre\n");
+    for (id, genres) in ids.iter().zip(&genres) {
+        for &genre in genres {
+            writeln!(rows, "{id},{}", GENRES[genre].name).expect("a string takes any text");
+        }
+    }
+    replace(&out.join("genres.csv"), rows.as_bytes())?;
+    replace(&out.join(NOTE), finished.as_bytes())?;
+    Ok(summary)
+}
+
+/// A film's stream: first its genres are drawn from it, then its poster.
+fn dice(seed: u64, id: u64) -> Dice {
+    Dice(stream(seed, Purpose::Demo, id))
+}
+
+/// One to three genres (four for the crowded film), without repetition, each by its share.
+fn pick_genres(id: u64, dice: &mut Dice) -> Vec<usize> {
+    let roll = dice.int(1, 100);
+    let count = match roll {
+        _ if id == CROWDED => 4,
+        1..=60 => 1,
+        61..=88 => 2,
+        _ => 3,
+    };
+    let mut left: Vec<usize> = (0..GENRES.len()).collect();
+    (0..count)
+        .map(|_| {
+            let total: usize = left.iter().map(|&genre| GENRES[genre].share).sum();
+            let mut ticket = dice.int(0, total - 1);
+            let winner = left.iter().position(|&genre| match ticket.checked_sub(GENRES[genre].share) {
+                Some(rest) => {
+                    ticket = rest;
+                    false
+                }
+                None => true,
+            });
+            left.remove(winner.expect("the ticket is below the sum of all shares"))
+        })
+        .collect()
+}
+
+/// What a folder holds, as far as its own note says.
+enum Folder {
+    /// Nothing, or it does not exist.
+    Empty,
+    /// A note with this text.
+    Noted(String),
+    /// Something without a note.
+    Other,
+}
+
+fn read_note(out: &Path) -> Result<Folder> {
+    use std::io::ErrorKind::{InvalidData, NotFound};
+    let mut entries = match fs::read_dir(out) {
+        Err(error) if error.kind() == NotFound => return Ok(Folder::Empty),
+        entries => entries.map_err(Error::io(out, "read the folder"))?,
+    };
+    let path = out.join(NOTE);
+    match fs::read_to_string(&path) {
+        Ok(note) => Ok(Folder::Noted(note)),
+        Err(error) if error.kind() == NotFound && entries.next().is_none() => Ok(Folder::Empty),
+        Err(error) if matches!(error.kind(), NotFound | InvalidData) => Ok(Folder::Other),
+        Err(error) => Err(Error::io(&path, "read the file")(error)),
+    }
+}
+
+/// The text of the note; it names the films and the seed, so that the folder can be recognised by it.
+fn note(films: usize, seed: u64, finished: bool) -> String {
+    let state = if finished { "" } else { "UNFINISHED: drawing was interrupted, or still goes on.\n" };
+    format!(
+        "Synthetic film posters: drawn by a program, of films that do not exist.\n{state}\n\
+         films {films}\nseed {seed}\n\n\
+         posters/<id>.jpg and genres.csv (id,genre: one row a film and genre) are laid out as in the Letterboxd data\n\
+         set. On purpose film {UNSEEN} has no poster, poster {STRAY} has no film, film {CROWDED} has four genres, and\n\
+         poster {BROKEN} breaks off halfway.\n"
+    )
+}
+
+/// Writes a file so that its name never stands for half of it.
+fn replace(path: &Path, bytes: &[u8]) -> Result<()> {
+    let new = path.with_extension("new");
+    fs::write(&new, bytes).map_err(Error::io(&new, "write the file"))?;
+    fs::rename(&new, path).map_err(Error::io(path, "put the file in place"))
+}
