@@ -9,7 +9,7 @@ mod canvas;
 mod genres;
 mod poster;
 
-use std::fmt::Write;
+use std::fmt::{self, Write};
 use std::fs;
 use std::ops::RangeInclusive;
 use std::path::Path;
@@ -48,6 +48,13 @@ pub struct Summary {
     pub posters: usize,
     /// Whether this call drew it; a set that was there already is left as it is.
     pub drawn: bool,
+}
+
+impl fmt::Display for Summary {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        let how = if self.drawn { "drawn" } else { "already there" };
+        write!(f, "{} synthetic films, {} with one genre, {how}", self.films, self.single_genre)
+    }
 }
 
 /// Draws a demo set of `films` films into the folder `out`: `posters/<id>.jpg` (182x268 to 230x345), `genres.csv`
