@@ -60,11 +60,14 @@ pub struct Example {
 /// # Errors
 /// Of the options, the data, the disk or a loss that is not a number; see [`Error`].
 pub fn run(options: &Options, experiments: &[Experiment], isa: Isa, progress: &dyn Progress) -> Result<Vec<Outcome>> {
+    options.model(1).plan()?;
     let folders: Vec<PathBuf> = experiments.iter().map(|experiment| options.out.join(experiment.name)).collect();
-    for folder in &folders {
-        claim(folder, options.overwrite)?;
+    if let Some(folder) = folders.iter().find(|folder| !options.overwrite && !results(folder).is_empty()) {
+        let what = format!("{} already holds a run", folder.display());
+        return Err(Error::usage(what, "name another --out, or add --overwrite"));
     }
     let (frames, ledger, cache) = prepare(options, experiments, progress)?;
+    std::fs::create_dir_all(&options.out).map_err(Error::io(&options.out, "make the folder"))?;
     files::write_json(&options.out.join("ledger.json"), &ledger)?;
     progress.note(&format!("\nWhat was left out (all of it in ledger.json):\n{ledger}"));
 
@@ -75,16 +78,16 @@ pub fn run(options: &Options, experiments: &[Experiment], isa: Isa, progress: &d
     Ok(outcomes)
 }
 
-/// Makes the folder of an experiment's results, empty of an earlier run's.
-fn claim(folder: &Path, overwrite: bool) -> Result<()> {
+/// The files of a run that are in an experiment's folder.
+fn results(folder: &Path) -> Vec<PathBuf> {
     const FILES: [&str; 5] = ["config.toml", "history.csv", "metrics.json", "predictions.csv", "model.safetensors"];
-    let there: Vec<PathBuf> = FILES.iter().map(|name| folder.join(name)).filter(|path| path.exists()).collect();
-    if !there.is_empty() && !overwrite {
-        let what = format!("{} already holds a run", folder.display());
-        return Err(Error::usage(what, "name another --out, or add --overwrite"));
-    }
-    for path in &there {
-        std::fs::remove_file(path).map_err(Error::io(path, "remove the earlier run's file"))?;
+    FILES.iter().map(|name| folder.join(name)).filter(|path| path.exists()).collect()
+}
+
+/// Makes the folder of an experiment's results, without those of an earlier run.
+fn claim(folder: &Path) -> Result<()> {
+    for path in results(folder) {
+        std::fs::remove_file(&path).map_err(Error::io(&path, "remove the earlier run's file"))?;
     }
     std::fs::create_dir_all(folder).map_err(Error::io(folder, "make the folder"))
 }
@@ -185,6 +188,7 @@ fn fit(
     isa: Isa,
     progress: &dyn Progress,
 ) -> Result<Outcome> {
+    claim(folder)?;
     let config = Config { onesheet: env!("CARGO_PKG_VERSION"), experiment: experiment.name, isa: isa.name(), options };
     let config = toml::to_string(&config).expect("plain data");
     files::write_atomically(&folder.join("config.toml"), |file| file.write_all(config.as_bytes()))?;

@@ -1,5 +1,6 @@
 //! All tests in one binary; its modules mirror the two source trees.
 
+mod cli;
 mod data;
 mod files;
 mod kernels;

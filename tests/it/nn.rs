@@ -112,7 +112,7 @@ proptest! {
         prop_assert!(start.is_finite());
         let gradients: Vec<Vec<f32>> = model.parameters().map(|(_, parameter)| parameter.gradient.clone()).collect();
         let norm = gradients.iter().flatten().map(|&g| f64::from(g).powi(2)).sum::<f64>().sqrt();
-        let mut at = |model: &mut Sequential, distance: f64| {
+        let at = |model: &mut Sequential, distance: f64| {
             for (parameter, gradient) in model.parameters_mut().zip(&gradients) {
                 let value = parameter.value.iter_mut().zip(gradient);
                 value.for_each(|(value, &g)| *value += (distance / norm * f64::from(g)) as f32);
