@@ -1,7 +1,8 @@
 use std::time::Instant;
 
 use onesheet::Error;
-use onesheet::metrics::{Baselines, Evaluation, Head, Metrics, Ranking, top_k};
+use onesheet::loss::Head;
+use onesheet::metrics::{Baselines, Evaluation, Metrics, Ranking, top_k};
 use proptest::prelude::*;
 use serde::Deserialize;
 use serde_json::Value;

@@ -1,6 +1,7 @@
 use std::fs;
 
-use onesheet::metrics::{Evaluation, Head, Metrics};
+use onesheet::loss::Head;
+use onesheet::metrics::{Evaluation, Metrics};
 use onesheet::report::{Epoch, Table, write_history, write_metrics, write_predictions};
 
 fn genres(names: &[&str]) -> Vec<String> {

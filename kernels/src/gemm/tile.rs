@@ -42,9 +42,9 @@ pub(super) unsafe fn tile<S: Simd, const ROW: usize, const P: usize, const V: us
     relu: bool,
 ) {
     let row = if ROW == 0 { o.a_row } else { ROW };
-    // SAFETY (all loads and stores of columns below): v < V, and the caller vouches for `columns` values.
-    let load = |from: *const f32, v: usize| unsafe {
-        if PART { s.load_part(from, o.columns) } else { s.load_ptr(from.add(v * S::LANES)) }
+    let load = |from: *const f32, v: usize| {
+        // SAFETY: v < V, and the caller vouches for `columns` values at every address that is loaded from.
+        unsafe { if PART { s.load_part(from, o.columns) } else { s.load_ptr(from.add(v * S::LANES)) } }
     };
 
     let mut acc = [[s.zero(); V]; P];
@@ -70,11 +70,11 @@ pub(super) unsafe fn tile<S: Simd, const ROW: usize, const P: usize, const V: us
         let mut a = unsafe { o.a.add(segment * o.a_segment) };
         for _ in 0..o.depth {
             let b_row: [S::F32; V] = std::array::from_fn(|v| load(b, v));
-            for p in 0..P {
+            for (p, acc) in acc.iter_mut().enumerate() {
                 // SAFETY: p < P and k < depth, for which the caller vouches.
                 let broadcast = s.splat(unsafe { *a.add(p * row) });
-                for v in 0..V {
-                    acc[p][v] = s.mul_add(broadcast, b_row[v], acc[p][v]);
+                for (acc, &b) in acc.iter_mut().zip(&b_row) {
+                    *acc = s.mul_add(broadcast, b, *acc);
                 }
             }
             // The last step leaves both pointers past their ends, where they are not read.
