@@ -12,6 +12,12 @@ pub enum Rule {
     Adam {
         /// Keras' default is 1e-3.
         learning_rate: f32,
+        /// Decay of the mean of gradients.
+        beta_1: f32,
+        /// Decay of the mean of squared gradients.
+        beta_2: f32,
+        /// Added to the root of the mean of squares.
+        epsilon: f32,
     },
     /// Stochastic gradient descent.
     Sgd {
@@ -22,6 +28,13 @@ pub enum Rule {
         /// Whether the step looks ahead along the momentum.
         nesterov: bool,
     },
+}
+
+impl Rule {
+    /// Adam with Keras' constants.
+    pub const fn adam(learning_rate: f32) -> Self {
+        Self::Adam { learning_rate, beta_1: 0.9, beta_2: 0.999, epsilon: 1e-7 }
+    }
 }
 
 /// A rule with its state for the parameters of one model.
@@ -59,8 +72,8 @@ impl Optimizer {
         for (parameter, [first, second]) in trained.zip(&mut self.state) {
             let (g, w) = (&parameter.gradient, &mut parameter.value);
             match self.rule {
-                Rule::Adam { learning_rate } => {
-                    let (beta_1, beta_2, epsilon, step) = (0.9, 0.999, 1e-7, self.step);
+                Rule::Adam { learning_rate, beta_1, beta_2, epsilon } => {
+                    let step = self.step;
                     optim::adam(
                         isa,
                         optim::Adam { learning_rate, beta_1, beta_2, epsilon, step, g, m: first, v: second, w },

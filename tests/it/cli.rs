@@ -37,7 +37,7 @@ fn tiny_run(out: &Path, more: &[&str]) -> Outcome {
     let cache = posters().join("cache");
     let tiny = ["run", "--data", data, "--out", out, "--cache", cache.to_str().unwrap()];
     let model = ["--epochs", "2", "--batch", "16", "--filters", "4,4", "--dense", "8", "--bn-momentum", "0.9"];
-    train(&[&tiny, &model, more].concat())
+    train(&[&tiny[..], &model[..], more].concat())
 }
 
 /// A finished run of all experiments, shared by the tests that read it.
@@ -245,7 +245,7 @@ fn bad_models_are_named() {
     let whole = fs::read(run_folder().join("top-6/model.safetensors")).unwrap();
     let poster = posters().join("posters/1.jpg");
     let predict = |run: &Path| train(&["predict", run.to_str().unwrap(), poster.to_str().unwrap()]);
-    let mut with = |bytes: &[u8], parts: &[&str]| {
+    let with = |bytes: &[u8], parts: &[&str]| {
         fs::write(&model, bytes).unwrap();
         assert_one_line(&predict(folder.path()), 3, &[&["model.safetensors"], parts].concat());
     };

@@ -3,6 +3,7 @@
 mod cli;
 mod data;
 mod files;
+mod golden;
 mod kernels;
 mod metrics;
 mod nn;

@@ -133,7 +133,7 @@ fn training_gives_the_same_bits_on_any_number_of_threads() {
     for isa in Isa::available() {
         let weights = on_1_2_3_threads(|| {
             let model = Sequential::build(small_model(20, 20, Padding::Valid, 4), isa, 1).unwrap();
-            let optimizer = Optimizer::new(Rule::Adam { learning_rate: 1e-2 }, &model);
+            let optimizer = Optimizer::new(Rule::adam(1e-2), &model);
             let mut trainer = Trainer::new(model, Head::Sigmoid, optimizer, 1);
             let labels = [[1.0, 0.0, 0.0, 1.0], [0.0, 1.0, 0.0, 0.0], [1.0, 1.0, 1.0, 0.0]].concat().repeat(3);
             for x in &batches {

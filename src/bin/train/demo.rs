@@ -31,7 +31,7 @@ pub fn run_demo(isa: Isa) -> Result<()> {
         balance: false,
         epochs: 5,
         batch: 16,
-        rule: Rule::Adam { learning_rate: 1e-3 },
+        rule: Rule::adam(1e-3),
         filters: vec![16, 32, 64],
         dense: 64,
         dropout: 0.5,

@@ -60,7 +60,7 @@ fn options(args: RunArgs) -> Result<Options> {
         OptimizerName::Adam if args.momentum != 0.0 || args.nesterov => {
             return Err(Error::usage("--momentum and --nesterov are of sgd", "add --optimizer sgd"));
         }
-        OptimizerName::Adam => Rule::Adam { learning_rate: args.lr.unwrap_or(1e-3) },
+        OptimizerName::Adam => Rule::adam(args.lr.unwrap_or(1e-3)),
         OptimizerName::Sgd => {
             Rule::Sgd { learning_rate: args.lr.unwrap_or(1e-2), momentum: args.momentum, nesterov: args.nesterov }
         }

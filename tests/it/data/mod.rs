@@ -13,6 +13,7 @@ mod films;
 mod frames;
 mod labels;
 mod ledger;
+mod resize;
 mod split;
 
 /// A JPEG file of `width` by `height` pixels, smooth and different for each `seed`.

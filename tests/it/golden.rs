@@ -1,0 +1,205 @@
+//! The goldens of training in `tests/golden`, made with Keras by `tools/golden.py`, which says what is in them.
+//!
+//! Data flows: file -> [`Case`] (a net's description, its tensors by name) -> comparison with [`assert_close`].
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use onesheet::loss::Head;
+use onesheet::nn::{Input, ModelSpec, Pass, Sequential};
+use onesheet::optim::{Optimizer, Rule};
+use onesheet_kernels::simd::Isa;
+use safetensors::{Dtype, SafeTensors};
+use serde::Deserialize;
+
+/// All cases: poster model, 'same' padding on odd sizes, strides, even kernels; three optimizers, weighted losses.
+pub const CASES: [&str; 5] =
+    ["adam_sigmoid", "nesterov_softmax", "sgd_strided", "momentum_softmax_weighted", "adam_sigmoid_weighted"];
+
+/// Optimizer steps a case; step `i` trains on batch `i % batches`.
+pub const STEPS: usize = 20;
+
+/// How a case is set up.
+#[derive(Debug, Deserialize)]
+pub struct Spec {
+    #[serde(flatten)]
+    pub model: ModelSpec,
+    pub loss: Loss,
+    pub optimizer: Rule,
+}
+
+/// The cross-entropy of the logits: the mean over the batch, for sigmoid over the classes too, of the weighted terms.
+#[derive(Debug, Deserialize)]
+pub struct Loss {
+    pub head: Head,
+    pub class_weights: Option<Vec<f32>>,
+}
+
+/// A tensor of a golden file; all number types are read as f64, which holds each of them exactly.
+#[derive(Debug)]
+pub struct Golden {
+    pub shape: Vec<usize>,
+    pub values: Vec<f64>,
+}
+
+impl Golden {
+    /// As f32, as which all of them but `losses` were stored or are exact.
+    pub fn to_f32(&self) -> Vec<f32> {
+        self.values.iter().map(|&v| v as f32).collect()
+    }
+
+    /// Slice `i` of the first axis.
+    pub fn row(&self, i: usize) -> &[f64] {
+        let len = self.values.len() / self.shape[0];
+        &self.values[i * len..(i + 1) * len]
+    }
+}
+
+/// A golden file.
+pub struct Case {
+    pub name: &'static str,
+    pub spec: Spec,
+    tensors: BTreeMap<String, Golden>,
+}
+
+impl Case {
+    /// Reads `tests/golden/<name>.safetensors`.
+    pub fn read(name: &'static str) -> Self {
+        let (metadata, tensors) = read(name);
+        let spec = serde_json::from_str(&metadata["case"]).expect("the case's description");
+        Self { name, spec, tensors }
+    }
+
+    /// A tensor by its full name, such as `init/conv2d/kernel` or `losses`.
+    pub fn tensor(&self, name: &str) -> &Golden {
+        self.tensors.get(name).unwrap_or_else(|| panic!("{}: no tensor {name}", self.name))
+    }
+
+    /// The tensors under `init`, `grad` or `final`, by Keras' names.
+    pub fn group(&self, group: &str) -> impl Iterator<Item = (&str, &Golden)> {
+        self.tensors.iter().filter_map(move |(name, t)| Some((name.strip_prefix(group)?.strip_prefix('/')?, t)))
+    }
+
+    /// Batch `step % batches` as the net sees it: images `[n, h, w, c]` from 0 to 1, labels `[n, classes]`.
+    pub fn batch(&self, step: usize) -> (Vec<f32>, Vec<f32>) {
+        let (x, y) = (self.tensor("x"), self.tensor("y"));
+        let i = step % x.shape[0];
+        (x.row(i).iter().map(|&v| v as f32 / 255.0).collect(), y.row(i).iter().map(|&v| v as f32).collect())
+    }
+}
+
+/// The metadata and the tensors of `tests/golden/<name>.safetensors`.
+pub fn read(name: &str) -> (BTreeMap<String, String>, BTreeMap<String, Golden>) {
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(format!("{name}.safetensors"));
+    let bytes = std::fs::read(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+    let (_, header) = SafeTensors::read_metadata(&bytes).expect("a safetensors header");
+    let metadata = header.metadata().clone().expect("metadata").into_iter().collect();
+    let file = SafeTensors::deserialize(&bytes).expect("a safetensors file");
+    let tensors = file.iter().map(|(name, view)| {
+        let data = view.data();
+        let values = match view.dtype() {
+            Dtype::U8 => data.iter().map(|&v| f64::from(v)).collect(),
+            Dtype::F32 => data.as_chunks().0.iter().map(|&b| f64::from(f32::from_le_bytes(b))).collect(),
+            Dtype::F64 => data.as_chunks().0.iter().map(|&b| f64::from_le_bytes(b)).collect(),
+            other => panic!("{name}: type {other:?}"),
+        };
+        (name.to_string(), Golden { shape: view.shape().to_vec(), values })
+    });
+    (metadata, tensors.collect())
+}
+
+/// `|ours - golden| <= tolerance * |golden|`, both Euclidean norms of the whole tensor (of one number: its size).
+///
+/// # Panics
+/// If it does not hold, naming `what`, or if the lengths differ or a number of ours is not finite.
+pub fn assert_close(what: &str, ours: &[f32], golden: &[f64], tolerance: f64) {
+    assert_eq!(ours.len(), golden.len(), "{what}: length");
+    assert!(ours.iter().all(|v| v.is_finite()), "{what}: a number that is not finite");
+    let norm = |values: &mut dyn Iterator<Item = f64>| values.map(|v| v * v).sum::<f64>().sqrt();
+    let difference = norm(&mut ours.iter().zip(golden).map(|(&a, &b)| f64::from(a) - b));
+    let size = norm(&mut golden.iter().copied());
+    assert!(
+        difference <= tolerance * size,
+        "{what}: {:.2e} of its norm away, {tolerance:.0e} allowed",
+        difference / size
+    );
+}
+
+/// The training that a golden file records, once more by our own model.
+fn train(case: &Case, isa: Isa) {
+    let Spec { model: spec, loss: Loss { head, class_weights }, optimizer } = &case.spec;
+    let mut model = Sequential::build(spec.clone(), isa, 0).unwrap();
+    let names: Vec<String> = model.parameters().map(|(name, _)| name).collect();
+    for (name, parameter) in names.iter().zip(model.parameters_mut()) {
+        let init = case.tensor(&format!("init/{name}"));
+        assert_eq!(init.shape, parameter.shape, "{}: {name}", case.name);
+        parameter.value = init.to_f32();
+    }
+    assert_eq!(case.group("init").count(), names.len(), "{}: weights that our model does not have", case.name);
+
+    let mut optimizer = Optimizer::new(*optimizer, &model);
+    let classes = model.outputs();
+    let losses = &case.tensor("losses").values;
+    for (step, &expected) in losses.iter().enumerate() {
+        let (x, y) = case.batch(step);
+        let (mut probabilities, mut dlogits) = (vec![0.0; y.len()], vec![0.0; y.len()]);
+        let logits = model.forward(Input::F32(&x), Pass::Training { seed: 0, step: step as u64 }).values();
+        let class_weights = class_weights.as_deref();
+        let loss = head.cross_entropy(classes, logits, &y, class_weights, &mut probabilities, &mut dlogits);
+        assert_close(&format!("{}: loss of step {step}", case.name), &[loss as f32], &[expected], 1e-4);
+        model.backward(&dlogits);
+        if step == 0 {
+            for (name, parameter) in model.parameters().filter(|(_, parameter)| parameter.is_trained()) {
+                let golden = case.tensor(&format!("grad/{name}"));
+                assert_close(&format!("{}: gradient of {name}", case.name), &parameter.gradient, &golden.values, 1e-4);
+            }
+        }
+        optimizer.step(&mut model);
+    }
+    for (name, parameter) in model.parameters() {
+        let golden = case.tensor(&format!("final/{name}"));
+        assert_close(&format!("{}: {name} in the end", case.name), &parameter.value, &golden.values, 1e-4);
+    }
+    let (x, _) = case.batch(0);
+    let logits = model.forward(Input::F32(&x), Pass::Inference).values();
+    assert_close(&format!("{}: inference", case.name), logits, &case.tensor("eval/logits").values, 1e-4);
+}
+
+#[test]
+fn training_follows_keras() {
+    for name in CASES {
+        let case = Case::read(name);
+        Isa::available().into_iter().for_each(|isa| train(&case, isa));
+    }
+}
+
+/// A trajectory that went nowhere would agree with an optimizer that does nothing.
+#[test]
+fn every_case_learns() {
+    for name in CASES {
+        let case = Case::read(name);
+        let losses = &case.tensor("losses").values;
+        assert_eq!(losses.len(), STEPS, "{name}");
+        let round = |from: usize| losses[from..from + 4].iter().sum::<f64>();
+        assert!(round(STEPS - 4) < 0.97 * round(0), "{name}: {losses:?}");
+        for (weight, before) in case.group("init") {
+            let after = case.tensor(&format!("final/{weight}"));
+            let moved =
+                std::panic::catch_unwind(|| assert_close(weight, &before.to_f32(), &after.values, 2e-4)).is_err();
+            assert!(moved, "{name}: {weight} stayed where it was");
+        }
+    }
+}
+
+#[test]
+fn closeness_is_relative_to_the_norm() {
+    assert_close("equal", &[3.0, 4.0], &[3.0, 4.0], 0.0);
+    assert_close("within", &[3.0, 4.0], &[3.0, 4.0004], 1e-4);
+    let fails = |ours: &'static [f32], golden: &'static [f64]| {
+        std::panic::catch_unwind(|| assert_close("planted", ours, golden, 1e-4)).is_err()
+    };
+    assert!(fails(&[3.0, 4.0], &[3.0, 4.0006]));
+    assert!(fails(&[3.0, f32::NAN], &[3.0, 4.0]));
+    assert!(fails(&[3.0], &[3.0, 4.0]));
+    assert!(fails(&[1e-6], &[0.0]));
+}
