@@ -37,17 +37,18 @@ impl Cache {
     ) -> Result<Self> {
         let path = Self::path_in(dir, spec);
         let needed: Vec<(u64, Stamp)> = ids.par_iter().map(|&id| (id, stamp(posters, id))).collect();
-        let usable = |cache: Result<Self>| match cache {
-            Ok(cache) => match missing(&cache, &needed) {
-                None => Ok(cache),
-                Some(why) => Err((Some(cache), why)),
-            },
-            Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
-                Err((None, "there was none".to_owned()))
+        // The cache as it is, and why it does not do.
+        let look = || match Self::open(&path, spec) {
+            Ok(cache) => {
+                let why = missing(&cache, &needed);
+                (Some(cache), why)
             }
-            Err(error) => Err((None, error.to_string())),
+            Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
+                (None, Some("there was none".to_owned()))
+            }
+            Err(error) => (None, Some(error.to_string())),
         };
-        if let Ok(cache) = usable(Self::open(&path, spec)) {
+        if let (Some(cache), None) = look() {
             return Ok(cache);
         }
 
@@ -55,9 +56,10 @@ impl Cache {
         let lock_path = path.with_extension("lock");
         let lock = File::create(&lock_path).map_err(Error::io(&lock_path, "make the lock"))?;
         lock.lock().map_err(Error::io(&lock_path, "wait for the lock"))?;
-        let (old, why) = match usable(Self::open(&path, spec)) {
-            Ok(cache) => return Ok(cache),
-            Err(reason) => reason,
+        // Another may have made it while this one waited.
+        let (old, why) = match look() {
+            (Some(cache), None) => return Ok(cache),
+            (old, why) => (old, why.unwrap_or_default()),
         };
         let begin = Instant::now();
         let decoded = build(&path, posters, &needed, old.as_ref(), spec, progress)?;

@@ -184,7 +184,9 @@ struct Picture {
 
 /// Decodes into `pixels`, `[height, width, 3]` RGB, as stored in the file: not yet upright.
 fn decode_jpeg(bytes: &[u8], pixels: &mut Vec<u8>) -> Result<Picture, Refusal> {
-    let strict = DecoderOptions::default().set_strict_mode(true).set_max_width(MAX_SIDE).set_max_height(MAX_SIDE);
+    // Sizes are checked below, with the numbers in the refusal: the decoder need not object to any.
+    let any = usize::from(u16::MAX);
+    let strict = DecoderOptions::default().set_strict_mode(true).set_max_width(any).set_max_height(any);
     let mut decoder = JpegDecoder::new_with_options(ZCursor::new(bytes), strict);
     let mut headers = decoder.decode_headers();
     if matches!(headers, Err(DecodeErrors::FormatStatic("[strict-mode]: Extra bytes between headers"))) {
@@ -214,14 +216,20 @@ fn decode_jpeg(bytes: &[u8], pixels: &mut Vec<u8>) -> Result<Picture, Refusal> {
 
 /// Sorts the decoder's errors. Some are told by their text; the version of the decoder is pinned and tests watch them.
 fn refusal_of(error: DecodeErrors, bytes: &[u8]) -> Refusal {
-    let text = error.to_string();
-    let reason = match error {
+    let reason = match &error {
         DecodeErrors::SofError(text) if text.contains("bits of precision") => Reason::Precision,
-        DecodeErrors::Format(text) if text.contains("greater than") && text.contains("limit") => Reason::TooManyPixels,
         DecodeErrors::ExhaustedData => Reason::Truncated,
         DecodeErrors::FormatStatic("Premature end of buffer" | "Premature End of image") => Reason::Truncated,
         DecodeErrors::IoErrors(ZByteIoError::NotEnoughBytes(..)) => Reason::Truncated,
         _ => unsupported_coding(bytes).unwrap_or(Reason::Corrupt),
+    };
+    if reason != Reason::Corrupt {
+        return Refusal::new(reason, "");
+    }
+    let text = match error {
+        DecodeErrors::Format(text) => text,
+        DecodeErrors::FormatStatic(text) => text.to_owned(),
+        other => other.to_string(),
     };
     // One line, whatever the decoder wrote.
     Refusal::new(reason, text.split_whitespace().collect::<Vec<_>>().join(" "))

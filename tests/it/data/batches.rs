@@ -110,7 +110,7 @@ fn buffers_go_round() {
     let films: Vec<Film> = films.iter().cycle().take(400).cloned().collect();
     let mut places = HashSet::new();
     let mut batches = Batches::new(source, &films, CLASSES, Order::Sequential, 4);
-    while let Some(batch) = batches.next() {
+    for batch in batches.by_ref() {
         places.insert(batch.unwrap().images.as_ptr());
     }
     assert!(places.len() <= 6, "{} buffers for 100 batches", places.len());
