@@ -79,7 +79,7 @@ impl Trainer {
     }
 }
 
-/// The answers of a model on all films of `batches`, in their order. `after_batch` gets the number of films so far.
+/// The answers of a model on all films of `batches`, in their order; a loss of 0 where there are none. `after_batch` gets the number of films so far.
 ///
 /// # Errors
 /// Those of the batches.
@@ -91,21 +91,20 @@ pub fn evaluate(
 ) -> Result<Answers> {
     let classes = model.outputs();
     let mut answers = Answers::default();
-    let mut sum = 0.0;
-    let mut dlogits = Vec::new();
+    let mut logits = Vec::new();
     for batch in batches {
         let batch = batch?;
-        let first = answers.probabilities.len();
-        answers.probabilities.resize(first + batch.labels.len(), 0.0);
-        dlogits.resize(batch.labels.len(), 0.0);
-        let logits = model.forward(Input::U8(&batch.images), Pass::Inference).values();
-        let probabilities = &mut answers.probabilities[first..];
-        let loss = head.cross_entropy(classes, logits, &batch.labels, None, probabilities, &mut dlogits);
-        sum += loss * batch.ids.len() as f64;
+        logits.extend_from_slice(model.forward(Input::U8(&batch.images), Pass::Inference).values());
         answers.labels.extend_from_slice(&batch.labels);
         answers.ids.extend_from_slice(&batch.ids);
         after_batch(answers.ids.len());
     }
-    answers.loss = sum / answers.ids.len() as f64;
+    if !answers.ids.is_empty() {
+        // Over all films at once, so that the loss does not depend on how they were batched.
+        let mut dlogits = vec![0.0; logits.len()];
+        answers.probabilities.resize(logits.len(), 0.0);
+        let Answers { probabilities, labels, .. } = &mut answers;
+        answers.loss = head.cross_entropy(classes, &logits, labels, None, probabilities, &mut dlogits);
+    }
     Ok(answers)
 }

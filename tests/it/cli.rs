@@ -177,14 +177,20 @@ fn assert_one_line(outcome: &Outcome, code: i32, parts: &[&str]) {
     assert!(!outcome.stderr.contains("panicked") && !outcome.stderr.contains("backtrace"), "{}", outcome.stderr);
 }
 
-/// A folder in the Letterboxd layout with that `genres.csv` and the posters 1 to 9 of the small set.
+/// Posters of the small set that decode.
+fn whole_posters() -> Vec<PathBuf> {
+    let mut all =
+        fs::read_dir(posters().join("posters")).unwrap().map(|entry| entry.unwrap().path()).collect::<Vec<_>>();
+    all.sort();
+    all.retain(|path| fs::read(path).unwrap().ends_with(&[0xff, 0xd9]));
+    all
+}
+
+/// A folder in the Letterboxd layout with that `genres.csv` and posters 1 to 9.
 fn folder_with(genres: &str) -> TempDir {
     let folder = tempfile::tempdir().unwrap();
     fs::create_dir(folder.path().join("posters")).unwrap();
-    let mut whole =
-        fs::read_dir(posters().join("posters")).unwrap().map(|entry| entry.unwrap().path()).collect::<Vec<_>>();
-    whole.sort();
-    for (id, poster) in (1..10).zip(whole.iter().filter(|path| fs::metadata(path).unwrap().len() > 8_000)) {
+    for (id, poster) in (1..10).zip(whole_posters()) {
         fs::copy(poster, folder.path().join(format!("posters/{id}.jpg"))).unwrap();
     }
     fs::write(folder.path().join("genres.csv"), genres).unwrap();
@@ -224,7 +230,7 @@ fn bad_posters_are_named() {
         fs::write(&path, bytes).unwrap();
         path.to_str().unwrap().to_string()
     };
-    let whole = fs::read(posters().join("posters/1.jpg")).unwrap();
+    let whole = fs::read(&whole_posters()[0]).unwrap();
     let truncated = write("cut.jpg", &whole[..whole.len() / 2]);
     let png = write("png.jpg", b"\x89PNG\r\n\x1a\n and so on");
     let empty = write("empty.jpg", b"");
@@ -243,7 +249,7 @@ fn bad_models_are_named() {
     let folder = tempfile::tempdir().unwrap();
     let model = folder.path().join("model.safetensors");
     let whole = fs::read(run_folder().join("top-6/model.safetensors")).unwrap();
-    let poster = posters().join("posters/1.jpg");
+    let poster = &whole_posters()[0];
     let predict = |run: &Path| train(&["predict", run.to_str().unwrap(), poster.to_str().unwrap()]);
     let with = |bytes: &[u8], parts: &[&str]| {
         fs::write(&model, bytes).unwrap();

@@ -38,8 +38,8 @@ fn the_poster_model_has_keras_parameter_counts() {
     assert!(names.contains(&"conv2d_2/kernel".into()) && names.contains(&"dense_1/bias".into()));
     let summary = model.summary();
     assert!(summary.contains("3,711,731") && summary.contains("127 x 127 x 16"), "{summary}");
-    // 2 * (254^2 * 16 * 27 + 125^2 * 32 * 144 + 60^2 * 64 * 288 + 57600 * 64 + 64 * 19)
-    assert_eq!(model.forward_flops(), 339_819_008);
+    let multiply_adds = 254 * 254 * 16 * 27 + 125 * 125 * 32 * 144 + 60 * 60 * 64 * 288 + 57_600 * 64 + 64 * 19;
+    assert_eq!(model.forward_flops(), 2 * multiply_adds);
 }
 
 #[test]
@@ -119,7 +119,7 @@ proptest! {
             }
             loss(model, head, &x, &labels)
         };
-        let step = 2e-3;
+        let step = 2e-4;
         let above = at(&mut model, step);
         let below = at(&mut model, -2.0 * step);
         let slope = (above - below) / (2.0 * step);

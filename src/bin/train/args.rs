@@ -13,7 +13,7 @@ ONESHEET_ISA=avx512|avx2|neon|portable chooses the instruction set; without it t
 ///
 /// Without a command, `train` shows what it does: it draws synthetic posters and trains the three experiments on them.
 #[derive(Parser)]
-#[command(name = "train", version, after_help = EXIT_CODES)]
+#[command(name = "train", version, after_help = EXIT_CODES, args_override_self = true)]
 pub struct Args {
     #[command(subcommand)]
     pub command: Option<Command>,
