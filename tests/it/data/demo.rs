@@ -57,7 +57,7 @@ fn the_same_arguments_give_the_same_bytes_on_every_machine() {
         hash.update(bytes);
     }
     let hash: String = hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
-    assert_eq!(hash, "d8ca5bc9041ce9833c6d7b5e58dcfede3581a53480c6300f11f7cc9c54cfb161");
+    assert_eq!(hash, "4a665ad8e09d6fb618de81f5ba14b5f900ca774694f818e3e4d0fdd4776d690a");
 }
 
 #[test]
