@@ -247,18 +247,8 @@ fn romance(canvas: &mut Canvas, tones: &Tones, dice: &mut Dice) {
     }
     for _ in 0..(area / 4500.0) as usize + 2 {
         let at = (dice.between(0.0, w), dice.between(0.0, h));
-        heart(canvas, at, dice.between(4.0, 15.0) * u, dice.between(-0.06, 0.06), tones[dice.pick(&[3, 4, 4])]);
+        canvas.heart(at, dice.between(4.0, 15.0) * u, dice.between(-0.06, 0.06), tones[dice.pick(&[3, 4, 4])]);
     }
-}
-
-/// A square on its corner with a half disc on each of its upper sides.
-fn heart(canvas: &mut Canvas, (cx, cy): (f32, f32), r: f32, turns: f32, ink: Rgb) {
-    let (c, s) = direction(turns + 0.125);
-    canvas.fill([cx - 3.0 * r, cy - 3.0 * r, cx + 3.0 * r, cy + 3.0 * r], ink, |x, y| {
-        let (dx, dy) = (x - cx, y - cy);
-        let (a, b) = (c * dx + s * dy, c * dy - s * dx);
-        (a.abs().max(b.abs()) - r).min(length(a + r, b) - r).min(length(a, b + r) - r)
-    });
 }
 
 /// Stars, thin rings around a planet, and a grid that runs to the horizon.
