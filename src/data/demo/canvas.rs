@@ -164,6 +164,16 @@ impl Canvas {
         });
     }
 
+    /// A heart, turned by `turns`: a square of half size `r` on its corner, with a half disc on each upper side.
+    pub fn heart(&mut self, (cx, cy): (f32, f32), r: f32, turns: f32, ink: impl Into<Ink>) {
+        let (c, s) = direction(turns + 0.125);
+        self.fill([cx - 3.0 * r, cy - 3.0 * r, cx + 3.0 * r, cy + 3.0 * r], ink, |x, y| {
+            let (dx, dy) = (x - cx, y - cy);
+            let (a, b) = (c * dx + s * dy, c * dy - s * dx);
+            (a.abs().max(b.abs()) - r).min(length(a + r, b) - r).min(length(a, b + r) - r)
+        });
+    }
+
     /// A polygon, convex or not.
     pub fn polygon(&mut self, corners: &[(f32, f32)], ink: impl Into<Ink>) {
         let mut within = [f32::MAX, f32::MAX, f32::MIN, f32::MIN];

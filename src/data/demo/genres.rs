@@ -3,6 +3,8 @@
 //! A motif fills the canvas it is given. It draws with five tones, from ground to ink, and knows none of their colours:
 //! what tells the genres apart is shape and texture, and the palette is only a hint.
 
+use std::f32::consts::TAU;
+
 use super::canvas::{Canvas, Dice, Ink, Rgb, direction, length, mix, off_whole, turns_of};
 
 /// Five colours that go together; 0 is the ground, 4 stands out from it most, 3 is the accent.
@@ -44,7 +46,7 @@ fn action(canvas: &mut Canvas, tones: &Tones, dice: &mut Dice) {
     canvas.cover(tones[2], |x, y| {
         let (dx, dy) = (x - cx, y - cy);
         let across = 0.25 - off_whole(turns_of(dx, dy) * rays + phase);
-        across * 6.28 * length(dx, dy) / rays
+        across * TAU * length(dx, dy) / rays
     });
     let points = dice.int(11, 17);
     let size = dice.between(28.0, 52.0) * u;
@@ -239,24 +241,14 @@ fn romance(canvas: &mut Canvas, tones: &Tones, dice: &mut Dice) {
         let thickness = dice.between(1.2, 2.4) * u;
         canvas.cover(Ink { opacity: 0.8, ..tones[4].into() }, |x, y| {
             let (slope, wave) = direction(waves * x + phase);
-            let slope = 6.28 * waves * swing * slope;
+            let slope = TAU * waves * swing * slope;
             (y - level - swing * wave).abs() / (1.0 + slope * slope).sqrt() - 0.5 * thickness
         });
     }
     for _ in 0..(area / 4500.0) as usize + 2 {
         let at = (dice.between(0.0, w), dice.between(0.0, h));
-        heart(canvas, at, dice.between(4.0, 15.0) * u, dice.between(-0.06, 0.06), tones[dice.pick(&[3, 4, 4])]);
+        canvas.heart(at, dice.between(4.0, 15.0) * u, dice.between(-0.06, 0.06), tones[dice.pick(&[3, 4, 4])]);
     }
-}
-
-/// A square on its corner with a half disc on each of its upper sides.
-fn heart(canvas: &mut Canvas, (cx, cy): (f32, f32), r: f32, turns: f32, ink: Rgb) {
-    let (c, s) = direction(turns + 0.125);
-    canvas.fill([cx - 3.0 * r, cy - 3.0 * r, cx + 3.0 * r, cy + 3.0 * r], ink, |x, y| {
-        let (dx, dy) = (x - cx, y - cy);
-        let (a, b) = (c * dx + s * dy, c * dy - s * dx);
-        (a.abs().max(b.abs()) - r).min(length(a + r, b) - r).min(length(a, b + r) - r)
-    });
 }
 
 /// Stars, thin rings around a planet, and a grid that runs to the horizon.

@@ -107,9 +107,9 @@ fn size(dice: &mut Dice) -> (usize, usize) {
 
 /// A palette that the genre leans to, or just any, from dark to light or from light to dark.
 fn tones(genre: &Genre, dice: &mut Dice) -> Tones {
-    let palette = if dice.chance(0.65) { dice.pick(&genre.palettes) } else { dice.int(0, PALETTES.len() - 1) };
+    let palette = if dice.chance(0.8) { dice.pick(&genre.palettes) } else { dice.int(0, PALETTES.len() - 1) };
     let mut tones = PALETTES[palette].map(|hex| [16, 8, 0].map(|shift| (hex >> shift & 0xff) as f32));
-    if dice.chance(0.15) {
+    if dice.chance(0.12) {
         tones.reverse();
     }
     tones
@@ -163,8 +163,8 @@ fn badge(canvas: &mut Canvas, genres: &[usize], tones: &Tones, dice: &mut Dice) 
 /// Exposure, tint and fading of the whole picture, and a shadow from one side: as no palette survives it unchanged, the
 /// mean colour says little.
 fn light(canvas: &mut Canvas, dice: &mut Dice) {
-    let exposure = dice.between(0.7, 1.15);
-    let gain = [(); 3].map(|()| exposure * dice.between(0.8, 1.2));
+    let exposure = dice.between(0.75, 1.12);
+    let gain = [(); 3].map(|()| exposure * dice.between(0.86, 1.14));
     let veil = [(); 3].map(|()| dice.between(0.0, 255.0));
     let fading = dice.between(0.0, 0.2);
     let (w, h) = (canvas.width, canvas.height);
@@ -187,7 +187,7 @@ fn lettering(canvas: &mut Canvas, dice: &mut Dice) {
     let top = dice.pick(&[0.06, 0.08, 0.4, 0.7, 0.72]) * h + dice.between(0.0, 0.04) * h;
     let light = dice.chance(0.5);
     let (paper, ink) = if light { ([244.0, 240.0, 230.0], [24.0; 3]) } else { ([20.0, 20.0, 24.0], [248.0; 3]) };
-    let bar = Ink { opacity: dice.pick(&[0.0, 0.75, 1.0]), ..Ink::from(paper) };
+    let bar = Ink { opacity: dice.pick(&[0.0, 0.0, 0.7, 1.0]), ..Ink::from(paper) };
     canvas.rect((0.5 * w, top + 0.5 * block), (0.5 * w, 0.5 * block + 1.5 * dot), 0.0, bar);
     for (line, y) in lines.iter().zip([top, top + 7.0 * dot]) {
         let left = 0.5 * (w - (4.0 * line.len() as f32 - 1.0) * dot);
@@ -226,7 +226,7 @@ fn small_print(canvas: &mut Canvas, y: f32, ink: Rgb, dice: &mut Dice) {
 
 /// Grey noise on every pixel: the sum of two uniform numbers, so that most of it is weak.
 fn grain(canvas: &mut Canvas, dice: &mut Dice) {
-    let strength = dice.between(3.0, 16.0) / 255.0;
+    let strength = dice.between(2.0, 12.0) / 255.0;
     canvas.shade(|_, _, pixel| {
         let [a, b, ..] = dice.bytes();
         let noise = strength * (f32::from(a) + f32::from(b) - 255.0);

@@ -57,7 +57,7 @@ fn the_same_arguments_give_the_same_bytes_on_every_machine() {
         hash.update(bytes);
     }
     let hash: String = hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
-    assert_eq!(hash, "d8ca5bc9041ce9833c6d7b5e58dcfede3581a53480c6300f11f7cc9c54cfb161");
+    assert_eq!(hash, "4a665ad8e09d6fb618de81f5ba14b5f900ca774694f818e3e4d0fdd4776d690a");
 }
 
 #[test]
@@ -155,7 +155,7 @@ fn genres_are_uneven_and_mean_colour_is_a_poor_guide_to_them() {
         nearest.unwrap().0 == *genre
     });
     let accuracy = hits.count() as f64 / held_out.len() as f64;
-    // A convolutional network gets more than twice this from twice as many films; a constant answer 0.19.
+    // A constant answer gets about 0.19; the network about 0.5 after three epochs on three times as many films.
     assert!(accuracy < 0.3, "nearest mean colour is right for {accuracy:.3} of {} posters", held_out.len());
 }
 
