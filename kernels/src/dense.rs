@@ -1,6 +1,6 @@
 //! The dense layer: `y = x w + bias`.
 //!
-//! The matrix of weights is the largest thing a step touches, so every pass goes over it in blocks of [`BLOCK`] rows
+//! The matrix of weights is the largest thing a step touches, so every pass goes over it in blocks of 512 rows
 //! that stay in the L2 cache while all images of the batch meet them.
 
 use crate::gemm::{Init, Product};

@@ -29,7 +29,7 @@ impl Kernel for U8ToF32<'_> {
     fn run<S: Simd>(self, s: S) {
         let scale = s.splat(self.scale);
         for (x, y) in self.x.chunks(S::LANES).zip(self.y.chunks_mut(S::LANES)) {
-            s.store_up_to(y, s.mul(s.load_u8_up_to(x), scale));
+            s.store_part(y, s.mul(s.load_u8_part(x), scale));
         }
     }
 }

@@ -102,18 +102,18 @@ impl Kernel for ForwardRow<'_> {
             let vectors = y.chunks_mut(S::LANES).zip(argmax.chunks_mut(S::LANES));
             for (i, (y, argmax)) in vectors.enumerate() {
                 let channel = i * S::LANES;
-                let mut best = s.load_up_to(&x[shape.at(ox, 0, 0, channel)..][..y.len()]);
+                let mut best = s.load_part(&x[shape.at(ox, 0, 0, channel)..][..y.len()]);
                 // Positions travel as the bits of f32 lanes: they are chosen and stored, never computed with.
                 let mut winner = s.splat(f32::from_bits(0));
                 for u in 0..size {
                     for v in 0..size {
-                        let x = s.load_up_to(&x[shape.at(ox, u, v, channel)..][..y.len()]);
+                        let x = s.load_part(&x[shape.at(ox, u, v, channel)..][..y.len()]);
                         let larger = s.gt(x, best);
                         best = s.select(larger, x, best);
                         winner = s.select(larger, s.splat(f32::from_bits((u * size + v) as u32)), winner);
                     }
                 }
-                s.store_up_to(y, best);
+                s.store_part(y, best);
                 let mut winners = [0.0; MAX_LANES];
                 s.store(&mut winners, winner);
                 for (argmax, winner) in argmax.iter_mut().zip(winners) {
@@ -172,13 +172,13 @@ impl Kernel for BackwardRow<'_> {
             let vectors = dy.chunks(S::LANES).zip(argmax.chunks(S::LANES));
             for (i, (dy, argmax)) in vectors.enumerate() {
                 let (channel, lanes) = (i * S::LANES, dy.len());
-                let (dy, winner) = (s.load_up_to(dy), s.load_u8_up_to(argmax));
+                let (dy, winner) = (s.load_part(dy), s.load_u8_part(argmax));
                 for u in 0..size {
                     for v in 0..size {
                         let position = (u * size + v) as f32;
                         let up_to = s.select(s.gt(winner, s.splat(position + 0.5)), s.zero(), dy);
                         let here = s.select(s.gt(winner, s.splat(position - 0.5)), up_to, s.zero());
-                        s.store_up_to(&mut dx[shape.at(ox, u, v, channel)..][..lanes], here);
+                        s.store_part(&mut dx[shape.at(ox, u, v, channel)..][..lanes], here);
                     }
                 }
             }

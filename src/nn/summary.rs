@@ -34,7 +34,7 @@ impl Sequential {
         }
         let (all, trained) = self.parameter_counts();
         line("total", "", &thousands(all), &format!("{:.1}", self.forward_flops() as f64 / 1e6));
-        write!(text, "{} parameters are trained, {} are statistics\n", thousands(trained), thousands(all - trained))
+        writeln!(text, "{} parameters are trained, {} are statistics", thousands(trained), thousands(all - trained))
             .expect("a String takes all");
         text
     }

@@ -299,3 +299,30 @@ fn help_names_commands_and_exit_codes() {
         assert!(help.stdout.contains(word), "{word}");
     }
 }
+
+/// The poster model can fit anything that fits in a batch: 16 posters, without dropout, are learned by heart.
+#[test]
+fn sixteen_posters_are_learned_by_heart() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("run");
+    let data = posters().to_str().unwrap();
+    let learn = ["--epochs", "40", "--batch", "16", "--limit", "16", "--dropout", "0", "--bn-momentum", "0.8"];
+    let run = ["run", "--data", data, "--out", out.to_str().unwrap(), "--experiment", "single-genre", "--lr", "0.0003"];
+    let outcome = train(&[&run[..], &learn[..]].concat());
+    assert_eq!(outcome.code, 0, "{}", outcome.stderr);
+
+    let learned = folder.path().join("learned");
+    fs::create_dir_all(learned.join("posters")).unwrap();
+    let frame = fs::read_to_string(out.join("frames/single-genre/train.csv")).unwrap();
+    let mut genres = String::from("id,genre\n");
+    for row in frame.lines().skip(1) {
+        let (poster, genre) = row.split_once(',').unwrap();
+        fs::copy(posters().join("posters").join(poster), learned.join("posters").join(poster)).unwrap();
+        genres += &format!("{},{genre}\n", poster.trim_end_matches(".jpg"));
+    }
+    fs::write(learned.join("genres.csv"), genres).unwrap();
+    let model = out.join("single-genre");
+    let outcome = train(&["evaluate", model.to_str().unwrap(), "--data", learned.to_str().unwrap(), "--json"]);
+    let metrics: Value = serde_json::from_str(&outcome.stdout).unwrap();
+    assert_eq!((metrics["films"].as_u64(), metrics["top1_hit"].as_f64()), (Some(16), Some(1.0)), "{metrics}");
+}

@@ -1,7 +1,7 @@
 //! Convolution by the explicit im2col matrix: any stride, any padding.
 //!
 //! The matrix is written for a few output rows at a time, so that it stays in the cache; the product is the same
-//! [`Product`] as everywhere. It is the path of strided layers, and the middle line of the benches.
+//! `Product` as everywhere. It is the path of strided layers, and the middle line of the benches.
 
 use super::{BackwardW, BackwardX, Conv2dShape, Forward};
 use crate::gemm::{Init, Product};

@@ -7,8 +7,8 @@
 //! the part of that row which belongs to one kernel row `u` is a single run of `kw * ic` floats of the image, and the
 //! next pixel's run starts `ic` floats further on. So the matrix is there already, as overlapping rows of the image itself:
 //! the convolution is a sum over `u` of products whose A has the row stride `ic`
-//! ([`gemm::Product`](crate::gemm::Product) calls the kernel rows *segments*). Nothing is copied, except that an image
-//! with zeros around it is staged, a few rows at a time, in a buffer that has them ([`correlate`]).
+//! (`gemm::Product` calls the kernel rows *segments*). Nothing is copied, except that an image
+//! with zeros around it is staged, a few rows at a time, in a buffer that has them (`correlate`).
 //!
 //! - forward and backward_x are that correlation; backward_x runs it over `dy` with zeros around, the weights flipped
 //!   and transposed.

@@ -44,7 +44,7 @@ pub(super) unsafe fn tile<S: Simd, const ROW: usize, const P: usize, const V: us
     let row = if ROW == 0 { o.a_row } else { ROW };
     let load = |from: *const f32, v: usize| {
         // SAFETY: v < V, and the caller vouches for `columns` values at every address that is loaded from.
-        unsafe { if PART { s.load_part(from, o.columns) } else { s.load_ptr(from.add(v * S::LANES)) } }
+        unsafe { if PART { s.load_part_ptr(from, o.columns) } else { s.load_ptr(from.add(v * S::LANES)) } }
     };
 
     let mut acc = [[s.zero(); V]; P];
@@ -89,7 +89,7 @@ pub(super) unsafe fn tile<S: Simd, const ROW: usize, const P: usize, const V: us
             // SAFETY: p < P, v < V, for which the caller vouches.
             unsafe {
                 let to = o.c.add(p * o.c_row);
-                if PART { s.store_part(to, value, o.columns) } else { s.store_ptr(to.add(v * S::LANES), value) }
+                if PART { s.store_part_ptr(to, value, o.columns) } else { s.store_ptr(to.add(v * S::LANES), value) }
             }
         }
     }

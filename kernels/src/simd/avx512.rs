@@ -47,12 +47,12 @@ impl Simd for Avx512 {
         unsafe { _mm512_storeu_ps(to, v) }
     }
     #[inline(always)]
-    unsafe fn load_part(self, from: *const f32, count: usize) -> __m512 {
+    unsafe fn load_part_ptr(self, from: *const f32, count: usize) -> __m512 {
         // SAFETY: the caller's promise; the lanes that the mask leaves out are not accessed.
         unsafe { _mm512_maskz_loadu_ps(first(count), from) }
     }
     #[inline(always)]
-    unsafe fn store_part(self, to: *mut f32, v: __m512, count: usize) {
+    unsafe fn store_part_ptr(self, to: *mut f32, v: __m512, count: usize) {
         // SAFETY: the caller's promise; the lanes that the mask leaves out are not accessed.
         unsafe { _mm512_mask_storeu_ps(to, first(count), v) }
     }

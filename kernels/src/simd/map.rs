@@ -46,14 +46,14 @@ pub(crate) fn map<S: Simd, const IN: usize, const OUT: usize>(
     }
     if whole < len {
         for k in 0..IN {
-            x[k] = s.load_up_to(&inputs[k][whole..]);
+            x[k] = s.load_part(&inputs[k][whole..]);
         }
         for k in 0..OUT {
-            y[k] = s.load_up_to(&outputs[k][whole..]);
+            y[k] = s.load_part(&outputs[k][whole..]);
         }
         y = f(x, y);
         for k in 0..OUT {
-            s.store_up_to(&mut outputs[k][whole..], y[k]);
+            s.store_part(&mut outputs[k][whole..], y[k]);
         }
     }
 }

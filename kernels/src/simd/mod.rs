@@ -62,7 +62,7 @@ pub trait Simd: Copy + Send + Sync + 'static {
     /// # Safety
     /// `count <= LANES`, and `from` is valid for reads of `count` values.
     #[inline(always)]
-    unsafe fn load_part(self, from: *const f32, count: usize) -> Self::F32 {
+    unsafe fn load_part_ptr(self, from: *const f32, count: usize) -> Self::F32 {
         let mut lanes = [0.0; MAX_LANES];
         // SAFETY: the caller's promise; `lanes` holds at least LANES values.
         unsafe {
@@ -75,7 +75,7 @@ pub trait Simd: Copy + Send + Sync + 'static {
     /// # Safety
     /// `count <= LANES`, and `to` is valid for writes of `count` values.
     #[inline(always)]
-    unsafe fn store_part(self, to: *mut f32, v: Self::F32, count: usize) {
+    unsafe fn store_part_ptr(self, to: *mut f32, v: Self::F32, count: usize) {
         let mut lanes = [0.0; MAX_LANES];
         // SAFETY: the caller's promise; `lanes` holds at least LANES values.
         unsafe {
@@ -146,13 +146,13 @@ pub trait Simd: Copy + Send + Sync + 'static {
     /// # Panics
     /// If there are more.
     #[inline(always)]
-    fn load_up_to(self, from: &[f32]) -> Self::F32 {
+    fn load_part(self, from: &[f32]) -> Self::F32 {
         if from.len() == Self::LANES {
             return self.load(from);
         }
         assert!(from.len() < Self::LANES);
         // SAFETY: the slice holds that many values, fewer than LANES.
-        unsafe { self.load_part(from.as_ptr(), from.len()) }
+        unsafe { self.load_part_ptr(from.as_ptr(), from.len()) }
     }
 
     /// Fills `to` from the first lanes.
@@ -160,13 +160,13 @@ pub trait Simd: Copy + Send + Sync + 'static {
     /// # Panics
     /// If it is longer than the vector.
     #[inline(always)]
-    fn store_up_to(self, to: &mut [f32], v: Self::F32) {
+    fn store_part(self, to: &mut [f32], v: Self::F32) {
         if to.len() == Self::LANES {
             return self.store(to, v);
         }
         assert!(to.len() < Self::LANES);
         // SAFETY: the slice holds that many values, fewer than LANES, and it is ours to write.
-        unsafe { self.store_part(to.as_mut_ptr(), v, to.len()) }
+        unsafe { self.store_part_ptr(to.as_mut_ptr(), v, to.len()) }
     }
 
     /// Up to `LANES` bytes as numbers: all of `from` in the first lanes, 0 in the others.
@@ -174,7 +174,7 @@ pub trait Simd: Copy + Send + Sync + 'static {
     /// # Panics
     /// If there are more.
     #[inline(always)]
-    fn load_u8_up_to(self, from: &[u8]) -> Self::F32 {
+    fn load_u8_part(self, from: &[u8]) -> Self::F32 {
         if from.len() == Self::LANES {
             return self.load_u8(from);
         }
