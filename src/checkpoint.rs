@@ -83,7 +83,7 @@ pub fn load(path: &Path, isa: Isa) -> Result<(ModelMeta, Sequential)> {
         let view = tensors.tensor(name).expect("checked above");
         for (value, bytes) in parameter.value.iter_mut().zip(view.data().chunks_exact(4)) {
             *value = f32::from_le_bytes(bytes.try_into().expect("4 bytes"));
-            if !value.is_finite() {
+            if !value.is_finite() || name.ends_with("moving_variance") && *value < 0.0 {
                 return Err(refuse(format!("the weights {name} hold {value}")));
             }
         }

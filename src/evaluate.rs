@@ -35,7 +35,13 @@ pub fn open_run(run: &Path, isa: Isa) -> Result<(ModelMeta, Sequential)> {
         };
         return Err(Error::data(run, "there is no model.safetensors", remedy));
     }
-    checkpoint::load(&path, isa)
+    let (meta, model) = checkpoint::load(&path, isa)?;
+    let ImageSpec { height, width } = ImageSpec::POSTER;
+    if meta.model.input != [height, width, 3] {
+        let what = format!("its images are {:?}, not posters of {height}x{width}", meta.model.input);
+        return Err(Error::data(&path, what, "name a model that `train run` made"));
+    }
+    Ok((meta, model))
 }
 
 /// Films of a folder in the Letterboxd layout.
@@ -44,8 +50,6 @@ pub struct Folder<'a> {
     pub data: &'a Path,
     /// Those of one side only.
     pub split: Option<Split>,
-    /// How the result calls them.
-    pub split_name: &'a str,
 }
 
 impl Folder<'_> {
@@ -65,7 +69,8 @@ impl Folder<'_> {
         let mut ledger = films.ledger.clone();
         ledger.extend(left_out);
 
-        progress.start(self.split_name, chosen.len());
+        let split = self.split.map_or("all".to_string(), |split| split.to_string());
+        progress.start(&split, chosen.len());
         let source = Source::Files { posters: films.posters.clone(), spec: ImageSpec::POSTER };
         let mut batches = Batches::new(source, &chosen, meta.genres.len(), Order::Sequential, BATCH);
         let answers = train::evaluate(model, meta.head, &mut batches, |done| progress.at(done, None))?;
@@ -79,7 +84,7 @@ impl Folder<'_> {
         }
         Metrics::of(&Evaluation {
             experiment: &meta.experiment,
-            split: self.split_name,
+            split: &split,
             head: meta.head,
             genres: &meta.genres,
             probabilities: &answers.probabilities,
@@ -93,7 +98,7 @@ impl Folder<'_> {
 #[derive(Clone, Debug, Serialize)]
 pub struct Prediction {
     /// The file.
-    pub poster: PathBuf,
+    pub poster: String,
     /// Most probable first.
     pub predictions: Vec<GenreProbability>,
 }
@@ -140,6 +145,6 @@ impl Predictor {
             probability: probabilities[genre],
         };
         let predictions = top_k(&probabilities, top).into_iter().map(named).collect();
-        Ok(Prediction { poster: poster.to_path_buf(), predictions })
+        Ok(Prediction { poster: poster.display().to_string(), predictions })
     }
 }

@@ -6,7 +6,7 @@ use crate::nn::ModelSpec;
 use crate::nn::spec::Padding;
 use crate::optim::Rule;
 use serde::Serialize;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// What one experiment asks of the posters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,10 +52,13 @@ impl Experiment {
 #[derive(Clone, Debug, Serialize)]
 pub struct Options {
     /// Folder in the Letterboxd layout.
+    #[serde(serialize_with = "lossy")]
     pub data: PathBuf,
     /// Folder of the results.
+    #[serde(serialize_with = "lossy")]
     pub out: PathBuf,
     /// Folder of the decoded posters.
+    #[serde(serialize_with = "lossy")]
     pub cache: PathBuf,
     /// At most so many training films.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -93,6 +96,11 @@ pub struct Options {
     /// Whether the results of an earlier run may be replaced.
     #[serde(skip)]
     pub overwrite: bool,
+}
+
+/// A path that is not UTF-8 is shown as well as it can be.
+fn lossy<S: serde::Serializer>(path: &Path, to: S) -> Result<S::Ok, S::Error> {
+    to.serialize_str(&path.to_string_lossy())
 }
 
 impl Options {

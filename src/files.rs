@@ -32,13 +32,30 @@ fn replace(path: &Path, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) ->
 
 /// A temporary file beside `path`, which [`persist`] moves there. Dropped before that, it is removed.
 pub(crate) fn temporary_for(path: &Path) -> io::Result<NamedTempFile> {
+    // Temporary files are private by default; this one becomes a result that others may read, as the umask has it.
+    let permissions = Permissions::from_mode(0o666);
+    tempfile::Builder::new().prefix(&temporary_prefix(path)?).permissions(permissions).tempfile_in(folder_of(path))
+}
+
+/// Removes the temporary files that killed processes left beside `path`; only for who holds a lock on writing it.
+pub(crate) fn remove_temporaries_of(path: &Path) -> io::Result<()> {
+    let prefix = temporary_prefix(path)?;
+    for entry in std::fs::read_dir(folder_of(path))? {
+        let entry = entry?;
+        if entry.file_name().as_encoded_bytes().starts_with(prefix.as_encoded_bytes()) {
+            std::fs::remove_file(entry.path())?;
+        }
+    }
+    Ok(())
+}
+
+/// `.<name>.`
+fn temporary_prefix(path: &Path) -> io::Result<OsString> {
     let name = path.file_name().ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "it names no file"))?;
     let mut prefix = OsString::from(".");
     prefix.push(name);
     prefix.push(".");
-    // Temporary files are private by default; this one becomes a result that others may read, as the umask has it.
-    let permissions = Permissions::from_mode(0o666);
-    tempfile::Builder::new().prefix(&prefix).permissions(permissions).tempfile_in(folder_of(path))
+    Ok(prefix)
 }
 
 /// Syncs a temporary file and renames it to `path`, so that neither a crash nor a power cut shows half of it.

@@ -2,7 +2,7 @@
 
 use crate::checkpoint::{self, ModelMeta};
 use crate::data::batches::{Batches, Order, Source};
-use crate::data::cache::Cache;
+use crate::data::cache::{Cache, PIXEL_RULES};
 use crate::data::decode::ImageSpec;
 use crate::data::films::{Films, poster_name};
 use crate::data::frames::{Frame, Limits};
@@ -61,16 +61,19 @@ pub struct Example {
 /// Of the options, the data, the disk or a loss that is not a number; see [`Error`].
 pub fn run(options: &Options, experiments: &[Experiment], isa: Isa, progress: &dyn Progress) -> Result<Vec<Outcome>> {
     options.model(1).plan()?;
-    let folders: Vec<PathBuf> = experiments.iter().map(|experiment| options.out.join(experiment.name)).collect();
-    if let Some(folder) = folders.iter().find(|folder| !options.overwrite && !results(folder).is_empty()) {
-        let what = format!("{} already holds a run", folder.display());
+    let earlier: Vec<PathBuf> = Experiment::ALL.iter().flat_map(|of| results(&options.out.join(of.name))).collect();
+    if let (Some(file), false) = (earlier.first(), options.overwrite) {
+        let what = format!("{} already holds a run ({})", options.out.display(), file.display());
         return Err(Error::usage(what, "name another --out, or add --overwrite"));
     }
+    let folders: Vec<PathBuf> = experiments.iter().map(|experiment| options.out.join(experiment.name)).collect();
     let (frames, ledger, cache) = prepare(options, experiments, progress)?;
     std::fs::create_dir_all(&options.out).map_err(Error::io(&options.out, "make the folder"))?;
     files::write_json(&options.out.join("ledger.json"), &ledger)?;
     progress.note(&format!("\nWhat was left out (all of it in ledger.json):\n{ledger}"));
 
+    // All at once: a run that ends early leaves no results of an earlier one beside its own.
+    folders.iter().try_for_each(|folder| claim(folder))?;
     let mut outcomes = Vec::new();
     for ((experiment, frame), folder) in experiments.iter().zip(&frames).zip(&folders) {
         outcomes.push(fit(options, experiment, frame, &cache, folder, isa, progress)?);
@@ -106,14 +109,12 @@ fn prepare(
     for experiment in experiments {
         let rule = experiment.film_rule(options.per_genre, options.balance);
         let folder = frames_folder(options, experiment);
-        let (frame, left_out) = if folder.exists() && !options.overwrite {
-            progress.note(&format!("{}: the frames in {} are used again", experiment.name, folder.display()));
-            let mut frame = Frame::read_csv(&folder, rule.genres(&films))?;
-            let mut left_out = Ledger::default();
-            frame.limit(limits, options.balance, &mut left_out);
-            (frame, left_out)
-        } else {
-            Frame::new(&films, &rule, limits)
+        let (frame, left_out) = match Frame::read_back(&folder, &rule, &frame_options(options), &films)? {
+            Some(frame) => {
+                progress.note(&format!("{}: the frames in {} are used again", experiment.name, folder.display()));
+                (frame, Ledger::default())
+            }
+            None => Frame::new(&films, &rule, limits),
         };
         frame.check_size(&options.data, options.batch)?;
         frames.push(frame);
@@ -123,7 +124,8 @@ fn prepare(
     let ids: BTreeSet<u64> = frames.iter().flat_map(Frame::ids).collect();
     let sorted: Vec<u64> = ids.iter().copied().collect();
     progress.start("decoding", sorted.len());
-    let at = |done, _| progress.at(done, None);
+    // Posters that the cache keeps for other runs are counted, too.
+    let at = |done, all| progress.at(done * sorted.len() / all, None);
     let cache = Cache::open_or_build(&options.cache, &films.posters, &sorted, ImageSpec::POSTER, &at)?;
     progress.finish();
     if let Some(built) = cache.built() {
@@ -137,9 +139,20 @@ fn prepare(
     for (frame, experiment) in frames.iter_mut().zip(experiments) {
         frame.without(&refused);
         frame.check_size(&options.data, options.batch)?;
-        frame.write_csv(&frames_folder(options, experiment))?;
+    }
+    for (frame, experiment) in frames.iter().zip(experiments) {
+        frame.write_csv(&frames_folder(options, experiment), &frame_options(options))?;
     }
     Ok((frames, ledger, Arc::new(cache)))
+}
+
+/// The options that decide which films are in the frames: frames of other options are not used again.
+fn frame_options(options: &Options) -> String {
+    let Options { data, limit, limit_val, max_genres, per_genre, balance, .. } = options;
+    format!(
+        "data = {data:?}\nlimit = {limit:?}\nlimit_val = {limit_val:?}\n\
+         max_genres = {max_genres}\nper_genre = {per_genre}\nbalance = {balance}\n"
+    )
 }
 
 fn frames_folder(options: &Options, experiment: &Experiment) -> PathBuf {
@@ -173,6 +186,7 @@ impl std::fmt::Display for RunLedger {
 #[derive(Serialize)]
 struct Config<'a> {
     onesheet: &'static str,
+    pixels: &'static str,
     experiment: &'static str,
     isa: &'static str,
     options: &'a Options,
@@ -188,8 +202,13 @@ fn fit(
     isa: Isa,
     progress: &dyn Progress,
 ) -> Result<Outcome> {
-    claim(folder)?;
-    let config = Config { onesheet: env!("CARGO_PKG_VERSION"), experiment: experiment.name, isa: isa.name(), options };
+    let config = Config {
+        onesheet: env!("CARGO_PKG_VERSION"),
+        pixels: PIXEL_RULES,
+        experiment: experiment.name,
+        isa: isa.name(),
+        options,
+    };
     let config = toml::to_string(&config).expect("plain data");
     files::write_atomically(&folder.join("config.toml"), |file| file.write_all(config.as_bytes()))?;
 
@@ -209,13 +228,20 @@ fn fit(
         progress.start(&format!("epoch {epoch}/{}", options.epochs), train);
         let started = Instant::now();
         let order = Order::Shuffled { seed: options.seed, epoch: epoch as u64 };
-        let loss = trainer.epoch(epoch, batches(&frame.train, order), |done, loss| progress.at(done, Some(loss)))?;
+        let mut train_batches = batches(&frame.train, order);
+        let loss = trainer.epoch(epoch, &mut train_batches, |done, loss| progress.at(done, Some(loss)))?;
+        let waited = train_batches.waited().as_secs_f64();
         let seconds = started.elapsed().as_secs_f64();
         progress.finish();
         let answers =
             answers_on(&mut trainer.model, experiment, "val", batches(&frame.val, Order::Sequential), val, progress)?;
+        if !answers.loss.is_finite() {
+            // The last step's weights are broken, but no step came after it to notice.
+            let step = train.div_ceil(options.batch);
+            return Err(Error::Diverged { loss: answers.loss, epoch, step, films: "all, after the last step".into() });
+        }
         let metrics = measure("val", &answers)?;
-        let line = Epoch::new(epoch, loss, &metrics, train, seconds);
+        let line = Epoch::new(epoch, loss, &metrics, train, seconds, waited);
         progress.note(&line.to_string());
         history.push(line);
         report::write_history(&folder.join("history.csv"), &history)?;

@@ -11,12 +11,6 @@ pub struct Tensor {
 }
 
 impl Tensor {
-    /// `n` items of zeros.
-    pub fn zeros(n: usize, shape: &[usize]) -> Self {
-        let values = vec![0.0; n * shape.iter().product::<usize>()];
-        Self { n, shape: shape.to_vec(), values }
-    }
-
     /// Takes another size and shape; the values are unspecified afterwards. Allocates only beyond the largest size it had.
     pub fn reshape(&mut self, n: usize, shape: &[usize]) {
         self.n = n;

@@ -97,7 +97,8 @@ impl Forward<'_> {
             self.y.iter_mut().zip(partial).for_each(|(y, &partial)| *y += partial);
         }
         if self.relu {
-            self.y.iter_mut().for_each(|y| *y = y.max(0.0));
+            // Not `max`, which would turn NaN into 0 and hide it.
+            self.y.iter_mut().filter(|y| **y < 0.0).for_each(|y| *y = 0.0);
         }
     }
 }

@@ -52,7 +52,7 @@ pub enum Order {
     Shuffled {
         /// Of the run.
         seed: u64,
-        /// Counted from 0.
+        /// Counted from 1.
         epoch: u64,
     },
 }

@@ -61,6 +61,7 @@ impl Cache {
             (Some(cache), None) => return Ok(cache),
             (old, why) => (old, why.unwrap_or_default()),
         };
+        files::remove_temporaries_of(&path).map_err(Error::io(&path, "remove what a killed build left"))?;
         let begin = Instant::now();
         let decoded = build(&path, posters, &needed, old.as_ref(), spec, progress)?;
         let mut cache = Self::open(&path, spec)?;

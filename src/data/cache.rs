@@ -41,7 +41,8 @@ const PAGE: usize = 4096;
 
 /// Whatever decides about a pixel beside the poster's bytes: a cache that was made by other rules is made again. The
 /// versions are those in Cargo.lock; a test compares them.
-const PIXEL_RULES: &str = "RGB u8 NHWC; strict JPEG; EXIF orientation applied; CMYK as Adobe's; \
+/// What decides the pixels of a record, beside the poster itself.
+pub const PIXEL_RULES: &str = "RGB u8 NHWC; strict JPEG; EXIF orientation applied; CMYK as Adobe's; \
     bilinear, half-pixel centres, no antialiasing; zune-jpeg 0.5.15; fast_image_resize 6.1.0";
 
 /// A poster's file as it was when it was decoded: its length and its time of change.

@@ -6,6 +6,7 @@
 //! Colours: grey, YCbCr, RGB, CMYK and YCCK become RGB. Four colours are taken as Adobe writes them, inverted, also
 //! where the file does not say so; this is what Pillow does. Embedded colour profiles are not applied.
 
+use std::cell::Cell;
 use std::io::Read;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
@@ -57,6 +58,15 @@ pub struct Decoder {
     resizer: Resizer,
 }
 
+thread_local! {
+    static DECODING: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Whether this thread is in the JPEG decoder, whose panics become refusals: a program's panic hook has nothing to say then.
+pub fn panics_are_caught() -> bool {
+    DECODING.get()
+}
+
 impl Decoder {
     /// A decoder with empty buffers; they grow to the largest poster met.
     pub fn new() -> Self {
@@ -87,7 +97,9 @@ impl Decoder {
     /// As there.
     pub fn decode_bytes(&mut self, bytes: &[u8], spec: ImageSpec, out: &mut [u8]) -> Result<(), Refusal> {
         check_format(bytes)?;
+        DECODING.set(true);
         let decoded = catch_unwind(AssertUnwindSafe(|| decode_jpeg(bytes, &mut self.pixels)));
+        DECODING.set(false);
         let Picture { mut width, mut height, orientation } = decoded.unwrap_or_else(|panic| {
             let text = panic.downcast_ref::<String>().map(String::as_str);
             let text = text.or_else(|| panic.downcast_ref::<&str>().copied());

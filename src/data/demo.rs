@@ -19,7 +19,7 @@ use rayon::prelude::*;
 use self::canvas::Dice;
 use self::genres::GENRES;
 use crate::rng::{Purpose, stream};
-use crate::{Error, Result};
+use crate::{Error, Result, files};
 
 /// The id of the poster that has no film; the films' ids follow it without a gap.
 const STRAY: u64 = 1_000_000;
@@ -101,7 +101,7 @@ pub fn draw(out: &Path, films: usize, seed: u64) -> Result<Summary> {
 
     fs::create_dir_all(out).map_err(Error::io(out, "create the folder"))?;
     // From here on the folder says that it is ours and unfinished.
-    replace(&out.join(NOTE), unfinished.as_bytes())?;
+    put(&out.join(NOTE), &unfinished)?;
     let posters = out.join("posters");
     fs::create_dir_all(&posters).map_err(Error::io(&posters, "create the folder"))?;
     (STRAY..=STRAY + films as u64).into_par_iter().filter(|&id| id != UNSEEN).try_for_each(|id| {
@@ -121,8 +121,8 @@ pub fn draw(out: &Path, films: usize, seed: u64) -> Result<Summary> {
             writeln!(rows, "{id},{}", GENRES[genre].name).expect("a string takes any text");
         }
     }
-    replace(&out.join("genres.csv"), rows.as_bytes())?;
-    replace(&out.join(NOTE), finished.as_bytes())?;
+    put(&out.join("genres.csv"), &rows)?;
+    put(&out.join(NOTE), &finished)?;
     Ok(summary)
 }
 
@@ -194,9 +194,6 @@ fn note(films: usize, seed: u64, finished: bool) -> String {
     )
 }
 
-/// Writes a file so that its name never stands for half of it.
-fn replace(path: &Path, bytes: &[u8]) -> Result<()> {
-    let new = path.with_extension("new");
-    fs::write(&new, bytes).map_err(Error::io(&new, "write the file"))?;
-    fs::rename(&new, path).map_err(Error::io(path, "put the file in place"))
+fn put(path: &Path, text: &str) -> Result<()> {
+    files::write_atomically(path, |file| file.write_all(text.as_bytes()))
 }

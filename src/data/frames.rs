@@ -12,6 +12,9 @@ use crate::data::split::{Split, rank};
 use crate::error::{Error, Result};
 use crate::files;
 
+/// The file beside the frames that says what they were made with.
+const OPTIONS: &str = "options.toml";
+
 /// An experiment's rule for films.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum FilmRule {
@@ -119,7 +122,7 @@ impl Frame {
     }
 
     /// Cuts train and val to the limits; where they are `balanced`, genre by genre in turn.
-    pub fn limit(&mut self, limits: Limits, balanced: bool, ledger: &mut Ledger) {
+    fn limit(&mut self, limits: Limits, balanced: bool, ledger: &mut Ledger) {
         for (split, limit) in [(Split::Train, limits.train), (Split::Val, limits.val)] {
             let Some(limit) = limit else { continue };
             let side = self.side_mut(split);
@@ -207,11 +210,16 @@ impl Frame {
 
     /// Writes `train.csv`, `val.csv` and `test.csv` into `folder`, which is made if it is not there: the columns
     /// `filename` and `genres` (joined by `|`), one row a film, in the order of the ids. Each file is whole or absent.
+    /// `options.toml`, written last, says what the frames were made with, for [`Frame::read_back`].
     ///
     /// # Errors
     /// If the folder cannot be made or written.
-    pub fn write_csv(&self, folder: &Path) -> Result<()> {
+    pub fn write_csv(&self, folder: &Path, options: &str) -> Result<()> {
         std::fs::create_dir_all(folder).map_err(Error::io(folder, "make the folder"))?;
+        let note = folder.join(OPTIONS);
+        if note.exists() {
+            std::fs::remove_file(&note).map_err(Error::io(&note, "replace the frames"))?;
+        }
         for split in Split::ALL {
             let path = csv_path(folder, split);
             files::write_csv(&path, |csv| {
@@ -222,7 +230,26 @@ impl Frame {
                 })
             })?;
         }
-        Ok(())
+        files::write_atomically(&note, |file| file.write_all(options.as_bytes()))
+    }
+
+    /// The frames in `folder`, if all of them are there and were made with the same `options`.
+    ///
+    /// # Errors
+    /// As [`Frame::read_csv`]; also if a film has several genres where the rule allows one.
+    pub fn read_back(folder: &Path, rule: &FilmRule, options: &str, films: &Films) -> Result<Option<Self>> {
+        if std::fs::read_to_string(folder.join(OPTIONS)).ok().as_deref() != Some(options) {
+            return Ok(None);
+        }
+        let frame = Self::read_csv(folder, rule.genres(films))?;
+        let several = Split::ALL.iter().flat_map(|&split| frame.side(split)).find(|film| film.genres.len() > 1);
+        match several {
+            Some(film) if *rule != FilmRule::MultiLabel => {
+                let what = format!("{} has several genres, in an experiment of films with one", film.filename());
+                Err(Error::data(folder, what, "repair the row, or remove the folder to have the frames made again"))
+            }
+            _ => Ok(Some(frame)),
+        }
     }
 
     /// Reads back what [`Frame::write_csv`] wrote; `genres` are the names of the classes, sorted.

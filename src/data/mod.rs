@@ -9,7 +9,7 @@
 //! | [`frames`] | cleaned films -> the three frames of an experiment, as CSV files too |
 //! | [`refusal`] | why a poster is left out |
 //! | [`decode`] | a poster's file -> pixels of one size, or the reason why not |
-//! | [`mmap`] | files as memory: the one module with `unsafe` |
+//! | `mmap` | files as memory: the one module with `unsafe` |
 //! | [`cache`] | decoded posters in one file |
 //! | `build` | makes that file |
 //! | [`batches`] | images and labels for a step, prefetched |
@@ -25,6 +25,6 @@ pub mod films;
 pub mod frames;
 pub mod labels;
 pub mod ledger;
-pub mod mmap;
+mod mmap;
 pub mod refusal;
 pub mod split;

@@ -26,6 +26,8 @@ pub struct Sequential {
     gradients: [Tensor; 2],
     /// The largest batch that the buffers hold.
     capacity: usize,
+    /// Values of one item between the two layers where there are most.
+    largest: usize,
 }
 
 /// A layer under its name.
@@ -79,7 +81,7 @@ impl Sequential {
             i += taken;
         }
         let activations = vec![Tensor::default(); layers.len() + 1];
-        Ok(Self { spec, isa, layers, activations, gradients: Default::default(), capacity: 0 })
+        Ok(Self { spec, isa, layers, activations, gradients: Default::default(), capacity: 0, largest: 0 })
     }
 
     /// What the model was built from.
@@ -116,15 +118,13 @@ impl Sequential {
         }
         self.capacity = n;
         let mut shape = self.spec.input.clone();
-        let mut largest = 0;
         self.activations[0].reshape(n, &shape);
         for (i, named) in self.layers.iter_mut().enumerate() {
             named.layer.reserve(n);
             shape = named.layer.output_shape();
             self.activations[i + 1].reshape(n, &shape);
-            largest = largest.max(self.activations[i + 1].item_len());
+            self.largest = self.largest.max(self.activations[i + 1].item_len());
         }
-        self.gradients.iter_mut().for_each(|gradient| gradient.reshape(n, &[largest]));
     }
 
     /// The model's output, `[n, outputs]`, for a batch.
@@ -161,6 +161,8 @@ impl Sequential {
     /// If `d_output` is not as long as that output.
     pub fn backward(&mut self, d_output: &[f32]) {
         let n = self.activations[0].n();
+        // Claimed here, so that a model that only predicts does without.
+        self.gradients.iter_mut().for_each(|gradient| gradient.reshape(self.capacity, &[self.largest]));
         let [dy, dx] = &mut self.gradients;
         dy.reshape(n, self.activations[self.layers.len()].shape());
         dy.values_mut().copy_from_slice(d_output);

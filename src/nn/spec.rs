@@ -76,9 +76,6 @@ impl From<Padding> for KernelPadding {
 }
 
 impl LayerSpec {
-    /// Batch norm with Keras' defaults.
-    pub const BATCH_NORM: Self = Self::BatchNormalization { momentum: 0.99, epsilon: 1e-3 };
-
     /// Keras' name of the layer's class in snake case; the n-th of a class gets `_n` after it.
     pub fn class(&self) -> &'static str {
         match self {

@@ -30,14 +30,17 @@ pub struct Epoch {
     pub seconds: f64,
     /// Films trained on, divided by `seconds`.
     pub images_per_second: f64,
+    /// Share of `seconds` in which training waited for images, from 0 to 1.
+    pub waiting: f64,
 }
 
 impl Epoch {
-    /// The row of an epoch that trained on `films` films in `seconds` and then got `val` on the validation films.
+    /// The row of an epoch that trained on `films` films in `seconds`, of which it `waited` some for images, and then got
+    /// `val` on the validation films.
     ///
     /// # Panics
     /// If `seconds` is not positive.
-    pub fn new(epoch: usize, train_loss: f64, val: &Metrics, films: usize, seconds: f64) -> Self {
+    pub fn new(epoch: usize, train_loss: f64, val: &Metrics, films: usize, seconds: f64, waited: f64) -> Self {
         assert!(seconds > 0.0, "an epoch took {seconds} s");
         Self {
             epoch,
@@ -49,6 +52,7 @@ impl Epoch {
             val_macro_auc: val.macro_auc,
             seconds,
             images_per_second: films as f64 / seconds,
+            waiting: waited / seconds,
         }
     }
 }
@@ -57,7 +61,7 @@ impl fmt::Display for Epoch {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         write!(
             f,
-            "epoch {:>3}  loss {:.4}  val loss {:.4}  top-1 {:.1}%  top-3 {:.1}%  {:.1} s, {:.0} images/s",
+            "epoch {:>3}  loss {:.4}  val loss {:.4}  top-1 {:.1}%  top-3 {:.1}%  {:.1} s, {:.0} images/s, {:.1}% waiting",
             self.epoch,
             self.train_loss,
             self.val_loss,
@@ -65,6 +69,7 @@ impl fmt::Display for Epoch {
             100.0 * self.val_top3_hit,
             self.seconds,
             self.images_per_second,
+            100.0 * self.waiting,
         )
     }
 }

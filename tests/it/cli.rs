@@ -162,7 +162,14 @@ fn a_folder_with_a_run_is_refused_unless_it_may_be_overwritten() {
     assert_eq!(tiny_run(folder.path(), &options).code, 0);
     let again = tiny_run(folder.path(), &options);
     assert_one_line(&again, 2, &["already holds a run", "--overwrite"]);
-    assert_eq!(tiny_run(folder.path(), &[&options[..], &["--overwrite"]].concat()).code, 0);
+    assert_one_line(&tiny_run(folder.path(), &["--experiment", "multi-label"]), 2, &["already holds a run"]);
+
+    // The frames of the same options are used again; those of others are not.
+    let again = tiny_run(folder.path(), &[&options[..], &["--overwrite"]].concat());
+    assert_eq!(again.code, 0, "{}", again.stderr);
+    assert!(again.stdout.contains("are used again"), "{}", again.stdout);
+    let fewer = tiny_run(folder.path(), &[&options[..], &["--overwrite", "--limit", "20"]].concat());
+    assert!(!fewer.stdout.contains("are used again") && fewer.stdout.contains("20 films to train"), "{}", fewer.stdout);
 }
 
 /// One clear line on stderr with all of `parts`, and the documented exit code.

@@ -92,8 +92,9 @@ fn loss(model: &mut Sequential, head: Head, x: &[f32], labels: &[f32]) -> f64 {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(24))]
 
-    /// The change of the loss along the gradient itself is the gradient's squared norm. Kinks of ReLU and pooling lie
-    /// within the step for some units, so the agreement is to a few per cent; a wrong sign or factor is far outside.
+    /// The slope of the loss along the gradient itself is the gradient's norm. A long step crosses kinks of ReLU and
+    /// pooling, a short one drowns in the rounding of f32, so the best of three counts; a wrong sign or factor is far
+    /// outside with all of them.
     #[test]
     fn the_gradient_of_a_whole_model_is_its_directional_derivative(
         (h, w, n) in (9..16usize, 9..16usize, 3..7usize),
@@ -119,11 +120,17 @@ proptest! {
             }
             loss(model, head, &x, &labels)
         };
-        let step = 2e-4;
-        let above = at(&mut model, step);
-        let below = at(&mut model, -2.0 * step);
-        let slope = (above - below) / (2.0 * step);
-        prop_assert!((slope / norm - 1.0).abs() < 0.05, "slope {slope}, norm of the gradient {norm}");
+        let weights: Vec<Vec<f32>> = model.parameters().map(|(_, parameter)| parameter.value.clone()).collect();
+        let errors = [1e-2, 2e-3, 5e-4].map(|change: f64| {
+            let step = change / norm;
+            let mut side = |distance: f64| {
+                model.parameters_mut().zip(&weights).for_each(|(parameter, weights)| parameter.value.clone_from(weights));
+                at(&mut model, distance)
+            };
+            let slope = (side(step) - side(-step)) / (2.0 * step);
+            (slope / norm - 1.0).abs()
+        });
+        prop_assert!(errors.iter().any(|&error| error < 0.04), "{errors:?} with a gradient of norm {norm}");
     }
 }
 

@@ -57,7 +57,7 @@ fn history_has_a_row_an_epoch_and_grows() {
     let genres = genres(&["Action", "Comedy", "Drama", "Western"]);
     let val = Metrics::of(&evaluation(&genres)).unwrap();
     let without_auc = Metrics { macro_auc: None, ..val.clone() };
-    let epochs = [Epoch::new(1, 0.625, &val, 400, 8.0), Epoch::new(2, 0.5, &without_auc, 400, 4.0)];
+    let epochs = [Epoch::new(1, 0.625, &val, 400, 8.0, 0.5), Epoch::new(2, 0.5, &without_auc, 400, 4.0, 0.0)];
 
     let rows = [
         "epoch,train_loss,val_loss,val_top1_hit,val_top3_hit,val_macro_ap,val_macro_auc,seconds,images_per_second\n",

@@ -85,7 +85,8 @@ pub(super) unsafe fn tile<S: Simd, const ROW: usize, const P: usize, const V: us
 
     for (p, acc) in acc.iter().enumerate() {
         for (v, &acc) in acc.iter().enumerate() {
-            let value = if relu { s.max(acc, s.zero()) } else { acc };
+            // `max` gives its second operand where one is NaN: a NaN is not hidden.
+            let value = if relu { s.max(s.zero(), acc) } else { acc };
             // SAFETY: p < P, v < V, for which the caller vouches.
             unsafe {
                 let to = o.c.add(p * o.c_row);

@@ -3,7 +3,7 @@
 use super::Simd;
 use std::arch::x86_64::*;
 
-/// Proof that AVX-512 F, BW, DQ and VL exist here.
+/// Proof that AVX-512 F, BW, DQ and VL, AVX2 and FMA exist here.
 #[derive(Clone, Copy, Debug)]
 pub struct Avx512(());
 
@@ -14,6 +14,7 @@ impl Avx512 {
             && is_x86_feature_detected!("avx512bw")
             && is_x86_feature_detected!("avx512dq")
             && is_x86_feature_detected!("avx512vl")
+            && is_x86_feature_detected!("avx2")
             && is_x86_feature_detected!("fma");
         there.then_some(Self(()))
     }

@@ -33,7 +33,7 @@ pub trait Kernel {
 
 /// Vectors of `f32`, and what the kernels do with them. `self` is the proof that the instructions exist.
 ///
-/// [`mul_add`](Simd::mul_add) rounds once except on [portable](crate) builds without FMA, where it rounds twice; all else
+/// [`mul_add`](Simd::mul_add) rounds once except on portable builds without FMA, where it rounds twice; all else
 /// is IEEE 754 single precision with round to nearest, lane by lane, so that instruction sets with FMA agree to the bit.
 pub trait Simd: Copy + Send + Sync + 'static {
     /// How many `f32` a vector holds.
@@ -63,6 +63,7 @@ pub trait Simd: Copy + Send + Sync + 'static {
     /// `count <= LANES`, and `from` is valid for reads of `count` values.
     #[inline(always)]
     unsafe fn load_part_ptr(self, from: *const f32, count: usize) -> Self::F32 {
+        const { assert!(Self::LANES <= MAX_LANES) };
         let mut lanes = [0.0; MAX_LANES];
         // SAFETY: the caller's promise; `lanes` holds at least LANES values.
         unsafe {
@@ -76,6 +77,7 @@ pub trait Simd: Copy + Send + Sync + 'static {
     /// `count <= LANES`, and `to` is valid for writes of `count` values.
     #[inline(always)]
     unsafe fn store_part_ptr(self, to: *mut f32, v: Self::F32, count: usize) {
+        const { assert!(Self::LANES <= MAX_LANES) };
         let mut lanes = [0.0; MAX_LANES];
         // SAFETY: the caller's promise; `lanes` holds at least LANES values.
         unsafe {

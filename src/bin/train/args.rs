@@ -22,12 +22,16 @@ pub struct Args {
 #[derive(Subcommand)]
 pub enum Command {
     /// Train on a folder of posters, measure on its test films, write everything down
+    #[command(after_help = EXIT_CODES)]
     Run(RunArgs),
     /// Measure a trained model on any folder of posters
+    #[command(after_help = EXIT_CODES)]
     Evaluate(EvaluateArgs),
     /// Name the most probable genres of posters
+    #[command(after_help = EXIT_CODES)]
     Predict(PredictArgs),
     /// Draw synthetic posters, to try things out without a data set
+    #[command(after_help = EXIT_CODES)]
     Demo(DemoArgs),
 }
 
@@ -52,7 +56,7 @@ pub struct RunArgs {
     #[arg(long, value_name = "N", default_value_t = 10, value_parser = at_least_one())]
     pub epochs: u64,
     /// Films a step
-    #[arg(long, value_name = "N", default_value_t = 32, value_parser = at_least_one())]
+    #[arg(long, value_name = "N", default_value_t = 32, value_parser = up_to(4_096))]
     pub batch: u64,
     /// How weights follow their gradients
     #[arg(long, default_value = "adam")]
@@ -67,10 +71,10 @@ pub struct RunArgs {
     #[arg(long)]
     pub nesterov: bool,
     /// Filters of the convolutions, one block each
-    #[arg(long, value_name = "N,N,..", default_value = "16,32,64", value_delimiter = ',', value_parser = at_least_one())]
+    #[arg(long, value_name = "N,N,..", default_value = "16,32,64", value_delimiter = ',', value_parser = up_to(1_024))]
     pub filters: Vec<u64>,
     /// Units of the dense layer
-    #[arg(long, value_name = "N", default_value_t = 64, value_parser = at_least_one())]
+    #[arg(long, value_name = "N", default_value_t = 64, value_parser = up_to(16_384))]
     pub dense: u64,
     /// Fraction of the dense layer that dropout drops
     #[arg(long, value_name = "F", default_value_t = 0.5, value_parser = share)]
@@ -85,7 +89,7 @@ pub struct RunArgs {
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub seed: u64,
     /// Worker threads [default: all cores]; the results are the same bytes for any number
-    #[arg(long, value_name = "N", value_parser = at_least_one())]
+    #[arg(long, value_name = "N", value_parser = up_to(1_024))]
     pub threads: Option<u64>,
     /// Drop films with more genres than this
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = at_least_one())]
@@ -112,8 +116,8 @@ pub struct EvaluateArgs {
     #[arg(long, value_name = "DIR")]
     pub data: PathBuf,
     /// Which films: all, or those that a run on this folder would train on, validate or test with
-    #[arg(long, default_value = "all")]
-    pub split: SplitName,
+    #[arg(long, value_name = "all|train|val|test", default_value = "all", value_parser = side)]
+    pub split: Side,
     /// Print one JSON object
     #[arg(long)]
     pub json: bool,
@@ -140,11 +144,22 @@ pub struct DemoArgs {
     #[arg(long, value_name = "DIR")]
     pub out: PathBuf,
     /// How many films
-    #[arg(long, value_name = "N", default_value_t = 1_500, value_parser = at_least_one())]
+    #[arg(long, value_name = "N", default_value_t = 1_200, value_parser = at_least_one())]
     pub films: u64,
     /// The same seed draws the same posters
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub seed: u64,
+}
+
+/// One side of the split, or all of it.
+#[derive(Clone, Copy)]
+pub struct Side(pub Option<Split>);
+
+fn side(text: &str) -> Result<Side, String> {
+    match text {
+        "all" => Ok(Side(None)),
+        name => name.parse().map(|split| Side(Some(split))).map_err(|_| "it is all, train, val or test".into()),
+    }
 }
 
 /// Names of the experiments.
@@ -163,37 +178,13 @@ pub enum OptimizerName {
     Sgd,
 }
 
-#[derive(Clone, Copy, ValueEnum)]
-pub enum SplitName {
-    All,
-    Train,
-    Val,
-    Test,
-}
-
-impl SplitName {
-    pub fn split(self) -> Option<Split> {
-        match self {
-            Self::All => None,
-            Self::Train => Some(Split::Train),
-            Self::Val => Some(Split::Val),
-            Self::Test => Some(Split::Test),
-        }
-    }
-
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::All => "all",
-            Self::Train => "train",
-            Self::Val => "val",
-            Self::Test => "test",
-        }
-    }
-}
-
-/// Counts from 1 to the largest that any option could mean: beyond it, sizes would overflow before memory ran out.
 fn at_least_one() -> clap::builder::RangedU64ValueParser<u64> {
-    clap::value_parser!(u64).range(1..=1 << 32)
+    up_to(1 << 32)
+}
+
+/// Counts that something is sized by are bounded, so that a slip of the finger ends in a line and not in lack of memory.
+fn up_to(most: u64) -> clap::builder::RangedU64ValueParser<u64> {
+    clap::value_parser!(u64).range(1..=most)
 }
 
 fn positive(text: &str) -> Result<f32, String> {

@@ -10,8 +10,7 @@ use onesheet_kernels::simd::Isa;
 /// Measures a model on a folder.
 pub fn evaluate(args: EvaluateArgs, isa: Isa) -> Result<()> {
     let (experiment, mut model) = onesheet::evaluate::open_run(&args.run, isa)?;
-    let split = args.split;
-    let folder = onesheet::evaluate::Folder { data: &args.data, split: split.split(), split_name: split.name() };
+    let folder = onesheet::evaluate::Folder { data: &args.data, split: args.split.0 };
     let metrics = folder.evaluate(&experiment, &mut model, &Terminal::on_stderr())?;
     if args.json {
         print_json(&metrics);

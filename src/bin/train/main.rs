@@ -14,6 +14,11 @@ use onesheet_kernels::simd::Isa;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
+    std::panic::set_hook(Box::new(|panic| {
+        if !onesheet::data::decode::panics_are_caught() {
+            eprintln!("error: this is a bug of onesheet: {panic}");
+        }
+    }));
     let args = Args::parse();
     match dispatch(args) {
         Ok(()) => ExitCode::SUCCESS,

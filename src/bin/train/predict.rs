@@ -27,5 +27,5 @@ pub fn predict(args: PredictArgs, isa: Isa) -> Result<()> {
 
 fn line(prediction: &Prediction) -> String {
     let genres = prediction.predictions.iter().map(|of| format!("{} {:.1}%", of.genre, 100.0 * of.probability));
-    format!("{}: {}", prediction.poster.display(), genres.collect::<Vec<_>>().join(", "))
+    format!("{}: {}", prediction.poster, genres.collect::<Vec<_>>().join(", "))
 }

@@ -12,7 +12,7 @@ use onesheet::{Error, Result};
 use onesheet_kernels::simd::Isa;
 use std::path::PathBuf;
 
-/// Trains the experiments that the arguments name.
+/// Trains the experiments that the arguments name, on a pool of their own, and prints what came out.
 pub fn run(args: RunArgs, isa: Isa) -> Result<()> {
     let experiments = match args.experiment {
         ExperimentName::MultiLabel => &Experiment::ALL[..1],
@@ -21,16 +21,11 @@ pub fn run(args: RunArgs, isa: Isa) -> Result<()> {
         ExperimentName::All => &Experiment::ALL,
     };
     let options = options(args)?;
-    run_and_print(&options, experiments, isa)
-}
-
-/// Runs the experiments on a pool of their own and prints what came out.
-pub fn run_and_print(options: &Options, experiments: &[Experiment], isa: Isa) -> Result<()> {
     let pool = rayon::ThreadPoolBuilder::new().num_threads(options.threads).build();
     let pool =
         pool.map_err(|e| Error::usage(format!("{} threads do not start: {e}", options.threads), "lower --threads"))?;
     say(&format!("results in {}, {} threads, {}", options.out.display(), options.threads, isa.name()));
-    let outcomes = pool.install(|| onesheet::run::run(options, experiments, isa, &Terminal::new()))?;
+    let outcomes = pool.install(|| onesheet::run::run(&options, experiments, isa, &Terminal::new()))?;
     outcomes.iter().for_each(print_examples);
     let metrics: Vec<Metrics> = outcomes.iter().map(|outcome| outcome.metrics.clone()).collect();
     say("\nOn the test films, beside the best constant answer:");
@@ -90,7 +85,7 @@ fn options(args: RunArgs) -> Result<Options> {
 }
 
 /// As many worker threads as the process may use cores.
-pub fn all_cores() -> usize {
+fn all_cores() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
 }
 

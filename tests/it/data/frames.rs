@@ -173,7 +173,7 @@ fn csv_files_give_back_the_same_frame() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path().join("frames/multi-label");
     let (frame, _) = Frame::new(&films(200), &FilmRule::MultiLabel, NO_LIMITS);
-    frame.write_csv(&folder).unwrap();
+    frame.write_csv(&folder, "limit = 9\n").unwrap();
     assert_eq!(Frame::read_csv(&folder, frame.genres.clone()).unwrap(), frame);
     let text = std::fs::read_to_string(folder.join("test.csv")).unwrap();
     assert!(text.starts_with("filename,genres\n"), "{text}");

@@ -121,3 +121,16 @@ fn a_wrong_length_panics() {
     let (x, w, bias, mut y) = ([0.0; 15], [0.0; 9], [0.0; 1], [0.0; 4]);
     Forward { shape: &shape, x: &x, w: &w, bias: &bias, relu: false, y: &mut y }.run(Isa::available()[0]);
 }
+
+/// A model that has gone to NaN must not come out of a ReLU as one that is merely dead.
+#[test]
+fn relu_does_not_hide_nan() {
+    let shape = Conv2dShape { n: 1, h: 4, w: 20, ic: 1, oc: 17, kh: 3, kw: 3, stride: 1, padding: Padding::Valid };
+    let (x, bias) = (vec![1.0; shape.x_len()], vec![0.0; shape.oc]);
+    let w = vec![f32::NAN; shape.w_len()];
+    for_each_isa(|isa| {
+        let mut y = vec![0.0; shape.y_len()];
+        Forward { shape: &shape, x: &x, w: &w, bias: &bias, relu: true, y: &mut y }.run(isa);
+        assert!(y.iter().all(|y| y.is_nan()));
+    });
+}
