@@ -14,7 +14,7 @@ use crate::run::Progress;
 use crate::train;
 use onesheet_kernels::simd::Isa;
 use serde::Serialize;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// Films a batch: enough to keep every core busy, little memory.
 const BATCH: usize = 32;

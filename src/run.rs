@@ -136,7 +136,7 @@ fn prepare(
     let refused: Vec<_> = cache.refused().iter().filter(|(id, _)| ids.contains(id)).collect();
     ledger.cleaning.extend(Refusal::ledger(refused.iter().map(|(id, refusal)| (poster_name(*id), refusal))));
     let refused: HashSet<u64> = refused.iter().map(|(id, _)| *id).collect();
-    for (frame, experiment) in frames.iter_mut().zip(experiments) {
+    for frame in &mut frames {
         frame.without(&refused);
         frame.check_size(&options.data, options.batch)?;
     }
