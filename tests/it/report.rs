@@ -60,9 +60,9 @@ fn history_has_a_row_an_epoch_and_grows() {
     let epochs = [Epoch::new(1, 0.625, &val, 400, 8.0, 0.5), Epoch::new(2, 0.5, &without_auc, 400, 4.0, 0.0)];
 
     let rows = [
-        "epoch,train_loss,val_loss,val_top1_hit,val_top3_hit,val_macro_ap,val_macro_auc,seconds,images_per_second\n",
-        &format!("1,0.625,0.4375,{:?},1.0,{:?},{:?},8.0,50.0\n", 1.0 / 3.0, val.macro_ap.unwrap(), 2.0 / 3.0),
-        &format!("2,0.5,0.4375,{:?},1.0,{:?},,4.0,100.0\n", 1.0 / 3.0, val.macro_ap.unwrap()),
+        "epoch,train_loss,val_loss,val_top1_hit,val_top3_hit,val_macro_ap,val_macro_auc,seconds,images_per_second,waiting\n",
+        &format!("1,0.625,0.4375,{:?},1.0,{:?},{:?},8.0,50.0,0.0625\n", 1.0 / 3.0, val.macro_ap.unwrap(), 2.0 / 3.0),
+        &format!("2,0.5,0.4375,{:?},1.0,{:?},,4.0,100.0,0.0\n", 1.0 / 3.0, val.macro_ap.unwrap()),
     ];
     for so_far in 1..=2 {
         write_history(&path, &epochs[..so_far]).unwrap();
