@@ -61,6 +61,7 @@ fn conv2d(c: &mut Criterion) {
         let (mut y, mut dx) = (random(shape.y_len()), random(shape.x_len()));
         let (mut dw, mut db) = (random(shape.w_len()), random(oc));
         let dy = random(shape.y_len());
+        let mut packed_w = random(shape.w_len());
         let (mut turned_w, mut partials) = (random(shape.w_len()), random(shape.partials_len()));
         let flops = 2 * (shape.y_len() * 9 * ic) as u64;
 
@@ -71,7 +72,15 @@ fn conv2d(c: &mut Criterion) {
             let mut run = |way: &str, forward: &dyn Fn(Forward)| {
                 group.bench_function(format!("{way}/{}", isa.name()), |b| {
                     b.iter(|| {
-                        forward(Forward { shape: &shape, x: black_box(&x), w: &w, bias: &bias, relu: false, y: &mut y })
+                        forward(Forward {
+                            shape: &shape,
+                            x: black_box(&x),
+                            w: &w,
+                            bias: &bias,
+                            relu: false,
+                            y: &mut y,
+                            packed_w: &mut packed_w,
+                        })
                     });
                 });
             };

@@ -1,5 +1,7 @@
 //! A batch of values.
 
+use onesheet_kernels::buffer::Buffer;
+
 /// `n` items of one shape, contiguous: `[n, shape...]`, f32.
 ///
 /// Its memory is claimed and touched once, for the largest batch; a shorter batch uses the front of it.
@@ -7,7 +9,7 @@
 pub struct Tensor {
     n: usize,
     shape: Vec<usize>,
-    values: Vec<f32>,
+    values: Buffer,
 }
 
 impl Tensor {
@@ -16,10 +18,7 @@ impl Tensor {
         self.n = n;
         self.shape.clear();
         self.shape.extend_from_slice(shape);
-        let len = n * self.item_len();
-        if self.values.len() < len {
-            self.values.resize(len, 0.0);
-        }
+        self.values.resize(n * self.item_len());
     }
 
     /// Items in the batch.
@@ -39,12 +38,11 @@ impl Tensor {
 
     /// All values.
     pub fn values(&self) -> &[f32] {
-        &self.values[..self.n * self.item_len()]
+        &self.values
     }
 
     /// All values, to write.
     pub fn values_mut(&mut self) -> &mut [f32] {
-        let len = self.n * self.item_len();
-        &mut self.values[..len]
+        &mut self.values
     }
 }

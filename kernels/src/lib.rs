@@ -13,6 +13,7 @@
 //! | module | its job |
 //! |---|---|
 //! | [`simd`] | the trait that kernels are written against, its instruction sets, the choice at run time |
+//! | [`buffer`] | memory aligned to cache lines |
 //! | [`image`] | bytes to numbers |
 //! | [`conv2d`] | convolution: shapes, forward, both gradients |
 //! | [`dense`] | fully connected layer: forward, both gradients |
@@ -26,6 +27,7 @@
 
 pub mod activation;
 pub mod batch_norm;
+pub mod buffer;
 pub mod conv2d;
 pub mod dense;
 pub mod dropout;

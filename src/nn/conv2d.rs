@@ -4,6 +4,7 @@ use super::spec::{Padding, conv_shape};
 use super::{Layer, Parameter, Pass, init::glorot_uniform};
 use crate::tensor::Tensor;
 use onesheet_kernels::activation;
+use onesheet_kernels::buffer::Buffer;
 use onesheet_kernels::conv2d::{BackwardW, BackwardX, Conv2dShape, Forward};
 use onesheet_kernels::simd::Isa;
 use rand::Rng;
@@ -14,7 +15,8 @@ pub(super) struct Conv2d {
     shape: Conv2dShape,
     relu: bool,
     parameters: [Parameter; 2],
-    turned_w: Vec<f32>,
+    /// The weights in the order that the kernels want.
+    moved_w: Buffer,
     partials: Vec<f32>,
 }
 
@@ -32,7 +34,7 @@ impl Conv2d {
         let dims = [kernel[0], kernel[1], input[2], filters];
         let kernel = Parameter::trained("kernel", &dims, glorot_uniform(rng, &dims));
         let bias = Parameter::trained("bias", &[filters], vec![0.0; filters]);
-        Self { shape, relu, parameters: [kernel, bias], turned_w: Vec::new(), partials: Vec::new() }
+        Self { shape, relu, parameters: [kernel, bias], moved_w: Buffer::default(), partials: Vec::new() }
     }
 }
 
@@ -58,7 +60,7 @@ impl Layer for Conv2d {
         // A small batch is cut into parts, so that the workspace is not largest for the largest batch.
         let largest = (1..=n).map(|n| Conv2dShape { n, ..self.shape }.partials_len()).max();
         self.partials.resize(largest.unwrap_or(0), 0.0);
-        self.turned_w.resize(self.shape.w_len(), 0.0);
+        self.moved_w.resize(self.shape.w_len());
     }
 
     fn forward(&mut self, isa: Isa, x: &Tensor, y: &mut Tensor, _pass: Pass) {
@@ -71,6 +73,7 @@ impl Layer for Conv2d {
             bias: &bias.value,
             relu: self.relu,
             y: y.values_mut(),
+            packed_w: &mut self.moved_w,
         }
         .run(isa);
     }
@@ -85,7 +88,7 @@ impl Layer for Conv2d {
         let (dw, db) = (&mut kernel.gradient, &mut bias.gradient);
         BackwardW { shape: &shape, x: x.values(), dy: dy.values(), dw, db, partials }.run(isa);
         if let Some(dx) = dx {
-            let turned_w = &mut self.turned_w;
+            let turned_w = &mut self.moved_w;
             BackwardX { shape: &shape, dy: dy.values(), w: &kernel.value, dx: dx.values_mut(), turned_w }.run(isa);
         }
     }

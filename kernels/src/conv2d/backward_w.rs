@@ -160,6 +160,7 @@ fn view_times_dy(isa: Isa, shape: &Conv2dShape, x: &[f32], x_row: usize, dy: &[f
             a_segment: x_row,
             b: dy,
             b_row: shape.oc,
+            b_segment: shape.ow() * shape.oc,
             c: dw,
             c_row: shape.oc,
             init: Init::Accumulate,

@@ -1,8 +1,7 @@
 //! Input gradient.
 
-use super::correlate::{Correlation, Plane};
+use super::correlate::{Correlation, Plane, Rows, Weights};
 use super::{Conv2dShape, im2col};
-use crate::gemm::Init;
 use crate::simd::Isa;
 
 /// Input gradient of a 2-D convolution.
@@ -42,33 +41,17 @@ impl BackwardX<'_> {
             return im2col::backward_x(isa, self);
         }
         shape.assert_fits(self.dx, self.w, self.dy);
-        flip_and_transpose(shape, self.w, self.turned_w);
+        assert_eq!(self.turned_w.len(), self.w.len(), "turned_w is as long as w");
+        let Conv2dShape { kh, kw, ic, oc, .. } = *shape;
+        let w = Weights::backward_x(isa, shape, self.w, self.turned_w);
         let correlation = Correlation {
-            isa,
-            input: Plane { h: shape.oh(), w: shape.ow(), c: shape.oc },
-            output: Plane { h: shape.h, w: shape.w, c: shape.ic },
-            kh: shape.kh,
-            kw: shape.kw,
-            top: shape.kh - 1 - shape.pad_top(),
-            left: shape.kw - 1 - shape.pad_left(),
-            w: self.turned_w,
-            init: Init::Zero,
-            relu: false,
+            rows: Rows { isa, kh, kw, ic: oc, oc: ic, w, bias: None, relu: false },
+            input: Plane { h: shape.oh(), w: shape.ow(), c: oc },
+            output: Plane { h: shape.h, w: shape.w, c: ic },
+            top: kh - 1 - shape.pad_top(),
+            left: kw - 1 - shape.pad_left(),
             band: shape.band(),
         };
         correlation.run(self.dy, self.dx);
-    }
-}
-
-/// `turned[u][v][o][i] = w[kh-1-u][kw-1-v][i][o]`.
-fn flip_and_transpose(shape: &Conv2dShape, w: &[f32], turned: &mut [f32]) {
-    assert_eq!(turned.len(), w.len(), "turned_w is as long as w");
-    let taps = w.chunks_exact(shape.ic * shape.oc).rev();
-    for (w, turned) in taps.zip(turned.chunks_exact_mut(shape.ic * shape.oc)) {
-        for (i, w) in w.chunks_exact(shape.oc).enumerate() {
-            for (o, &w) in w.iter().enumerate() {
-                turned[o * shape.ic + i] = w;
-            }
-        }
     }
 }

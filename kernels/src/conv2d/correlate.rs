@@ -1,8 +1,9 @@
 //! The stride-1 correlation behind forward and backward_x.
 
+use super::{Conv2dShape, tile};
 use crate::gemm::{Init, Product};
 use crate::scratch;
-use crate::simd::Isa;
+use crate::simd::{Isa, MAX_LANES};
 use rayon::prelude::*;
 use std::ops::Range;
 
@@ -20,20 +21,123 @@ impl Plane {
     }
 }
 
-/// `y[n,r,q,o] = init[o] + sum over u,v,i of x[n, r+u-top, q+v-left, i] * w[u,v,i,o]`, zeros outside the image.
-pub(super) struct Correlation<'a> {
+/// A stride-1 correlation, row by row.
+///
+/// `y[r,q,o] = bias[o] + sum over u,v,i of x[r+u, q+v, i] * w[u,v,i,o]`, then ReLU where `relu`
+#[derive(Clone, Copy)]
+pub(crate) struct Rows<'a> {
     pub isa: Isa,
-    pub input: Plane,
-    pub output: Plane,
     pub kh: usize,
     pub kw: usize,
+    pub ic: usize,
+    pub oc: usize,
+    pub w: Weights<'a>,
+    pub bias: Option<&'a [f32]>,
+    pub relu: bool,
+}
+
+/// Weights in the layout of the kernel that takes them.
+#[derive(Clone, Copy)]
+pub(crate) enum Weights<'a> {
+    /// `[kh][kw][ic][oc]`: a kernel row times the image seen as overlapping rows, for [`Product`].
+    KernelRows(&'a [f32]),
+    /// `[ic][3][3][oc]`: the taps of an input channel, for [`tile::Rows`].
+    Taps(&'a [f32]),
+}
+
+impl<'a> Weights<'a> {
+    /// The weights of the correlation `y = x * w`, in `workspace` (as long as `w`) where they have to be moved.
+    pub fn forward(isa: Isa, shape: &Conv2dShape, w: &'a [f32], workspace: &'a mut [f32]) -> Self {
+        let Conv2dShape { kh, kw, ic, oc, .. } = *shape;
+        if !has_tile(isa, kh, kw, oc) {
+            return Self::KernelRows(w);
+        }
+        for (tap, w) in w.chunks_exact(ic * oc).enumerate() {
+            for (i, w) in w.chunks_exact(oc).enumerate() {
+                workspace[(i * 9 + tap) * oc..][..oc].copy_from_slice(w);
+            }
+        }
+        Self::Taps(workspace)
+    }
+
+    /// The weights of the correlation that takes `dy` to `dx`: flipped in both directions, their channels exchanged.
+    pub fn backward_x(isa: Isa, shape: &Conv2dShape, w: &[f32], workspace: &'a mut [f32]) -> Self {
+        let Conv2dShape { kh, kw, ic, oc, .. } = *shape;
+        let taps = has_tile(isa, kh, kw, ic);
+        for (tap, w) in w.chunks_exact(ic * oc).rev().enumerate() {
+            for (i, w) in w.chunks_exact(oc).enumerate() {
+                for (o, &w) in w.iter().enumerate() {
+                    let row = if taps { o * 9 + tap } else { tap * oc + o };
+                    workspace[row * ic + i] = w;
+                }
+            }
+        }
+        if taps { Self::Taps(workspace) } else { Self::KernelRows(workspace) }
+    }
+}
+
+/// Whether [`tile::Rows`] computes these output channels: whole vectors of every instruction set, so that all that have it
+/// sum in the same order.
+fn has_tile(isa: Isa, kh: usize, kw: usize, channels: usize) -> bool {
+    kh == 3 && kw == 3 && isa.registers() >= 16 && channels.is_multiple_of(MAX_LANES)
+}
+
+impl Rows<'_> {
+    /// `y`, rows of `width` pixels, from the rows of `x` under their windows, `x_row` values apart; `x` has all the zeros it
+    /// needs.
+    pub fn run(&self, x: &[f32], x_row: usize, y: &mut [f32], width: usize) {
+        match self.w {
+            Weights::KernelRows(w) => self.by_product(w, x, x_row, y, width),
+            Weights::Taps(w) => match self.ic {
+                3 => self.by_tiles::<3>(w, x, x_row, y, width),
+                16 => self.by_tiles::<16>(w, x, x_row, y, width),
+                32 => self.by_tiles::<32>(w, x, x_row, y, width),
+                64 => self.by_tiles::<64>(w, x, x_row, y, width),
+                _ => self.by_tiles::<0>(w, x, x_row, y, width),
+            },
+        }
+    }
+
+    fn by_tiles<const IC: usize>(&self, w: &[f32], x: &[f32], x_row: usize, y: &mut [f32], width: usize) {
+        let &Self { ic, oc, bias, relu, .. } = self;
+        for (r, y) in y.chunks_mut(2 * width * oc).enumerate() {
+            let (x, rows) = (&x[2 * r * x_row..], y.len() / (width * oc));
+            self.isa.run(tile::Rows::<IC> { x, x_row, ic, w, bias, relu, y, rows, width, oc });
+        }
+    }
+
+    fn by_product(&self, w: &[f32], x: &[f32], x_row: usize, y: &mut [f32], width: usize) {
+        for (r, y) in y.chunks_exact_mut(width * self.oc).enumerate() {
+            Product {
+                m: width,
+                n: self.oc,
+                segments: self.kh,
+                depth: self.kw * self.ic,
+                a: &x[r * x_row..],
+                a_row: self.ic,
+                a_col: 1,
+                a_segment: x_row,
+                b: w,
+                b_row: self.oc,
+                b_segment: self.kw * self.ic * self.oc,
+                c: y,
+                c_row: self.oc,
+                init: self.bias.map_or(Init::Zero, Init::Bias),
+                relu: self.relu,
+            }
+            .run(self.isa);
+        }
+    }
+}
+
+/// A correlation of whole images: `y[n,r,q] = rows(x)[n, r-top, q-left]`, zeros outside the image.
+pub(super) struct Correlation<'a> {
+    pub rows: Rows<'a>,
+    pub input: Plane,
+    pub output: Plane,
     /// Rows and columns of zeros before the image; those after it follow from the sizes.
     pub top: usize,
     pub left: usize,
-    /// `[kh][kw][input.c][output.c]`.
-    pub w: &'a [f32],
-    pub init: Init<'a>,
-    pub relu: bool,
     /// Output rows a task.
     pub band: usize,
 }
@@ -50,41 +154,19 @@ impl Correlation<'_> {
 
     /// Output rows from `first` on, as many as `y` holds.
     fn band(&self, x: &[f32], first: usize, y: &mut [f32]) {
+        let Rows { kh, kw, .. } = self.rows;
         let rows = y.len() / (self.output.w * self.output.c);
-        let padded_w = self.output.w + self.kw - 1;
-        if self.top == 0 && self.left == 0 && padded_w == self.input.w && self.output.h + self.kh - 1 == self.input.h {
+        let padded_w = self.output.w + kw - 1;
+        if self.top == 0 && self.left == 0 && padded_w == self.input.w && self.output.h + kh - 1 == self.input.h {
             let row = self.input.w * self.input.c;
-            return self.rows(&x[first * row..], row, y);
+            return self.rows.run(&x[first * row..], row, y, self.output.w);
         }
-        let staged_rows = first..first + rows + self.kh - 1;
+        let staged_rows = first..first + rows + kh - 1;
         let row = padded_w * self.input.c;
         scratch::with(staged_rows.len() * row, |staged| {
             stage(x, self.input, self.top, self.left, staged_rows, padded_w, staged);
-            self.rows(staged, row, y);
+            self.rows.run(staged, row, y, self.output.w);
         });
-    }
-
-    /// The rows of `y` from the rows of `x` below them; `x` has all the zeros it needs.
-    fn rows(&self, x: &[f32], x_row: usize, y: &mut [f32]) {
-        for (r, y) in y.chunks_exact_mut(self.output.w * self.output.c).enumerate() {
-            Product {
-                m: self.output.w,
-                n: self.output.c,
-                segments: self.kh,
-                depth: self.kw * self.input.c,
-                a: &x[r * x_row..],
-                a_row: self.input.c,
-                a_col: 1,
-                a_segment: x_row,
-                b: self.w,
-                b_row: self.output.c,
-                c: y,
-                c_row: self.output.c,
-                init: self.init,
-                relu: self.relu,
-            }
-            .run(self.isa);
-        }
     }
 }
 

@@ -1,8 +1,7 @@
 //! Forward.
 
-use super::correlate::{Correlation, Plane};
+use super::correlate::{Correlation, Plane, Rows, Weights};
 use super::{Conv2dShape, im2col};
-use crate::gemm::Init;
 use crate::simd::Isa;
 
 /// A 2-D convolution with bias and, if asked, ReLU.
@@ -10,7 +9,8 @@ use crate::simd::Isa;
 /// `y[n,y,x,o] = bias[o] + sum over u,v,i of x[n, y*s+u-pad_top, x*s+v-pad_left, i] * w[u,v,i,o]`
 ///
 /// # Shapes (f32, contiguous, NHWC / HWIO)
-/// `x`: `[n, h, w, ic]`; `w`: `[kh, kw, ic, oc]`; `bias`: `[oc]`; `y`: `[n, oh, ow, oc]`, overwritten
+/// `x`: `[n, h, w, ic]`; `w`: `[kh, kw, ic, oc]`; `bias`: `[oc]`; `y`: `[n, oh, ow, oc]`, overwritten;
+/// `packed_w`: workspace of `w`'s length, overwritten
 /// # Accuracy
 /// One running f32 sum an output: within `1e-6 * sqrt(kh*kw*ic)` of the sum of the terms' magnitudes of
 /// [`reference`](crate::reference); the same bits for any number of threads.
@@ -29,6 +29,8 @@ pub struct Forward<'a> {
     pub relu: bool,
     /// Output.
     pub y: &'a mut [f32],
+    /// Workspace.
+    pub packed_w: &'a mut [f32],
 }
 
 impl Forward<'_> {
@@ -39,17 +41,16 @@ impl Forward<'_> {
             return im2col::forward(isa, self);
         }
         shape.assert_fits(self.x, self.w, self.y);
+        assert_eq!(self.packed_w.len(), self.w.len(), "packed_w is as long as w");
+        assert_eq!(self.bias.len(), shape.oc, "bias is [oc]");
+        let Conv2dShape { kh, kw, ic, oc, .. } = *shape;
+        let w = Weights::forward(isa, shape, self.w, self.packed_w);
         let correlation = Correlation {
-            isa,
-            input: Plane { h: shape.h, w: shape.w, c: shape.ic },
-            output: Plane { h: shape.oh(), w: shape.ow(), c: shape.oc },
-            kh: shape.kh,
-            kw: shape.kw,
+            rows: Rows { isa, kh, kw, ic, oc, w, bias: Some(self.bias), relu: self.relu },
+            input: Plane { h: shape.h, w: shape.w, c: ic },
+            output: Plane { h: shape.oh(), w: shape.ow(), c: oc },
             top: shape.pad_top(),
             left: shape.pad_left(),
-            w: self.w,
-            init: Init::Bias(self.bias),
-            relu: self.relu,
             band: shape.band(),
         };
         correlation.run(self.x, self.y);

@@ -21,6 +21,7 @@ mod backward_x;
 mod correlate;
 mod forward;
 pub mod im2col;
+mod tile;
 
 pub use backward_w::BackwardW;
 pub use backward_x::BackwardX;
@@ -109,11 +110,11 @@ impl Conv2dShape {
     }
 
     /// Output rows that one task works on: few enough that their window stays in the L2 cache, and that a small batch
-    /// still has work for every core. Depends on the shape alone.
+    /// still has work for every core. Even, because the tiles are two rows high. Depends on the shape alone.
     fn band(&self) -> usize {
         const TASKS: usize = 64;
         let per_image = TASKS.div_ceil(self.n);
-        self.oh().div_ceil(per_image).min(32)
+        self.oh().div_ceil(per_image).next_multiple_of(2).min(32)
     }
 }
 

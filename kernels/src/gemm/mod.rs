@@ -16,7 +16,7 @@ use tile::Start;
 
 /// `c = a b`, `c = a b + bias` or `c += a b` on one thread, for operands that the caller has cut to fit the caches.
 ///
-/// `c[i,j] (+)= sum over s, k of a[i*a_row + s*a_segment + k*a_col] * b[(s*depth + k)*b_row + j]`
+/// `c[i,j] (+)= sum over s, k of a[i*a_row + s*a_segment + k*a_col] * b[s*b_segment + k*b_row + j]`
 ///
 /// # Shapes
 /// `i` in `0..m`, `j` in `0..n`, `s` in `0..segments`, `k` in `0..depth`; `c` at `i*c_row + j`.
@@ -35,6 +35,7 @@ pub(crate) struct Product<'a> {
     pub a_segment: usize,
     pub b: &'a [f32],
     pub b_row: usize,
+    pub b_segment: usize,
     pub c: &'a mut [f32],
     pub c_row: usize,
     pub init: Init<'a>,
@@ -75,7 +76,7 @@ impl Product<'_> {
         assert!(self.m > 0 && self.n > 0 && self.segments > 0 && self.depth > 0, "an empty product");
         let last = (self.m - 1) * self.a_row + (self.segments - 1) * self.a_segment + (self.depth - 1) * self.a_col;
         assert!(last < self.a.len(), "a: element {last} of {}", self.a.len());
-        let last = (self.segments * self.depth - 1) * self.b_row + self.n - 1;
+        let last = (self.segments - 1) * self.b_segment + (self.depth - 1) * self.b_row + self.n - 1;
         assert!(last < self.b.len(), "b: element {last} of {}", self.b.len());
         let last = (self.m - 1) * self.c_row + self.n - 1;
         assert!(last < self.c.len(), "c: element {last} of {}", self.c.len());
@@ -162,6 +163,7 @@ impl<const ROW: usize> Rows<'_, ROW> {
             // SAFETY: as above.
             b: unsafe { product.b.as_ptr().add(j) },
             b_row: product.b_row,
+            b_segment: product.b_segment,
             // SAFETY: as above.
             c: unsafe { product.c.as_mut_ptr().add(i * product.c_row + j) },
             c_row: product.c_row,

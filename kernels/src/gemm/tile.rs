@@ -12,6 +12,7 @@ pub(super) struct Operands {
     pub a_segment: usize,
     pub b: *const f32,
     pub b_row: usize,
+    pub b_segment: usize,
     pub c: *mut f32,
     pub c_row: usize,
     /// Columns of the tile: `V * LANES`, or fewer than `LANES` where `PART`.
@@ -32,7 +33,7 @@ pub(super) enum Start<'a> {
 ///
 /// # Safety
 /// For p in 0..P, s in 0..segments, k in 0..depth: `a + p*a_row + s*a_segment + k*a_col` is valid for reads,
-/// `b + (s*depth + k)*b_row` for reads of `columns` values, `c + p*c_row` for reads and writes of `columns` values. A
+/// `b + s*b_segment + k*b_row` for reads of `columns` values, `c + p*c_row` for reads and writes of `columns` values. A
 /// bias holds at least `columns` values.
 #[inline(always)]
 pub(super) unsafe fn tile<S: Simd, const ROW: usize, const P: usize, const V: usize, const PART: bool>(
@@ -64,10 +65,9 @@ pub(super) unsafe fn tile<S: Simd, const ROW: usize, const P: usize, const V: us
         }
     }
 
-    let mut b = o.b;
     for segment in 0..o.segments {
         // SAFETY: segment < segments, for which the caller vouches.
-        let mut a = unsafe { o.a.add(segment * o.a_segment) };
+        let (mut a, mut b) = unsafe { (o.a.add(segment * o.a_segment), o.b.add(segment * o.b_segment)) };
         for _ in 0..o.depth {
             let b_row: [S::F32; V] = std::array::from_fn(|v| load(b, v));
             for (p, acc) in acc.iter_mut().enumerate() {

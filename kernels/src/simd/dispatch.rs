@@ -2,7 +2,7 @@
 
 #[cfg(target_arch = "aarch64")]
 use super::neon::Neon;
-use super::{Kernel, portable::Portable};
+use super::{Kernel, Simd, portable::Portable};
 #[cfg(target_arch = "x86_64")]
 use super::{avx2::Avx2, avx512::Avx512};
 use std::fmt;
@@ -81,6 +81,11 @@ impl Isa {
         }
     }
 
+    /// Vector registers.
+    pub fn registers(self) -> usize {
+        self.run(Registers)
+    }
+
     /// Runs a kernel with these instructions. A call costs nanoseconds; make it once per cache block, inside the task.
     #[inline]
     pub fn run<K: Kernel>(self, kernel: K) -> K::Output {
@@ -96,6 +101,17 @@ impl Isa {
             Token::Neon(s) => unsafe { run_neon(s, kernel) },
             Token::Portable(s) => kernel.run(s),
         }
+    }
+}
+
+struct Registers;
+
+impl Kernel for Registers {
+    type Output = usize;
+
+    #[inline(always)]
+    fn run<S: Simd>(self, _: S) -> usize {
+        S::REGISTERS
     }
 }
 

@@ -25,7 +25,8 @@ fn all_of(isa: Isa, shape: &Conv2dShape, explicit: bool, relu: bool, seed: u64) 
     let (mut dw, mut db) = (data.vec(shape.w_len()), data.vec(shape.oc));
     let (mut y, mut dx) = (poisoned(shape.y_len()), poisoned(shape.x_len()));
     let (mut turned_w, mut partials) = (poisoned(shape.w_len()), poisoned(shape.partials_len()));
-    let forward = Forward { shape, x: &x, w: &w, bias: &bias, relu, y: &mut y };
+    let mut packed_w = poisoned(shape.w_len());
+    let forward = Forward { shape, x: &x, w: &w, bias: &bias, relu, y: &mut y, packed_w: &mut packed_w };
     let backward_x = BackwardX { shape, dy: &dy, w: &w, dx: &mut dx, turned_w: &mut turned_w };
     let backward_w = BackwardW { shape, x: &x, dy: &dy, dw: &mut dw, db: &mut db, partials: &mut partials };
     if explicit {
@@ -119,7 +120,8 @@ fn same_padding_puts_the_odd_row_at_the_bottom_as_tensorflow_does() {
 fn a_wrong_length_panics() {
     let shape = Conv2dShape { n: 1, h: 4, w: 4, ic: 1, oc: 1, kh: 3, kw: 3, stride: 1, padding: Padding::Valid };
     let (x, w, bias, mut y) = ([0.0; 15], [0.0; 9], [0.0; 1], [0.0; 4]);
-    Forward { shape: &shape, x: &x, w: &w, bias: &bias, relu: false, y: &mut y }.run(Isa::available()[0]);
+    Forward { shape: &shape, x: &x, w: &w, bias: &bias, relu: false, y: &mut y, packed_w: &mut [] }
+        .run(Isa::available()[0]);
 }
 
 /// A model that has gone to NaN must not come out of a ReLU as one that is merely dead.
@@ -129,8 +131,8 @@ fn relu_does_not_hide_nan() {
     let (x, bias) = (vec![1.0; shape.x_len()], vec![0.0; shape.oc]);
     let w = vec![f32::NAN; shape.w_len()];
     for_each_isa(|isa| {
-        let mut y = vec![0.0; shape.y_len()];
-        Forward { shape: &shape, x: &x, w: &w, bias: &bias, relu: true, y: &mut y }.run(isa);
+        let (mut y, mut packed_w) = (vec![0.0; shape.y_len()], poisoned(shape.w_len()));
+        Forward { shape: &shape, x: &x, w: &w, bias: &bias, relu: true, y: &mut y, packed_w: &mut packed_w }.run(isa);
         assert!(y.iter().all(|y| y.is_nan()));
     });
 }

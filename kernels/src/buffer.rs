@@ -1,0 +1,49 @@
+//! Memory for values, aligned to cache lines.
+//!
+//! A vector of 64 bytes that starts elsewhere lies on two lines, and every load and store of it costs two accesses.
+
+use bytemuck::{Pod, Zeroable};
+use std::ops::{Deref, DerefMut};
+
+/// A growable `[f32]` that starts on a cache line.
+#[derive(Clone, Debug, Default)]
+pub struct Buffer {
+    lines: Vec<Line>,
+    len: usize,
+}
+
+#[derive(Clone, Copy, Debug, Pod, Zeroable)]
+#[repr(C, align(64))]
+struct Line([f32; LINE]);
+
+/// Values on a cache line.
+const LINE: usize = 16;
+
+impl Buffer {
+    /// `len` zeros.
+    pub fn new(len: usize) -> Self {
+        Self { lines: vec![Line([0.0; LINE]); len.div_ceil(LINE)], len }
+    }
+
+    /// Takes another length; the values are unspecified afterwards. Allocates only beyond the largest length it had.
+    pub fn resize(&mut self, len: usize) {
+        if self.lines.len() * LINE < len {
+            self.lines.resize(len.div_ceil(LINE), Line([0.0; LINE]));
+        }
+        self.len = len;
+    }
+}
+
+impl Deref for Buffer {
+    type Target = [f32];
+
+    fn deref(&self) -> &[f32] {
+        &bytemuck::cast_slice(&self.lines)[..self.len]
+    }
+}
+
+impl DerefMut for Buffer {
+    fn deref_mut(&mut self) -> &mut [f32] {
+        &mut bytemuck::cast_slice_mut(&mut self.lines)[..self.len]
+    }
+}
