@@ -2,7 +2,7 @@
 
 use onesheet_kernels::buffer::Buffer;
 
-/// `n` items of one shape, contiguous: `[n, shape...]`, f32.
+/// `n` items of one shape, contiguous: `[n, shape...]`, f32, or bytes that stand for values.
 ///
 /// Its memory is claimed and touched once, for the largest batch; a shorter batch uses the front of it.
 #[derive(Clone, Debug, Default)]
@@ -10,6 +10,8 @@ pub struct Tensor {
     n: usize,
     shape: Vec<usize>,
     values: Buffer,
+    bytes: Vec<u8>,
+    is_bytes: bool,
 }
 
 impl Tensor {
@@ -19,6 +21,23 @@ impl Tensor {
         self.shape.clear();
         self.shape.extend_from_slice(shape);
         self.values.resize(n * self.item_len());
+        self.is_bytes = false;
+    }
+
+    /// Takes bytes in place of values, with their size and shape.
+    pub fn set_bytes(&mut self, n: usize, shape: &[usize], bytes: &[u8]) {
+        self.n = n;
+        self.shape.clear();
+        self.shape.extend_from_slice(shape);
+        assert_eq!(bytes.len(), n * self.item_len(), "bytes of {n} items of {shape:?}");
+        self.bytes.clear();
+        self.bytes.extend_from_slice(bytes);
+        self.is_bytes = true;
+    }
+
+    /// The bytes, where it holds bytes.
+    pub fn bytes(&self) -> Option<&[u8]> {
+        self.is_bytes.then_some(&self.bytes)
     }
 
     /// Items in the batch.

@@ -16,6 +16,7 @@
 //! | [`buffer`] | memory aligned to cache lines |
 //! | [`image`] | bytes to numbers |
 //! | [`conv2d`] | convolution: shapes, forward, both gradients |
+//! | [`conv_block`] | convolution + bias + ReLU + batch norm + max-pooling in one |
 //! | [`dense`] | fully connected layer: forward, both gradients |
 //! | [`activation`] | ReLU |
 //! | [`batch_norm`] | batch normalisation: statistics, forward, backward |
@@ -29,6 +30,7 @@ pub mod activation;
 pub mod batch_norm;
 pub mod buffer;
 pub mod conv2d;
+pub mod conv_block;
 pub mod dense;
 pub mod dropout;
 mod gemm;

@@ -18,16 +18,21 @@ pub(super) struct BatchNorm {
 }
 
 impl BatchNorm {
-    pub fn new(input: &[usize], momentum: f32, epsilon: f32) -> Self {
+    pub fn new(name: &str, input: &[usize], momentum: f32, epsilon: f32) -> Self {
         let c = *input.last().expect("shapes have an axis");
-        let parameters = [
-            Parameter::trained("gamma", &[c], vec![1.0; c]),
-            Parameter::trained("beta", &[c], vec![0.0; c]),
-            Parameter::kept("moving_mean", &[c], vec![0.0; c]),
-            Parameter::kept("moving_variance", &[c], vec![1.0; c]),
-        ];
+        let parameters = parameters(name, c);
         Self { shape: input.to_vec(), momentum, epsilon, parameters, mean: vec![0.0; c], variance: vec![0.0; c] }
     }
+}
+
+/// gamma, beta and the moving statistics, as Keras starts them.
+pub(super) fn parameters(name: &str, c: usize) -> [Parameter; 4] {
+    [
+        Parameter::trained(format!("{name}/gamma"), &[c], vec![1.0; c]),
+        Parameter::trained(format!("{name}/beta"), &[c], vec![0.0; c]),
+        Parameter::kept(format!("{name}/moving_mean"), &[c], vec![0.0; c]),
+        Parameter::kept(format!("{name}/moving_variance"), &[c], vec![1.0; c]),
+    ]
 }
 
 impl Layer for BatchNorm {

@@ -22,6 +22,7 @@ pub(super) struct Conv2d {
 
 impl Conv2d {
     pub fn new(
+        name: &str,
         input: [usize; 3],
         filters: usize,
         kernel: [usize; 2],
@@ -31,21 +32,27 @@ impl Conv2d {
         rng: &mut impl Rng,
     ) -> Self {
         let shape = conv_shape(1, input, filters, kernel, stride, padding);
-        let dims = [kernel[0], kernel[1], input[2], filters];
-        let kernel = Parameter::trained("kernel", &dims, glorot_uniform(rng, &dims));
-        let bias = Parameter::trained("bias", &[filters], vec![0.0; filters]);
-        Self { shape, relu, parameters: [kernel, bias], moved_w: Buffer::default(), partials: Vec::new() }
+        Self {
+            shape,
+            relu,
+            parameters: parameters(name, &shape, rng),
+            moved_w: Buffer::default(),
+            partials: Vec::new(),
+        }
     }
+}
+
+/// The kernel, glorot_uniform, and the bias, zeros.
+pub(super) fn parameters(name: &str, shape: &Conv2dShape, rng: &mut impl Rng) -> [Parameter; 2] {
+    let Conv2dShape { kh, kw, ic, oc, .. } = *shape;
+    let dims = [kh, kw, ic, oc];
+    let kernel = Parameter::trained(format!("{name}/kernel"), &dims, glorot_uniform(rng, &dims));
+    [kernel, Parameter::trained(format!("{name}/bias"), &[oc], vec![0.0; oc])]
 }
 
 impl Layer for Conv2d {
     fn output_shape(&self) -> Vec<usize> {
         vec![self.shape.oh(), self.shape.ow(), self.shape.oc]
-    }
-
-    fn flops(&self) -> u64 {
-        let window = self.shape.kh * self.shape.kw * self.shape.ic;
-        2 * (self.shape.y_len() * window) as u64
     }
 
     fn parameters(&self) -> &[Parameter] {

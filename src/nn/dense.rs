@@ -17,9 +17,10 @@ pub(super) struct Dense {
 }
 
 impl Dense {
-    pub fn new(inputs: usize, units: usize, relu: bool, rng: &mut impl Rng) -> Self {
-        let kernel = Parameter::trained("kernel", &[inputs, units], glorot_uniform(rng, &[inputs, units]));
-        let bias = Parameter::trained("bias", &[units], vec![0.0; units]);
+    pub fn new(name: &str, inputs: usize, units: usize, relu: bool, rng: &mut impl Rng) -> Self {
+        let kernel =
+            Parameter::trained(format!("{name}/kernel"), &[inputs, units], glorot_uniform(rng, &[inputs, units]));
+        let bias = Parameter::trained(format!("{name}/bias"), &[units], vec![0.0; units]);
         Self { inputs, units, relu, parameters: [kernel, bias], partials: Vec::new() }
     }
 
@@ -31,10 +32,6 @@ impl Dense {
 impl Layer for Dense {
     fn output_shape(&self) -> Vec<usize> {
         vec![self.units]
-    }
-
-    fn flops(&self) -> u64 {
-        2 * (self.inputs * self.units) as u64
     }
 
     fn parameters(&self) -> &[Parameter] {

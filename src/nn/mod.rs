@@ -6,9 +6,9 @@
 mod activation;
 mod batch_norm;
 mod conv2d;
+mod conv_blocks;
 mod dense;
 mod dropout;
-mod flatten;
 mod init;
 mod max_pool2d;
 mod sequential;
@@ -20,6 +20,9 @@ pub use spec::{LayerSpec, ModelSpec};
 
 use crate::tensor::Tensor;
 use onesheet_kernels::simd::Isa;
+
+/// What a byte of an image is worth: 0 to 1.
+const BYTE_SCALE: f32 = 1.0 / 255.0;
 
 /// Whether a forward pass is for training.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,11 +43,6 @@ pub(crate) trait Layer: Send {
     /// Shape of one item of the output.
     fn output_shape(&self) -> Vec<usize>;
 
-    /// Multiply-adds, times two, of one item's forward pass; 0 where the arithmetic is a trifle beside moving the data.
-    fn flops(&self) -> u64 {
-        0
-    }
-
     /// The layer's parameters, in Keras' order.
     fn parameters(&self) -> &[Parameter] {
         &[]
@@ -53,6 +51,11 @@ pub(crate) trait Layer: Send {
     /// The layer's parameters, to change.
     fn parameters_mut(&mut self) -> &mut [Parameter] {
         &mut []
+    }
+
+    /// Whether [`forward`](Layer::forward) and [`backward`](Layer::backward) take bytes for `x`, scaled by [`BYTE_SCALE`].
+    fn takes_bytes(&self) -> bool {
+        false
     }
 
     /// Claims the workspace for batches of up to `n`.
@@ -69,8 +72,9 @@ pub(crate) trait Layer: Send {
 /// A tensor that belongs to a layer: a weight that is trained, or a statistic that is kept.
 #[derive(Clone, Debug)]
 pub struct Parameter {
-    /// Keras' name within the layer: `kernel`, `bias`, `gamma`, `beta`, `moving_mean`, `moving_variance`.
-    pub name: &'static str,
+    /// The layer's name and Keras' within it, such as `conv2d_1/kernel`: `kernel`, `bias`, `gamma`, `beta`, `moving_mean`,
+    /// `moving_variance`.
+    pub name: String,
     /// Layout as in Keras: HWIO, `[in, out]`, `[c]`.
     pub shape: Vec<usize>,
     /// The values.
@@ -80,12 +84,12 @@ pub struct Parameter {
 }
 
 impl Parameter {
-    fn trained(name: &'static str, shape: &[usize], value: Vec<f32>) -> Self {
+    fn trained(name: String, shape: &[usize], value: Vec<f32>) -> Self {
         let gradient = vec![0.0; value.len()];
         Self { name, shape: shape.to_vec(), value, gradient }
     }
 
-    fn kept(name: &'static str, shape: &[usize], value: Vec<f32>) -> Self {
+    fn kept(name: String, shape: &[usize], value: Vec<f32>) -> Self {
         Self { name, shape: shape.to_vec(), value, gradient: Vec::new() }
     }
 

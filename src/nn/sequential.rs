@@ -2,13 +2,13 @@
 
 use super::activation::Relu;
 use super::batch_norm::BatchNorm;
+use super::conv_blocks::{self, ConvBlocks};
 use super::conv2d::Conv2d;
 use super::dense::Dense;
 use super::dropout::Dropout;
-use super::flatten::Flatten;
 use super::max_pool2d::MaxPool2d;
 use super::spec::{LayerSpec, ModelSpec};
-use super::{Layer, Parameter, Pass};
+use super::{BYTE_SCALE, Layer, Parameter, Pass};
 use crate::error::Result;
 use crate::rng::{Purpose, stream};
 use crate::tensor::Tensor;
@@ -19,7 +19,9 @@ use onesheet_kernels::simd::Isa;
 pub struct Sequential {
     spec: ModelSpec,
     isa: Isa,
-    pub(super) layers: Vec<Named>,
+    layers: Vec<Box<dyn Layer>>,
+    /// How many blocks run fused, each from its convolution to its pooling.
+    pub(super) fused_blocks: usize,
     /// `activations[i]` is the input of layer i; the last one is the model's output.
     activations: Vec<Tensor>,
     /// The gradients of a layer's output and input, in turn.
@@ -28,12 +30,6 @@ pub struct Sequential {
     capacity: usize,
     /// Values of one item between the two layers where there are most.
     largest: usize,
-}
-
-/// A layer under its name.
-pub(super) struct Named {
-    pub name: String,
-    pub layer: Box<dyn Layer>,
 }
 
 /// A batch for the input of a model, `[n, input shape...]`.
@@ -48,40 +44,80 @@ pub enum Input<'a> {
 impl Sequential {
     /// Builds the layers of a spec, with initial weights drawn from `seed`. The instruction set is `isa`.
     ///
-    /// A ReLU that follows a convolution or a dense layer becomes part of it, as Keras' `activation="relu"`: it is applied
-    /// to the results before they are stored.
+    /// A run of 3x3 convolution, ReLU, batch norm and 2x2 max-pooling becomes one operation; else a ReLU that follows a
+    /// convolution or a dense layer becomes part of it, as Keras' `activation="relu"`. Flatten is no operation at all.
     ///
     /// # Errors
     /// [`Error::Shape`](crate::Error::Shape) where a layer cannot take what the one before gives.
     pub fn build(spec: ModelSpec, isa: Isa, seed: u64) -> Result<Self> {
+        Self::build_with(spec, isa, seed, true)
+    }
+
+    /// [`build`](Self::build), with each layer an operation of its own: what the fused ones are compared with.
+    ///
+    /// # Errors
+    /// As [`build`](Self::build).
+    pub fn build_unfused(spec: ModelSpec, isa: Isa, seed: u64) -> Result<Self> {
+        Self::build_with(spec, isa, seed, false)
+    }
+
+    fn build_with(spec: ModelSpec, isa: Isa, seed: u64, fuse: bool) -> Result<Self> {
         let (names, shapes) = spec.plan()?;
-        let mut layers = Vec::new();
+        let mut layers = Vec::<Box<dyn Layer>>::new();
+        let mut fused_blocks = 0;
+        let rng = |i: usize| stream(seed, Purpose::Init, i as u64);
         let mut i = 0;
         while i < spec.layers.len() {
-            let rng = &mut stream(seed, Purpose::Init, i as u64);
+            let name = &names[i];
             let relu = spec.layers.get(i + 1) == Some(&LayerSpec::Relu);
-            let (layer, taken): (Box<dyn Layer>, _) = match (&spec.layers[i], shapes[i].as_slice()) {
+            let mut taken = 1;
+            match (&spec.layers[i], shapes[i].as_slice()) {
+                (LayerSpec::Conv2d { .. }, _) if fuse && conv_blocks::begins_with_block(&spec.layers[i..]) => {
+                    let mut blocks = ConvBlocks::default();
+                    taken = 0;
+                    while let (layers, &[h, w, c]) = (&spec.layers[i + taken..], shapes[i + taken].as_slice())
+                        && conv_blocks::begins_with_block(layers)
+                    {
+                        blocks.push(layers, &names[i + taken..], [h, w, c], &mut rng(i + taken));
+                        taken += conv_blocks::LAYERS;
+                        fused_blocks += 1;
+                    }
+                    layers.push(Box::new(blocks));
+                }
                 (&LayerSpec::Conv2d { filters, kernel, stride, padding }, &[h, w, c]) => {
-                    let conv = Conv2d::new([h, w, c], filters, kernel, stride, padding, relu, rng);
-                    (Box::new(conv), 1 + usize::from(relu))
+                    let conv = Conv2d::new(name, [h, w, c], filters, kernel, stride, padding, relu, &mut rng(i));
+                    layers.push(Box::new(conv));
+                    taken += usize::from(relu);
                 }
                 (&LayerSpec::Dense { units }, &[inputs]) => {
-                    (Box::new(Dense::new(inputs, units, relu, rng)), 1 + usize::from(relu))
+                    layers.push(Box::new(Dense::new(name, inputs, units, relu, &mut rng(i))));
+                    taken += usize::from(relu);
                 }
-                (&LayerSpec::MaxPooling2d { size }, &[h, w, c]) => (Box::new(MaxPool2d::new([h, w, c], size)), 1),
+                (&LayerSpec::MaxPooling2d { size }, &[h, w, c]) => {
+                    layers.push(Box::new(MaxPool2d::new([h, w, c], size)));
+                }
                 (&LayerSpec::BatchNormalization { momentum, epsilon }, shape) => {
-                    (Box::new(BatchNorm::new(shape, momentum, epsilon)), 1)
+                    layers.push(Box::new(BatchNorm::new(name, shape, momentum, epsilon)));
                 }
-                (&LayerSpec::Dropout { rate }, shape) => (Box::new(Dropout::new(shape, rate, i)), 1),
-                (LayerSpec::Flatten, shape) => (Box::new(Flatten::new(shape)), 1),
-                (LayerSpec::Relu, shape) => (Box::new(Relu::new(shape)), 1),
+                (&LayerSpec::Dropout { rate }, shape) => layers.push(Box::new(Dropout::new(shape, rate, i))),
+                (LayerSpec::Relu, shape) => layers.push(Box::new(Relu::new(shape))),
+                // NHWC is contiguous: the values stay as they are.
+                (LayerSpec::Flatten, _) => {}
                 (layer, shape) => unreachable!("plan() refuses {layer:?} after {shape:?}"),
-            };
-            layers.push(Named { name: names[i].clone(), layer });
+            }
             i += taken;
         }
         let activations = vec![Tensor::default(); layers.len() + 1];
-        Ok(Self { spec, isa, layers, activations, gradients: Default::default(), capacity: 0, largest: 0 })
+        Ok(Self {
+            spec,
+            isa,
+            layers,
+            fused_blocks,
+            activations,
+            gradients: Default::default(),
+            capacity: 0,
+            largest: 0,
+        })
     }
 
     /// What the model was built from.
@@ -96,19 +132,17 @@ impl Sequential {
 
     /// Values of the output for one item.
     pub fn outputs(&self) -> usize {
-        self.layers.last().map_or(self.spec.input.clone(), |last| last.layer.output_shape()).iter().product()
+        self.layers.last().map_or(self.spec.input.clone(), |last| last.output_shape()).iter().product()
     }
 
     /// All parameters under their full names, such as `conv2d_1/kernel`, in the order of the layers.
     pub fn parameters(&self) -> impl Iterator<Item = (String, &Parameter)> {
-        self.layers.iter().flat_map(|named| {
-            named.layer.parameters().iter().map(|parameter| (format!("{}/{}", named.name, parameter.name), parameter))
-        })
+        self.layers.iter().flat_map(|layer| layer.parameters().iter().map(|p| (p.name.clone(), p)))
     }
 
     /// All parameters, to change, in the order of [`parameters`](Self::parameters).
     pub fn parameters_mut(&mut self) -> impl Iterator<Item = &mut Parameter> {
-        self.layers.iter_mut().flat_map(|named| named.layer.parameters_mut())
+        self.layers.iter_mut().flat_map(|layer| layer.parameters_mut())
     }
 
     /// Claims and touches the buffers for batches of up to `n`: fresh pages cost more than a step's arithmetic.
@@ -117,12 +151,9 @@ impl Sequential {
             return;
         }
         self.capacity = n;
-        let mut shape = self.spec.input.clone();
-        self.activations[0].reshape(n, &shape);
-        for (i, named) in self.layers.iter_mut().enumerate() {
-            named.layer.reserve(n);
-            shape = named.layer.output_shape();
-            self.activations[i + 1].reshape(n, &shape);
+        for (i, layer) in self.layers.iter_mut().enumerate() {
+            layer.reserve(n);
+            self.activations[i + 1].reshape(n, &layer.output_shape());
             self.largest = self.largest.max(self.activations[i + 1].item_len());
         }
     }
@@ -140,16 +171,25 @@ impl Sequential {
         assert!(len > 0 && len.is_multiple_of(item), "{len} values of items of {item}");
         let n = len / item;
         self.reserve(n);
-        self.activations[0].reshape(n, &self.spec.input);
+        let (input_shape, first) = (&self.spec.input, &mut self.activations[0]);
         match input {
-            Input::U8(values) => image::u8_to_f32(self.isa, values, 1.0 / 255.0, self.activations[0].values_mut()),
-            Input::F32(values) => self.activations[0].values_mut().copy_from_slice(values),
+            Input::U8(bytes) if self.layers.first().is_some_and(|layer| layer.takes_bytes()) => {
+                first.set_bytes(n, input_shape, bytes);
+            }
+            Input::U8(bytes) => {
+                first.reshape(n, input_shape);
+                image::u8_to_f32(self.isa, bytes, BYTE_SCALE, first.values_mut());
+            }
+            Input::F32(values) => {
+                first.reshape(n, input_shape);
+                first.values_mut().copy_from_slice(values);
+            }
         }
-        for (i, named) in self.layers.iter_mut().enumerate() {
+        for (i, layer) in self.layers.iter_mut().enumerate() {
             let (before, after) = self.activations.split_at_mut(i + 1);
             let (x, y) = (&before[i], &mut after[0]);
-            y.reshape(n, &named.layer.output_shape());
-            named.layer.forward(self.isa, x, y, pass);
+            y.reshape(n, &layer.output_shape());
+            layer.forward(self.isa, x, y, pass);
         }
         &self.activations[self.layers.len()]
     }
@@ -166,14 +206,14 @@ impl Sequential {
         let [dy, dx] = &mut self.gradients;
         dy.reshape(n, self.activations[self.layers.len()].shape());
         dy.values_mut().copy_from_slice(d_output);
-        for (i, named) in self.layers.iter_mut().enumerate().rev() {
+        for (i, layer) in self.layers.iter_mut().enumerate().rev() {
             let (x, y) = (&self.activations[i], &self.activations[i + 1]);
             // Nobody asks for the gradient of the images.
             let wanted = i > 0;
             if wanted {
                 dx.reshape(n, x.shape());
             }
-            named.layer.backward(self.isa, x, y, dy, wanted.then_some(&mut *dx));
+            layer.backward(self.isa, x, y, dy, wanted.then_some(&mut *dx));
             std::mem::swap(dy, dx);
         }
     }

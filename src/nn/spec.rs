@@ -194,6 +194,17 @@ impl ModelSpec {
 }
 
 impl LayerSpec {
+    /// Multiply-adds, times two, of one item's forward pass; 0 where the arithmetic is a trifle beside moving the data.
+    pub(super) fn flops(&self, input: &[usize], output: &[usize]) -> u64 {
+        let c = *input.last().expect("shapes have an axis");
+        let under_an_output = match self {
+            Self::Conv2d { kernel: [kh, kw], .. } => kh * kw * c,
+            Self::Dense { .. } => c,
+            _ => 0,
+        };
+        2 * (under_an_output * output.iter().product::<usize>()) as u64
+    }
+
     fn output_shape(&self, input: &[usize]) -> Result<Vec<usize>, &'static str> {
         match (self, input) {
             (Self::Conv2d { filters, kernel: [kh, kw], stride, padding }, &[h, w, c]) => {

@@ -14,7 +14,7 @@ impl Sequential {
 
     /// Arithmetic of one item's forward pass, in floating-point operations (a multiply-add is two).
     pub fn forward_flops(&self) -> u64 {
-        self.layers.iter().map(|named| named.layer.flops()).sum()
+        self.lines().map(|line| line.flops).sum()
     }
 
     /// A line a layer: name, shape of one item of the output, parameters, arithmetic; then the totals.
@@ -26,18 +26,42 @@ impl Sequential {
         };
         line("layer", "output", "parameters", "MFLOP forward");
         line("input", &dims(&self.spec().input), "", "");
-        for named in &self.layers {
-            let parameters: usize = named.layer.parameters().iter().map(|p| p.value.len()).sum();
-            let mflop = named.layer.flops() as f64 / 1e6;
+        for Line { name, output, parameters, flops } in self.lines() {
+            let mflop = flops as f64 / 1e6;
             let mflop = if mflop > 0.0 { format!("{mflop:.1}") } else { String::new() };
-            line(&named.name, &dims(&named.layer.output_shape()), &thousands(parameters), &mflop);
+            line(&name, &dims(&output), &thousands(parameters), &mflop);
         }
         let (all, trained) = self.parameter_counts();
         line("total", "", &thousands(all), &format!("{:.1}", self.forward_flops() as f64 / 1e6));
         writeln!(text, "{} parameters are trained, {} are statistics", thousands(trained), thousands(all - trained))
             .expect("a String takes all");
+        match self.fused_blocks {
+            0 => {}
+            blocks => writeln!(text, "fused: {blocks} x (conv2d, re_lu, batch_normalization, max_pooling2d)")
+                .expect("a String takes all"),
+        }
         text
     }
+
+    fn lines(&self) -> impl Iterator<Item = Line> {
+        let spec = self.spec();
+        let (names, shapes) = spec.plan().expect("the model was built from it");
+        let parameters = spec.parameter_shapes().expect("the model was built from it");
+        names.into_iter().enumerate().map(move |(i, name)| {
+            let of_layer = parameters.iter().filter(|(full, _)| full.rsplit_once('/').is_some_and(|(l, _)| l == name));
+            let parameters = of_layer.map(|(_, shape)| shape.iter().product::<usize>()).sum();
+            let (input, output) = (shapes[i].clone(), shapes[i + 1].clone());
+            Line { flops: spec.layers[i].flops(&input, &output), name, output, parameters }
+        })
+    }
+}
+
+/// What the table says of a layer.
+struct Line {
+    name: String,
+    output: Vec<usize>,
+    parameters: usize,
+    flops: u64,
 }
 
 fn dims(shape: &[usize]) -> String {

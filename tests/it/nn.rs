@@ -1,6 +1,6 @@
 //! The framework: shapes, parameter counts, gradients of whole models, the same bits on any number of threads.
 
-use crate::kernels::{Data, on_1_2_3_threads};
+use crate::kernels::{Data, assert_close, on_1_2_3_threads, wide};
 use onesheet::loss::Head;
 use onesheet::nn::spec::Padding;
 use onesheet::nn::{Input, LayerSpec, ModelSpec, Pass, Sequential};
@@ -149,6 +149,39 @@ fn training_gives_the_same_bits_on_any_number_of_threads() {
             trainer.model.parameters().map(|(_, parameter)| parameter.value.clone()).collect()
         });
         assert!(weights.iter().flatten().all(|w| w.is_finite()));
+    }
+}
+
+/// The same chain with and without fused blocks: odd sizes, padding, a negative gamma, bytes and values.
+#[test]
+fn fused_blocks_train_and_predict_as_their_single_layers_do() {
+    for padding in [Padding::Valid, Padding::Same] {
+        let mut spec = ModelSpec::input(&[39, 34, 3]);
+        for filters in [16, 5] {
+            spec = spec.conv2d(filters, 3, padding).relu().batch_norm(0.9).max_pool2d(2);
+        }
+        let spec = spec.flatten().dense(7).relu().dropout(0.3).dense(3);
+        let bytes: Vec<u8> = Data::new(4).whole(256, 5 * 39 * 34 * 3).iter().map(|&x| x as u8).collect();
+        let labels = [1.0, 0.0, 0.0, 0.0, 1.0, 1.0, 0.0, 1.0, 0.0, 1.0, 1.0, 1.0, 0.0, 0.0, 0.0];
+        for isa in Isa::available() {
+            let [fused, single] = [true, false].map(|fuse| {
+                let build = if fuse { Sequential::build } else { Sequential::build_unfused };
+                let mut model = build(spec.clone(), isa, 1).unwrap();
+                assert_eq!(model.summary().contains("fused: 2 x"), fuse, "{}", model.summary());
+                let gamma = model.parameters_mut().find(|p| p.name.ends_with("gamma")).unwrap();
+                gamma.value[3] = -0.7;
+                let optimizer =
+                    Optimizer::new(Rule::Sgd { learning_rate: 0.05, momentum: 0.9, nesterov: false }, &model);
+                let mut trainer = Trainer::new(model, Head::Sigmoid, optimizer, 1);
+                let losses: Vec<f32> = (0..4).map(|_| trainer.step(Input::U8(&bytes), &labels) as f32).collect();
+                let outputs = trainer.model.forward(Input::U8(&bytes), Pass::Inference).values().to_vec();
+                let weights = trainer.model.parameters().flat_map(|(_, p)| p.value.clone()).collect();
+                [losses, outputs, weights]
+            });
+            for (fused, single) in fused.iter().zip(&single) {
+                assert_close(fused, &wide(single), 1e-3);
+            }
+        }
     }
 }
 

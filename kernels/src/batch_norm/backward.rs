@@ -34,7 +34,7 @@ pub struct Gradients<'a> {
 /// # Source
 /// Ioffe and Szegedy 2015, <https://arxiv.org/abs/1502.03167>, section 3, simplified.
 pub fn backward(isa: Isa, by: &Normalization, x: &[f32], dy: &[f32], to: Gradients) {
-    by.check(x.len());
+    by.check_values(x.len());
     let c = by.gamma.len();
     let Gradients { dx, dgamma, dbeta } = to;
     assert!(!x.is_empty() && dy.len() == x.len(), "x and dy");

@@ -16,7 +16,7 @@ use rayon::prelude::*;
 /// # Source
 /// Ioffe and Szegedy 2015, <https://arxiv.org/abs/1502.03167>.
 pub fn forward(isa: Isa, by: &Normalization, x: &[f32], y: &mut [f32]) {
-    by.check(x.len());
+    by.check_values(x.len());
     assert_eq!(x.len(), y.len(), "x and y");
     let c = by.gamma.len();
     let mean = &spread(c, |i| f64::from(by.mean[i]));

@@ -38,14 +38,18 @@ pub struct Normalization<'a> {
 }
 
 impl Normalization<'_> {
-    fn check(&self, x: usize) {
+    fn check_values(&self, x: usize) {
         let c = self.gamma.len();
         assert!(c > 0 && x.is_multiple_of(c), "{x} values of {c} channels");
-        let equal = [self.beta, self.mean, self.variance].iter().all(|parameter| parameter.len() == c);
+        self.check(c);
+    }
+
+    pub(crate) fn check(&self, c: usize) {
+        let equal = [self.gamma, self.beta, self.mean, self.variance].iter().all(|parameter| parameter.len() == c);
         assert!(equal, "gamma, beta, mean and variance");
     }
 
-    fn inv_std(&self, channel: usize) -> f64 {
+    pub(crate) fn inv_std(&self, channel: usize) -> f64 {
         1.0 / (f64::from(self.variance[channel]) + f64::from(self.epsilon)).sqrt()
     }
 }

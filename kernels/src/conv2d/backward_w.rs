@@ -106,7 +106,7 @@ fn sum_pixels(dy: &[f32], db: &mut [f32]) {
 }
 
 /// `to[i] += sum over parts of partials[part][offset + i]`, the parts in order.
-fn add_parts(partials: &[f32], part_len: usize, offset: usize, to: &mut [f32]) {
+pub(crate) fn add_parts(partials: &[f32], part_len: usize, offset: usize, to: &mut [f32]) {
     const BLOCK: usize = 1024;
     to.par_chunks_mut(BLOCK).enumerate().for_each(|(block, to)| {
         for part in partials.chunks_exact(part_len) {
@@ -116,56 +116,74 @@ fn add_parts(partials: &[f32], part_len: usize, offset: usize, to: &mut [f32]) {
     });
 }
 
-/// Adds the gradient of some output rows of one image: the transposed view of the image times `dy`.
+/// Adds the gradient of some output rows of one image.
 fn rows_by_view(isa: Isa, shape: &Conv2dShape, x: &[f32], dy: &[f32], rows: Range<usize>, dw: &mut [f32]) {
-    // As many rows as keep their pixels in the L2 cache while every kernel row passes over them.
-    let block = (512 / shape.ow()).max(1);
+    // As many rows as are staged in the L2 cache at a time.
+    const BLOCK: usize = 16;
     let dy_row = shape.ow() * shape.oc;
-    let mut first = rows.start;
-    while first < rows.end {
-        let count = block.min(rows.end - first);
-        let dy = &dy[first * dy_row..][..count * dy_row];
+    for first in rows.clone().step_by(BLOCK) {
+        let rows = BLOCK.min(rows.end - first);
+        let dy = &dy[first * dy_row..][..rows * dy_row];
         match shape.padding {
             super::Padding::Valid => {
                 let x_row = shape.w * shape.ic;
-                view_times_dy(isa, shape, &x[first * x_row..], x_row, dy, count, dw);
+                let x = &x[first * x_row..];
+                WeightGradient { shape, x, x_row, dy, dy_row, rows }.add_to(isa, dw);
             }
             super::Padding::Same => {
                 let width = shape.ow() + shape.kw - 1;
-                let staged_rows = first..first + count + shape.kh - 1;
+                let staged_rows = first..first + rows + shape.kh - 1;
                 let x_row = width * shape.ic;
                 let plane = Plane { h: shape.h, w: shape.w, c: shape.ic };
                 scratch::with(staged_rows.len() * x_row, |staged| {
                     stage(x, plane, shape.pad_top(), shape.pad_left(), staged_rows, width, staged);
-                    view_times_dy(isa, shape, staged, x_row, dy, count, dw);
+                    WeightGradient { shape, x: staged, x_row, dy, dy_row, rows }.add_to(isa, dw);
                 });
             }
         }
-        first += count;
     }
 }
 
-/// `dw[u] += transposed view of x at row u, times dy`, for each kernel row u.
-fn view_times_dy(isa: Isa, shape: &Conv2dShape, x: &[f32], x_row: usize, dy: &[f32], rows: usize, dw: &mut [f32]) {
-    let window_row = shape.kw * shape.ic;
-    for (u, dw) in dw.chunks_exact_mut(window_row * shape.oc).enumerate() {
-        Product {
-            m: window_row,
-            n: shape.oc,
-            segments: rows,
-            depth: shape.ow(),
-            a: &x[u * x_row..],
-            a_row: 1,
-            a_col: shape.ic,
-            a_segment: x_row,
-            b: dy,
-            b_row: shape.oc,
-            b_segment: shape.ow() * shape.oc,
-            c: dw,
-            c_row: shape.oc,
-            init: Init::Accumulate,
-            relu: false,
+/// The gradient of some output rows: the transposed view of the image times `dy`.
+pub(crate) struct WeightGradient<'a> {
+    pub shape: &'a Conv2dShape,
+    /// The rows under the windows, `x_row` values apart, with all the zeros they need.
+    pub x: &'a [f32],
+    pub x_row: usize,
+    /// `dy_row` values from one row to the next.
+    pub dy: &'a [f32],
+    pub dy_row: usize,
+    pub rows: usize,
+}
+
+impl WeightGradient<'_> {
+    /// Adds to `dw`, `[kh][kw][ic][oc]`.
+    pub fn add_to(&self, isa: Isa, dw: &mut [f32]) {
+        /// Rows whose pixels stay in the L1 cache while every tile of `dw` passes over them.
+        const BLOCK: usize = 2;
+        let &Self { shape, x, x_row, dy, dy_row, rows } = self;
+        let window_row = shape.kw * shape.ic;
+        for first in (0..rows).step_by(BLOCK) {
+            for (u, dw) in dw.chunks_exact_mut(window_row * shape.oc).enumerate() {
+                Product {
+                    m: window_row,
+                    n: shape.oc,
+                    segments: BLOCK.min(rows - first),
+                    depth: shape.ow(),
+                    a: &x[(first + u) * x_row..],
+                    a_row: 1,
+                    a_col: shape.ic,
+                    a_segment: x_row,
+                    b: &dy[first * dy_row..],
+                    b_row: shape.oc,
+                    b_segment: dy_row,
+                    c: dw,
+                    c_row: shape.oc,
+                    init: Init::Accumulate,
+                    relu: false,
+                }
+                .run(isa);
+            }
         }
-        .run(isa);
     }
 }

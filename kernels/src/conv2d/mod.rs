@@ -24,7 +24,9 @@ pub mod im2col;
 mod tile;
 
 pub use backward_w::BackwardW;
+pub(crate) use backward_w::{WeightGradient, add_parts};
 pub use backward_x::BackwardX;
+pub(crate) use correlate::{Rows, Weights};
 pub use forward::Forward;
 
 /// How an image's border is treated.

@@ -79,6 +79,10 @@ impl Simd for Avx2 {
         proven!(_mm256_cmp_ps::<_CMP_GT_OQ>(a, b))
     }
     #[inline(always)]
+    fn eq(self, a: __m256, b: __m256) -> __m256 {
+        proven!(_mm256_cmp_ps::<_CMP_EQ_OQ>(a, b))
+    }
+    #[inline(always)]
     fn select(self, mask: __m256, a: __m256, b: __m256) -> __m256 {
         proven!(_mm256_blendv_ps(b, a, mask))
     }

@@ -95,6 +95,10 @@ impl Simd for Avx512 {
         proven!(_mm512_cmp_ps_mask::<_CMP_GT_OQ>(a, b))
     }
     #[inline(always)]
+    fn eq(self, a: __m512, b: __m512) -> __mmask16 {
+        proven!(_mm512_cmp_ps_mask::<_CMP_EQ_OQ>(a, b))
+    }
+    #[inline(always)]
     fn select(self, mask: __mmask16, a: __m512, b: __m512) -> __m512 {
         proven!(_mm512_mask_blend_ps(mask, b, a))
     }

@@ -107,6 +107,8 @@ pub trait Simd: Copy + Send + Sync + 'static {
     fn sqrt(self, v: Self::F32) -> Self::F32;
     /// Where `a > b`; false where either is NaN.
     fn gt(self, a: Self::F32, b: Self::F32) -> Self::Mask;
+    /// Where `a = b`; false where either is NaN.
+    fn eq(self, a: Self::F32, b: Self::F32) -> Self::Mask;
     /// `a` where the mask holds, else `b`.
     fn select(self, mask: Self::Mask, a: Self::F32, b: Self::F32) -> Self::F32;
 

@@ -81,6 +81,10 @@ impl Simd for Neon {
         proven!(vcgtq_f32(a, b))
     }
     #[inline(always)]
+    fn eq(self, a: float32x4_t, b: float32x4_t) -> uint32x4_t {
+        proven!(vceqq_f32(a, b))
+    }
+    #[inline(always)]
     fn select(self, mask: uint32x4_t, a: float32x4_t, b: float32x4_t) -> float32x4_t {
         proven!(vbslq_f32(mask, a, b))
     }

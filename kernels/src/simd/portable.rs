@@ -67,6 +67,10 @@ impl Simd for Portable {
         a.simd_gt(b)
     }
     #[inline(always)]
+    fn eq(self, a: f32x8, b: f32x8) -> f32x8 {
+        a.simd_eq(b)
+    }
+    #[inline(always)]
     fn select(self, mask: f32x8, a: f32x8, b: f32x8) -> f32x8 {
         mask.select(a, b)
     }

@@ -3,6 +3,7 @@
 mod activation;
 mod batch_norm;
 mod conv2d;
+mod conv_block;
 mod dense;
 mod dropout;
 mod image;

@@ -1,0 +1,302 @@
+//! The backward pass.
+
+use super::rows::{GradientSums, Scatter, staged_len};
+use super::tasks::each_task;
+use super::{ConvBlockShape, Source, Workspace, parts};
+use crate::batch_norm::Normalization;
+use crate::conv2d::{Conv2dShape, Rows, WeightGradient, Weights, add_parts};
+use crate::scratch;
+use crate::simd::Isa;
+
+/// All gradients of a block, given those of its normalised output.
+///
+/// # Shapes (f32, contiguous, NHWC / HWIO)
+/// `x`, `w`, `a`, `p` as in [`Forward`](super::Forward); `dp`: as `p`; `dp_sums`: `[2, oc]`, f64; `dw`: `[kh, kw, ic, oc]`,
+/// accumulated into; `db`, `dgamma`, `dbeta`: `[oc]`, accumulated into; `dx`: `[n, h, w, ic]`, overwritten; `dx_sums`: `[2, ic]`, f64,
+/// overwritten
+/// # Units
+/// As `dp`; nothing is divided by `n`.
+/// # Accuracy
+/// Sums over the pixels of a part of an image in f32, then over the parts in order ([`ConvBlockShape`] alone says how the
+/// batch is cut): the same bits for any number of threads.
+/// # Panics
+/// If a slice's length differs from its shape, the convolution is not 3x3 with stride 1, or no window fits.
+/// # Source
+/// Ioffe and Szegedy 2015, <https://arxiv.org/abs/1502.03167>, section 3, simplified; see the [module](super).
+pub struct Backward<'a> {
+    /// Sizes.
+    pub shape: &'a ConvBlockShape,
+    /// Input.
+    pub x: Source<'a>,
+    /// Weights.
+    pub w: &'a [f32],
+    /// What the forward pass computed.
+    pub a: &'a [f32],
+    /// What the forward pass computed.
+    pub p: &'a [f32],
+    /// The normalisation of `p`.
+    pub norm: Normalization<'a>,
+    /// Gradient of the normalised output.
+    pub dp: &'a [f32],
+    /// The sums of `dp` and of `dp * (p - mean)`, of each channel.
+    pub dp_sums: &'a [f64],
+    /// Gradient of the weights.
+    pub dw: &'a mut [f32],
+    /// Gradient of the bias.
+    pub db: &'a mut [f32],
+    /// Gradient of batch norm's factor.
+    pub dgamma: &'a mut [f32],
+    /// Gradient of what batch norm adds.
+    pub dbeta: &'a mut [f32],
+    /// Gradient of the input; where it is a [`Source::Normalised`], of the normalised values.
+    pub dx: Option<&'a mut [f32]>,
+    /// The sums of `dx` and of `dx * (x - mean)` of each channel, with `x` and `mean` of a [`Source::Normalised`]: the
+    /// `dp_sums` of the block below. Empty for other sources.
+    pub dx_sums: &'a mut [f64],
+    /// Workspace.
+    pub workspace: &'a mut Workspace,
+}
+
+/// Rows of `dz` before a band that its rows of `dx` need: those of a 3x3 window, two.
+const BEFORE: usize = 2;
+
+/// What a task reads.
+struct Pass<'a> {
+    isa: Isa,
+    shape: &'a ConvBlockShape,
+    x: Source<'a>,
+    a: &'a [f32],
+    p: &'a [f32],
+    dp: &'a [f32],
+    scale: &'a [f32],
+    slope: &'a [f32],
+    offset: &'a [f32],
+    /// The correlation from `dz` to `dx`; none where nobody asks for `dx`.
+    to_dx: Option<Rows<'a>>,
+    /// Parts of an image.
+    parts: usize,
+}
+
+impl Backward<'_> {
+    /// Computes `dx` and `dx_sums` and adds to the other gradients.
+    pub fn run(self, isa: Isa) {
+        let Self { shape, x, w, a, p, norm, dp, dp_sums, dw, db, dgamma, dbeta, dx, dx_sums, workspace } = self;
+        let conv = &shape.conv;
+        let &Conv2dShape { n, kh, kw, ic, oc, .. } = conv;
+        shape.check();
+        assert_eq!(x.len(), conv.x_len(), "x is [n, h, w, ic]: {shape:?}");
+        assert!(w.len() == conv.w_len() && dw.len() == conv.w_len(), "w and dw are [kh, kw, ic, oc]: {shape:?}");
+        assert_eq!(a.len(), conv.y_len(), "a is [n, oh, ow, oc]: {shape:?}");
+        assert!(p.len() == shape.p_len() && dp.len() == shape.p_len(), "p and dp are [n, oh/2, ow/2, oc]: {shape:?}");
+        norm.check(oc);
+        assert_eq!(dp_sums.len(), 2 * oc, "dp_sums is [2, oc]");
+        assert!([db.len(), dgamma.len(), dbeta.len()] == [oc; 3], "db, dgamma and dbeta are [oc]");
+        let summed = matches!(x, Source::Normalised(..)) && dx.is_some();
+        assert_eq!(dx_sums.len(), if summed { 2 * ic } else { 0 }, "dx_sums is [2, ic] for a normalised source");
+        workspace.reserve(shape, true);
+        let Workspace { moved_w, sums, gradients, coefficients } = workspace;
+
+        let (scale, rest) = coefficients.split_at_mut(oc);
+        let (slope, offset) = rest.split_at_mut(oc);
+        let m = (n * conv.oh() * conv.ow()) as f64;
+        for o in 0..oc {
+            let (sum_dp, sum_dp_xhat) = (dp_sums[o], dp_sums[oc + o] * norm.inv_std(o));
+            dbeta[o] += sum_dp as f32;
+            dgamma[o] += sum_dp_xhat as f32;
+            let factor = f64::from(norm.gamma[o]) * norm.inv_std(o);
+            let along = -factor * norm.inv_std(o) * sum_dp_xhat / m;
+            scale[o] = factor as f32;
+            slope[o] = along as f32;
+            offset[o] = (-factor * sum_dp / m - along * f64::from(norm.mean[o])) as f32;
+        }
+
+        let w = Weights::backward_x(isa, conv, w, moved_w);
+        let to_dx = dx.is_some().then_some(Rows { isa, kh, kw, ic: oc, oc: ic, w, bias: None, relu: false });
+        let parts = parts(n, shape.bands());
+        let pass = Pass { isa, shape, x, a, p, dp, scale, slope, offset, to_dx, parts };
+        let gradient = conv.w_len() + oc;
+        let (gradients, sums) = (&mut gradients[..n * parts * gradient], &mut sums[..n * parts * dx_sums.len()]);
+        let (dx, sums_len) = (dx.unwrap_or_default(), dx_sums.len());
+        let starts = |task: usize| {
+            let (image, part) = (task / parts, task % parts);
+            let dx = if pass.to_dx.is_some() { (image * conv.h + pass.dx_start(part)) * conv.w * ic } else { 0 };
+            ([dx, task * gradient], task * sums_len)
+        };
+        each_task(0..n * parts, [dx, gradients], sums, &starts, &|task, [dx, gradient], sums| {
+            let stage_len = staged_len(conv, 2 * super::BAND + 1).next_multiple_of(16);
+            let dz_len = (2 * super::BAND + 1 + 2 * BEFORE) * pass.dz_width() * oc;
+            scratch::with(stage_len + dz_len + (2 * ic).max(oc), |scratch| {
+                let (stage, rest) = scratch.split_at_mut(stage_len);
+                let (dz, row_sums) = rest.split_at_mut(dz_len);
+                pass.part(task, dx, gradient, sums, [stage, dz, row_sums]);
+            });
+        });
+        add_parts(gradients, gradient, 0, dw);
+        add_parts(gradients, gradient, conv.w_len(), db);
+        for (i, sum) in dx_sums.iter_mut().enumerate() {
+            *sum = sums.chunks_exact(sums_len).map(|sums| sums[i]).sum();
+        }
+    }
+}
+
+impl Pass<'_> {
+    /// The bands of a part.
+    fn bands(&self, part: usize) -> std::ops::Range<usize> {
+        let bands = self.shape.bands();
+        part * bands / self.parts..(part + 1) * bands / self.parts
+    }
+
+    /// The first row of `dx` that a part computes.
+    fn dx_start(&self, part: usize) -> usize {
+        self.dx_rows(self.bands(part).start).start
+    }
+
+    /// The rows of `dx` that belong to a band: those whose last gradient row is the band's; the last band's go to the end.
+    fn dx_rows(&self, band: usize) -> std::ops::Range<usize> {
+        let conv = &self.shape.conv;
+        let rows = self.shape.band_rows(band);
+        let end = if band + 1 == self.shape.bands() { conv.h } else { rows.end - conv.pad_top() };
+        rows.start.saturating_sub(conv.pad_top())..end
+    }
+
+    /// Pixels of a row of `dz` with the zeros that the correlation to `dx` wants around it.
+    fn dz_width(&self) -> usize {
+        let conv = &self.shape.conv;
+        if self.to_dx.is_some() { conv.w + conv.kw - 1 } else { conv.ow() }
+    }
+
+    /// The zeros left of a row of `dz`, in pixels.
+    fn dz_left(&self) -> usize {
+        if self.to_dx.is_some() { self.shape.conv.kw - 1 - self.shape.conv.pad_left() } else { 0 }
+    }
+
+    /// A part of an image: its bands, one after the other.
+    fn part(
+        &self,
+        task: usize,
+        mut dx: &mut [f32],
+        gradient: &mut [f32],
+        sums: &mut [f64],
+        [stage, dz, row_sums]: [&mut [f32]; 3],
+    ) {
+        let conv = &self.shape.conv;
+        let (image, part) = (task / self.parts, task % self.parts);
+        let (dw, db) = gradient.split_at_mut(conv.w_len());
+        dw.fill(0.0);
+        db.fill(0.0);
+        sums.fill(0.0);
+        for band in self.bands(part) {
+            let rows = self.shape.band_rows(band);
+            let dz_row = self.dz_width() * conv.oc;
+            // The correlation to dx looks back over two rows, and at the image's end forward over rows of zeros.
+            let before = if self.to_dx.is_some() { BEFORE } else { 0 };
+            let (halo, of_band) = dz.split_at_mut(before * dz_row);
+            let (of_band, after) = of_band.split_at_mut(rows.len() * dz_row);
+            match rows.start.checked_sub(before) {
+                None => halo.fill(0.0),
+                Some(start) => self.scatter(image, start..rows.start, halo, &mut row_sums[..conv.oc]),
+            }
+            self.scatter(image, rows.clone(), of_band, db);
+            self.x.with_rows(self.isa, conv, image, rows.clone(), stage, |x, x_row| {
+                let dy = &of_band[self.dz_left() * conv.oc..];
+                WeightGradient { shape: conv, x, x_row, dy, dy_row: dz_row, rows: rows.len() }.add_to(self.isa, dw);
+            });
+            if let Some(to_dx) = self.to_dx {
+                let dx_rows = self.dx_rows(band);
+                let beyond = (dx_rows.end + conv.pad_top()).saturating_sub(rows.end);
+                after[..beyond * dz_row].fill(0.0);
+                let (of_band, others) = dx.split_at_mut(dx_rows.len() * conv.w * conv.ic);
+                dx = others;
+                // Row r of dx begins at row r + pad_top - 2 of dz.
+                let first = dx_rows.start + conv.pad_top() - rows.start;
+                to_dx.run(&dz[first * dz_row..], dz_row, of_band, conv.w);
+                self.sum_dx(image, dx_rows.start, of_band, sums, row_sums);
+            }
+        }
+    }
+
+    /// Rows of `dz` with zeros left and right of them; their sum is added to `db`. The first of the rows is even.
+    fn scatter(&self, image: usize, rows: std::ops::Range<usize>, dz: &mut [f32], db: &mut [f32]) {
+        let conv = &self.shape.conv;
+        let c = conv.oc;
+        let (a_row, p_row, dz_row, left) =
+            (conv.ow() * c, self.shape.pw() * c, self.dz_width() * c, self.dz_left() * c);
+        for (pair, dz) in dz.chunks_mut(2 * dz_row).enumerate() {
+            let (r, pooled_r) = (rows.start + 2 * pair, rows.start / 2 + pair);
+            let a = &self.a[(image * conv.oh() + r) * a_row..][..dz.len() / dz_row * a_row];
+            let pooled = (pooled_r < self.shape.ph()).then(|| {
+                let at = (image * self.shape.ph() + pooled_r) * p_row;
+                [&self.p[at..][..p_row], &self.dp[at..][..p_row]]
+            });
+            for dz in dz.chunks_exact_mut(dz_row) {
+                dz[..left].fill(0.0);
+                dz[left + a_row..].fill(0.0);
+            }
+            let (scale, slope, offset, dz) = (self.scale, self.slope, self.offset, &mut dz[left..]);
+            self.isa.run(Scatter { c, a, a_row, pooled, scale, slope, offset, dz, dz_row, db });
+        }
+    }
+
+    /// Adds to the sums of `dx` and of `dx * (x - mean)`.
+    fn sum_dx(&self, image: usize, first: usize, dx: &[f32], sums: &mut [f64], row_sums: &mut [f32]) {
+        let Source::Normalised(x, by) = self.x else { return };
+        let Conv2dShape { h, w, ic, .. } = self.shape.conv;
+        let x = &x[(image * h + first) * w * ic..][..dx.len()];
+        add_gradient_sums(self.isa, by.mean, w, x, dx, sums, row_sums);
+    }
+}
+
+/// Adds the sums of `dy` and of `dy * (x - mean)` over rows of `width` pixels.
+fn add_gradient_sums(
+    isa: Isa,
+    mean: &[f32],
+    width: usize,
+    x: &[f32],
+    dy: &[f32],
+    sums: &mut [f64],
+    row_sums: &mut [f32],
+) {
+    let c = mean.len();
+    let row_sums = &mut row_sums[..2 * c];
+    for (x, dy) in x.chunks_exact(width * c).zip(dy.chunks_exact(width * c)) {
+        row_sums.fill(0.0);
+        let (sum, products) = row_sums.split_at_mut(c);
+        isa.run(GradientSums { c, x, dy, mean, sums: [sum, products] });
+        sums.iter_mut().zip(&*row_sums).for_each(|(sum, &row)| *sum += f64::from(row));
+    }
+}
+
+/// The sums of `dp` and of `dp * (p - mean)` of each channel: [`Backward::dp_sums`] where no block above has taken them.
+///
+/// # Shapes
+/// `p`, `dp`: `[n, rows, c]`, f32; `mean`: `[c]`; `sums`: `[2, c]`, f64, overwritten
+/// # Panics
+/// If a length differs from its shape.
+pub fn pooled_sums(
+    isa: Isa,
+    shape: &ConvBlockShape,
+    mean: &[f32],
+    p: &[f32],
+    dp: &[f32],
+    workspace: &mut Workspace,
+    sums: &mut [f64],
+) {
+    let c = mean.len();
+    assert!(
+        p.len() == shape.p_len() && dp.len() == p.len() && c == shape.conv.oc && sums.len() == 2 * c,
+        "p, dp and sums"
+    );
+    let (n, image, width) = (shape.conv.n, p.len() / shape.conv.n, shape.pw());
+    workspace.reserve(shape, true);
+    let partials = &mut workspace.sums[..n * 2 * c];
+    each_task(0..n, [], partials, &|task| ([], task * 2 * c), &|task, [], partial| {
+        partial.fill(0.0);
+        let at = task * image..(task + 1) * image;
+        scratch::with(2 * c, |row_sums| {
+            add_gradient_sums(isa, mean, width, &p[at.clone()], &dp[at], partial, row_sums);
+        });
+    });
+    for (i, sum) in sums.iter_mut().enumerate() {
+        *sum = partials.chunks_exact(2 * c).map(|partial| partial[i]).sum();
+    }
+}

@@ -1,0 +1,112 @@
+//! The forward pass in training.
+
+use super::rows::{Pool, RowSums, staged_len};
+use super::tasks::each_task;
+use super::{ConvBlockShape, Source, Workspace};
+use crate::conv2d::{Conv2dShape, Rows, Weights};
+use crate::scratch;
+use crate::simd::Isa;
+
+/// A block's convolution, its pooled values before normalisation, and the statistics to normalise them with.
+///
+/// `a = relu(conv(x, w) + bias)`; `p` = the 2x2 pooling of `a` by the sign of gamma; `mean` and biased `variance` of `a`
+///
+/// # Shapes (f32, contiguous, NHWC / HWIO)
+/// `x`: `[n, h, w, ic]`; `w`: `[kh, kw, ic, oc]`; `bias`, `gamma`: `[oc]`; `a`: `[n, oh, ow, oc]`, overwritten; `p`:
+/// `[n, oh/2, ow/2, oc]`, overwritten; `mean`, `variance`: `[oc]`, overwritten
+/// # Accuracy
+/// `a` and `p` as [`conv2d::Forward`](crate::conv2d::Forward). f32 sums over two rows, f64 beyond: `mean` within 1e-6 of the
+/// root mean square, `variance` within 1e-5 of the mean square. The same bits for any number of threads.
+/// # Panics
+/// If a slice's length differs from its shape, the convolution is not 3x3 with stride 1, or no window fits.
+pub struct Forward<'a> {
+    /// Sizes.
+    pub shape: &'a ConvBlockShape,
+    /// Input.
+    pub x: Source<'a>,
+    /// Weights.
+    pub w: &'a [f32],
+    /// One value a filter.
+    pub bias: &'a [f32],
+    /// Batch norm's factor, of which the sign is used.
+    pub gamma: &'a [f32],
+    /// Output of the ReLU, which the backward pass reads.
+    pub a: &'a mut [f32],
+    /// Pooled values, to be normalised by who reads them.
+    pub p: &'a mut [f32],
+    /// Mean of each channel.
+    pub mean: &'a mut [f32],
+    /// Biased variance of each channel.
+    pub variance: &'a mut [f32],
+    /// Workspace.
+    pub workspace: &'a mut Workspace,
+}
+
+impl Forward<'_> {
+    /// Computes `a`, `p`, `mean` and `variance`.
+    pub fn run(self, isa: Isa) {
+        let Self { shape, x, w, bias, gamma, a, p, mean, variance, workspace } = self;
+        let conv = &shape.conv;
+        let &Conv2dShape { n, kh, kw, ic, oc, .. } = conv;
+        shape.check();
+        assert_eq!(x.len(), conv.x_len(), "x is [n, h, w, ic]: {shape:?}");
+        assert_eq!(w.len(), conv.w_len(), "w is [kh, kw, ic, oc]: {shape:?}");
+        assert_eq!(a.len(), conv.y_len(), "a is [n, oh, ow, oc]: {shape:?}");
+        assert_eq!(p.len(), shape.p_len(), "p is [n, oh/2, ow/2, oc]: {shape:?}");
+        assert!(
+            [bias.len(), gamma.len(), mean.len(), variance.len()] == [oc; 4],
+            "bias, gamma, mean, variance are [oc]"
+        );
+        workspace.reserve(shape, true);
+        let rows = Rows {
+            isa,
+            kh,
+            kw,
+            ic,
+            oc,
+            w: Weights::forward(isa, conv, w, &mut workspace.moved_w),
+            bias: Some(bias),
+            relu: true,
+        };
+        let (bands, a_row, p_row) = (shape.bands(), conv.ow() * oc, shape.pw() * oc);
+        let sums = &mut workspace.sums[..n * bands * 2 * oc];
+        let starts = |task: usize| {
+            let (image, band) = (task / bands, task % bands);
+            let a = (image * conv.oh() + shape.band_rows(band).start) * a_row;
+            let p = (image * shape.ph() + shape.band_pooled_rows(band).start) * p_row;
+            ([a, p], task * 2 * oc)
+        };
+        each_task(0..n * bands, [a, p], sums, &starts, &|task, [a, p], sums| {
+            let band = shape.band_rows(task % bands);
+            let stage_len = staged_len(conv, band.len());
+            scratch::with(stage_len + 2 * oc, |scratch| {
+                let (stage, pair_sums) = scratch.split_at_mut(stage_len);
+                sums.fill(0.0);
+                x.with_rows(isa, conv, task / bands, band, stage, |x, x_row| {
+                    let mut pooled = p.chunks_exact_mut(p_row);
+                    for (pair, a) in a.chunks_mut(2 * a_row).enumerate() {
+                        rows.run(&x[2 * pair * x_row..], x_row, a, conv.ow());
+                        pair_sums.fill(0.0);
+                        let (sum, squares) = pair_sums.split_at_mut(oc);
+                        let sums_of_pair = [sum, squares];
+                        match pooled.next() {
+                            Some(p) => {
+                                let (a0, a1) = a.split_at(a_row);
+                                isa.run(Pool { c: oc, a: [a0, a1], gamma, p, sums: Some(sums_of_pair) });
+                            }
+                            None => isa.run(RowSums { c: oc, a, sums: sums_of_pair }),
+                        }
+                        sums.iter_mut().zip(&*pair_sums).for_each(|(sum, &pair)| *sum += f64::from(pair));
+                    }
+                });
+            });
+        });
+        let m = (n * conv.oh() * conv.ow()) as f64;
+        for o in 0..oc {
+            let total = |of: usize| sums.chunks_exact(2 * oc).map(|sums| sums[of]).sum::<f64>() / m;
+            let (average, square) = (total(o), total(oc + o));
+            mean[o] = average as f32;
+            variance[o] = (square - average * average).max(0.0) as f32;
+        }
+    }
+}

@@ -1,0 +1,95 @@
+//! The forward pass with given statistics.
+
+use super::rows::{Normalise, NormaliseInPlace, Pool, staged_len};
+use super::tasks::each_task;
+use super::{Affine, ConvBlockShape, Source, Workspace};
+use crate::conv2d::{Conv2dShape, Rows, Weights};
+use crate::scratch;
+use crate::simd::{BLOCK, Isa};
+use rayon::prelude::*;
+
+/// A block in inference: `y = max-pool(batch_norm(relu(conv(x, w) + bias)))`.
+///
+/// Two rows of the convolution exist at a time, the normalisation is applied to the pooled values.
+///
+/// # Shapes (f32, contiguous, NHWC / HWIO)
+/// `x`: `[n, h, w, ic]`; `w`: `[kh, kw, ic, oc]`; `bias` and those of `norm`: `[oc]`; `y`: `[n, oh/2, ow/2, oc]`, overwritten
+/// # Accuracy
+/// As [`conv2d::Forward`](crate::conv2d::Forward) and [`batch_norm::forward`](crate::batch_norm::forward).
+/// # Panics
+/// If a slice's length differs from its shape, the convolution is not 3x3 with stride 1, or no window fits.
+pub struct Inference<'a> {
+    /// Sizes.
+    pub shape: &'a ConvBlockShape,
+    /// Input.
+    pub x: Source<'a>,
+    /// Weights.
+    pub w: &'a [f32],
+    /// One value a filter.
+    pub bias: &'a [f32],
+    /// The normalisation; its scale's sign chooses between max and min.
+    pub norm: Affine<'a>,
+    /// Output.
+    pub y: &'a mut [f32],
+    /// Workspace.
+    pub workspace: &'a mut Workspace,
+}
+
+impl Inference<'_> {
+    /// Computes `y`.
+    pub fn run(self, isa: Isa) {
+        let Self { shape, x, w, bias, norm, y, workspace } = self;
+        let conv = &shape.conv;
+        let &Conv2dShape { n, kh, kw, ic, oc, .. } = conv;
+        shape.check();
+        assert_eq!(x.len(), conv.x_len(), "x is [n, h, w, ic]: {shape:?}");
+        assert_eq!(w.len(), conv.w_len(), "w is [kh, kw, ic, oc]: {shape:?}");
+        assert_eq!(y.len(), shape.p_len(), "y is [n, oh/2, ow/2, oc]: {shape:?}");
+        assert_eq!(bias.len(), oc, "bias is [oc]");
+        norm.check(oc);
+        workspace.reserve(shape, false);
+        let rows = Rows {
+            isa,
+            kh,
+            kw,
+            ic,
+            oc,
+            w: Weights::forward(isa, conv, w, &mut workspace.moved_w),
+            bias: Some(bias),
+            relu: true,
+        };
+        let (bands, a_row, y_row) = (shape.bands(), conv.ow() * oc, shape.pw() * oc);
+        let starts =
+            |task: usize| ([(task / bands * shape.ph() + shape.band_pooled_rows(task % bands).start) * y_row], 0);
+        each_task(0..n * bands, [y], &mut [], &starts, &|task, [y], _| {
+            let pooled_rows = shape.band_pooled_rows(task % bands);
+            let band = 2 * pooled_rows.start..2 * pooled_rows.end;
+            let stage_len = staged_len(conv, band.len());
+            scratch::with(stage_len.next_multiple_of(16) + 2 * a_row, |scratch| {
+                let (stage, a) = scratch.split_at_mut(stage_len.next_multiple_of(16));
+                x.with_rows(isa, conv, task / bands, band, stage, |x, x_row| {
+                    for (pair, y) in y.chunks_exact_mut(y_row).enumerate() {
+                        rows.run(&x[2 * pair * x_row..], x_row, a, conv.ow());
+                        let (a0, a1) = a.split_at(a_row);
+                        isa.run(Pool { c: oc, a: [a0, a1], gamma: norm.scale, p: y, sums: None });
+                        isa.run(NormaliseInPlace { by: norm, y });
+                    }
+                });
+            });
+        });
+    }
+}
+
+/// `y = (x - mean) * scale + beta` over the pixels of a tensor.
+///
+/// # Shapes
+/// `x`: `[m, c]`, f32; `y`: as `x`, overwritten
+/// # Panics
+/// If the lengths differ, or are no whole pixels.
+pub fn normalise(isa: Isa, by: Affine, x: &[f32], y: &mut [f32]) {
+    let c = by.mean.len();
+    by.check(c);
+    assert!(x.len() == y.len() && x.len().is_multiple_of(c), "x and y");
+    let block = BLOCK.next_multiple_of(c);
+    x.par_chunks(block).zip(y.par_chunks_mut(block)).for_each(|(x, y)| isa.run(Normalise { by, x, y }));
+}

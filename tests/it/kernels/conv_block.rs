@@ -1,0 +1,259 @@
+//! The fused block against the composition of the reference's single operations.
+//!
+//! What follows the convolution is compared on the block's own `a`: a value next to ReLU's kink or a near tie of the pooling
+//! may fall to either side in f32.
+
+use super::*;
+use onesheet_kernels::batch_norm::Normalization;
+use onesheet_kernels::conv_block::{
+    Affine, Backward, ConvBlockShape, Forward, Inference, Source, Workspace, affine_scale, normalise, pooled_sums,
+};
+use onesheet_kernels::conv2d::{Conv2dShape, Padding};
+use onesheet_kernels::max_pool2d::MaxPool2dShape;
+use onesheet_kernels::reference;
+use proptest::prelude::*;
+
+const EPSILON: f32 = 1e-3;
+
+#[derive(Clone, Copy, Debug)]
+enum Kind {
+    Bytes,
+    Values,
+    Normalised,
+}
+
+/// What a block is given.
+struct Case {
+    shape: ConvBlockShape,
+    kind: Kind,
+    bytes: Vec<u8>,
+    x: Vec<f32>,
+    /// mean, scale and beta of the block below.
+    below: [Vec<f32>; 3],
+    w: Vec<f32>,
+    bias: Vec<f32>,
+    gamma: Vec<f32>,
+    beta: Vec<f32>,
+    dp: Vec<f32>,
+}
+
+impl Case {
+    fn new(conv: Conv2dShape, kind: Kind, seed: u64) -> Self {
+        let data = &mut Data::new(seed);
+        let shape = ConvBlockShape { conv };
+        Self {
+            shape,
+            kind,
+            bytes: data.whole(256, conv.x_len()).iter().map(|&x| x as u8).collect(),
+            x: data.vec(conv.x_len()),
+            below: [data.vec(conv.ic), data.vec(conv.ic), data.vec(conv.ic)],
+            w: data.vec(conv.w_len()),
+            bias: data.vec(conv.oc),
+            // Positive, negative, and zero.
+            gamma: data.vec(conv.oc).iter().map(|g| if g.abs() < 0.2 { 0.0 } else { *g }).collect(),
+            beta: data.vec(conv.oc),
+            dp: data.vec(shape.p_len()),
+        }
+    }
+
+    fn source(&self) -> Source<'_> {
+        let [mean, scale, beta] = &self.below;
+        match self.kind {
+            Kind::Bytes => Source::U8(&self.bytes, 1.0 / 255.0),
+            Kind::Values => Source::F32(&self.x),
+            Kind::Normalised => Source::Normalised(&self.x, Affine { mean, scale, beta }),
+        }
+    }
+
+    /// What the source stands for, in f64.
+    fn effective_x(&self) -> Vec<f64> {
+        let [mean, scale, beta] = self.below.each_ref().map(|v| wide(v));
+        let c = self.shape.conv.ic;
+        let affine = |(i, x): (usize, f64)| (x - mean[i % c]) * scale[i % c] + beta[i % c];
+        match self.kind {
+            Kind::Bytes => self.bytes.iter().map(|&x| f64::from(x) / 255.0).collect(),
+            Kind::Values => wide(&self.x),
+            Kind::Normalised => wide(&self.x).into_iter().enumerate().map(affine).collect(),
+        }
+    }
+
+    /// a, p, mean, variance, y, the gradients dw, db, dgamma, dbeta, dx, and the sums of dx.
+    fn run(&self, isa: Isa) -> (Vec<Vec<f32>>, Vec<f64>) {
+        let Self { shape, w, bias, gamma, beta, dp, .. } = self;
+        let (conv, x) = (shape.conv, self.source());
+        let (mut a, mut p) = (poisoned(conv.y_len()), poisoned(shape.p_len()));
+        let (mut mean, mut variance) = (poisoned(conv.oc), poisoned(conv.oc));
+        let workspace = &mut Workspace::default();
+        let (a_to, p_to, mean_to, variance_to) = (&mut a, &mut p, &mut mean, &mut variance);
+        Forward { shape, x, w, bias, gamma, a: a_to, p: p_to, mean: mean_to, variance: variance_to, workspace }
+            .run(isa);
+        let norm = Normalization { gamma, beta, mean: &mean, variance: &variance, epsilon: EPSILON };
+        let (mut scale, mut y) = (poisoned(conv.oc), poisoned(shape.p_len()));
+        affine_scale(&norm, &mut scale);
+        normalise(isa, Affine { mean: &mean, scale: &scale, beta }, &p, &mut y);
+        let mut dp_sums = vec![f64::NAN; 2 * conv.oc];
+        pooled_sums(isa, shape, &mean, &p, dp, workspace, &mut dp_sums);
+        let data = &mut Data::new(9);
+        let (mut dw, mut db) = (data.vec(conv.w_len()), data.vec(conv.oc));
+        let (mut dgamma, mut dbeta) = (data.vec(conv.oc), data.vec(conv.oc));
+        let mut dx = poisoned(if let Kind::Bytes = self.kind { 0 } else { conv.x_len() });
+        let mut dx_sums = vec![f64::NAN; if let Kind::Normalised = self.kind { 2 * conv.ic } else { 0 }];
+        Backward {
+            shape,
+            x,
+            w,
+            a: &a,
+            p: &p,
+            norm,
+            dp,
+            dp_sums: &dp_sums,
+            dw: &mut dw,
+            db: &mut db,
+            dgamma: &mut dgamma,
+            dbeta: &mut dbeta,
+            dx: (!dx.is_empty()).then_some(&mut dx),
+            dx_sums: &mut dx_sums,
+            workspace,
+        }
+        .run(isa);
+        (vec![a, p, mean, variance, y, dw, db, dgamma, dbeta, dx], dx_sums)
+    }
+
+    fn check(&self, isa: Isa) {
+        let (outputs, dx_sums) = self.run(isa);
+        let [a, _, mean, variance, y, dw, db, dgamma, dbeta, dx] = outputs.try_into().expect("ten outputs");
+        let conv = &self.shape.conv;
+        let (x, w) = (self.effective_x(), wide(&self.w));
+        let expected_a = reference::activation::relu(&reference::conv2d::forward(conv, &x, &w, &wide(&self.bias)));
+        assert_close(&a, &expected_a, 2e-5);
+
+        let a = wide(&a);
+        let (expected_mean, expected_variance) = reference::batch_norm::statistics(conv.oc, &a);
+        assert_close(&mean, &expected_mean, 1e-5);
+        assert_close(&variance, &expected_variance, 1e-5);
+        let (gamma, beta) = (wide(&self.gamma), wide(&self.beta));
+        let by = reference::batch_norm::Normalization {
+            gamma: &gamma,
+            beta: &beta,
+            mean: &expected_mean,
+            variance: &expected_variance,
+            epsilon: f64::from(EPSILON),
+        };
+        let normalised = reference::batch_norm::forward(&by, &a);
+        let pool = MaxPool2dShape { n: conv.n, h: conv.oh(), w: conv.ow(), c: conv.oc, size: 2 };
+        let (expected_y, argmax) = reference::max_pool2d::forward(&pool, &normalised);
+        assert_close(&y, &expected_y, 1e-4);
+
+        let pooled = reference::max_pool2d::backward(&pool, &argmax, &wide(&self.dp));
+        let (da, expected_dgamma, expected_dbeta) = reference::batch_norm::backward(&by, &a, &pooled);
+        let dz = reference::activation::relu_backward(&a, &da);
+        let (expected_dw, expected_db) = reference::conv2d::backward_w(conv, &x, &dz);
+        let data = &mut Data::new(9);
+        for (actual, expected) in
+            [(dw, expected_dw), (db, expected_db), (dgamma, expected_dgamma), (dbeta, expected_dbeta)]
+        {
+            let before = data.vec(actual.len());
+            let expected: Vec<f64> = expected.iter().zip(before).map(|(e, b)| e + f64::from(b)).collect();
+            assert_close(&actual, &expected, 1e-4);
+        }
+        if !dx.is_empty() {
+            assert_close(&dx, &reference::conv2d::backward_x(conv, &dz, &w), 1e-4);
+        }
+        let (c, mean) = (conv.ic, &self.below[0]);
+        for (i, sum) in dx_sums.iter().enumerate() {
+            let of_channel = dx.iter().zip(&self.x).skip(i % c).step_by(c);
+            let expected: f64 = of_channel
+                .map(|(&dx, &x)| f64::from(dx) * if i < c { 1.0 } else { f64::from(x) - f64::from(mean[i % c]) })
+                .sum();
+            assert_close_f64(&[*sum], &[expected], 1e-4);
+        }
+    }
+
+    /// Inference with given statistics.
+    fn check_inference(&self, isa: Isa) {
+        let Self { shape, w, bias, gamma, beta, .. } = self;
+        let conv = shape.conv;
+        let data = &mut Data::new(3);
+        let (mean, variance) = (data.vec(conv.oc), data.between(0.1, 2.0, conv.oc));
+        let mut scale = poisoned(conv.oc);
+        affine_scale(&Normalization { gamma, beta, mean: &mean, variance: &variance, epsilon: EPSILON }, &mut scale);
+        let (mut y, workspace) = (poisoned(shape.p_len()), &mut Workspace::default());
+        let norm = Affine { mean: &mean, scale: &scale, beta };
+        Inference { shape, x: self.source(), w, bias, norm, y: &mut y, workspace }.run(isa);
+        let z = reference::conv2d::forward(&conv, &self.effective_x(), &wide(w), &wide(bias));
+        let (gamma, beta, mean, variance) = (wide(gamma), wide(beta), wide(&mean), wide(&variance));
+        let epsilon = f64::from(EPSILON);
+        let by = reference::batch_norm::Normalization {
+            gamma: &gamma,
+            beta: &beta,
+            mean: &mean,
+            variance: &variance,
+            epsilon,
+        };
+        let normalised = reference::batch_norm::forward(&by, &reference::activation::relu(&z));
+        let pool = MaxPool2dShape { n: conv.n, h: conv.oh(), w: conv.ow(), c: conv.oc, size: 2 };
+        assert_close(&y, &reference::max_pool2d::forward(&pool, &normalised).0, 1e-4);
+    }
+}
+
+fn cases() -> impl Strategy<Value = Case> {
+    let channels = || prop_oneof![1..6usize, Just(8), Just(16), 15..19usize, Just(32), Just(35)];
+    let kind = prop_oneof![Just(Kind::Bytes), Just(Kind::Values), Just(Kind::Normalised)];
+    let sizes = (1..4usize, 4..45usize, prop_oneof![4..12usize, 4..45usize]);
+    (sizes, channels(), channels(), kind, any::<bool>(), any::<u64>()).prop_map(
+        |((n, h, w), ic, oc, kind, same, seed)| {
+            let padding = if same { Padding::Same } else { Padding::Valid };
+            Case::new(Conv2dShape { n, h, w, ic, oc, kh: 3, kw: 3, stride: 1, padding }, kind, seed)
+        },
+    )
+}
+
+impl std::fmt::Debug for Case {
+    fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
+        write!(f, "{:?} of {:?}", self.shape, self.kind)
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn agrees_with_the_single_operations_of_the_reference(case in cases()) {
+        for_each_isa(|isa| case.check(isa));
+    }
+
+    #[test]
+    fn inference_agrees_with_the_single_operations_of_the_reference(case in cases()) {
+        for_each_isa(|isa| case.check_inference(isa));
+    }
+}
+
+/// The model's own widths and channels, which choose the tiles that it runs on.
+#[test]
+fn the_models_blocks_agree_with_the_reference() {
+    for (w, ic, oc, kind) in
+        [(256, 3, 16, Kind::Bytes), (127, 16, 32, Kind::Normalised), (62, 32, 64, Kind::Normalised)]
+    {
+        let conv = Conv2dShape { n: 2, h: 21, w, ic, oc, kh: 3, kw: 3, stride: 1, padding: Padding::Valid };
+        let case = Case::new(conv, kind, 1);
+        for_each_isa(|isa| {
+            case.check(isa);
+            case.check_inference(isa);
+        });
+    }
+}
+
+#[test]
+fn the_same_bits_for_any_number_of_threads() {
+    for n in [1, 3, 17] {
+        let conv = Conv2dShape { n, h: 39, w: 21, ic: 5, oc: 18, kh: 3, kw: 3, stride: 1, padding: Padding::Same };
+        let case = Case::new(conv, Kind::Normalised, 7);
+        for_each_isa(|isa| {
+            on_1_2_3_threads(|| {
+                let (mut outputs, sums) = case.run(isa);
+                outputs.push(sums.iter().map(|&sum| sum as f32).collect());
+                outputs
+            });
+        });
+    }
+}
