@@ -1,0 +1,69 @@
+//! An allocator that counts: a steady step is to ask for no memory at all.
+//!
+//! The count is of the whole process, so whoever uses it is a binary of its own.
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+/// The system's allocator, which counts what it is asked for while [`during`](Counting::during) runs.
+pub struct Counting {
+    counting: AtomicBool,
+    count: AtomicUsize,
+    observe: fn(),
+}
+
+thread_local! {
+    /// Whether this thread is in `observe`, whose own allocations are nobody's business.
+    static OBSERVING: Cell<bool> = const { Cell::new(false) };
+}
+
+impl Counting {
+    /// `observe` is called at every allocation that is counted, on the thread that makes it; it may allocate.
+    pub const fn new(observe: fn()) -> Self {
+        Self { counting: AtomicBool::new(false), count: AtomicUsize::new(0), observe }
+    }
+
+    /// How often `work` allocated or reallocated, on all threads.
+    pub fn during(&self, work: impl FnOnce()) -> usize {
+        let before = self.count.load(Ordering::SeqCst);
+        self.counting.store(true, Ordering::SeqCst);
+        work();
+        self.counting.store(false, Ordering::SeqCst);
+        self.count.load(Ordering::SeqCst) - before
+    }
+
+    fn record(&self) {
+        if self.counting.load(Ordering::Relaxed) && !OBSERVING.replace(true) {
+            self.count.fetch_add(1, Ordering::Relaxed);
+            (self.observe)();
+            OBSERVING.set(false);
+        }
+    }
+}
+
+// SAFETY: every call goes to the system's allocator as it came; counting touches no memory of theirs.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        self.record();
+        // SAFETY: the caller's promise.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+        self.record();
+        // SAFETY: the caller's promise.
+        unsafe { System.alloc_zeroed(layout) }
+    }
+
+    unsafe fn realloc(&self, block: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        self.record();
+        // SAFETY: the caller's promise.
+        unsafe { System.realloc(block, layout, size) }
+    }
+
+    unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
+        // SAFETY: the caller's promise.
+        unsafe { System.dealloc(block, layout) }
+    }
+}

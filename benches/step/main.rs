@@ -1,0 +1,262 @@
+//! The training step of the poster model, prediction, and the convolution kernels they are made of, as shares of what the
+//! machine can do.
+//!
+//! `cargo bench --bench step` prints tables; `-- --json FILE` writes the same numbers, `-- --sweep` prints images a second over batch
+//! sizes instead. `ONESHEET_ISA` chooses the instruction set.
+//!
+//! The step is `Trainer::step` on a random batch that lies in memory as bytes: conversion, forward with dropout, binary
+//! cross-entropy, backward, Adam. Prediction is the forward pass for inference on the same batch. Each is timed call by
+//! call, on all threads and on one.
+//!
+//! The *roof* of either is the FMA peak by the arithmetic of an image: what a machine would reach that did nothing but the
+//! multiply-adds of the convolutions and dense layers. How the peak is measured, and that it is always measured beside what it
+//! is compared with, is in [`peak`]. Fractions are medians of such ratios, so they need not be the quotient of the medians
+//! beside them.
+
+mod allocations;
+mod kernels;
+mod model;
+mod peak;
+
+use clap::Parser;
+use kernels::KernelSpeed;
+use model::{Flops, Step};
+use onesheet_kernels::simd::Isa;
+use peak::{Effort, Pool, Samples, median};
+use serde::Serialize;
+use std::error::Error;
+use std::path::PathBuf;
+use std::time::Duration;
+
+#[global_allocator]
+static ALLOCATOR: allocations::Counting = allocations::Counting::new(|| {});
+
+/// Measures the training step, prediction and the convolution kernels against the FMA peak.
+#[derive(Parser)]
+struct Options {
+    /// Writes the results to FILE
+    #[arg(long, value_name = "FILE", conflicts_with = "sweep")]
+    json: Option<PathBuf>,
+    /// Images a step
+    #[arg(long, value_name = "N", default_value_t = 32, value_parser = at_least_one)]
+    batch: usize,
+    /// At least so many steps are timed, after a warm-up
+    #[arg(long, value_name = "N", default_value_t = 50, value_parser = at_least_one)]
+    steps: usize,
+    /// What "all threads" is [default: all cores]
+    #[arg(long, value_name = "N", value_parser = at_least_one)]
+    threads: Option<usize>,
+    /// A few short measurements, to see that the bench works
+    #[arg(long)]
+    quick: bool,
+    /// Prints images a second for batches of 1 to 256 on one and on all threads, and nothing else
+    #[arg(long)]
+    sweep: bool,
+    /// Cargo passes it
+    #[arg(long = "bench", hide = true)]
+    _bench: bool,
+}
+
+fn at_least_one(text: &str) -> Result<usize, String> {
+    text.parse().ok().filter(|&number| number > 0).ok_or("it is a number of at least 1".into())
+}
+
+/// What `--json` writes. Unless a name says otherwise: medians, at `threads` threads.
+#[derive(Serialize)]
+struct Report {
+    isa: &'static str,
+    threads: usize,
+    batch: usize,
+    /// Of all bursts of the peak during the run, at `threads` and at one thread.
+    peak_gflops: f64,
+    peak_gflops_1: f64,
+    /// Before and after everything else.
+    peak_gflops_before_after: [f64; 2],
+    peak_gflops_1_before_after: [f64; 2],
+    kernels: Vec<KernelSpeed>,
+    train_images_per_second: f64,
+    train_images_per_second_min: f64,
+    train_images_per_second_max: f64,
+    train_images_per_second_1: f64,
+    train_images_per_second_1_min: f64,
+    train_images_per_second_1_max: f64,
+    /// Peak by the arithmetic of an image.
+    train_roof_images_per_second: f64,
+    train_fraction_of_roof: f64,
+    /// Of the roof of one thread: by this, the fraction above says how a step scales beside how the peak does.
+    train_fraction_of_roof_1: f64,
+    predict_images_per_second: f64,
+    predict_images_per_second_min: f64,
+    predict_images_per_second_max: f64,
+    predict_images_per_second_1: f64,
+    predict_roof_images_per_second: f64,
+    predict_fraction_of_roof: f64,
+    predict_fraction_of_roof_1: f64,
+    /// Rounded up: 0 only if no timed step asked for memory.
+    allocations_per_step: usize,
+}
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let options = Options::parse();
+    let isa = Isa::choose()?;
+    let threads = match options.threads {
+        Some(threads) => threads,
+        None => std::thread::available_parallelism()?.get(),
+    };
+    let burst = Duration::from_millis(if options.quick { 2 } else { 50 });
+    let mut pools = vec![Pool::new(isa, 1, burst)?];
+    if threads > 1 {
+        pools.push(Pool::new(isa, threads, burst)?);
+    }
+    if options.sweep {
+        return sweep(isa, options.quick, &mut pools);
+    }
+    let report = measure(isa, &options, &mut pools)?;
+    if let Some(file) = options.json {
+        std::fs::write(&file, serde_json::to_string_pretty(&report)? + "\n")
+            .map_err(|error| format!("{}: {error}", file.display()))?;
+    }
+    Ok(())
+}
+
+/// Everything for one batch size. `pools`: of one thread, and of all where that is more.
+fn measure(isa: Isa, options: &Options, pools: &mut [Pool]) -> Result<Report, Box<dyn Error>> {
+    let few = options.quick;
+    let threads = pools[pools.len() - 1].threads;
+    let spec = model::spec();
+    let flops = Flops::of(&spec);
+    assert!((flops.forward / 0.3398e9 - 1.0).abs() < 1e-3, "a forward pass has {} FLOP", flops.forward);
+    assert!((flops.step / 0.9637e9 - 1.0).abs() < 1e-3, "a training step has {} FLOP", flops.step);
+
+    // The first bursts wake the processor up.
+    let ends = if few { 3 } else { 10 };
+    pools.iter_mut().for_each(|pool| pool.peak(ends));
+    let before: Vec<f64> = pools.iter().map(|pool| median(&pool.peaks)).collect();
+
+    println!("{}, batch {}\n", isa.name(), options.batch);
+    println!("| kernel            | threads | GFLOP/s | of the FMA peak |");
+    println!("|-------------------|--------:|--------:|----------------:|");
+    let effort = Effort { warm_up: 2, bursts: if few { 1 } else { 9 }, calls: 1 };
+    let kernels = kernels::measure(isa, &spec, pools, effort);
+
+    println!("\n| images/s | threads |    min | median |    max | of the roof |");
+    println!("|----------|--------:|-------:|-------:|-------:|------------:|");
+    let mut step = Step::new(isa, options.batch)?;
+    let effort = Effort { warm_up: if few { 1 } else { 5 }, bursts: 1, calls: if few { 1 } else { options.steps } };
+    let train = images_per_second("train", options.batch, pools, effort, flops.step, || step.train());
+    let predict = images_per_second("predict", options.batch, pools, effort, flops.forward, || step.predict());
+
+    let known: Vec<usize> = pools.iter().map(|pool| pool.peaks.len()).collect();
+    pools.iter_mut().for_each(|pool| pool.peak(ends));
+    let after: Vec<f64> = pools.iter().zip(known).map(|(pool, known)| median(&pool.peaks[known..])).collect();
+    let peaks: Vec<f64> = pools.iter().map(|pool| median(&pool.peaks)).collect();
+    let all = pools.len() - 1;
+    println!("\n| FMA peak, GFLOP/s | threads | before |  after | median of all |");
+    println!("|-------------------|--------:|-------:|-------:|--------------:|");
+    for (i, pool) in pools.iter().enumerate().rev() {
+        println!(
+            "|                   | {:>7} | {:>6.1} | {:>6.1} | {:>13.1} |",
+            pool.threads, before[i], after[i], peaks[i]
+        );
+    }
+    let allocations_per_step = train[all].allocations_per_call;
+    println!("\nallocations a step: {allocations_per_step}");
+
+    Ok(Report {
+        isa: isa.name(),
+        threads,
+        batch: options.batch,
+        peak_gflops: peaks[all],
+        peak_gflops_1: peaks[0],
+        peak_gflops_before_after: [before[all], after[all]],
+        peak_gflops_1_before_after: [before[0], after[0]],
+        kernels,
+        train_images_per_second: train[all].median,
+        train_images_per_second_min: train[all].min,
+        train_images_per_second_max: train[all].max,
+        train_images_per_second_1: train[0].median,
+        train_images_per_second_1_min: train[0].min,
+        train_images_per_second_1_max: train[0].max,
+        train_roof_images_per_second: peaks[all] * 1e9 / flops.step,
+        train_fraction_of_roof: train[all].of_roof,
+        train_fraction_of_roof_1: train[0].of_roof,
+        predict_images_per_second: predict[all].median,
+        predict_images_per_second_min: predict[all].min,
+        predict_images_per_second_max: predict[all].max,
+        predict_images_per_second_1: predict[0].median,
+        predict_roof_images_per_second: peaks[all] * 1e9 / flops.forward,
+        predict_fraction_of_roof: predict[all].of_roof,
+        predict_fraction_of_roof_1: predict[0].of_roof,
+        allocations_per_step,
+    })
+}
+
+/// Images a second on one pool.
+struct Throughput {
+    min: f64,
+    median: f64,
+    max: f64,
+    /// Median over the bursts.
+    of_roof: f64,
+    allocations_per_call: usize,
+}
+
+impl Throughput {
+    fn new(samples: &Samples, batch: usize) -> Self {
+        let images: Vec<f64> = samples.rates.iter().map(|rate| rate * batch as f64).collect();
+        Self {
+            min: images.iter().copied().fold(f64::INFINITY, f64::min),
+            median: median(&images),
+            max: images.iter().copied().fold(0.0, f64::max),
+            of_roof: median(&samples.of_peak),
+            allocations_per_call: samples.allocations.div_ceil(images.len()),
+        }
+    }
+}
+
+/// Measures `call` on all pools, that of all threads first, and prints a line for each. The results are in the order of `pools`.
+fn images_per_second(
+    name: &str,
+    batch: usize,
+    pools: &mut [Pool],
+    effort: Effort,
+    flops_per_image: f64,
+    mut call: impl FnMut() + Send,
+) -> Vec<Throughput> {
+    let measured = pools.iter_mut().rev().map(|pool| {
+        let samples = pool.measure(effort, flops_per_image * batch as f64, &mut call);
+        let of = Throughput::new(&samples, batch);
+        let Throughput { min, median, max, of_roof, .. } = of;
+        let of_roof = 100.0 * of_roof;
+        println!("| {name:<8} | {:>7} | {min:>6.1} | {median:>6.1} | {max:>6.1} | {of_roof:>9.1} % |", pool.threads);
+        of
+    });
+    let mut measured: Vec<Throughput> = measured.collect();
+    measured.reverse();
+    measured
+}
+
+/// Prints images a second for batches of 1 to 256, medians, as a markdown table.
+fn sweep(isa: Isa, quick: bool, pools: &mut [Pool]) -> Result<(), Box<dyn Error>> {
+    let flops = Flops::of(&model::spec());
+    let threads: Vec<String> = pools.iter().map(|pool| format!("{} thr.", pool.threads)).collect();
+    let header = |name: &str| threads.iter().map(|threads| format!(" {name}, {threads} |")).collect::<String>();
+    println!("Images/s, {}\n\n| batch |{}{}", isa.name(), header("train"), header("predict"));
+    println!("|------:|{}", "---:|".repeat(2 * pools.len()));
+    for batch in [1, 2, 4, 8, 16, 32, 64, 128, 256] {
+        let effort =
+            if quick { Effort { warm_up: 1, bursts: 1, calls: 1 } } else { Effort { warm_up: 3, bursts: 9, calls: 9 } };
+        let mut step = Step::new(isa, batch)?;
+        let mut cells = String::new();
+        for pool in &mut *pools {
+            let samples = pool.measure(effort, flops.step * batch as f64, || step.train());
+            cells += &format!(" {:.1} |", Throughput::new(&samples, batch).median);
+        }
+        for pool in &mut *pools {
+            let samples = pool.measure(effort, flops.forward * batch as f64, || step.predict());
+            cells += &format!(" {:.1} |", Throughput::new(&samples, batch).median);
+        }
+        println!("| {batch} |{cells}");
+    }
+    Ok(())
+}

@@ -1,0 +1,79 @@
+//! The model of the three experiments, its arithmetic, and a batch for it that lies in memory.
+
+use onesheet::loss::Head;
+use onesheet::nn::spec::Padding;
+use onesheet::nn::{Input, LayerSpec, ModelSpec, Pass, Sequential};
+use onesheet::optim::{Optimizer, Rule};
+use onesheet::train::Trainer;
+use onesheet_kernels::simd::Isa;
+use rand::{RngExt, SeedableRng};
+use std::hint::black_box;
+
+/// Outputs of the model.
+const GENRES: usize = 19;
+
+/// Conv3x3(16) + ReLU, batch norm, max-pooling; the same with 32 and with 64; Dense(64) + ReLU, dropout, Dense(19).
+pub fn spec() -> ModelSpec {
+    let mut spec = ModelSpec::input(&[256, 256, 3]);
+    for filters in [16, 32, 64] {
+        spec = spec.conv2d(filters, 3, Padding::Valid).relu().batch_norm(0.99).max_pool2d(2);
+    }
+    spec.flatten().dense(64).relu().dropout(0.5).dense(GENRES)
+}
+
+/// Floating-point operations of an image in the convolutions and dense layers; a multiply-add is two. All other layers
+/// together are below 1 % of that.
+pub struct Flops {
+    /// Prediction: the forward pass.
+    pub forward: f64,
+    /// Training: the forward pass and both gradients, which cost as much each; the images' own gradient is nobody's wish.
+    pub step: f64,
+}
+
+impl Flops {
+    /// Counts them.
+    pub fn of(spec: &ModelSpec) -> Self {
+        let (_, shapes) = spec.plan().expect("the model's shapes fit");
+        let values = |shape: &[usize]| shape.iter().product::<usize>() as f64;
+        let layers = spec.layers.iter().zip(shapes.windows(2)).filter_map(|(layer, io)| match layer {
+            LayerSpec::Conv2d { kernel: [kh, kw], .. } => Some(2.0 * values(&io[1]) * values(&[*kh, *kw, io[0][2]])),
+            LayerSpec::Dense { .. } => Some(2.0 * values(&io[0]) * values(&io[1])),
+            _ => None,
+        });
+        let layers: Vec<f64> = layers.collect();
+        let forward: f64 = layers.iter().sum();
+        Self { forward, step: 3.0 * forward - layers[0] }
+    }
+}
+
+/// A model in training and one batch of random images and labels.
+pub struct Step {
+    trainer: Trainer,
+    images: Vec<u8>,
+    labels: Vec<f32>,
+}
+
+impl Step {
+    /// The model with fresh weights and buffers for `batch` images.
+    pub fn new(isa: Isa, batch: usize) -> Result<Self, Box<dyn std::error::Error>> {
+        let spec = spec();
+        let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(1);
+        let images = (0..batch * spec.input.iter().product::<usize>()).map(|_| rng.random()).collect();
+        let labels = (0..batch * GENRES).map(|_| f32::from(rng.random_bool(0.1))).collect();
+        let mut model = Sequential::build(spec, isa, 1)?;
+        model.reserve(batch);
+        let optimizer = Optimizer::new(Rule::adam(1e-3), &model);
+        Ok(Self { trainer: Trainer::new(model, Head::Sigmoid, optimizer, 1), images, labels })
+    }
+
+    /// Conversion, forward with dropout, binary cross-entropy, backward, Adam.
+    pub fn train(&mut self) {
+        let loss = self.trainer.step(Input::U8(black_box(&self.images)), &self.labels);
+        assert!(loss.is_finite(), "the loss is {loss}");
+    }
+
+    /// Conversion and forward with the moving statistics, without dropout.
+    pub fn predict(&mut self) {
+        black_box(self.trainer.model.forward(Input::U8(black_box(&self.images)), Pass::Inference).values());
+    }
+}
