@@ -2,6 +2,7 @@
 
 use crate::peak::{Effort, Pool, median};
 use onesheet::nn::{LayerSpec, ModelSpec};
+use onesheet_kernels::buffer::Buffer;
 use onesheet_kernels::conv2d::{BackwardW, BackwardX, Conv2dShape, Forward};
 use onesheet_kernels::simd::Isa;
 use rand::{RngExt, SeedableRng};
@@ -30,10 +31,15 @@ pub fn measure(isa: Isa, spec: &ModelSpec, pools: &mut [Pool], effort: Effort) -
         let Conv2dShape { oc, kh, kw, ic, .. } = *shape;
         let flops = 2.0 * (shape.y_len() * kh * kw * ic) as f64;
         let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(i as u64);
-        let mut random = |len: usize| -> Vec<f32> { (0..len).map(|_| rng.random_range(-1.0..1.0)).collect() };
+        let mut random = |len: usize| {
+            let mut values = Buffer::new(len);
+            values.fill_with(|| rng.random_range(-1.0..1.0));
+            values
+        };
         let (x, w, bias, dy) = (random(shape.x_len()), random(shape.w_len()), random(oc), random(shape.y_len()));
         let (mut y, mut dx) = (random(shape.y_len()), random(shape.x_len()));
         let (mut dw, mut db) = (random(shape.w_len()), random(oc));
+        let mut packed_w = random(shape.w_len());
         let (mut turned_w, mut partials) = (random(shape.w_len()), random(shape.partials_len()));
 
         let mut measure = |pass: &str, call: &mut (dyn FnMut() + Send)| {
@@ -51,7 +57,7 @@ pub fn measure(isa: Isa, spec: &ModelSpec, pools: &mut [Pool], effort: Effort) -
             }
         };
         measure("forward", &mut || {
-            Forward { shape, x: &x, w: &w, bias: &bias, relu: true, y: &mut y }.run(isa);
+            Forward { shape, x: &x, w: &w, bias: &bias, relu: true, y: &mut y, packed_w: &mut packed_w }.run(isa);
         });
         if i > 0 {
             measure("backward_x", &mut || {

@@ -1,10 +1,11 @@
 //! Weight gradient.
 
 use super::correlate::{Plane, stage};
-use super::{Conv2dShape, im2col};
+use super::gradient_tile::{self, TapGradients};
+use super::{Conv2dShape, Padding, im2col};
 use crate::gemm::{Init, Product};
 use crate::scratch;
-use crate::simd::Isa;
+use crate::simd::{Isa, Kernel, Simd, each_group};
 use rayon::prelude::*;
 use std::ops::Range;
 
@@ -81,28 +82,51 @@ impl BackwardW<'_> {
             let (dw, db) = sum.split_at_mut(shape.w_len());
             let part = part * oh / parts..(part + 1) * oh / parts;
             dw.fill(0.0);
-            rows(isa, shape, x, dy, part.clone(), dw);
+            db.fill(0.0);
             let row = shape.ow() * shape.oc;
-            sum_pixels(&dy[part.start * row..part.end * row], db);
+            for first in part.clone().step_by(BLOCK) {
+                let block = first..part.end.min(first + BLOCK);
+                rows(isa, shape, x, dy, block.clone(), dw);
+                isa.run(PixelSums { dy: &dy[block.start * row..block.end * row], db });
+            }
         });
         add_parts(self.partials, part_len, 0, self.dw);
         add_parts(self.partials, part_len, shape.w_len(), self.db);
     }
 }
 
-/// `db[o] = sum over pixels of dy[pixel, o]`, row by row of 64 pixels so that the f32 sums stay short.
-fn sum_pixels(dy: &[f32], db: &mut [f32]) {
-    let oc = db.len();
-    db.fill(0.0);
-    scratch::with(oc, |sum| {
-        for block in dy.chunks(64 * oc) {
-            sum.fill(0.0);
-            for pixel in block.chunks_exact(oc) {
-                sum.iter_mut().zip(pixel).for_each(|(sum, &dy)| *sum += dy);
+/// Rows of the output that stay in the L2 cache while all that needs them passes over them.
+const BLOCK: usize = 16;
+
+/// `db[o] += sum over pixels of dy[pixel, o]`.
+struct PixelSums<'a> {
+    dy: &'a [f32],
+    db: &'a mut [f32],
+}
+
+impl Kernel for PixelSums<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let (dy, c) = (self.dy, self.db.len());
+        each_group!(s, c, channels => {
+            // Chains of their own, because an addition takes 4 cycles.
+            let mut sums = [s.zero(); 4];
+            let pixels = dy.len() / c;
+            for q in (0..pixels / 4 * 4).step_by(4) {
+                for (k, sum) in sums.iter_mut().enumerate() {
+                    // SAFETY: q + k is a pixel of dy.
+                    *sum = s.add(*sum, unsafe { channels.load(dy, q + k) });
+                }
             }
-            db.iter_mut().zip(&*sum).for_each(|(db, &sum)| *db += sum);
-        }
-    });
+            for q in pixels / 4 * 4..pixels {
+                // SAFETY: q is a pixel of dy.
+                sums[0] = s.add(sums[0], unsafe { channels.load(dy, q) });
+            }
+            channels.add(s.add(s.add(sums[0], sums[1]), s.add(sums[2], sums[3])), self.db);
+        });
+    }
 }
 
 /// `to[i] += sum over parts of partials[part][offset + i]`, the parts in order.
@@ -116,30 +140,25 @@ pub(crate) fn add_parts(partials: &[f32], part_len: usize, offset: usize, to: &m
     });
 }
 
-/// Adds the gradient of some output rows of one image.
+/// Adds the gradient of up to `BLOCK` output rows of one image.
 fn rows_by_view(isa: Isa, shape: &Conv2dShape, x: &[f32], dy: &[f32], rows: Range<usize>, dw: &mut [f32]) {
-    // As many rows as are staged in the L2 cache at a time.
-    const BLOCK: usize = 16;
     let dy_row = shape.ow() * shape.oc;
-    for first in rows.clone().step_by(BLOCK) {
-        let rows = BLOCK.min(rows.end - first);
-        let dy = &dy[first * dy_row..][..rows * dy_row];
-        match shape.padding {
-            super::Padding::Valid => {
-                let x_row = shape.w * shape.ic;
-                let x = &x[first * x_row..];
-                WeightGradient { shape, x, x_row, dy, dy_row, rows }.add_to(isa, dw);
-            }
-            super::Padding::Same => {
-                let width = shape.ow() + shape.kw - 1;
-                let staged_rows = first..first + rows + shape.kh - 1;
-                let x_row = width * shape.ic;
-                let plane = Plane { h: shape.h, w: shape.w, c: shape.ic };
-                scratch::with(staged_rows.len() * x_row, |staged| {
-                    stage(x, plane, shape.pad_top(), shape.pad_left(), staged_rows, width, staged);
-                    WeightGradient { shape, x: staged, x_row, dy, dy_row, rows }.add_to(isa, dw);
-                });
-            }
+    let dy = &dy[rows.start * dy_row..rows.end * dy_row];
+    match shape.padding {
+        Padding::Valid => {
+            let x_row = shape.w * shape.ic;
+            let x = &x[rows.start * x_row..];
+            WeightGradient { shape, x, x_row, dy, dy_row, rows: rows.len() }.add_to(isa, dw);
+        }
+        Padding::Same => {
+            let width = shape.ow() + shape.kw - 1;
+            let staged_rows = rows.start..rows.end + shape.kh - 1;
+            let x_row = width * shape.ic;
+            let plane = Plane { h: shape.h, w: shape.w, c: shape.ic };
+            scratch::with(staged_rows.len() * x_row, |staged| {
+                stage(x, plane, shape.pad_top(), shape.pad_left(), staged_rows, width, staged);
+                WeightGradient { shape, x: staged, x_row, dy, dy_row, rows: rows.len() }.add_to(isa, dw);
+            });
         }
     }
 }
@@ -159,26 +178,33 @@ pub(crate) struct WeightGradient<'a> {
 impl WeightGradient<'_> {
     /// Adds to `dw`, `[kh][kw][ic][oc]`.
     pub fn add_to(&self, isa: Isa, dw: &mut [f32]) {
-        /// Rows whose pixels stay in the L1 cache while every tile of `dw` passes over them.
-        const BLOCK: usize = 2;
+        /// Rows whose pixels stay near while every tile of `dw` passes over them.
+        const ROWS: usize = 2;
         let &Self { shape, x, x_row, dy, dy_row, rows } = self;
-        let window_row = shape.kw * shape.ic;
-        for first in (0..rows).step_by(BLOCK) {
-            for (u, dw) in dw.chunks_exact_mut(window_row * shape.oc).enumerate() {
+        let Conv2dShape { kh, kw, ic, oc, .. } = *shape;
+        let (width, window_row) = (shape.ow(), kw * ic);
+        let tiles = (kh, kw) == (3, 3) && isa.registers() >= 16 && gradient_tile::has_tile(ic, oc);
+        for first in (0..rows).step_by(ROWS) {
+            if tiles {
+                let (x, dy, rows) = (&x[first * x_row..], &dy[first * dy_row..], ROWS.min(rows - first));
+                isa.run(TapGradients { x, x_row, ic, dy, dy_row, rows, width, oc, dw });
+                continue;
+            }
+            for (u, dw) in dw.chunks_exact_mut(window_row * oc).enumerate() {
                 Product {
                     m: window_row,
-                    n: shape.oc,
-                    segments: BLOCK.min(rows - first),
-                    depth: shape.ow(),
+                    n: oc,
+                    segments: ROWS.min(rows - first),
+                    depth: width,
                     a: &x[(first + u) * x_row..],
                     a_row: 1,
-                    a_col: shape.ic,
+                    a_col: ic,
                     a_segment: x_row,
                     b: &dy[first * dy_row..],
-                    b_row: shape.oc,
+                    b_row: oc,
                     b_segment: dy_row,
                     c: dw,
-                    c_row: shape.oc,
+                    c_row: oc,
                     init: Init::Accumulate,
                     relu: false,
                 }

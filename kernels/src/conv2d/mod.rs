@@ -20,6 +20,7 @@ mod backward_w;
 mod backward_x;
 mod correlate;
 mod forward;
+mod gradient_tile;
 pub mod im2col;
 mod tile;
 

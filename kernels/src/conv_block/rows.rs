@@ -2,81 +2,8 @@
 
 use super::{Affine, Source};
 use crate::conv2d::Conv2dShape;
-use crate::simd::{Isa, Kernel, Simd};
+use crate::simd::{Channels, Isa, Kernel, Simd, each_group};
 use std::ops::Range;
-
-/// Vectors of one group of channels, pixel by pixel: `LANES` channels, or what is left of them where not `WHOLE`.
-#[derive(Clone, Copy)]
-struct Channels<S, const WHOLE: bool> {
-    s: S,
-    /// Channels of a pixel.
-    c: usize,
-    /// The first of the group.
-    first: usize,
-}
-
-impl<S: Simd, const WHOLE: bool> Channels<S, WHOLE> {
-    fn count(&self) -> usize {
-        if WHOLE { S::LANES } else { self.c - self.first }
-    }
-
-    /// The group's values of a parameter.
-    #[inline(always)]
-    fn of(&self, parameter: &[f32]) -> S::F32 {
-        self.s.load_part(&parameter[self.first..][..self.count()])
-    }
-
-    /// The group's values at a pixel of a row.
-    ///
-    /// # Safety
-    /// The row has that pixel.
-    #[inline(always)]
-    unsafe fn load(&self, row: &[f32], pixel: usize) -> S::F32 {
-        debug_assert!((pixel + 1) * self.c <= row.len());
-        // SAFETY: `first + count <= c`, so the values lie inside the pixel.
-        unsafe {
-            let from = row.as_ptr().add(pixel * self.c + self.first);
-            if WHOLE { self.s.load_ptr(from) } else { self.s.load_part_ptr(from, self.count()) }
-        }
-    }
-
-    /// Writes the group's values at a pixel of a row.
-    ///
-    /// # Safety
-    /// The row has that pixel.
-    #[inline(always)]
-    unsafe fn store(&self, row: &mut [f32], pixel: usize, v: S::F32) {
-        debug_assert!((pixel + 1) * self.c <= row.len());
-        // SAFETY: as in `load`, and the row is ours to write.
-        unsafe {
-            let to = row.as_mut_ptr().add(pixel * self.c + self.first);
-            if WHOLE { self.s.store_ptr(to, v) } else { self.s.store_part_ptr(to, v, self.count()) }
-        }
-    }
-
-    /// Adds the group's values to an array of a value each channel.
-    #[inline(always)]
-    fn add(&self, v: S::F32, to: &mut [f32]) {
-        let to = &mut to[self.first..][..self.count()];
-        self.s.store_part(to, self.s.add(self.s.load_part(to), v));
-    }
-}
-
-/// Calls `$body` for each group of channels, with `$channels` bound to its [`Channels`].
-macro_rules! each_group {
-    ($s:expr, $c:expr, $channels:ident => $body:expr) => {
-        let (s, c, mut first) = ($s, $c, 0);
-        while c - first >= S::LANES {
-            let $channels = Channels::<S, true> { s, c, first };
-            $body;
-            first += S::LANES;
-        }
-        if first < c {
-            let $channels = Channels::<S, false> { s, c, first };
-            $body;
-        }
-    };
-}
 
 /// The 2x2 pooling of two rows before their normalisation, and the sums over all their values.
 ///
@@ -314,12 +241,19 @@ impl Kernel for GradientSums<'_> {
         each_group!(s, self.c, channels => {
             let mean = channels.of(self.mean);
             let (mut sum, mut products) = ([s.zero(); 2], [s.zero(); 2]);
-            for q in 0..pixels {
-                // SAFETY: q < pixels.
-                let (x, dy) = unsafe { (channels.load(self.x, q), channels.load(self.dy, q)) };
-                let k = q % 2;
-                sum[k] = s.add(sum[k], dy);
-                products[k] = s.mul_add(dy, s.sub(x, mean), products[k]);
+            for q in 0..pixels / 2 {
+                for k in 0..2 {
+                    // SAFETY: 2q + k < pixels.
+                    let (x, dy) = unsafe { (channels.load(self.x, 2 * q + k), channels.load(self.dy, 2 * q + k)) };
+                    sum[k] = s.add(sum[k], dy);
+                    products[k] = s.mul_add(dy, s.sub(x, mean), products[k]);
+                }
+            }
+            if pixels % 2 == 1 {
+                // SAFETY: pixels - 1 < pixels.
+                let (x, dy) = unsafe { (channels.load(self.x, pixels - 1), channels.load(self.dy, pixels - 1)) };
+                sum[0] = s.add(sum[0], dy);
+                products[0] = s.mul_add(dy, s.sub(x, mean), products[0]);
             }
             channels.add(s.add(sum[0], sum[1]), sum_to);
             channels.add(s.add(products[0], products[1]), products_to);

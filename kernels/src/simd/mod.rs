@@ -13,12 +13,14 @@
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
+mod channels;
 mod dispatch;
 mod map;
 #[cfg(target_arch = "aarch64")]
 mod neon;
 mod portable;
 
+pub(crate) use channels::{Channels, each_group};
 pub use dispatch::{Isa, UnknownIsa};
 pub(crate) use map::{BLOCK, map};
 

@@ -1,0 +1,153 @@
+//! The micro-kernel of 3x3 weight gradients: a tile of `dw` in registers while the pixels of a row run past.
+//!
+//! A tile is `U` kernel rows by 3 taps by `I` input channels by `V` vectors of output channels. A value of the input at
+//! column `c` meets `dy` at the columns `c`, `c-1` and `c-2`, one for each tap. So each input is broadcast once for three taps,
+//! and each vector of `dy` is loaded once and stays in a register for three columns. A tile of 1 x 3 x 4 x 2 makes 24
+//! FMAs of 4 broadcasts and 2 loads (0.25 loads an FMA), one of 3 x 3 x 3 x 1, for images of three channels, 27 of 9 and 1.
+//!
+//! What bounds it: the FMA units; the tile is loaded and stored once in two rows of pixels.
+
+use crate::simd::{Kernel, Simd};
+
+/// `dw[u,v,i,o] += sum over r,q of x[r+u, q+v, i] * dy[r,q,o]` for 3x3 windows with stride 1.
+pub(super) struct TapGradients<'a> {
+    /// `rows + 2` rows, `x_row` values from one to the next, pixels of `ic` channels; `width + 2` pixels count.
+    pub x: &'a [f32],
+    pub x_row: usize,
+    pub ic: usize,
+    /// `rows` rows, `dy_row` values from one to the next, `width` pixels of `oc` channels.
+    pub dy: &'a [f32],
+    pub dy_row: usize,
+    pub rows: usize,
+    pub width: usize,
+    pub oc: usize,
+    /// `[3][3][ic][oc]`, accumulated into.
+    pub dw: &'a mut [f32],
+}
+
+/// Whether [`TapGradients`] computes these: whole tiles of every instruction set, so that all that have it sum in the
+/// same order.
+pub(super) fn has_tile(ic: usize, oc: usize) -> bool {
+    (ic == 3 || ic.is_multiple_of(4)) && oc.is_multiple_of(crate::simd::MAX_LANES)
+}
+
+impl Kernel for TapGradients<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(mut self, s: S) {
+        let Self { x_row, ic, dy_row, rows, width, oc, .. } = self;
+        assert!(rows > 0 && width > 0 && has_tile(ic, oc));
+        assert!(self.x.len() >= (rows + 1) * x_row + (width + 2) * ic, "x has the rows under the windows");
+        assert!(self.dy.len() >= (rows - 1) * dy_row + width * oc, "dy has its rows");
+        assert_eq!(self.dw.len(), 9 * ic * oc);
+        match (S::REGISTERS, ic) {
+            (32, 3) => self.each_tile::<S, 3, 3, 1>(s),
+            (_, 3) => self.each_tile::<S, 1, 3, 1>(s),
+            (32, _) if oc.is_multiple_of(2 * S::LANES) => self.each_tile::<S, 1, 4, 2>(s),
+            _ => self.each_tile::<S, 1, 4, 1>(s),
+        }
+    }
+}
+
+impl TapGradients<'_> {
+    #[inline(always)]
+    fn each_tile<S: Simd, const U: usize, const I: usize, const V: usize>(&mut self, s: S) {
+        for o in (0..self.oc).step_by(V * S::LANES) {
+            for u in (0..3).step_by(U) {
+                for i in (0..self.ic).step_by(I) {
+                    // SAFETY: u + U <= 3, i + I <= ic, o + V * LANES <= oc.
+                    unsafe { self.tile::<S, U, I, V>(s, u, i, o) };
+                }
+            }
+        }
+    }
+
+    /// The tile at kernel row `u`, input channel `i`, output channel `o`.
+    ///
+    /// # Safety
+    /// `u + U <= 3`, `i + I <= ic`, `o + V * LANES <= oc`; `run` has checked the slices.
+    #[inline(always)]
+    unsafe fn tile<S: Simd, const U: usize, const I: usize, const V: usize>(
+        &mut self,
+        s: S,
+        u: usize,
+        i: usize,
+        o: usize,
+    ) {
+        let Self { x_row, ic, dy_row, rows, width, oc, .. } = *self;
+        let mut acc = [[[[s.zero(); V]; I]; 3]; U];
+        for r in 0..rows {
+            // SAFETY: row r + u + U - 1 < rows + 2 of x, row r of dy.
+            let (mut x, mut dy) =
+                unsafe { (self.x.as_ptr().add((r + u) * x_row + i), self.dy.as_ptr().add(r * dy_row + o)) };
+            let load = |dy: *const f32| -> [S::F32; V] {
+                // SAFETY: `dy` points at one of the row's pixels.
+                std::array::from_fn(|k| unsafe { s.load_ptr(dy.add(k * S::LANES)) })
+            };
+            // dy at this column and at the two before it; there are none before the first, nor after the last.
+            let (mut d1, mut d2) = ([s.zero(); V], [s.zero(); V]);
+            let mut column = 0;
+            // Three columns at a time, so that the three vectors take turns without being moved.
+            while column + 3 <= width {
+                // SAFETY: columns below `width`, of x and of dy.
+                unsafe {
+                    let d0 = load(dy);
+                    step::<S, U, I, V>(s, &mut acc, x, x_row, [d0, d1, d2]);
+                    d2 = load(dy.add(oc));
+                    step::<S, U, I, V>(s, &mut acc, x.add(ic), x_row, [d2, d0, d1]);
+                    d1 = load(dy.add(2 * oc));
+                    step::<S, U, I, V>(s, &mut acc, x.add(2 * ic), x_row, [d1, d2, d0]);
+                    (x, dy) = (x.add(3 * ic), dy.add(3 * oc));
+                }
+                column += 3;
+            }
+            while column < width + 2 {
+                // SAFETY: columns below `width + 2` of x, below `width` of dy.
+                unsafe {
+                    let d0 = if column < width { load(dy) } else { [s.zero(); V] };
+                    step::<S, U, I, V>(s, &mut acc, x, x_row, [d0, d1, d2]);
+                    (d1, d2) = (d0, d1);
+                    // The last step leaves both pointers past their ends, where they are not read.
+                    (x, dy) = (x.wrapping_add(ic), dy.wrapping_add(oc));
+                }
+                column += 1;
+            }
+        }
+        for (du, acc) in acc.iter().enumerate() {
+            for (v, acc) in acc.iter().enumerate() {
+                for (di, acc) in acc.iter().enumerate() {
+                    let dw = &mut self.dw[(((u + du) * 3 + v) * ic + i + di) * oc + o..][..V * S::LANES];
+                    for (dw, &acc) in dw.chunks_exact_mut(S::LANES).zip(acc) {
+                        s.store(dw, s.add(s.load(dw), acc));
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// A column: `acc[u][v][i] += x[u][i] * dy[v]`, where `dy[v]` is `v` columns back.
+///
+/// # Safety
+/// `x + u * x_row + i` is valid for reads for u < U, i < I.
+#[inline(always)]
+unsafe fn step<S: Simd, const U: usize, const I: usize, const V: usize>(
+    s: S,
+    acc: &mut [[[[S::F32; V]; I]; 3]; U],
+    x: *const f32,
+    x_row: usize,
+    dy: [[S::F32; V]; 3],
+) {
+    for u in 0..U {
+        for i in 0..I {
+            // SAFETY: the caller's promise.
+            let x = s.splat(unsafe { *x.add(u * x_row + i) });
+            for v in 0..3 {
+                for k in 0..V {
+                    acc[u][v][i][k] = s.mul_add(x, dy[v][k], acc[u][v][i][k]);
+                }
+            }
+        }
+    }
+}
