@@ -1,7 +1,8 @@
 //! Optimisers: the kernels' steps, and the state that goes with each parameter.
 
 use crate::nn::Sequential;
-use onesheet_kernels::optim;
+use onesheet_kernels::buffer::Buffer;
+use onesheet_kernels::optim::Step;
 use serde::{Deserialize, Serialize};
 
 /// An update rule and its constants; the defaults are Keras'.
@@ -42,7 +43,7 @@ pub struct Optimizer {
     rule: Rule,
     step: u64,
     /// Two state vectors for each trained parameter, in the model's order: Adam's m and v; SGD's velocity and nothing.
-    state: Vec<[Vec<f32>; 2]>,
+    state: Vec<[Buffer; 2]>,
 }
 
 impl Optimizer {
@@ -52,8 +53,8 @@ impl Optimizer {
         let state = trained.map(|(_, parameter)| {
             let len = parameter.value.len();
             match rule {
-                Rule::Adam { .. } => [vec![0.0; len], vec![0.0; len]],
-                Rule::Sgd { .. } => [vec![0.0; len], Vec::new()],
+                Rule::Adam { .. } => [Buffer::new(len), Buffer::new(len)],
+                Rule::Sgd { .. } => [Buffer::new(len), Buffer::default()],
             }
         });
         Self { rule, step: 0, state: state.collect() }
@@ -64,26 +65,18 @@ impl Optimizer {
         self.step
     }
 
-    /// Changes the model's weights by their gradients, and sets the gradients to zero.
-    pub fn step(&mut self, model: &mut Sequential) {
+    /// Changes the model's weights by the gradient of the loss, given that of the output of the model's last training pass.
+    ///
+    /// # Panics
+    /// If `d_output` is not as long as that output.
+    pub fn step(&mut self, model: &mut Sequential, d_output: &[f32]) {
         self.step += 1;
-        let isa = model.isa();
-        let trained = model.parameters_mut().filter(|parameter| parameter.is_trained());
-        for (parameter, [first, second]) in trained.zip(&mut self.state) {
-            let (g, w) = (&parameter.gradient, &mut parameter.value);
-            match self.rule {
-                Rule::Adam { learning_rate, beta_1, beta_2, epsilon } => {
-                    let step = self.step;
-                    optim::adam(
-                        isa,
-                        optim::Adam { learning_rate, beta_1, beta_2, epsilon, step, g, m: first, v: second, w },
-                    );
-                }
-                Rule::Sgd { learning_rate, momentum, nesterov } => {
-                    optim::sgd(isa, optim::Sgd { learning_rate, momentum, nesterov, g, velocity: first, w });
-                }
+        let step = match self.rule {
+            Rule::Adam { learning_rate, beta_1, beta_2, epsilon } => {
+                Step::Adam { learning_rate, beta_1, beta_2, epsilon, step: self.step }
             }
-            parameter.gradient.fill(0.0);
-        }
+            Rule::Sgd { learning_rate, momentum, nesterov } => Step::Sgd { learning_rate, momentum, nesterov },
+        };
+        model.backward_and_step(d_output, step, &mut self.state);
     }
 }

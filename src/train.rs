@@ -47,8 +47,7 @@ impl Trainer {
         self.dlogits.resize(labels.len(), 0.0);
         let logits = self.model.forward(images, pass).values();
         let loss = self.head.cross_entropy(classes, logits, labels, None, &mut self.probabilities, &mut self.dlogits);
-        self.model.backward(&self.dlogits);
-        self.optimizer.step(&mut self.model);
+        self.optimizer.step(&mut self.model, &self.dlogits);
         loss
     }
 

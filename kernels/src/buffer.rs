@@ -47,3 +47,12 @@ impl DerefMut for Buffer {
         &mut bytemuck::cast_slice_mut(&mut self.lines)[..self.len]
     }
 }
+
+impl From<&[f32]> for Buffer {
+    fn from(values: &[f32]) -> Self {
+        let mut buffer = Self::default();
+        buffer.resize(values.len());
+        buffer.copy_from_slice(values);
+        buffer
+    }
+}

@@ -1,14 +1,17 @@
 //! The dense layer: `y = x w + bias`.
 //!
-//! The matrix of weights is the largest thing a step touches, so every pass goes over it in blocks of 512 rows
-//! that stay in the L2 cache while all images of the batch meet them.
+//! The matrix of weights is the largest thing a step touches, so every pass goes over it in blocks of rows that stay in a
+//! cache while all images of the batch meet them, and [`BackwardAndStep`] does in one pass what else takes three.
 
 use crate::gemm::{Init, Product};
+use crate::optim::Step;
 use crate::scratch;
-use crate::simd::Isa;
+use crate::simd::{Isa, MAX_LANES};
+use crate::tasks::each_task;
 use rayon::prelude::*;
+use std::marker::PhantomData;
 
-/// Rows of the weights that one task works on.
+/// Rows of the weights that a task of the forward pass works on.
 const BLOCK: usize = 512;
 
 /// The sizes of a dense layer.
@@ -109,7 +112,8 @@ impl Forward<'_> {
 /// `dx[n,i] = sum over o of dy[n,o] * w[i,o]`
 ///
 /// # Shapes (f32, contiguous)
-/// `dy`: `[n, outputs]`; `w`: `[inputs, outputs]`; `dx`: `[n, inputs]`, overwritten
+/// `dy`: `[n, outputs]`; `w`: `[inputs, outputs]`; `dx`: `[n, inputs]`, overwritten; `turned_dy`: workspace of
+/// [`turned_len`](DenseShape::turned_len) values, overwritten
 /// # Units
 /// As `dy`.
 /// # Accuracy
@@ -125,56 +129,20 @@ pub struct BackwardX<'a> {
     pub w: &'a [f32],
     /// Gradient of the input.
     pub dx: &'a mut [f32],
+    /// Workspace.
+    pub turned_dy: &'a mut [f32],
 }
 
 impl BackwardX<'_> {
     /// Computes `dx`.
     pub fn run(self, isa: Isa) {
-        /// Images that share one transposition of the weights.
-        const IMAGES: usize = 16;
-        let DenseShape { inputs, outputs, .. } = *self.shape;
-        self.shape.assert_fits(self.dx, self.w, self.dy);
-        let groups = self.dx.par_chunks_mut(IMAGES * inputs).zip(self.dy.par_chunks(IMAGES * outputs));
-        groups.for_each(|(dx, dy)| {
-            for (block, w) in self.w.chunks(BLOCK * outputs).enumerate() {
-                let rows = w.len() / outputs;
-                scratch::with(w.len(), |transposed| {
-                    transpose(w, rows, outputs, transposed);
-                    Product {
-                        m: dy.len() / outputs,
-                        n: rows,
-                        segments: 1,
-                        depth: outputs,
-                        a: dy,
-                        a_row: outputs,
-                        a_col: 1,
-                        a_segment: 0,
-                        b: transposed,
-                        b_row: rows,
-                        b_segment: 0,
-                        c: &mut dx[block * BLOCK..],
-                        c_row: inputs,
-                        init: Init::Zero,
-                        relu: false,
-                    }
-                    .run(isa);
-                });
-            }
+        let shape = self.shape;
+        shape.assert_fits(self.dx, self.w, self.dy);
+        let pass = ToInput::new(isa, shape, self.dy, self.dx, self.turned_dy);
+        let rows = shape.chunk();
+        self.w.par_chunks(rows * shape.outputs).enumerate().for_each(|(chunk, w)| {
+            scratch::with(pass.scratch_len(), |scratch| pass.run(chunk * rows, w, scratch));
         });
-    }
-}
-
-/// `to[column][row] = from[row][column]`, in squares that stay in the L1 cache.
-fn transpose(from: &[f32], rows: usize, columns: usize, to: &mut [f32]) {
-    const SQUARE: usize = 16;
-    for first_row in (0..rows).step_by(SQUARE) {
-        for first_column in (0..columns).step_by(SQUARE) {
-            for column in first_column..columns.min(first_column + SQUARE) {
-                for row in first_row..rows.min(first_row + SQUARE) {
-                    to[column * rows + row] = from[row * columns + column];
-                }
-            }
-        }
     }
 }
 
@@ -206,31 +174,216 @@ pub struct BackwardW<'a> {
 impl BackwardW<'_> {
     /// Adds to `dw` and `db`.
     pub fn run(self, isa: Isa) {
-        let DenseShape { n, inputs, outputs } = *self.shape;
-        self.shape.assert_fits(self.x, self.dw, self.dy);
-        assert_eq!(self.db.len(), outputs, "db is [outputs]");
-        self.dw.par_chunks_mut(BLOCK * outputs).enumerate().for_each(|(block, dw)| {
-            Product {
-                m: dw.len() / outputs,
-                n: outputs,
-                segments: 1,
-                depth: n,
-                a: &self.x[block * BLOCK..],
-                a_row: 1,
-                a_col: inputs,
-                a_segment: 0,
-                b: self.dy,
-                b_row: outputs,
-                b_segment: 0,
-                c: dw,
-                c_row: outputs,
-                init: Init::Accumulate,
-                relu: false,
-            }
-            .run(isa);
+        let shape = self.shape;
+        shape.assert_fits(self.x, self.dw, self.dy);
+        let rows = shape.chunk();
+        self.dw.par_chunks_mut(rows * shape.outputs).enumerate().for_each(|(chunk, dw)| {
+            weight_gradient(isa, shape, self.x, self.dy, chunk * rows, Init::Accumulate, dw);
         });
-        for dy in self.dy.chunks_exact(outputs) {
-            self.db.iter_mut().zip(dy).for_each(|(db, &dy)| *db += dy);
+        bias_gradient(self.dy, self.db);
+    }
+}
+
+/// Both gradients of a dense layer and the update of its weights in one pass over them, for where nobody needs the
+/// gradient of all weights at once.
+///
+/// `dx` as [`BackwardX`] from the weights as they come in, `dw` as [`BackwardW`] from zero, then [`Step::run`] with `dw`
+///
+/// # Shapes (f32, contiguous)
+/// `x`: `[n, inputs]`; `dy`: `[n, outputs]`; `w` and each of `state`: `[inputs, outputs]`, overwritten (the second state of SGD:
+/// empty); `dx`: `[n, inputs]`, overwritten; `db`: `[outputs]`, accumulated into; `turned_dy`: workspace of
+/// [`turned_len`](DenseShape::turned_len) values, overwritten
+/// # Accuracy
+/// The same bits as the three passes, for any number of threads.
+/// # Panics
+/// If a slice's length differs from its shape.
+pub struct BackwardAndStep<'a> {
+    /// Sizes.
+    pub shape: &'a DenseShape,
+    /// Input.
+    pub x: &'a [f32],
+    /// Gradient of the output.
+    pub dy: &'a [f32],
+    /// Weights.
+    pub w: &'a mut [f32],
+    /// The update.
+    pub step: Step,
+    /// What the update's rule remembers.
+    pub state: [&'a mut [f32]; 2],
+    /// Gradient of the input.
+    pub dx: Option<&'a mut [f32]>,
+    /// Gradient of the bias.
+    pub db: &'a mut [f32],
+    /// Workspace.
+    pub turned_dy: &'a mut [f32],
+}
+
+impl BackwardAndStep<'_> {
+    /// Computes `dx`, adds to `db` and changes `w`.
+    pub fn run(self, isa: Isa) {
+        let Self { shape, x, dy, w, step, state: [first, second], dx, db, turned_dy } = self;
+        let DenseShape { inputs, outputs, .. } = *shape;
+        shape.assert_fits(x, w, dy);
+        assert!(first.len() == w.len() && [0, w.len()].contains(&second.len()), "the state is as long as w");
+        bias_gradient(dy, db);
+        let pass = dx.map(|dx| {
+            assert_eq!(dx.len(), x.len(), "dx is [n, inputs]: {shape:?}");
+            ToInput::new(isa, shape, dy, dx, turned_dy)
+        });
+        let has_second = !second.is_empty();
+        let rows = shape.chunk();
+        let starts = |chunk: usize| {
+            let at = (chunk * rows).min(inputs) * outputs;
+            ([at, at, if has_second { at } else { 0 }], 0)
+        };
+        let scratch_len = rows * outputs + pass.as_ref().map_or(0, ToInput::scratch_len);
+        each_task(0..inputs.div_ceil(rows), [w, first, second], &mut [], &starts, &|chunk, [w, first, second], _| {
+            scratch::with(scratch_len, |scratch| {
+                let (dw, scratch) = scratch.split_at_mut(rows * outputs);
+                let dw = &mut dw[..w.len()];
+                if let Some(pass) = &pass {
+                    pass.run(chunk * rows, w, scratch);
+                }
+                weight_gradient(isa, shape, x, dy, chunk * rows, Init::Zero, dw);
+                step.run_block(isa, dw, [first, second], w);
+            });
+        });
+    }
+}
+
+impl DenseShape {
+    /// Values in the workspace of [`BackwardX`].
+    pub fn turned_len(&self) -> usize {
+        self.outputs * self.columns()
+    }
+
+    /// Images, filled up to whole vectors.
+    fn columns(&self) -> usize {
+        self.n.next_multiple_of(MAX_LANES)
+    }
+
+    /// Rows of the weights that a task of the backward passes works on: 16 kB of them, which stay in the L1 cache while
+    /// everything that concerns them is done.
+    fn chunk(&self) -> usize {
+        (4096 / self.outputs).next_multiple_of(MAX_LANES).clamp(MAX_LANES, 512)
+    }
+}
+
+/// `db[o] += sum over n of dy[n,o]`.
+fn bias_gradient(dy: &[f32], db: &mut [f32]) {
+    for dy in dy.chunks_exact(db.len()) {
+        db.iter_mut().zip(dy).for_each(|(db, &dy)| *db += dy);
+    }
+}
+
+/// `dw` of the inputs from `first` on, as many as it has rows.
+fn weight_gradient(isa: Isa, shape: &DenseShape, x: &[f32], dy: &[f32], first: usize, init: Init, dw: &mut [f32]) {
+    let DenseShape { n, inputs, outputs } = *shape;
+    Product {
+        m: dw.len() / outputs,
+        n: outputs,
+        segments: 1,
+        depth: n,
+        a: &x[first..],
+        a_row: 1,
+        a_col: inputs,
+        a_segment: 0,
+        b: dy,
+        b_row: outputs,
+        b_segment: 0,
+        c: dw,
+        c_row: outputs,
+        init,
+        relu: false,
+    }
+    .run(isa);
+}
+
+/// `dx` for some inputs at a time, in vectors over the images: `dx^T = w dy^T` reads the weights as they lie, and only the
+/// small `dy` has to be transposed before.
+struct ToInput<'a> {
+    isa: Isa,
+    shape: &'a DenseShape,
+    /// `[outputs][columns]`.
+    turned_dy: &'a [f32],
+    dx: Columns<'a>,
+}
+
+impl<'a> ToInput<'a> {
+    fn new(isa: Isa, shape: &'a DenseShape, dy: &[f32], dx: &'a mut [f32], turned_dy: &'a mut [f32]) -> Self {
+        assert_eq!(turned_dy.len(), shape.turned_len(), "turned_dy: see turned_len");
+        turned_dy.fill(0.0);
+        for (image, dy) in dy.chunks_exact(shape.outputs).enumerate() {
+            for (o, &dy) in dy.iter().enumerate() {
+                turned_dy[o * shape.columns() + image] = dy;
+            }
         }
+        Self { isa, shape, turned_dy, dx: Columns::new(dx, shape.inputs) }
+    }
+
+    fn scratch_len(&self) -> usize {
+        self.shape.chunk() * self.shape.columns()
+    }
+
+    /// The inputs from `first` on, as many as `w` has rows; no other task has them.
+    fn run(&self, first: usize, w: &[f32], scratch: &mut [f32]) {
+        let DenseShape { n, outputs, .. } = *self.shape;
+        let (rows, columns) = (w.len() / outputs, self.shape.columns());
+        let turned_dx = &mut scratch[..rows * columns];
+        Product {
+            m: rows,
+            n: columns,
+            segments: 1,
+            depth: outputs,
+            a: w,
+            a_row: outputs,
+            a_col: 1,
+            a_segment: 0,
+            b: self.turned_dy,
+            b_row: columns,
+            b_segment: 0,
+            c: turned_dx,
+            c_row: columns,
+            init: Init::Zero,
+            relu: false,
+        }
+        .run(self.isa);
+        for image in 0..n {
+            // SAFETY: tasks have different inputs, so none has these columns of dx.
+            let dx = unsafe { self.dx.part(image, first, rows) };
+            for (dx, turned) in dx.iter_mut().zip(turned_dx[image..].iter().step_by(columns)) {
+                *dx = *turned;
+            }
+        }
+    }
+}
+
+/// A matrix whose columns are written by several tasks, each of which has some of them.
+struct Columns<'a> {
+    start: *mut f32,
+    rows: usize,
+    columns: usize,
+    of: PhantomData<&'a mut [f32]>,
+}
+
+// SAFETY: it is an exclusive borrow of f32 values, which are Send; who takes a part promises that no other task has it.
+unsafe impl Sync for Columns<'_> {}
+// SAFETY: as above.
+unsafe impl Send for Columns<'_> {}
+
+impl<'a> Columns<'a> {
+    fn new(matrix: &'a mut [f32], columns: usize) -> Self {
+        Self { start: matrix.as_mut_ptr(), rows: matrix.len() / columns, columns, of: PhantomData }
+    }
+
+    /// Columns `first` to `first + count` of a row.
+    ///
+    /// # Safety
+    /// While the part is in use, no other of the row overlaps it.
+    #[expect(clippy::mut_from_ref, reason = "the caller promises that the parts are disjoint")]
+    unsafe fn part(&self, row: usize, first: usize, count: usize) -> &mut [f32] {
+        assert!(row < self.rows && first + count <= self.columns);
+        // SAFETY: the part lies inside the matrix, which is borrowed for as long as `self` is; the caller's promise.
+        unsafe { std::slice::from_raw_parts_mut(self.start.add(row * self.columns + first), count) }
     }
 }

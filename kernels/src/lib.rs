@@ -41,3 +41,4 @@ pub mod optim;
 pub mod reference;
 mod scratch;
 pub mod simd;
+mod tasks;

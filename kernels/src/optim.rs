@@ -3,6 +3,65 @@
 use crate::simd::{BLOCK, Isa, Kernel, Simd, map};
 use rayon::prelude::*;
 
+/// A step of either rule: its numbers, without what it works on.
+#[derive(Clone, Copy, Debug)]
+pub enum Step {
+    /// See [`Adam`].
+    Adam {
+        /// Learning rate.
+        learning_rate: f32,
+        /// Decay of the mean of gradients.
+        beta_1: f32,
+        /// Decay of the mean of squared gradients.
+        beta_2: f32,
+        /// Added to `sqrt(v)`.
+        epsilon: f32,
+        /// Which step this is; the first is 1.
+        step: u64,
+    },
+    /// See [`Sgd`].
+    Sgd {
+        /// Learning rate.
+        learning_rate: f32,
+        /// The share of the velocity that a step keeps.
+        momentum: f32,
+        /// Whether the weights move by the velocity that the next step would have.
+        nesterov: bool,
+    },
+}
+
+impl Step {
+    /// Moves `w` by the gradients `g`. `state` is what the rule remembers of each weight: Adam's `m` and `v`; SGD's velocity,
+    /// and a second slice that it does not read.
+    ///
+    /// # Panics
+    /// As [`adam`] and [`sgd`].
+    pub fn run(&self, isa: Isa, g: &[f32], state: [&mut [f32]; 2], w: &mut [f32]) {
+        let [first, second] = state;
+        match *self {
+            Self::Adam { learning_rate, beta_1, beta_2, epsilon, step } => {
+                adam(isa, Adam { learning_rate, beta_1, beta_2, epsilon, step, g, m: first, v: second, w });
+            }
+            Self::Sgd { learning_rate, momentum, nesterov } => {
+                sgd(isa, Sgd { learning_rate, momentum, nesterov, g, velocity: first, w });
+            }
+        }
+    }
+
+    /// [`run`](Self::run) on this thread alone.
+    pub(crate) fn run_block(&self, isa: Isa, g: &[f32], state: [&mut [f32]; 2], w: &mut [f32]) {
+        let [first, second] = state;
+        match *self {
+            Self::Adam { learning_rate, beta_1, beta_2, epsilon, step } => {
+                isa.run(adam_block(Adam { learning_rate, beta_1, beta_2, epsilon, step, g, m: first, v: second, w }));
+            }
+            Self::Sgd { learning_rate, momentum, nesterov } => {
+                isa.run(SgdBlock(Sgd { learning_rate, momentum, nesterov, g, velocity: first, w }));
+            }
+        }
+    }
+}
+
 /// A step of Adam: its numbers and what it works on. All slices have the same length.
 #[derive(Debug)]
 pub struct Adam<'a> {
@@ -42,15 +101,21 @@ pub struct Adam<'a> {
 /// # Source
 /// Kingma and Ba 2015, Adam: A Method for Stochastic Optimization, <https://arxiv.org/abs/1412.6980>.
 pub fn adam(isa: Isa, step: Adam) {
-    let Adam { learning_rate, beta_1, beta_2, epsilon, step: t, g, m, v, w } = step;
-    assert!(t > 0, "the first step is 1");
+    let Adam { learning_rate, beta_1, beta_2, epsilon, step, g, m, v, w } = step;
     assert!(m.len() == g.len() && v.len() == g.len() && w.len() == g.len(), "g, m, v and w");
-    let bias = |beta: f32| 1.0 - f64::from(beta).powf(t as f64);
-    let alpha = (f64::from(learning_rate) * bias(beta_2).sqrt() / bias(beta_1)) as f32;
     let moments = m.par_chunks_mut(BLOCK).zip(v.par_chunks_mut(BLOCK));
     g.par_chunks(BLOCK).zip(moments).zip(w.par_chunks_mut(BLOCK)).for_each(|((g, (m, v)), w)| {
-        isa.run(AdamBlock { alpha, rate_1: 1.0 - beta_1, rate_2: 1.0 - beta_2, epsilon, g, m, v, w });
+        isa.run(adam_block(Adam { learning_rate, beta_1, beta_2, epsilon, step, g, m, v, w }));
     });
+}
+
+/// The kernel of a block.
+fn adam_block(step: Adam) -> AdamBlock {
+    let Adam { learning_rate, beta_1, beta_2, epsilon, step: t, g, m, v, w } = step;
+    assert!(t > 0, "the first step is 1");
+    let bias = |beta: f32| 1.0 - f64::from(beta).powf(t as f64);
+    let alpha = (f64::from(learning_rate) * bias(beta_2).sqrt() / bias(beta_1)) as f32;
+    AdamBlock { alpha, rate_1: 1.0 - beta_1, rate_2: 1.0 - beta_2, epsilon, g, m, v, w }
 }
 
 struct AdamBlock<'a> {

@@ -51,12 +51,12 @@ impl Layer for BatchNorm {
     fn forward(&mut self, isa: Isa, x: &Tensor, y: &mut Tensor, pass: Pass) {
         let [gamma, beta, moving_mean, moving_variance] = &mut self.parameters;
         let (mean, variance) = match pass {
-            Pass::Inference => (&moving_mean.value, &moving_variance.value),
+            Pass::Inference => (&*moving_mean.value, &*moving_variance.value),
             Pass::Training { .. } => {
                 batch_norm::statistics(isa, x.values(), &mut self.mean, &mut self.variance);
                 batch_norm::update_moving(self.momentum, &self.mean, &mut moving_mean.value);
                 batch_norm::update_moving(self.momentum, &self.variance, &mut moving_variance.value);
-                (&self.mean, &self.variance)
+                (&*self.mean, &*self.variance)
             }
         };
         let by = Normalization { gamma: &gamma.value, beta: &beta.value, mean, variance, epsilon: self.epsilon };

@@ -19,6 +19,8 @@ pub use sequential::{Input, Sequential};
 pub use spec::{LayerSpec, ModelSpec};
 
 use crate::tensor::Tensor;
+use onesheet_kernels::buffer::Buffer;
+use onesheet_kernels::optim::Step;
 use onesheet_kernels::simd::Isa;
 
 /// What a byte of an image is worth: 0 to 1.
@@ -67,6 +69,39 @@ pub(crate) trait Layer: Send {
     /// Adds to the gradients of the parameters and, where `dx` is asked for, overwrites it. Follows a training
     /// [`forward`](Layer::forward) of the same `x` and `y`; may use `dy` as workspace.
     fn backward(&mut self, isa: Isa, x: &Tensor, y: &Tensor, dy: &mut Tensor, dx: Option<&mut Tensor>);
+
+    /// [`backward`](Layer::backward), then the update of the layer's parameters, whose gradients are zero before and
+    /// after. A layer with large parameters does both in one pass.
+    fn backward_and_step(&mut self, isa: Isa, io: Backward, update: &mut Update) {
+        let Backward { x, y, dy, dx } = io;
+        self.backward(isa, x, y, dy, dx);
+        update.apply(isa, self.parameters_mut());
+    }
+}
+
+/// What a backward pass works on; see [`Layer::backward`].
+pub(crate) struct Backward<'a> {
+    pub x: &'a Tensor,
+    pub y: &'a Tensor,
+    pub dy: &'a mut Tensor,
+    pub dx: Option<&'a mut Tensor>,
+}
+
+/// An optimiser's step, and what it remembers of the trained parameters of a layer.
+pub(crate) struct Update<'a> {
+    pub step: Step,
+    pub state: &'a mut [[Buffer; 2]],
+}
+
+impl Update<'_> {
+    /// Moves the parameters by their gradients, and sets the gradients to zero.
+    fn apply(&mut self, isa: Isa, parameters: &mut [Parameter]) {
+        let trained = parameters.iter_mut().filter(|parameter| parameter.is_trained());
+        for (parameter, [first, second]) in trained.zip(&mut *self.state) {
+            self.step.run(isa, &parameter.gradient, [first, second], &mut parameter.value);
+            parameter.gradient.fill(0.0);
+        }
+    }
 }
 
 /// A tensor that belongs to a layer: a weight that is trained, or a statistic that is kept.
@@ -78,7 +113,7 @@ pub struct Parameter {
     /// Layout as in Keras: HWIO, `[in, out]`, `[c]`.
     pub shape: Vec<usize>,
     /// The values.
-    pub value: Vec<f32>,
+    pub value: Buffer,
     /// The gradient of the loss, summed since the last step; empty where the parameter is not trained.
     pub gradient: Vec<f32>,
 }
@@ -86,11 +121,11 @@ pub struct Parameter {
 impl Parameter {
     fn trained(name: String, shape: &[usize], value: Vec<f32>) -> Self {
         let gradient = vec![0.0; value.len()];
-        Self { name, shape: shape.to_vec(), value, gradient }
+        Self { name, shape: shape.to_vec(), value: Buffer::from(&*value), gradient }
     }
 
     fn kept(name: String, shape: &[usize], value: Vec<f32>) -> Self {
-        Self { name, shape: shape.to_vec(), value, gradient: Vec::new() }
+        Self { name, shape: shape.to_vec(), value: Buffer::from(&*value), gradient: Vec::new() }
     }
 
     /// Whether an optimiser changes it.

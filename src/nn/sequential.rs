@@ -8,11 +8,13 @@ use super::dense::Dense;
 use super::dropout::Dropout;
 use super::max_pool2d::MaxPool2d;
 use super::spec::{LayerSpec, ModelSpec};
-use super::{BYTE_SCALE, Layer, Parameter, Pass};
+use super::{BYTE_SCALE, Backward, Layer, Parameter, Pass, Update};
 use crate::error::Result;
 use crate::rng::{Purpose, stream};
 use crate::tensor::Tensor;
+use onesheet_kernels::buffer::Buffer;
 use onesheet_kernels::image;
+use onesheet_kernels::optim::Step;
 use onesheet_kernels::simd::Isa;
 
 /// A built model: a chain of layers, their parameters and the buffers between them.
@@ -200,6 +202,28 @@ impl Sequential {
     /// # Panics
     /// If `d_output` is not as long as that output.
     pub fn backward(&mut self, d_output: &[f32]) {
+        self.each_layer_backward(d_output, |layer, isa, Backward { x, y, dy, dx }| layer.backward(isa, x, y, dy, dx));
+    }
+
+    /// [`backward`](Self::backward) and an optimiser's step, layer by layer, so that the gradient of all weights need never
+    /// exist at once. `state` is what the optimiser remembers of each trained parameter, in the order of
+    /// [`parameters`](Self::parameters); the gradients are zero before and after.
+    ///
+    /// # Panics
+    /// As [`backward`](Self::backward), and if there are not as many states as trained parameters.
+    pub(crate) fn backward_and_step(&mut self, d_output: &[f32], step: Step, state: &mut [[Buffer; 2]]) {
+        let mut rest = state;
+        self.each_layer_backward(d_output, |layer, isa, io| {
+            let trained = layer.parameters().iter().filter(|parameter| parameter.is_trained()).count();
+            let all = std::mem::take(&mut rest);
+            let (before, state) = all.split_at_mut(all.len() - trained);
+            rest = before;
+            layer.backward_and_step(isa, io, &mut Update { step, state });
+        });
+    }
+
+    /// Calls `backward` for every layer, the last one first.
+    fn each_layer_backward(&mut self, d_output: &[f32], mut backward: impl FnMut(&mut dyn Layer, Isa, Backward)) {
         let n = self.activations[0].n();
         // Claimed here, so that a model that only predicts does without.
         self.gradients.iter_mut().for_each(|gradient| gradient.reshape(self.capacity, &[self.largest]));
@@ -213,7 +237,7 @@ impl Sequential {
             if wanted {
                 dx.reshape(n, x.shape());
             }
-            layer.backward(self.isa, x, y, dy, wanted.then_some(&mut *dx));
+            backward(&mut **layer, self.isa, Backward { x, y, dy, dx: wanted.then_some(&mut *dx) });
             std::mem::swap(dy, dx);
         }
     }

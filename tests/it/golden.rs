@@ -133,7 +133,7 @@ fn train(case: &Case, isa: Isa) {
     for (name, parameter) in names.iter().zip(model.parameters_mut()) {
         let init = case.tensor(&format!("init/{name}"));
         assert_eq!(init.shape, parameter.shape, "{}: {name}", case.name);
-        parameter.value = init.to_f32();
+        parameter.value.copy_from_slice(&init.to_f32());
     }
     assert_eq!(case.group("init").count(), names.len(), "{}: weights that our model does not have", case.name);
 
@@ -147,14 +147,15 @@ fn train(case: &Case, isa: Isa) {
         let class_weights = class_weights.as_deref();
         let loss = head.cross_entropy(classes, logits, &y, class_weights, &mut probabilities, &mut dlogits);
         assert_close(&format!("{}: loss of step {step}", case.name), &[loss as f32], &[expected], 1e-4);
-        model.backward(&dlogits);
         if step == 0 {
+            model.backward(&dlogits);
             for (name, parameter) in model.parameters().filter(|(_, parameter)| parameter.is_trained()) {
                 let golden = case.tensor(&format!("grad/{name}"));
                 assert_close(&format!("{}: gradient of {name}", case.name), &parameter.gradient, &golden.values, 1e-4);
             }
+            model.parameters_mut().for_each(|parameter| parameter.gradient.fill(0.0));
         }
-        optimizer.step(&mut model);
+        optimizer.step(&mut model, &dlogits);
     }
     for (name, parameter) in model.parameters() {
         let golden = case.tensor(&format!("final/{name}"));

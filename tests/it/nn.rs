@@ -120,11 +120,11 @@ proptest! {
             }
             loss(model, head, &x, &labels)
         };
-        let weights: Vec<Vec<f32>> = model.parameters().map(|(_, parameter)| parameter.value.clone()).collect();
+        let weights: Vec<Vec<f32>> = model.parameters().map(|(_, parameter)| parameter.value.to_vec()).collect();
         let errors = [1e-2, 2e-3, 5e-4].map(|change: f64| {
             let step = change / norm;
             let mut side = |distance: f64| {
-                model.parameters_mut().zip(&weights).for_each(|(parameter, weights)| parameter.value.clone_from(weights));
+                model.parameters_mut().zip(&weights).for_each(|(parameter, weights)| parameter.value.copy_from_slice(weights));
                 at(&mut model, distance)
             };
             let slope = (side(step) - side(-step)) / (2.0 * step);
@@ -146,7 +146,7 @@ fn training_gives_the_same_bits_on_any_number_of_threads() {
             for x in &batches {
                 assert!(trainer.step(Input::F32(x), &labels).is_finite());
             }
-            trainer.model.parameters().map(|(_, parameter)| parameter.value.clone()).collect()
+            trainer.model.parameters().map(|(_, parameter)| parameter.value.to_vec()).collect()
         });
         assert!(weights.iter().flatten().all(|w| w.is_finite()));
     }
@@ -175,7 +175,7 @@ fn fused_blocks_train_and_predict_as_their_single_layers_do() {
                 let mut trainer = Trainer::new(model, Head::Sigmoid, optimizer, 1);
                 let losses: Vec<f32> = (0..4).map(|_| trainer.step(Input::U8(&bytes), &labels) as f32).collect();
                 let outputs = trainer.model.forward(Input::U8(&bytes), Pass::Inference).values().to_vec();
-                let weights = trainer.model.parameters().flat_map(|(_, p)| p.value.clone()).collect();
+                let weights = trainer.model.parameters().flat_map(|(_, p)| p.value.to_vec()).collect();
                 [losses, outputs, weights]
             });
             for (fused, single) in fused.iter().zip(&single) {

@@ -1,12 +1,12 @@
 //! The backward pass.
 
 use super::rows::{GradientSums, Scatter, staged_len};
-use super::tasks::each_task;
 use super::{ConvBlockShape, Source, Workspace, parts};
 use crate::batch_norm::Normalization;
 use crate::conv2d::{Conv2dShape, Rows, WeightGradient, Weights, add_parts};
 use crate::scratch;
 use crate::simd::Isa;
+use crate::tasks::each_task;
 
 /// All gradients of a block, given those of its normalised output.
 ///

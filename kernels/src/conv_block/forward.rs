@@ -1,11 +1,11 @@
 //! The forward pass in training.
 
 use super::rows::{Pool, RowSums, staged_len};
-use super::tasks::each_task;
 use super::{ConvBlockShape, Source, Workspace};
 use crate::conv2d::{Conv2dShape, Rows, Weights};
 use crate::scratch;
 use crate::simd::Isa;
+use crate::tasks::each_task;
 
 /// A block's convolution, its pooled values before normalisation, and the statistics to normalise them with.
 ///

@@ -1,11 +1,11 @@
 //! The forward pass with given statistics.
 
 use super::rows::{Normalise, NormaliseInPlace, Pool, staged_len};
-use super::tasks::each_task;
 use super::{Affine, ConvBlockShape, Source, Workspace};
 use crate::conv2d::{Conv2dShape, Rows, Weights};
 use crate::scratch;
 use crate::simd::{BLOCK, Isa};
+use crate::tasks::each_task;
 use rayon::prelude::*;
 
 /// A block in inference: `y = max-pool(batch_norm(relu(conv(x, w) + bias)))`.

@@ -34,7 +34,6 @@ mod backward;
 mod forward;
 mod inference;
 mod rows;
-mod tasks;
 
 use crate::batch_norm::Normalization;
 use crate::buffer::Buffer;

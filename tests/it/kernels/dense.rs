@@ -1,7 +1,8 @@
 //! The dense layer against the reference.
 
 use super::*;
-use onesheet_kernels::dense::{BackwardW, BackwardX, DenseShape, Forward};
+use onesheet_kernels::dense::{BackwardAndStep, BackwardW, BackwardX, DenseShape, Forward};
+use onesheet_kernels::optim::Step;
 use onesheet_kernels::reference::dense as reference;
 use proptest::prelude::*;
 
@@ -20,7 +21,8 @@ fn all_of(isa: Isa, shape: &DenseShape, relu: bool, seed: u64) -> Vec<Vec<f32>> 
     let (mut dw, mut db) = (w.clone(), bias.clone());
     let mut partials = poisoned(shape.partials_len());
     Forward { shape, x: &x, w: &w, bias: &bias, relu, y: &mut y, partials: &mut partials }.run(isa);
-    BackwardX { shape, dy: &dy, w: &w, dx: &mut dx }.run(isa);
+    let mut turned_dy = poisoned(shape.turned_len());
+    BackwardX { shape, dy: &dy, w: &w, dx: &mut dx, turned_dy: &mut turned_dy }.run(isa);
     BackwardW { shape, x: &x, dy: &dy, dw: &mut dw, db: &mut db }.run(isa);
     vec![y, dx, dw, db]
 }
@@ -53,4 +55,52 @@ proptest! {
 fn the_same_bits_for_any_number_of_threads() {
     let shape = DenseShape { n: 33, inputs: 2000, outputs: 19 };
     for_each_isa(|isa| drop(on_1_2_3_threads(|| all_of(isa, &shape, true, 7))));
+}
+
+/// The one pass gives the bits of the three that it replaces.
+#[test]
+fn backward_and_step_is_the_two_gradients_and_then_the_step() {
+    let adam = Step::Adam { learning_rate: 0.01, beta_1: 0.9, beta_2: 0.999, epsilon: 1e-7, step: 3 };
+    let sgd = Step::Sgd { learning_rate: 0.1, momentum: 0.9, nesterov: true };
+    for (n, inputs, outputs) in [(33, 700, 19), (32, 300, 64), (1, 5, 3)] {
+        let shape = &DenseShape { n, inputs, outputs };
+        for step in [adam, sgd] {
+            for_each_isa(|isa| {
+                let mut data = Data::new(5);
+                let (x, dy) = (data.vec(n * inputs), data.vec(n * outputs));
+                let (w, m, v) =
+                    (data.vec(inputs * outputs), data.vec(inputs * outputs), data.between(0.0, 1.0, inputs * outputs));
+                let v = if let Step::Adam { .. } = step { v } else { Vec::new() };
+                let turned_dy = &mut *poisoned(shape.turned_len());
+                let in_three = {
+                    let (mut w, mut m, mut v) = (w.clone(), m.clone(), v.clone());
+                    let (mut dx, mut dw, mut db) = (poisoned(x.len()), vec![0.0; w.len()], vec![0.5; outputs]);
+                    BackwardX { shape, dy: &dy, w: &w, dx: &mut dx, turned_dy }.run(isa);
+                    BackwardW { shape, x: &x, dy: &dy, dw: &mut dw, db: &mut db }.run(isa);
+                    step.run(isa, &dw, [&mut m, &mut v], &mut w);
+                    [w, m, v, dx, db]
+                };
+                let in_one = on_1_2_3_threads(|| {
+                    let (mut w, mut m, mut v) = (w.clone(), m.clone(), v.clone());
+                    let (mut dx, mut db) = (poisoned(x.len()), vec![0.5; outputs]);
+                    let (state, dx_to, turned_dy) =
+                        ([&mut *m, &mut *v], Some(&mut *dx), &mut *poisoned(shape.turned_len()));
+                    BackwardAndStep {
+                        shape,
+                        x: &x,
+                        dy: &dy,
+                        w: &mut w,
+                        step,
+                        state,
+                        dx: dx_to,
+                        db: &mut db,
+                        turned_dy,
+                    }
+                    .run(isa);
+                    vec![w, m, v, dx, db]
+                });
+                in_three.iter().zip(&in_one).for_each(|(three, one)| assert_same_bits(three, one));
+            });
+        }
+    }
 }

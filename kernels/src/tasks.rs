@@ -5,7 +5,7 @@ use std::ops::Range;
 /// Runs `work(task, its part of each slice, its part of the sums)` for every task, in parallel.
 ///
 /// The tasks' parts lie one after the other: `starts(i)` says where those of task `i` begin.
-pub(super) fn each_task<const K: usize>(
+pub(crate) fn each_task<const K: usize>(
     tasks: Range<usize>,
     slices: [&mut [f32]; K],
     sums: &mut [f64],
