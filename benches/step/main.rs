@@ -52,6 +52,9 @@ struct Options {
     /// Prints images a second for batches of 1 to 256 on one and on all threads, and nothing else
     #[arg(long)]
     sweep: bool,
+    /// Measures the step and prediction only, and prints one line of JSON
+    #[arg(long, conflicts_with_all = ["sweep", "json"])]
+    throughput: bool,
     /// Cargo passes it
     #[arg(long = "bench", hide = true)]
     _bench: bool,
@@ -110,6 +113,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     }
     if options.sweep {
         return sweep(isa, options.quick, &mut pools);
+    }
+    if options.throughput {
+        return throughput(isa, &options, &mut pools);
     }
     let report = measure(isa, &options, &mut pools)?;
     if let Some(file) = options.json {
@@ -189,6 +195,25 @@ fn measure(isa: Isa, options: &Options, pools: &mut [Pool]) -> Result<Report, Bo
         predict_fraction_of_roof_1: predict[0].of_roof,
         allocations_per_step,
     })
+}
+
+/// The line that the comparison with other frameworks reads: the same from each of them.
+fn throughput(isa: Isa, options: &Options, pools: &mut [Pool]) -> Result<(), Box<dyn Error>> {
+    let pool = &mut pools[pools.len() - 1];
+    let mut step = Step::new(isa, options.batch)?;
+    let effort = Effort { warm_up: 5, bursts: 0, calls: options.steps };
+    let train = pool.measure(effort, 0.0, || step.train());
+    let predict = pool.measure(effort, 0.0, || step.predict());
+    let status = std::fs::read_to_string("/proc/self/status")?;
+    let peak =
+        status.lines().find_map(|line| line.strip_prefix("VmHWM:")?.trim().strip_suffix("kB")?.trim().parse().ok());
+    let line = serde_json::json!({
+        "train_images_per_second": Throughput::new(&train, options.batch).median,
+        "predict_images_per_second": Throughput::new(&predict, options.batch).median,
+        "peak_rss_mb": peak.map(|kib: f64| kib / 1024.0),
+    });
+    println!("{line}");
+    Ok(())
 }
 
 /// Images a second on one pool.

@@ -3,11 +3,12 @@
 //! A tile is `U` kernel rows by 3 taps by `I` input channels by `V` vectors of output channels. A value of the input at
 //! column `c` meets `dy` at the columns `c`, `c-1` and `c-2`, one for each tap. So each input is broadcast once for three taps,
 //! and each vector of `dy` is loaded once and stays in a register for three columns. A tile of 1 x 3 x 4 x 2 makes 24
-//! FMAs of 4 broadcasts and 2 loads (0.25 loads an FMA), one of 3 x 3 x 3 x 1, for images of three channels, 27 of 9 and 1.
+//! FMAs of 4 broadcasts and 2 loads (0.25 loads an FMA), one of 2 x 3 x 3 x 1, for images of three channels, 18 of 6 and 1.
 //!
 //! What bounds it: the FMA units; the tile is loaded and stored once in two rows of pixels.
 
-use crate::simd::{Kernel, Simd};
+use crate::simd::{Kernel, MAX_LANES, Simd};
+use std::ops::Range;
 
 /// `dw[u,v,i,o] += sum over r,q of x[r+u, q+v, i] * dy[r,q,o]` for 3x3 windows with stride 1.
 pub(super) struct TapGradients<'a> {
@@ -28,7 +29,7 @@ pub(super) struct TapGradients<'a> {
 /// Whether [`TapGradients`] computes these: whole tiles of every instruction set, so that all that have it sum in the
 /// same order.
 pub(super) fn has_tile(ic: usize, oc: usize) -> bool {
-    (ic == 3 || ic.is_multiple_of(4)) && oc.is_multiple_of(crate::simd::MAX_LANES)
+    (ic == 3 || ic.is_multiple_of(4)) && oc.is_multiple_of(MAX_LANES)
 }
 
 impl Kernel for TapGradients<'_> {
@@ -42,19 +43,23 @@ impl Kernel for TapGradients<'_> {
         assert!(self.dy.len() >= (rows - 1) * dy_row + width * oc, "dy has its rows");
         assert_eq!(self.dw.len(), 9 * ic * oc);
         match (S::REGISTERS, ic) {
-            (32, 3) => self.each_tile::<S, 3, 3, 1>(s),
-            (_, 3) => self.each_tile::<S, 1, 3, 1>(s),
-            (32, _) if oc.is_multiple_of(2 * S::LANES) => self.each_tile::<S, 1, 4, 2>(s),
-            _ => self.each_tile::<S, 1, 4, 1>(s),
+            // All three kernel rows at once would be 27 accumulators, and compilers then keep some in memory.
+            (32, 3) => {
+                self.each_tile::<S, 2, 3, 1>(s, 0..2);
+                self.each_tile::<S, 1, 3, 1>(s, 2..3);
+            }
+            (_, 3) => self.each_tile::<S, 1, 3, 1>(s, 0..3),
+            (32, _) if oc.is_multiple_of(2 * S::LANES) => self.each_tile::<S, 1, 4, 2>(s, 0..3),
+            _ => self.each_tile::<S, 1, 4, 1>(s, 0..3),
         }
     }
 }
 
 impl TapGradients<'_> {
     #[inline(always)]
-    fn each_tile<S: Simd, const U: usize, const I: usize, const V: usize>(&mut self, s: S) {
+    fn each_tile<S: Simd, const U: usize, const I: usize, const V: usize>(&mut self, s: S, kernel_rows: Range<usize>) {
         for o in (0..self.oc).step_by(V * S::LANES) {
-            for u in (0..3).step_by(U) {
+            for u in kernel_rows.clone().step_by(U) {
                 for i in (0..self.ic).step_by(I) {
                     // SAFETY: u + U <= 3, i + I <= ic, o + V * LANES <= oc.
                     unsafe { self.tile::<S, U, I, V>(s, u, i, o) };
