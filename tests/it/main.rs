@@ -1,4 +1,4 @@
-//! All tests in one binary; its modules mirror the two source trees.
+//! All tests but that of allocations, which needs a process of its own; the modules mirror the two source trees.
 
 mod cli;
 mod data;

@@ -1,0 +1,83 @@
+//! A steady training step asks for no memory: its buffers are claimed with the first batch.
+//!
+//! A test binary of its own, because an allocator counts for a whole process.
+
+#[path = "../benches/step/allocations.rs"]
+mod allocations;
+
+use onesheet::loss::Head;
+use onesheet::nn::spec::Padding;
+use onesheet::nn::{Input, ModelSpec, Sequential};
+use onesheet::optim::{Optimizer, Rule};
+use onesheet::train::Trainer;
+use onesheet_kernels::simd::Isa;
+use std::backtrace::Backtrace;
+use std::collections::BTreeMap;
+use std::sync::Mutex;
+
+#[global_allocator]
+static ALLOCATOR: allocations::Counting = allocations::Counting::new(keep_backtrace);
+
+const SIDE: usize = 64;
+const CLASSES: usize = 19;
+const BATCH: usize = 4;
+
+/// Where the allocations that were counted came from.
+static BACKTRACES: Mutex<Vec<Backtrace>> = Mutex::new(Vec::new());
+
+fn keep_backtrace() {
+    // A backtrace costs little until it is printed; this many show enough.
+    let mut backtraces = BACKTRACES.lock().unwrap();
+    if backtraces.len() < 1_000 {
+        backtraces.push(Backtrace::force_capture());
+    }
+}
+
+/// The line of ours that each allocation came from, with how many there were.
+fn sites() -> String {
+    let mut sites = BTreeMap::<String, usize>::new();
+    for backtrace in &*BACKTRACES.lock().unwrap() {
+        let text = backtrace.to_string();
+        let files = text.lines().filter_map(|line| line.trim().strip_prefix("at "));
+        let ours = |file: &&str| file.contains("src/") && !file.contains("/rustc/") && !file.contains("/registry/");
+        *sites.entry(files.clone().find(ours).unwrap_or(&text).to_owned()).or_default() += 1;
+    }
+    sites.iter().map(|(site, count)| format!("{count:>5} x {site}\n")).collect()
+}
+
+/// The poster model on small images, and the same layers in an order that no fused block matches.
+fn models() -> [ModelSpec; 2] {
+    [false, true].map(|relu_last| {
+        let mut spec = ModelSpec::input(&[SIDE, SIDE, 3]);
+        for filters in [16, 32, 64] {
+            spec = spec.conv2d(filters, 3, Padding::Valid);
+            spec = if relu_last { spec.batch_norm(0.99).relu() } else { spec.relu().batch_norm(0.99) };
+            spec = spec.max_pool2d(2);
+        }
+        spec.flatten().dense(64).relu().dropout(0.5).dense(CLASSES)
+    })
+}
+
+/// Allocations in 10 steps, after enough that each thread has met every kind of task, whose working memory it then keeps.
+fn allocations_in_10_steps(spec: ModelSpec) -> usize {
+    let model = Sequential::build(spec, Isa::choose().unwrap(), 1).unwrap();
+    let optimizer = Optimizer::new(Rule::adam(1e-3), &model);
+    let mut trainer = Trainer::new(model, Head::Sigmoid, optimizer, 1);
+    let images: Vec<u8> = (0..BATCH * SIDE * SIDE * 3).map(|i| (i * 7919 % 251) as u8).collect();
+    let labels: Vec<f32> = (0..BATCH * CLASSES).map(|i| f32::from(i % 7 == 0)).collect();
+    let mut steps = |count| {
+        for _ in 0..count {
+            assert!(trainer.step(Input::U8(&images), &labels).is_finite());
+        }
+    };
+    steps(20);
+    ALLOCATOR.during(|| steps(10))
+}
+
+#[test]
+fn a_steady_step_allocates_nothing() {
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(2).build().unwrap();
+    // Inside the pool throughout: to enter it may allocate.
+    let allocations = pool.install(|| models().map(allocations_in_10_steps));
+    assert_eq!(allocations, [0, 0], "allocations in 10 steps of each model, from\n{}", sites());
+}
