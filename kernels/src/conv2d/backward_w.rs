@@ -5,7 +5,7 @@ use super::gradient_tile::{self, TapGradients};
 use super::{Conv2dShape, Padding, im2col};
 use crate::gemm::{Init, Product};
 use crate::scratch;
-use crate::simd::{Isa, Kernel, Simd, each_group};
+use crate::simd::{Ahead, Isa, Kernel, Simd, each_group};
 use rayon::prelude::*;
 use std::ops::Range;
 
@@ -148,7 +148,7 @@ fn rows_by_view(isa: Isa, shape: &Conv2dShape, x: &[f32], dy: &[f32], rows: Rang
         Padding::Valid => {
             let x_row = shape.w * shape.ic;
             let x = &x[rows.start * x_row..];
-            WeightGradient { shape, x, x_row, dy, dy_row, rows: rows.len() }.add_to(isa, dw);
+            WeightGradient { shape, x, x_row, dy, dy_row, rows: rows.len() }.add_to(isa, dw, Ahead::default());
         }
         Padding::Same => {
             let width = shape.ow() + shape.kw - 1;
@@ -157,7 +157,11 @@ fn rows_by_view(isa: Isa, shape: &Conv2dShape, x: &[f32], dy: &[f32], rows: Rang
             let plane = Plane { h: shape.h, w: shape.w, c: shape.ic };
             scratch::with(staged_rows.len() * x_row, |staged| {
                 stage(x, plane, shape.pad_top(), shape.pad_left(), staged_rows, width, staged);
-                WeightGradient { shape, x: staged, x_row, dy, dy_row, rows: rows.len() }.add_to(isa, dw);
+                WeightGradient { shape, x: staged, x_row, dy, dy_row, rows: rows.len() }.add_to(
+                    isa,
+                    dw,
+                    Ahead::default(),
+                );
             });
         }
     }
@@ -176,8 +180,8 @@ pub(crate) struct WeightGradient<'a> {
 }
 
 impl WeightGradient<'_> {
-    /// Adds to `dw`, `[kh][kw][ic][oc]`.
-    pub fn add_to(&self, isa: Isa, dw: &mut [f32]) {
+    /// Adds to `dw`, `[kh][kw][ic][oc]`, and asks for what lies `ahead` on the way.
+    pub fn add_to(&self, isa: Isa, dw: &mut [f32], mut ahead: Ahead) {
         /// Rows whose pixels stay near while every tile of `dw` passes over them.
         const ROWS: usize = 2;
         let &Self { shape, x, x_row, dy, dy_row, rows } = self;
@@ -187,7 +191,7 @@ impl WeightGradient<'_> {
         for first in (0..rows).step_by(ROWS) {
             if tiles {
                 let (x, dy, rows) = (&x[first * x_row..], &dy[first * dy_row..], ROWS.min(rows - first));
-                isa.run(TapGradients { x, x_row, ic, dy, dy_row, rows, width, oc, dw });
+                ahead = isa.run(TapGradients { x, x_row, ic, dy, dy_row, rows, width, oc, dw, ahead });
                 continue;
             }
             for (u, dw) in dw.chunks_exact_mut(window_row * oc).enumerate() {

@@ -7,11 +7,11 @@
 //!
 //! What bounds it: the FMA units; the tile is loaded and stored once in two rows of pixels.
 
-use crate::simd::{Kernel, MAX_LANES, Simd};
+use crate::simd::{Ahead, Kernel, MAX_LANES, Simd};
 use std::ops::Range;
 
 /// `dw[u,v,i,o] += sum over r,q of x[r+u, q+v, i] * dy[r,q,o]` for 3x3 windows with stride 1.
-pub(super) struct TapGradients<'a> {
+pub(super) struct TapGradients<'a, 'b> {
     /// `rows + 2` rows, `x_row` values from one to the next, pixels of `ic` channels; `width + 2` pixels count.
     pub x: &'a [f32],
     pub x_row: usize,
@@ -24,6 +24,8 @@ pub(super) struct TapGradients<'a> {
     pub oc: usize,
     /// `[3][3][ic][oc]`, accumulated into.
     pub dw: &'a mut [f32],
+    /// What the caller will read next; the kernel returns what it has not asked for.
+    pub ahead: Ahead<'b>,
 }
 
 /// Whether [`TapGradients`] computes these: whole tiles of every instruction set, so that all that have it sum in the
@@ -32,11 +34,11 @@ pub(super) fn has_tile(ic: usize, oc: usize) -> bool {
     (ic == 3 || ic.is_multiple_of(4)) && oc.is_multiple_of(MAX_LANES)
 }
 
-impl Kernel for TapGradients<'_> {
-    type Output = ();
+impl<'b> Kernel for TapGradients<'_, 'b> {
+    type Output = Ahead<'b>;
 
     #[inline(always)]
-    fn run<S: Simd>(mut self, s: S) {
+    fn run<S: Simd>(mut self, s: S) -> Ahead<'b> {
         let Self { x_row, ic, dy_row, rows, width, oc, .. } = self;
         assert!(rows > 0 && width > 0 && has_tile(ic, oc));
         assert!(self.x.len() >= (rows + 1) * x_row + (width + 2) * ic, "x has the rows under the windows");
@@ -52,10 +54,11 @@ impl Kernel for TapGradients<'_> {
             (32, _) if oc.is_multiple_of(2 * S::LANES) => self.each_tile::<S, 1, 4, 2>(s, 0..3),
             _ => self.each_tile::<S, 1, 4, 1>(s, 0..3),
         }
+        self.ahead
     }
 }
 
-impl TapGradients<'_> {
+impl TapGradients<'_, '_> {
     #[inline(always)]
     fn each_tile<S: Simd, const U: usize, const I: usize, const V: usize>(&mut self, s: S, kernel_rows: Range<usize>) {
         for o in (0..self.oc).step_by(V * S::LANES) {
@@ -82,6 +85,7 @@ impl TapGradients<'_> {
     ) {
         let Self { x_row, ic, dy_row, rows, width, oc, .. } = *self;
         let mut acc = [[[[s.zero(); V]; I]; 3]; U];
+        let mut lines = self.ahead.take(rows * (width / 3) * 3);
         for r in 0..rows {
             // SAFETY: row r + u + U - 1 < rows + 2 of x, row r of dy.
             let (mut x, mut dy) =
@@ -99,10 +103,13 @@ impl TapGradients<'_> {
                 unsafe {
                     let d0 = load(dy);
                     step::<S, U, I, V>(s, &mut acc, x, x_row, [d0, d1, d2]);
+                    lines.prefetch(s);
                     d2 = load(dy.add(oc));
                     step::<S, U, I, V>(s, &mut acc, x.add(ic), x_row, [d2, d0, d1]);
+                    lines.prefetch(s);
                     d1 = load(dy.add(2 * oc));
                     step::<S, U, I, V>(s, &mut acc, x.add(2 * ic), x_row, [d1, d2, d0]);
+                    lines.prefetch(s);
                     (x, dy) = (x.add(3 * ic), dy.add(3 * oc));
                 }
                 column += 3;

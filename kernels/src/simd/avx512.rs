@@ -63,6 +63,12 @@ impl Simd for Avx512 {
         unsafe { _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(_mm_loadu_si128(from.cast()))) }
     }
     #[inline(always)]
+    fn prefetch(self, line: *const f32) {
+        // Into the L2 cache: what is asked for this early would push out of L1 what is in use.
+        // A prefetch never faults, whatever the address.
+        proven!(_mm_prefetch::<_MM_HINT_T1>(line.cast()))
+    }
+    #[inline(always)]
     fn add(self, a: __m512, b: __m512) -> __m512 {
         proven!(_mm512_add_ps(a, b))
     }

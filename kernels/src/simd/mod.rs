@@ -9,6 +9,7 @@
 //! memory, and costs a factor of 70 without any warning. A closure that rayon runs on another thread is such a call, so
 //! rayon stays outside and every task dispatches for itself.
 
+mod ahead;
 #[cfg(target_arch = "x86_64")]
 mod avx2;
 #[cfg(target_arch = "x86_64")]
@@ -20,6 +21,7 @@ mod map;
 mod neon;
 mod portable;
 
+pub(crate) use ahead::Ahead;
 pub(crate) use channels::{Channels, each_group};
 pub use dispatch::{Isa, UnknownIsa};
 pub(crate) use map::{BLOCK, map};
@@ -113,6 +115,10 @@ pub trait Simd: Copy + Send + Sync + 'static {
     fn eq(self, a: Self::F32, b: Self::F32) -> Self::Mask;
     /// `a` where the mask holds, else `b`.
     fn select(self, mask: Self::Mask, a: Self::F32, b: Self::F32) -> Self::F32;
+
+    /// Asks for a cache line that will be read soon, at any address; where the instruction set has no such hint, nothing.
+    #[inline(always)]
+    fn prefetch(self, _line: *const f32) {}
 
     /// The first `LANES` values of `from`.
     ///

@@ -1,0 +1,43 @@
+//! Memory that a later pass will read, asked for while the present one computes.
+
+use super::Simd;
+
+/// Values on a cache line.
+const LINE: usize = 16;
+
+/// What will be read next.
+///
+/// Hardware prefetchers follow a stream only once it is read, and a pass that does little arithmetic then waits for
+/// memory. A kernel that is bound by arithmetic has its loads to spare, and asks for a line now and then.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Ahead<'a>(pub [&'a [f32]; 3]);
+
+/// Some lines of an [`Ahead`], asked for one by one without a branch: a loop that is full of accumulators has no register to
+/// spare for a count.
+pub(crate) struct Lines {
+    next: *const f32,
+    step: usize,
+}
+
+impl Ahead<'_> {
+    /// The next `count` lines, or the last ones and what lies behind them; a single line again and again where none are left.
+    #[inline(always)]
+    pub fn take(&mut self, count: usize) -> Lines {
+        let [first, second, third] = self.0;
+        let lines = Lines { next: first.as_ptr(), step: if first.is_empty() { 0 } else { LINE } };
+        match first.get(count * LINE..) {
+            Some(rest) if !rest.is_empty() => self.0[0] = rest,
+            _ => self.0 = [second, third, &[]],
+        }
+        lines
+    }
+}
+
+impl Lines {
+    /// Asks for a line.
+    #[inline(always)]
+    pub fn prefetch<S: Simd>(&mut self, s: S) {
+        s.prefetch(self.next);
+        self.next = self.next.wrapping_add(self.step);
+    }
+}
