@@ -5,7 +5,7 @@
 //! step is in `step`.
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use onesheet_kernels::batch_norm::{Gradients, Normalization};
+use onesheet_kernels::batch_norm::{Gradients, Normalization, Workspace};
 use onesheet_kernels::dense::{BackwardW, BackwardX, DenseShape, Forward};
 use onesheet_kernels::loss::CrossEntropy;
 use onesheet_kernels::max_pool2d::MaxPool2dShape;
@@ -188,6 +188,7 @@ fn blocks(c: &mut Criterion) {
             |isa, dy| activation::relu_backward(isa, &x, dy),
         );
 
+        let mut workspace = Workspace::default();
         let mut statistics = (vec![0.0; channels], vec![0.0; channels]);
         let mut y = x.clone();
         compare(
@@ -198,9 +199,9 @@ fn blocks(c: &mut Criterion) {
             |y| naive::batch_norm_forward(&x, &gamma, &beta, y),
             |isa, y| {
                 let (mean, variance) = &mut statistics;
-                batch_norm::statistics(isa, &x, mean, variance);
+                batch_norm::statistics(isa, &x, mean, variance, &mut workspace);
                 let by = Normalization { gamma: &gamma, beta: &beta, mean, variance, epsilon: 1e-3 };
-                batch_norm::forward(isa, &by, &x, y);
+                batch_norm::forward(isa, &by, &x, y, &mut workspace);
             },
         );
         let (mean, variance) = &statistics;
@@ -214,7 +215,7 @@ fn blocks(c: &mut Criterion) {
             |isa, dx| {
                 let by = Normalization { gamma: &gamma, beta: &beta, mean, variance, epsilon: 1e-3 };
                 let to = Gradients { dx: Some(dx), dgamma: &mut dgamma, dbeta: &mut dbeta };
-                batch_norm::backward(isa, &by, &x, &dy, to);
+                batch_norm::backward(isa, &by, &x, &dy, to, &mut workspace);
             },
         );
 
@@ -257,13 +258,14 @@ fn head(c: &mut Criterion) {
             },
         );
         let dy = y;
+        let mut turned_dy = vec![0.0; shape.turned_len()];
         compare(
             c,
             &format!("dense{layer}/backward_x"),
             BATCH,
             &mut random(BATCH * inputs),
             |dx| naive::dense_backward_x(shape, &dy, &w, dx),
-            |isa, dx| BackwardX { shape, dy: &dy, w: &w, dx }.run(isa),
+            |isa, dx| BackwardX { shape, dy: &dy, w: &w, dx, turned_dy: &mut turned_dy }.run(isa),
         );
         let mut db = random(outputs);
         compare(

@@ -5,21 +5,9 @@ use crate::tensor::Tensor;
 use onesheet_kernels::activation;
 use onesheet_kernels::simd::Isa;
 
-pub(super) struct Relu {
-    shape: Vec<usize>,
-}
-
-impl Relu {
-    pub fn new(input: &[usize]) -> Self {
-        Self { shape: input.to_vec() }
-    }
-}
+pub(super) struct Relu;
 
 impl Layer for Relu {
-    fn output_shape(&self) -> Vec<usize> {
-        self.shape.clone()
-    }
-
     fn forward(&mut self, isa: Isa, x: &Tensor, y: &mut Tensor, _pass: Pass) {
         y.values_mut().copy_from_slice(x.values());
         activation::relu(isa, y.values_mut());

@@ -2,12 +2,11 @@
 
 use super::{Layer, Parameter, Pass};
 use crate::tensor::Tensor;
-use onesheet_kernels::batch_norm::{self, Gradients, Normalization};
+use onesheet_kernels::batch_norm::{self, Gradients, Normalization, Workspace};
 use onesheet_kernels::simd::Isa;
 
 /// `y = gamma * (x - mean) / sqrt(variance + epsilon) + beta` for each channel.
 pub(super) struct BatchNorm {
-    shape: Vec<usize>,
     momentum: f32,
     epsilon: f32,
     /// gamma, beta, moving_mean, moving_variance.
@@ -15,13 +14,21 @@ pub(super) struct BatchNorm {
     /// The statistics of the last training batch, for the backward pass.
     mean: Vec<f32>,
     variance: Vec<f32>,
+    workspace: Workspace,
 }
 
 impl BatchNorm {
     pub fn new(name: &str, input: &[usize], momentum: f32, epsilon: f32) -> Self {
         let c = *input.last().expect("shapes have an axis");
         let parameters = parameters(name, c);
-        Self { shape: input.to_vec(), momentum, epsilon, parameters, mean: vec![0.0; c], variance: vec![0.0; c] }
+        Self {
+            momentum,
+            epsilon,
+            parameters,
+            mean: vec![0.0; c],
+            variance: vec![0.0; c],
+            workspace: Workspace::default(),
+        }
     }
 }
 
@@ -36,10 +43,6 @@ pub(super) fn parameters(name: &str, c: usize) -> [Parameter; 4] {
 }
 
 impl Layer for BatchNorm {
-    fn output_shape(&self) -> Vec<usize> {
-        self.shape.clone()
-    }
-
     fn parameters(&self) -> &[Parameter] {
         &self.parameters
     }
@@ -53,14 +56,14 @@ impl Layer for BatchNorm {
         let (mean, variance) = match pass {
             Pass::Inference => (&*moving_mean.value, &*moving_variance.value),
             Pass::Training { .. } => {
-                batch_norm::statistics(isa, x.values(), &mut self.mean, &mut self.variance);
+                batch_norm::statistics(isa, x.values(), &mut self.mean, &mut self.variance, &mut self.workspace);
                 batch_norm::update_moving(self.momentum, &self.mean, &mut moving_mean.value);
                 batch_norm::update_moving(self.momentum, &self.variance, &mut moving_variance.value);
                 (&*self.mean, &*self.variance)
             }
         };
         let by = Normalization { gamma: &gamma.value, beta: &beta.value, mean, variance, epsilon: self.epsilon };
-        batch_norm::forward(isa, &by, x.values(), y.values_mut());
+        batch_norm::forward(isa, &by, x.values(), y.values_mut(), &mut self.workspace);
     }
 
     fn backward(&mut self, isa: Isa, x: &Tensor, _y: &Tensor, dy: &mut Tensor, dx: Option<&mut Tensor>) {
@@ -69,6 +72,6 @@ impl Layer for BatchNorm {
         let by = Normalization { gamma: &gamma.value, beta: &beta.value, mean, variance, epsilon: self.epsilon };
         let dx = dx.map(Tensor::values_mut);
         let to = Gradients { dx, dgamma: &mut gamma.gradient, dbeta: &mut beta.gradient };
-        batch_norm::backward(isa, &by, x.values(), dy.values(), to);
+        batch_norm::backward(isa, &by, x.values(), dy.values(), to, &mut self.workspace);
     }
 }

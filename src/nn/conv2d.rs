@@ -51,10 +51,6 @@ pub(super) fn parameters(name: &str, shape: &Conv2dShape, rng: &mut impl Rng) ->
 }
 
 impl Layer for Conv2d {
-    fn output_shape(&self) -> Vec<usize> {
-        vec![self.shape.oh(), self.shape.ow(), self.shape.oc]
-    }
-
     fn parameters(&self) -> &[Parameter] {
         &self.parameters
     }

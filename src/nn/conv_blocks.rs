@@ -137,11 +137,6 @@ impl Block {
 }
 
 impl Layer for ConvBlocks {
-    fn output_shape(&self) -> Vec<usize> {
-        let shape = &self.blocks.last().expect("there is a block").shape;
-        vec![shape.ph(), shape.pw(), shape.conv.oc]
-    }
-
     fn parameters(&self) -> &[Parameter] {
         &self.parameters
     }

@@ -39,10 +39,6 @@ impl Dense {
 }
 
 impl Layer for Dense {
-    fn output_shape(&self) -> Vec<usize> {
-        vec![self.units]
-    }
-
     fn parameters(&self) -> &[Parameter] {
         &self.parameters
     }

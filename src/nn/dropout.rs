@@ -9,7 +9,6 @@ use rand::Rng;
 
 /// Inverted dropout: values are dropped and the rest scaled up while training; inference is the identity.
 pub(super) struct Dropout {
-    shape: Vec<usize>,
     rate: f32,
     /// Position among the model's layers: two dropouts of a model draw different masks.
     index: usize,
@@ -18,8 +17,8 @@ pub(super) struct Dropout {
 }
 
 impl Dropout {
-    pub fn new(input: &[usize], rate: f32, index: usize) -> Self {
-        Self { shape: input.to_vec(), rate, index, mask_seed: 0 }
+    pub fn new(rate: f32, index: usize) -> Self {
+        Self { rate, index, mask_seed: 0 }
     }
 
     fn apply(&self, from: &Tensor, to: &mut Tensor) {
@@ -28,10 +27,6 @@ impl Dropout {
 }
 
 impl Layer for Dropout {
-    fn output_shape(&self) -> Vec<usize> {
-        self.shape.clone()
-    }
-
     fn forward(&mut self, _isa: Isa, x: &Tensor, y: &mut Tensor, pass: Pass) {
         match pass {
             Pass::Inference => y.values_mut().copy_from_slice(x.values()),

@@ -20,10 +20,6 @@ impl MaxPool2d {
 }
 
 impl Layer for MaxPool2d {
-    fn output_shape(&self) -> Vec<usize> {
-        vec![self.shape.oh(), self.shape.ow(), self.shape.c]
-    }
-
     fn reserve(&mut self, n: usize) {
         self.argmax.resize(MaxPool2dShape { n, ..self.shape }.y_len(), 0);
     }

@@ -42,9 +42,6 @@ pub enum Pass {
 
 /// A layer of a chain. Shapes were checked when the model was built.
 pub(crate) trait Layer: Send {
-    /// Shape of one item of the output.
-    fn output_shape(&self) -> Vec<usize>;
-
     /// The layer's parameters, in Keras' order.
     fn parameters(&self) -> &[Parameter] {
         &[]

@@ -22,6 +22,8 @@ pub struct Sequential {
     spec: ModelSpec,
     isa: Isa,
     layers: Vec<Box<dyn Layer>>,
+    /// The shapes of one item of the `activations`.
+    shapes: Vec<Vec<usize>>,
     /// How many blocks run fused, each from its convolution to its pooling.
     pub(super) fused_blocks: usize,
     /// `activations[i]` is the input of layer i; the last one is the model's output.
@@ -64,7 +66,8 @@ impl Sequential {
     }
 
     fn build_with(spec: ModelSpec, isa: Isa, seed: u64, fuse: bool) -> Result<Self> {
-        let (names, shapes) = spec.plan()?;
+        let (names, planned) = spec.plan()?;
+        let mut shapes = vec![spec.input.clone()];
         let mut layers = Vec::<Box<dyn Layer>>::new();
         let mut fused_blocks = 0;
         let rng = |i: usize| stream(seed, Purpose::Init, i as u64);
@@ -73,11 +76,11 @@ impl Sequential {
             let name = &names[i];
             let relu = spec.layers.get(i + 1) == Some(&LayerSpec::Relu);
             let mut taken = 1;
-            match (&spec.layers[i], shapes[i].as_slice()) {
+            match (&spec.layers[i], planned[i].as_slice()) {
                 (LayerSpec::Conv2d { .. }, _) if fuse && conv_blocks::begins_with_block(&spec.layers[i..]) => {
                     let mut blocks = ConvBlocks::default();
                     taken = 0;
-                    while let (layers, &[h, w, c]) = (&spec.layers[i + taken..], shapes[i + taken].as_slice())
+                    while let (layers, &[h, w, c]) = (&spec.layers[i + taken..], planned[i + taken].as_slice())
                         && conv_blocks::begins_with_block(layers)
                     {
                         blocks.push(layers, &names[i + taken..], [h, w, c], &mut rng(i + taken));
@@ -101,19 +104,23 @@ impl Sequential {
                 (&LayerSpec::BatchNormalization { momentum, epsilon }, shape) => {
                     layers.push(Box::new(BatchNorm::new(name, shape, momentum, epsilon)));
                 }
-                (&LayerSpec::Dropout { rate }, shape) => layers.push(Box::new(Dropout::new(shape, rate, i))),
-                (LayerSpec::Relu, shape) => layers.push(Box::new(Relu::new(shape))),
+                (&LayerSpec::Dropout { rate }, _) => layers.push(Box::new(Dropout::new(rate, i))),
+                (LayerSpec::Relu, _) => layers.push(Box::new(Relu)),
                 // NHWC is contiguous: the values stay as they are.
                 (LayerSpec::Flatten, _) => {}
                 (layer, shape) => unreachable!("plan() refuses {layer:?} after {shape:?}"),
             }
             i += taken;
+            // Flatten changes how the output before it is seen.
+            shapes.truncate(layers.len());
+            shapes.push(planned[i].clone());
         }
         let activations = vec![Tensor::default(); layers.len() + 1];
         Ok(Self {
             spec,
             isa,
             layers,
+            shapes,
             fused_blocks,
             activations,
             gradients: Default::default(),
@@ -134,7 +141,7 @@ impl Sequential {
 
     /// Values of the output for one item.
     pub fn outputs(&self) -> usize {
-        self.layers.last().map_or(self.spec.input.clone(), |last| last.output_shape()).iter().product()
+        self.shapes[self.layers.len()].iter().product()
     }
 
     /// All parameters under their full names, such as `conv2d_1/kernel`, in the order of the layers.
@@ -155,7 +162,7 @@ impl Sequential {
         self.capacity = n;
         for (i, layer) in self.layers.iter_mut().enumerate() {
             layer.reserve(n);
-            self.activations[i + 1].reshape(n, &layer.output_shape());
+            self.activations[i + 1].reshape(n, &self.shapes[i + 1]);
             self.largest = self.largest.max(self.activations[i + 1].item_len());
         }
     }
@@ -190,7 +197,7 @@ impl Sequential {
         for (i, layer) in self.layers.iter_mut().enumerate() {
             let (before, after) = self.activations.split_at_mut(i + 1);
             let (x, y) = (&before[i], &mut after[0]);
-            y.reshape(n, &layer.output_shape());
+            y.reshape(n, &self.shapes[i + 1]);
             layer.forward(self.isa, x, y, pass);
         }
         &self.activations[self.layers.len()]

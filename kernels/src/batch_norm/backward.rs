@@ -1,6 +1,6 @@
 //! Gradients through the normalisation and through the statistics of the batch: one pass for the sums, one for `dx`.
 
-use super::{Normalization, block, chunk, fold, spread, stripe};
+use super::{Normalization, Workspace, block, chunk, fold, spread, stripe, zeros};
 use crate::scratch;
 use crate::simd::{Isa, Kernel, Simd, map};
 use rayon::prelude::*;
@@ -33,21 +33,20 @@ pub struct Gradients<'a> {
 /// If a length differs from its shape, or if `x` is empty.
 /// # Source
 /// Ioffe and Szegedy 2015, <https://arxiv.org/abs/1502.03167>, section 3, simplified.
-pub fn backward(isa: Isa, by: &Normalization, x: &[f32], dy: &[f32], to: Gradients) {
+pub fn backward(isa: Isa, by: &Normalization, x: &[f32], dy: &[f32], to: Gradients, workspace: &mut Workspace) {
     by.check_values(x.len());
     let c = by.gamma.len();
     let Gradients { dx, dgamma, dbeta } = to;
     assert!(!x.is_empty() && dy.len() == x.len(), "x and dy");
     assert!(dgamma.len() == c && dbeta.len() == c, "gamma, dgamma and dbeta");
-    let mean = &spread(c, |i| f64::from(by.mean[i]));
-
     // Of each chunk: the sums of dy and of dy * (x - mean).
-    let mut partials = vec![0.0; x.len().div_ceil(chunk(c)) * 2 * c];
+    let [mean] = spread(&mut workspace.stripes, c, |i| [f64::from(by.mean[i])]);
+    let sums = zeros(&mut workspace.partials, (1 + x.len().div_ceil(chunk(c))) * 2 * c);
+    let (sums, partials) = sums.split_at_mut(2 * c);
     let inputs = x.par_chunks(chunk(c)).zip(dy.par_chunks(chunk(c)));
     inputs.zip(partials.par_chunks_mut(2 * c)).for_each(|((x, dy), partial)| {
         scratch::with(2 * stripe(c), |scratch| isa.run(ChunkSums { mean, x, dy, scratch, partial }));
     });
-    let mut sums = vec![0.0; 2 * c];
     for partial in partials.chunks_exact(2 * c) {
         for (sum, partial) in sums.iter_mut().zip(partial) {
             *sum += partial;
@@ -63,10 +62,11 @@ pub fn backward(isa: Isa, by: &Normalization, x: &[f32], dy: &[f32], to: Gradien
     let Some(dx) = dx else { return };
     assert_eq!(dx.len(), x.len(), "x and dx");
     let m = (x.len() / c) as f64;
-    let factor = |i: usize| f64::from(by.gamma[i]) * by.inv_std(i);
-    let scale = &spread(c, factor);
-    let offset = &spread(c, |i| -factor(i) * sum_dy[i] / m);
-    let slope = &spread(c, |i| -factor(i) * by.inv_std(i) * sum_dy_xhat[i] / m);
+    let [mean, scale, offset, slope] = spread(&mut workspace.stripes, c, |i| {
+        let factor = f64::from(by.gamma[i]) * by.inv_std(i);
+        let slope = -factor * by.inv_std(i) * sum_dy_xhat[i] / m;
+        [f64::from(by.mean[i]), factor, -factor * sum_dy[i] / m, slope]
+    });
     let inputs = x.par_chunks(block(c)).zip(dy.par_chunks(block(c)));
     inputs.zip(dx.par_chunks_mut(block(c))).for_each(|((x, dy), dx)| {
         isa.run(BackwardBlock { mean, scale, offset, slope, x, dy, dx });

@@ -1,6 +1,6 @@
 //! Normalisation with given statistics.
 
-use super::{Normalization, block, spread};
+use super::{Normalization, Workspace, block, spread};
 use crate::simd::{Isa, Kernel, Simd, map};
 use rayon::prelude::*;
 
@@ -15,13 +15,12 @@ use rayon::prelude::*;
 /// If a length differs from its shape.
 /// # Source
 /// Ioffe and Szegedy 2015, <https://arxiv.org/abs/1502.03167>.
-pub fn forward(isa: Isa, by: &Normalization, x: &[f32], y: &mut [f32]) {
+pub fn forward(isa: Isa, by: &Normalization, x: &[f32], y: &mut [f32], workspace: &mut Workspace) {
     by.check_values(x.len());
     assert_eq!(x.len(), y.len(), "x and y");
     let c = by.gamma.len();
-    let mean = &spread(c, |i| f64::from(by.mean[i]));
-    let scale = &spread(c, |i| f64::from(by.gamma[i]) * by.inv_std(i));
-    let beta = &spread(c, |i| f64::from(by.beta[i]));
+    let parameters = |i: usize| [f64::from(by.mean[i]), f64::from(by.gamma[i]) * by.inv_std(i), f64::from(by.beta[i])];
+    let [mean, scale, beta] = spread(&mut workspace.stripes, c, parameters);
     x.par_chunks(block(c)).zip(y.par_chunks_mut(block(c))).for_each(|(x, y)| {
         isa.run(ForwardBlock { mean, scale, beta, x, y });
     });

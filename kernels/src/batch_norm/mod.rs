@@ -16,6 +16,7 @@ mod backward;
 mod forward;
 mod statistics;
 
+use crate::buffer::Buffer;
 use crate::simd::{BLOCK, MAX_LANES};
 
 pub use backward::{Gradients, backward};
@@ -70,10 +71,30 @@ fn chunk(c: usize) -> usize {
     8 * block(c)
 }
 
-/// A stripe in which every pixel has `parameter(channel)`.
-fn spread(c: usize, parameter: impl Fn(usize) -> f64) -> Vec<f32> {
-    let pixel: Vec<f32> = (0..c).map(|channel| parameter(channel) as f32).collect();
-    pixel.repeat(stripe(c) / c)
+/// Memory that the passes work in, claimed with the first batch.
+#[derive(Clone, Debug, Default)]
+pub struct Workspace {
+    stripes: Buffer,
+    partials: Vec<f64>,
+}
+
+/// Stripes in which every pixel has the value of a parameter at its channel, `parameters(channel)`.
+fn spread<const K: usize>(stripes: &mut Buffer, c: usize, parameters: impl Fn(usize) -> [f64; K]) -> [&[f32]; K] {
+    let len = stripe(c);
+    stripes.resize(K * len);
+    for i in 0..len {
+        for (k, value) in parameters(i % c).into_iter().enumerate() {
+            stripes[k * len + i] = value as f32;
+        }
+    }
+    std::array::from_fn(|k| &stripes[k * len..][..len])
+}
+
+/// Sums, zeros at first.
+fn zeros(partials: &mut Vec<f64>, len: usize) -> &mut [f64] {
+    partials.clear();
+    partials.resize(len, 0.0);
+    partials
 }
 
 /// Adds the pixels of a stripe of sums to the sum of each channel.

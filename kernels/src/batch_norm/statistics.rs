@@ -1,6 +1,6 @@
 //! Mean and variance in one pass over memory.
 
-use super::{block, chunk, fold, stripe};
+use super::{Workspace, block, chunk, fold, stripe, zeros};
 use crate::scratch;
 use crate::simd::{Isa, Kernel, Simd, map};
 use rayon::prelude::*;
@@ -17,12 +17,12 @@ use rayon::prelude::*;
 /// # Source
 /// Chan, Golub and LeVeque 1983, Algorithms for Computing the Sample Variance: the corrected two-pass algorithm in a
 /// block, the pairwise formula between blocks.
-pub fn statistics(isa: Isa, x: &[f32], mean: &mut [f32], variance: &mut [f32]) {
+pub fn statistics(isa: Isa, x: &[f32], mean: &mut [f32], variance: &mut [f32], workspace: &mut Workspace) {
     let c = mean.len();
     assert_eq!(c, variance.len(), "mean and variance");
     assert!(c > 0 && !x.is_empty() && x.len().is_multiple_of(c), "{} values of {c} channels", x.len());
     // Of each chunk: means, squares about them, and room for the sums of a block.
-    let mut partials = vec![0.0; x.len().div_ceil(chunk(c)) * 4 * c];
+    let partials = zeros(&mut workspace.partials, x.len().div_ceil(chunk(c)) * 4 * c);
     x.par_chunks(chunk(c)).zip(partials.par_chunks_mut(4 * c)).for_each(|(x, partial)| {
         scratch::with(3 * stripe(c), |scratch| isa.run(ChunkStatistics { c, x, scratch, partial }));
     });
