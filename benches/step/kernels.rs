@@ -3,6 +3,7 @@
 use crate::peak::{Effort, Pool, median};
 use onesheet::nn::{LayerSpec, ModelSpec};
 use onesheet_kernels::buffer::Buffer;
+use onesheet_kernels::conv_block::{self, ConvBlockShape, Source, Workspace};
 use onesheet_kernels::conv2d::{BackwardW, BackwardX, Conv2dShape, Forward};
 use onesheet_kernels::simd::Isa;
 use rand::{RngExt, SeedableRng};
@@ -24,7 +25,8 @@ pub struct KernelSpeed {
     pub fraction_of_peak: f64,
 }
 
-/// Measures forward, backward_x and backward_w of each convolution of `spec` on each pool; the first has no backward_x.
+/// Measures forward, backward_x and backward_w of each convolution of `spec` on each pool. The first has no backward_x, and its
+/// forward is that of its whole block, from bytes to pooled values.
 pub fn measure(isa: Isa, spec: &ModelSpec, pools: &mut [Pool], effort: Effort) -> Vec<KernelSpeed> {
     let mut speeds = Vec::new();
     for (i, shape) in convolutions(spec).iter().enumerate() {
@@ -56,10 +58,22 @@ pub fn measure(isa: Isa, spec: &ModelSpec, pools: &mut [Pool], effort: Effort) -
                 speeds.push(speed);
             }
         };
-        measure("forward", &mut || {
-            Forward { shape, x: &x, w: &w, bias: &bias, relu: true, y: &mut y, packed_w: &mut packed_w }.run(isa);
-        });
-        if i > 0 {
+        if i == 0 {
+            // As the model runs it: bytes to numbers, convolution, ReLU, sums and pooling in one.
+            let block = &ConvBlockShape { conv: *shape };
+            let bytes: Vec<u8> = x.iter().map(|x| (x.abs() * 255.0) as u8).collect();
+            let (mut p, mut mean, mut variance) = (Buffer::new(block.p_len()), bias.clone(), bias.clone());
+            let mut workspace = Workspace::default();
+            measure("forward", &mut || {
+                let (x, gamma) = (Source::U8(&bytes, 1.0 / 255.0), &[1.0; 64][..oc]);
+                let (w, bias, a, p, mean, variance) = (&w, &bias, &mut y, &mut p, &mut mean, &mut variance);
+                let workspace = &mut workspace;
+                conv_block::Forward { shape: block, x, w, bias, gamma, a, p, mean, variance, workspace }.run(isa);
+            });
+        } else {
+            measure("forward", &mut || {
+                Forward { shape, x: &x, w: &w, bias: &bias, relu: true, y: &mut y, packed_w: &mut packed_w }.run(isa);
+            });
             measure("backward_x", &mut || {
                 BackwardX { shape, dy: &dy, w: &w, dx: &mut dx, turned_w: &mut turned_w }.run(isa);
             });
