@@ -1,6 +1,5 @@
 //! 2-D convolution, with the ReLU that may follow it.
 
-use super::spec::{Padding, conv_shape};
 use super::{Layer, Parameter, Pass, init::glorot_uniform};
 use crate::tensor::Tensor;
 use onesheet_kernels::activation;
@@ -21,17 +20,8 @@ pub(super) struct Conv2d {
 }
 
 impl Conv2d {
-    pub fn new(
-        name: &str,
-        input: [usize; 3],
-        filters: usize,
-        kernel: [usize; 2],
-        stride: usize,
-        padding: Padding,
-        relu: bool,
-        rng: &mut impl Rng,
-    ) -> Self {
-        let shape = conv_shape(1, input, filters, kernel, stride, padding);
+    /// `shape` is that of a batch of one.
+    pub fn new(name: &str, shape: Conv2dShape, relu: bool, rng: &mut impl Rng) -> Self {
         Self {
             shape,
             relu,

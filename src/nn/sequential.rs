@@ -7,7 +7,7 @@ use super::conv2d::Conv2d;
 use super::dense::Dense;
 use super::dropout::Dropout;
 use super::max_pool2d::MaxPool2d;
-use super::spec::{LayerSpec, ModelSpec};
+use super::spec::{LayerSpec, ModelSpec, conv_shape};
 use super::{BYTE_SCALE, Backward, Layer, Parameter, Pass, Update};
 use crate::error::Result;
 use crate::rng::{Purpose, stream};
@@ -90,8 +90,8 @@ impl Sequential {
                     layers.push(Box::new(blocks));
                 }
                 (&LayerSpec::Conv2d { filters, kernel, stride, padding }, &[h, w, c]) => {
-                    let conv = Conv2d::new(name, [h, w, c], filters, kernel, stride, padding, relu, &mut rng(i));
-                    layers.push(Box::new(conv));
+                    let shape = conv_shape(1, [h, w, c], filters, kernel, stride, padding);
+                    layers.push(Box::new(Conv2d::new(name, shape, relu, &mut rng(i))));
                     taken += usize::from(relu);
                 }
                 (&LayerSpec::Dense { units }, &[inputs]) => {

@@ -151,13 +151,13 @@ unsafe fn step<S: Simd, const U: usize, const I: usize, const V: usize>(
     x_row: usize,
     dy: [[S::F32; V]; 3],
 ) {
-    for u in 0..U {
+    for (u, acc) in acc.iter_mut().enumerate() {
         for i in 0..I {
             // SAFETY: the caller's promise.
             let x = s.splat(unsafe { *x.add(u * x_row + i) });
-            for v in 0..3 {
-                for k in 0..V {
-                    acc[u][v][i][k] = s.mul_add(x, dy[v][k], acc[u][v][i][k]);
+            for (acc, dy) in acc.iter_mut().zip(&dy) {
+                for (acc, &dy) in acc[i].iter_mut().zip(dy) {
+                    *acc = s.mul_add(x, dy, *acc);
                 }
             }
         }
