@@ -15,6 +15,25 @@
 //! - backward_w is the transposed view times `dy`, summed over the rows of the image.
 //!
 //! Any other stride takes the [explicit im2col matrix](im2col), a few output rows at a time.
+//!
+//! # The tiles of 3x3 windows
+//! A product of the view broadcasts every input once for each tap that it feeds. The windows of neighbouring pixels
+//! overlap, so for 3x3 windows and channels in whole vectors of 16 two tiles keep what overlaps in registers:
+//! `tile` (forward, backward_x) and `gradient_tile` (backward_w). What their inner loops hold on AVX-512, as
+//! `tools/assembly` reads it from the machine code (an FMA unit starts two a cycle, as many loads can be made):
+//!
+//! | kernel | tile | FMAs | broadcasts | loads | spills | bound by |
+//! |---|---|--:|--:|--:|--:|---|
+//! | conv1 forward (3 to 16) | 2 x 8 pixels x 16 channels | 144 | 40 | 9 | 0 | FMAs; three turns a tile, so its 16 stores and start count |
+//! | conv2 forward (16 to 32) | 2 x 8 x 16 | 144 | 40 | 9 | 0 | FMAs |
+//! | conv3 forward (32 to 64) | 2 x 6 x 16 | 108 | 32 | 9 | 0 | FMAs |
+//! | conv2 backward_x (32 to 16) | 2 x 8 x 16 | 144 | 40 | 9 | 0 | FMAs |
+//! | conv3 backward_x (64 to 32) | 2 x 7 x 16 | 126 | 36 | 9 | 1 vector | FMAs |
+//! | conv1 backward_w | 2 kernel rows x 3 taps x 3 x 16, then 1 x 3 x 3 x 16 | 54, 27 | 18, 9 | 3 | 0 | FMAs; the second has 9 chains, just what hides the latency |
+//! | conv2, conv3 backward_w | 3 taps x 4 inputs x 32 | 72 | 12 | 6 | 0 | FMAs |
+//!
+//! Other windows and channel counts go through `gemm::Product`: 14 x 2 vectors (28 FMAs of 14 broadcasts and 2 loads) or
+//! 6 x 4 (24 of 6 and 4), which are bound by loads and by FMAs.
 
 mod backward_w;
 mod backward_x;
