@@ -16,10 +16,11 @@ pub fn u8_to_f32(isa: Isa, x: &[u8], scale: f32, y: &mut [f32]) {
     x.par_chunks(BLOCK).zip(y.par_chunks_mut(BLOCK)).for_each(|(x, y)| isa.run(U8ToF32 { x, scale, y }));
 }
 
-struct U8ToF32<'a> {
-    x: &'a [u8],
-    scale: f32,
-    y: &'a mut [f32],
+/// The kernel of a block, or of a row.
+pub(crate) struct U8ToF32<'a> {
+    pub x: &'a [u8],
+    pub scale: f32,
+    pub y: &'a mut [f32],
 }
 
 impl Kernel for U8ToF32<'_> {

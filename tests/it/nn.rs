@@ -1,6 +1,6 @@
 //! The framework: shapes, parameter counts, gradients of whole models, the same bits on any number of threads.
 
-use crate::kernels::{Data, assert_close, on_1_2_3_threads, wide};
+use crate::kernels::{Data, assert_close, assert_same_bits, on_1_2_3_threads, wide};
 use onesheet::loss::Head;
 use onesheet::nn::spec::Padding;
 use onesheet::nn::{Input, LayerSpec, ModelSpec, Pass, Sequential};
@@ -150,6 +150,28 @@ fn training_gives_the_same_bits_on_any_number_of_threads() {
         });
         assert!(weights.iter().flatten().all(|w| w.is_finite()));
     }
+}
+
+/// What adds and multiplies in one rounding, whatever its vectors' width, trains to the same bits.
+#[test]
+fn training_gives_the_same_bits_on_avx2_and_avx512() {
+    let mut spec = ModelSpec::input(&[40, 37, 3]);
+    for filters in [16, 32] {
+        spec = spec.conv2d(filters, 3, Padding::Valid).relu().batch_norm(0.9).max_pool2d(2);
+    }
+    let spec = spec.flatten().dense(64).relu().dropout(0.3).dense(3);
+    let bytes: Vec<u8> = Data::new(4).whole(256, 5 * 40 * 37 * 3).iter().map(|&x| x as u8).collect();
+    let labels = [1.0, 0.0, 0.0, 0.0, 1.0, 1.0, 0.0, 1.0, 0.0, 1.0, 1.0, 1.0, 0.0, 0.0, 0.0];
+    let fused: Vec<_> = Isa::available().into_iter().filter(|isa| isa.name().starts_with("avx")).collect();
+    let trained = fused.into_iter().map(|isa| {
+        let model = Sequential::build(spec.clone(), isa, 1).unwrap();
+        let optimizer = Optimizer::new(Rule::adam(1e-3), &model);
+        let mut trainer = Trainer::new(model, Head::Sigmoid, optimizer, 1);
+        (0..3).for_each(|_| assert!(trainer.step(Input::U8(&bytes), &labels).is_finite()));
+        trainer.model.parameters().flat_map(|(_, p)| p.value.to_vec()).collect::<Vec<f32>>()
+    });
+    let trained: Vec<_> = trained.collect();
+    trained.windows(2).for_each(|pair| assert_same_bits(&pair[0], &pair[1]));
 }
 
 /// The same chain with and without fused blocks: odd sizes, padding, a negative gamma, bytes and values.

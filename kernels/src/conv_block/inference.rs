@@ -1,6 +1,6 @@
 //! The forward pass with given statistics.
 
-use super::rows::{Normalise, NormaliseInPlace, Pool, staged_len};
+use super::rows::{Normalise, Pool, staged_len};
 use super::{Affine, ConvBlockShape, Source, Workspace};
 use crate::conv2d::{Conv2dShape, Rows, Weights};
 use crate::scratch;
@@ -65,14 +65,16 @@ impl Inference<'_> {
             let pooled_rows = shape.band_pooled_rows(task % bands);
             let band = 2 * pooled_rows.start..2 * pooled_rows.end;
             let stage_len = staged_len(conv, band.len());
-            scratch::with(stage_len.next_multiple_of(16) + 2 * a_row, |scratch| {
-                let (stage, a) = scratch.split_at_mut(stage_len.next_multiple_of(16));
+            let stage_len = stage_len.next_multiple_of(16);
+            scratch::with(stage_len + 2 * a_row + y_row, |scratch| {
+                let (stage, rest) = scratch.split_at_mut(stage_len);
+                let (a, p) = rest.split_at_mut(2 * a_row);
                 x.with_rows(isa, conv, task / bands, band, stage, |x, x_row| {
                     for (pair, y) in y.chunks_exact_mut(y_row).enumerate() {
                         rows.run(&x[2 * pair * x_row..], x_row, a, conv.ow());
                         let (a0, a1) = a.split_at(a_row);
-                        isa.run(Pool { c: oc, a: [a0, a1], gamma: norm.scale, p: y, sums: None });
-                        isa.run(NormaliseInPlace { by: norm, y });
+                        isa.run(Pool { c: oc, a: [a0, a1], gamma: norm.scale, p, sums: None });
+                        isa.run(Normalise { by: norm, x: p, y });
                     }
                 });
             });

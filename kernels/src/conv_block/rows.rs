@@ -2,6 +2,7 @@
 
 use super::{Affine, Source};
 use crate::conv2d::Conv2dShape;
+use crate::image::U8ToF32;
 use crate::simd::{Channels, Isa, Kernel, Simd, each_group};
 use std::ops::Range;
 
@@ -289,50 +290,6 @@ impl Kernel for Normalise<'_> {
     }
 }
 
-/// [`Normalise`] in place.
-pub(super) struct NormaliseInPlace<'a> {
-    pub by: Affine<'a>,
-    pub y: &'a mut [f32],
-}
-
-impl Kernel for NormaliseInPlace<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<S: Simd>(self, s: S) {
-        let (y, c) = (self.y, self.by.mean.len());
-        assert!(y.len().is_multiple_of(c));
-        each_group!(s, c, channels => {
-            let (mean, scale, beta) = (channels.of(self.by.mean), channels.of(self.by.scale), channels.of(self.by.beta));
-            for q in 0..y.len() / c {
-                // SAFETY: q is a pixel of y.
-                unsafe {
-                    let x = channels.load(y, q);
-                    channels.store(y, q, s.mul_add(s.sub(x, mean), scale, beta));
-                }
-            }
-        });
-    }
-}
-
-struct Scale<'a> {
-    x: &'a [u8],
-    scale: f32,
-    y: &'a mut [f32],
-}
-
-impl Kernel for Scale<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<S: Simd>(self, s: S) {
-        let scale = s.splat(self.scale);
-        for (x, y) in self.x.chunks(S::LANES).zip(self.y.chunks_mut(S::LANES)) {
-            s.store_part(y, s.mul(s.load_u8_part(x), scale));
-        }
-    }
-}
-
 impl Source<'_> {
     /// Calls `work(rows, values from one to the next)` with the rows of an image that lie under the windows of some of the
     /// convolution's output rows, zeros around the image included: as they are, or staged in `stage`, which has
@@ -365,7 +322,7 @@ impl Source<'_> {
             after.fill(0.0);
             let from = (image * h + r - top) * row..(image * h + r - top) * row + inside.len();
             match *self {
-                Self::U8(x, scale) => isa.run(Scale { x: &x[from], scale, y: inside }),
+                Self::U8(x, scale) => isa.run(U8ToF32 { x: &x[from], scale, y: inside }),
                 Self::F32(x) => inside.copy_from_slice(&x[from]),
                 Self::Normalised(x, by) => isa.run(Normalise { by, x: &x[from], y: inside }),
             }
