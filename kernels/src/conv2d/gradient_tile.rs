@@ -87,9 +87,10 @@ impl TapGradients<'_, '_> {
         let mut acc = [[[[s.zero(); V]; I]; 3]; U];
         let mut lines = self.ahead.take(rows * (width / 3) * 3);
         for r in 0..rows {
-            // SAFETY: row r + u + U - 1 < rows + 2 of x, row r of dy.
-            let (mut x, mut dy) =
-                unsafe { (self.x.as_ptr().add((r + u) * x_row + i), self.dy.as_ptr().add(r * dy_row + o)) };
+            // SAFETY: row r + u + U - 1 < rows + 2 of x.
+            let mut x = unsafe { self.x.as_ptr().add((r + u) * x_row + i) };
+            // SAFETY: row r < rows of dy.
+            let mut dy = unsafe { self.dy.as_ptr().add(r * dy_row + o) };
             let load = |dy: *const f32| -> [S::F32; V] {
                 // SAFETY: `dy` points at one of the row's pixels.
                 std::array::from_fn(|k| unsafe { s.load_ptr(dy.add(k * S::LANES)) })
