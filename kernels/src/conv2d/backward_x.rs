@@ -1,6 +1,6 @@
 //! Input gradient.
 
-use super::correlate::{Correlation, Plane, Rows, Weights};
+use super::correlate::{Correlation, Plane, Rows};
 use super::{Conv2dShape, im2col};
 use crate::simd::Isa;
 
@@ -43,9 +43,8 @@ impl BackwardX<'_> {
         shape.assert_fits(self.dx, self.w, self.dy);
         assert_eq!(self.turned_w.len(), self.w.len(), "turned_w is as long as w");
         let Conv2dShape { kh, kw, ic, oc, .. } = *shape;
-        let w = Weights::backward_x(isa, shape, self.w, self.turned_w);
         let correlation = Correlation {
-            rows: Rows { isa, kh, kw, ic: oc, oc: ic, w, bias: None, relu: false },
+            rows: Rows::backward_x(isa, shape, self.w, self.turned_w),
             input: Plane { h: shape.oh(), w: shape.ow(), c: oc },
             output: Plane { h: shape.h, w: shape.w, c: ic },
             top: kh - 1 - shape.pad_top(),

@@ -47,7 +47,7 @@ pub(crate) enum Weights<'a> {
 
 impl<'a> Weights<'a> {
     /// The weights of the correlation `y = x * w`, in `workspace` (as long as `w`) where they have to be moved.
-    pub fn forward(isa: Isa, shape: &Conv2dShape, w: &'a [f32], workspace: &'a mut [f32]) -> Self {
+    fn forward(isa: Isa, shape: &Conv2dShape, w: &'a [f32], workspace: &'a mut [f32]) -> Self {
         let Conv2dShape { kh, kw, ic, oc, .. } = *shape;
         if !has_tile(isa, kh, kw, oc) {
             return Self::KernelRows(w);
@@ -82,7 +82,27 @@ fn has_tile(isa: Isa, kh: usize, kw: usize, channels: usize) -> bool {
     kh == 3 && kw == 3 && isa.registers() >= 16 && channels.is_multiple_of(MAX_LANES)
 }
 
-impl Rows<'_> {
+impl<'a> Rows<'a> {
+    /// The forward pass of a convolution; `workspace` is as long as `w`.
+    pub fn forward(
+        isa: Isa,
+        shape: &Conv2dShape,
+        w: &'a [f32],
+        bias: &'a [f32],
+        relu: bool,
+        workspace: &'a mut [f32],
+    ) -> Self {
+        let Conv2dShape { kh, kw, ic, oc, .. } = *shape;
+        Self { isa, kh, kw, ic, oc, w: Weights::forward(isa, shape, w, workspace), bias: Some(bias), relu }
+    }
+
+    /// The correlation that takes `dy`, with zeros around it, to `dx`; `workspace` is as long as `w`.
+    pub fn backward_x(isa: Isa, shape: &Conv2dShape, w: &[f32], workspace: &'a mut [f32]) -> Self {
+        let Conv2dShape { kh, kw, ic, oc, .. } = *shape;
+        let w = Weights::backward_x(isa, shape, w, workspace);
+        Self { isa, kh, kw, ic: oc, oc: ic, w, bias: None, relu: false }
+    }
+
     /// `y`, rows of `width` pixels, from the rows of `x` under their windows, `x_row` values apart; `x` has all the zeros it
     /// needs.
     pub fn run(&self, x: &[f32], x_row: usize, y: &mut [f32], width: usize) {

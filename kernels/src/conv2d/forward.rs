@@ -1,6 +1,6 @@
 //! Forward.
 
-use super::correlate::{Correlation, Plane, Rows, Weights};
+use super::correlate::{Correlation, Plane, Rows};
 use super::{Conv2dShape, im2col};
 use crate::simd::Isa;
 
@@ -43,10 +43,9 @@ impl Forward<'_> {
         shape.assert_fits(self.x, self.w, self.y);
         assert_eq!(self.packed_w.len(), self.w.len(), "packed_w is as long as w");
         assert_eq!(self.bias.len(), shape.oc, "bias is [oc]");
-        let Conv2dShape { kh, kw, ic, oc, .. } = *shape;
-        let w = Weights::forward(isa, shape, self.w, self.packed_w);
+        let Conv2dShape { ic, oc, .. } = *shape;
         let correlation = Correlation {
-            rows: Rows { isa, kh, kw, ic, oc, w, bias: Some(self.bias), relu: self.relu },
+            rows: Rows::forward(isa, shape, self.w, self.bias, self.relu, self.packed_w),
             input: Plane { h: shape.h, w: shape.w, c: ic },
             output: Plane { h: shape.oh(), w: shape.ow(), c: oc },
             top: shape.pad_top(),

@@ -46,7 +46,7 @@ mod tile;
 pub use backward_w::BackwardW;
 pub(crate) use backward_w::{WeightGradient, add_parts};
 pub use backward_x::BackwardX;
-pub(crate) use correlate::{Rows, Weights};
+pub(crate) use correlate::Rows;
 pub use forward::Forward;
 
 /// How an image's border is treated.

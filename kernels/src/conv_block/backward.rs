@@ -3,7 +3,7 @@
 use super::rows::{GradientSums, Scatter, staged_len};
 use super::{ConvBlockShape, Source, Workspace, parts};
 use crate::batch_norm::Normalization;
-use crate::conv2d::{Conv2dShape, Rows, WeightGradient, Weights, add_parts};
+use crate::conv2d::{Conv2dShape, Rows, WeightGradient, add_parts};
 use crate::scratch;
 use crate::simd::{Ahead, Isa};
 use crate::tasks::each_task;
@@ -83,7 +83,7 @@ impl Backward<'_> {
     pub fn run(self, isa: Isa) {
         let Self { shape, x, w, a, p, norm, dp, dp_sums, dw, db, dgamma, dbeta, dx, dx_sums, workspace } = self;
         let conv = &shape.conv;
-        let &Conv2dShape { n, kh, kw, ic, oc, .. } = conv;
+        let &Conv2dShape { n, ic, oc, .. } = conv;
         shape.check();
         assert_eq!(x.len(), conv.x_len(), "x is [n, h, w, ic]: {shape:?}");
         assert!(w.len() == conv.w_len() && dw.len() == conv.w_len(), "w and dw are [kh, kw, ic, oc]: {shape:?}");
@@ -111,8 +111,7 @@ impl Backward<'_> {
             offset[o] = (-factor * sum_dp / m - along * f64::from(norm.mean[o])) as f32;
         }
 
-        let w = Weights::backward_x(isa, conv, w, moved_w);
-        let to_dx = dx.is_some().then_some(Rows { isa, kh, kw, ic: oc, oc: ic, w, bias: None, relu: false });
+        let to_dx = dx.is_some().then(|| Rows::backward_x(isa, conv, w, moved_w));
         let parts = parts(n, shape.bands());
         let pass = Pass { isa, shape, x, a, p, dp, scale, slope, offset, to_dx, parts };
         let gradient = conv.w_len() + oc;

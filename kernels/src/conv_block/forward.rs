@@ -2,7 +2,7 @@
 
 use super::rows::{Pool, RowSums, staged_len};
 use super::{ConvBlockShape, Source, Workspace};
-use crate::conv2d::{Conv2dShape, Rows, Weights};
+use crate::conv2d::{Conv2dShape, Rows};
 use crate::scratch;
 use crate::simd::Isa;
 use crate::tasks::each_task;
@@ -47,7 +47,7 @@ impl Forward<'_> {
     pub fn run(self, isa: Isa) {
         let Self { shape, x, w, bias, gamma, a, p, mean, variance, workspace } = self;
         let conv = &shape.conv;
-        let &Conv2dShape { n, kh, kw, ic, oc, .. } = conv;
+        let &Conv2dShape { n, oc, .. } = conv;
         shape.check();
         assert_eq!(x.len(), conv.x_len(), "x is [n, h, w, ic]: {shape:?}");
         assert_eq!(w.len(), conv.w_len(), "w is [kh, kw, ic, oc]: {shape:?}");
@@ -58,16 +58,7 @@ impl Forward<'_> {
             "bias, gamma, mean, variance are [oc]"
         );
         workspace.reserve(shape, true);
-        let rows = Rows {
-            isa,
-            kh,
-            kw,
-            ic,
-            oc,
-            w: Weights::forward(isa, conv, w, &mut workspace.moved_w),
-            bias: Some(bias),
-            relu: true,
-        };
+        let rows = Rows::forward(isa, conv, w, bias, true, &mut workspace.moved_w);
         let (bands, a_row, p_row) = (shape.bands(), conv.ow() * oc, shape.pw() * oc);
         let sums = &mut workspace.sums[..n * bands * 2 * oc];
         let starts = |task: usize| {

@@ -2,7 +2,7 @@
 
 use super::rows::{Normalise, Pool, staged_len};
 use super::{Affine, ConvBlockShape, Source, Workspace};
-use crate::conv2d::{Conv2dShape, Rows, Weights};
+use crate::conv2d::{Conv2dShape, Rows};
 use crate::scratch;
 use crate::simd::{BLOCK, Isa};
 use crate::tasks::each_task;
@@ -40,7 +40,7 @@ impl Inference<'_> {
     pub fn run(self, isa: Isa) {
         let Self { shape, x, w, bias, norm, y, workspace } = self;
         let conv = &shape.conv;
-        let &Conv2dShape { n, kh, kw, ic, oc, .. } = conv;
+        let &Conv2dShape { n, oc, .. } = conv;
         shape.check();
         assert_eq!(x.len(), conv.x_len(), "x is [n, h, w, ic]: {shape:?}");
         assert_eq!(w.len(), conv.w_len(), "w is [kh, kw, ic, oc]: {shape:?}");
@@ -48,16 +48,7 @@ impl Inference<'_> {
         assert_eq!(bias.len(), oc, "bias is [oc]");
         norm.check(oc);
         workspace.reserve(shape, false);
-        let rows = Rows {
-            isa,
-            kh,
-            kw,
-            ic,
-            oc,
-            w: Weights::forward(isa, conv, w, &mut workspace.moved_w),
-            bias: Some(bias),
-            relu: true,
-        };
+        let rows = Rows::forward(isa, conv, w, bias, true, &mut workspace.moved_w);
         let (bands, a_row, y_row) = (shape.bands(), conv.ow() * oc, shape.pw() * oc);
         let starts =
             |task: usize| ([(task / bands * shape.ph() + shape.band_pooled_rows(task % bands).start) * y_row], 0);

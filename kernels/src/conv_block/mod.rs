@@ -1,7 +1,7 @@
 //! Convolution + bias + ReLU + batch normalisation + 2x2 max-pooling as one operation.
 //!
-//! Done one after the other, these write and read the full-size image seven times in a training step, which takes longer
-//! than the arithmetic of all convolutions. Here the full-size image is written once, by [`Forward`], and read once, by
+//! Done one after the other, each of these writes and reads the full-size image in both directions, which takes about as long
+//! as the arithmetic of the convolutions. Here the full-size image is written once, by [`Forward`], and read once, by
 //! [`Backward`]; normalised values and their gradients exist for a few rows at a time.
 //!
 //! # Forward: pool first, normalise later
