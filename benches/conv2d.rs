@@ -61,8 +61,8 @@ fn conv2d(c: &mut Criterion) {
         let (mut y, mut dx) = (random(shape.y_len()), random(shape.x_len()));
         let (mut dw, mut db) = (random(shape.w_len()), random(oc));
         let dy = random(shape.y_len());
-        let mut packed_w = random(shape.w_len());
-        let (mut turned_w, mut partials) = (random(shape.w_len()), random(shape.partials_len()));
+        let mut packed_w = random(shape.moved_w_len());
+        let (mut turned_w, mut partials) = (random(shape.moved_w_len()), random(shape.partials_len()));
         let flops = 2 * (shape.y_len() * 9 * ic) as u64;
 
         let mut group = c.benchmark_group(format!("{name}/forward"));

@@ -41,8 +41,8 @@ pub fn measure(isa: Isa, spec: &ModelSpec, pools: &mut [Pool], effort: Effort) -
         let (x, w, bias, dy) = (random(shape.x_len()), random(shape.w_len()), random(oc), random(shape.y_len()));
         let (mut y, mut dx) = (random(shape.y_len()), random(shape.x_len()));
         let (mut dw, mut db) = (random(shape.w_len()), random(oc));
-        let mut packed_w = random(shape.w_len());
-        let (mut turned_w, mut partials) = (random(shape.w_len()), random(shape.partials_len()));
+        let mut packed_w = random(shape.moved_w_len());
+        let (mut turned_w, mut partials) = (random(shape.moved_w_len()), random(shape.partials_len()));
 
         let mut measure = |pass: &str, call: &mut (dyn FnMut() + Send)| {
             for pool in &mut *pools {

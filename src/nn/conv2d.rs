@@ -53,7 +53,7 @@ impl Layer for Conv2d {
         // A small batch is cut into parts, so that the workspace is not largest for the largest batch.
         let largest = (1..=n).map(|n| Conv2dShape { n, ..self.shape }.partials_len()).max();
         self.partials.resize(largest.unwrap_or(0), 0.0);
-        self.moved_w.resize(self.shape.w_len());
+        self.moved_w.resize(self.shape.moved_w_len());
     }
 
     fn forward(&mut self, isa: Isa, x: &Tensor, y: &mut Tensor, _pass: Pass) {

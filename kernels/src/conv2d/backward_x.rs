@@ -13,7 +13,7 @@ use crate::simd::Isa;
 ///
 /// # Shapes (f32, contiguous, NHWC / HWIO)
 /// `dy`: `[n, oh, ow, oc]`; `w`: `[kh, kw, ic, oc]`; `dx`: `[n, h, w, ic]`, overwritten;
-/// `turned_w`: workspace of `w`'s length, overwritten
+/// `turned_w`: workspace of [`moved_w_len`](Conv2dShape::moved_w_len) values, overwritten
 /// # Units
 /// As `dy`.
 /// # Accuracy
@@ -41,7 +41,7 @@ impl BackwardX<'_> {
             return im2col::backward_x(isa, self);
         }
         shape.assert_fits(self.dx, self.w, self.dy);
-        assert_eq!(self.turned_w.len(), self.w.len(), "turned_w is as long as w");
+        assert_eq!(self.turned_w.len(), shape.moved_w_len(), "turned_w: see moved_w_len");
         let Conv2dShape { kh, kw, ic, oc, .. } = *shape;
         let correlation = Correlation {
             rows: Rows::backward_x(isa, shape, self.w, self.turned_w),

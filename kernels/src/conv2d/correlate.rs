@@ -1,6 +1,6 @@
 //! The stride-1 correlation behind forward and backward_x.
 
-use super::{Conv2dShape, tile};
+use super::{Conv2dShape, tile, winograd};
 use crate::gemm::{Init, Product};
 use crate::scratch;
 use crate::simd::{Isa, MAX_LANES};
@@ -43,15 +43,23 @@ pub(crate) enum Weights<'a> {
     KernelRows(&'a [f32]),
     /// `[ic][3][3][oc]`: the taps of an input channel, for [`tile::Rows`].
     Taps(&'a [f32]),
+    /// `[16][ic][oc]`: the transformed kernels, for [`winograd::Pair`].
+    Points(&'a [f32]),
 }
 
 impl<'a> Weights<'a> {
     /// The weights of the correlation `y = x * w`, in `workspace` (as long as `w`) where they have to be moved.
     fn forward(isa: Isa, shape: &Conv2dShape, w: &'a [f32], workspace: &'a mut [f32]) -> Self {
         let Conv2dShape { kh, kw, ic, oc, .. } = *shape;
+        if has_points(isa, shape, [ic, oc], [shape.oh(), shape.ow()]) {
+            let workspace = &mut workspace[..winograd::POINTS * ic * oc];
+            winograd::transform_weights(ic, oc, |u, v, i, o| w[((u * 3 + v) * ic + i) * oc + o], workspace);
+            return Self::Points(workspace);
+        }
         if !has_tile(isa, kh, kw, oc) {
             return Self::KernelRows(w);
         }
+        let workspace = &mut workspace[..w.len()];
         for (tap, w) in w.chunks_exact(ic * oc).enumerate() {
             for (i, w) in w.chunks_exact(oc).enumerate() {
                 workspace[(i * 9 + tap) * oc..][..oc].copy_from_slice(w);
@@ -63,6 +71,12 @@ impl<'a> Weights<'a> {
     /// The weights of the correlation that takes `dy` to `dx`: flipped in both directions, their channels exchanged.
     pub fn backward_x(isa: Isa, shape: &Conv2dShape, w: &[f32], workspace: &'a mut [f32]) -> Self {
         let Conv2dShape { kh, kw, ic, oc, .. } = *shape;
+        if has_points(isa, shape, [oc, ic], [shape.h, shape.w]) {
+            let workspace = &mut workspace[..winograd::POINTS * ic * oc];
+            winograd::transform_weights(oc, ic, |u, v, o, i| w[(((2 - u) * 3 + 2 - v) * ic + i) * oc + o], workspace);
+            return Self::Points(workspace);
+        }
+        let workspace = &mut workspace[..w.len()];
         let taps = has_tile(isa, kh, kw, ic);
         for (tap, w) in w.chunks_exact(ic * oc).rev().enumerate() {
             for (i, w) in w.chunks_exact(oc).enumerate() {
@@ -82,8 +96,13 @@ fn has_tile(isa: Isa, kh: usize, kw: usize, channels: usize) -> bool {
     kh == 3 && kw == 3 && isa.registers() >= 16 && channels.is_multiple_of(MAX_LANES)
 }
 
+/// Whether [`winograd::Pair`] computes a correlation between these channels with an output of this size.
+fn has_points(isa: Isa, shape: &Conv2dShape, [from, to]: [usize; 2], [height, width]: [usize; 2]) -> bool {
+    shape.kh == 3 && shape.kw == 3 && isa.registers() >= 16 && winograd::has_tile(from, to, height, width)
+}
+
 impl<'a> Rows<'a> {
-    /// The forward pass of a convolution; `workspace` is as long as `w`.
+    /// The forward pass of a convolution; `workspace` has `moved_w_len` values.
     pub fn forward(
         isa: Isa,
         shape: &Conv2dShape,
@@ -96,7 +115,7 @@ impl<'a> Rows<'a> {
         Self { isa, kh, kw, ic, oc, w: Weights::forward(isa, shape, w, workspace), bias: Some(bias), relu }
     }
 
-    /// The correlation that takes `dy`, with zeros around it, to `dx`; `workspace` is as long as `w`.
+    /// The correlation that takes `dy`, with zeros around it, to `dx`; `workspace` has `moved_w_len` values.
     pub fn backward_x(isa: Isa, shape: &Conv2dShape, w: &[f32], workspace: &'a mut [f32]) -> Self {
         let Conv2dShape { kh, kw, ic, oc, .. } = *shape;
         let w = Weights::backward_x(isa, shape, w, workspace);
@@ -108,6 +127,7 @@ impl<'a> Rows<'a> {
     pub fn run(&self, x: &[f32], x_row: usize, y: &mut [f32], width: usize) {
         match self.w {
             Weights::KernelRows(w) => self.by_product(w, x, x_row, y, width),
+            Weights::Points(u) => self.by_points(u, x, x_row, y, width),
             Weights::Taps(w) => match self.ic {
                 3 => self.by_tiles::<3>(w, x, x_row, y, width),
                 16 => self.by_tiles::<16>(w, x, x_row, y, width),
@@ -124,6 +144,16 @@ impl<'a> Rows<'a> {
             let (x, rows) = (&x[2 * r * x_row..], y.len() / (width * oc));
             self.isa.run(tile::Rows::<IC> { x, x_row, ic, w, bias, relu, y, rows, width, oc });
         }
+    }
+
+    fn by_points(&self, u: &[f32], x: &[f32], x_row: usize, y: &mut [f32], width: usize) {
+        let &Self { ic, oc, bias, relu, .. } = self;
+        scratch::with(winograd::workspace_len(ic, oc), |workspace| {
+            for (r, y) in y.chunks_mut(2 * width * oc).enumerate() {
+                let (x, rows) = (&x[2 * r * x_row..], y.len() / (width * oc));
+                self.isa.run(winograd::Pair { x, x_row, ic, u, bias, relu, y, rows, width, oc, workspace });
+            }
+        });
     }
 
     fn by_product(&self, w: &[f32], x: &[f32], x_row: usize, y: &mut [f32], width: usize) {

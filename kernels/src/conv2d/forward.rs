@@ -10,9 +10,9 @@ use crate::simd::Isa;
 ///
 /// # Shapes (f32, contiguous, NHWC / HWIO)
 /// `x`: `[n, h, w, ic]`; `w`: `[kh, kw, ic, oc]`; `bias`: `[oc]`; `y`: `[n, oh, ow, oc]`, overwritten;
-/// `packed_w`: workspace of `w`'s length, overwritten
+/// `packed_w`: workspace of [`moved_w_len`](Conv2dShape::moved_w_len) values, overwritten
 /// # Accuracy
-/// One running f32 sum an output: within `1e-6 * sqrt(kh*kw*ic)` of the sum of the terms' magnitudes of
+/// Running f32 sums: within `1e-6 * sqrt(kh*kw*ic)` of the sum of the terms' magnitudes of
 /// [`reference`](crate::reference); the same bits for any number of threads.
 /// # Panics
 /// If a slice's length differs from its shape, or the window does not fit into the image.
@@ -41,7 +41,7 @@ impl Forward<'_> {
             return im2col::forward(isa, self);
         }
         shape.assert_fits(self.x, self.w, self.y);
-        assert_eq!(self.packed_w.len(), self.w.len(), "packed_w is as long as w");
+        assert_eq!(self.packed_w.len(), shape.moved_w_len(), "packed_w: see moved_w_len");
         assert_eq!(self.bias.len(), shape.oc, "bias is [oc]");
         let Conv2dShape { ic, oc, .. } = *shape;
         let correlation = Correlation {

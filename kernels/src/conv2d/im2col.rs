@@ -54,7 +54,7 @@ pub fn forward(isa: Isa, f: Forward) {
 pub fn backward_x(isa: Isa, b: BackwardX) {
     let shape = b.shape;
     shape.assert_fits(b.dx, b.w, b.dy);
-    assert_eq!(b.turned_w.len(), b.w.len(), "turned_w is as long as w");
+    assert_eq!(b.turned_w.len(), b.shape.moved_w_len(), "turned_w: see moved_w_len");
     let window = shape.window();
     for (k, w) in b.w.chunks_exact(shape.oc).enumerate() {
         for (o, &w) in w.iter().enumerate() {

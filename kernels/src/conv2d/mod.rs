@@ -16,19 +16,22 @@
 //!
 //! Any other stride takes the [explicit im2col matrix](im2col), a few output rows at a time.
 //!
-//! # The tiles of 3x3 windows
+//! # 3x3 windows
 //! A product of the view broadcasts every input once for each tap that it feeds. The windows of neighbouring pixels
 //! overlap, so for 3x3 windows and channels in whole vectors of 16 two tiles keep what overlaps in registers:
-//! `tile` (forward, backward_x) and `gradient_tile` (backward_w). What their inner loops hold on AVX-512, as
-//! `tools/assembly` reads it from the machine code (an FMA unit starts two a cycle, as many loads can be made):
+//! `tile` (forward, backward_x) and `gradient_tile` (backward_w). Correlations from at least 16 to at least 32 channels take
+//! 16 multiplications for four outputs instead of 36, by minimal filtering (`winograd`).
+//!
+//! What their inner loops hold on AVX-512, as `tools/assembly` reads it from the machine code (an FMA unit starts two a
+//! cycle, as many loads can be made):
 //!
 //! | kernel | tile | FMAs | broadcasts | loads | spills | bound by |
 //! |---|---|--:|--:|--:|--:|---|
 //! | conv1 forward (3 to 16) | 2 x 8 pixels x 16 channels | 144 | 40 | 9 | 0 | FMAs; three turns a tile, so its 16 stores and start count |
-//! | conv2 forward (16 to 32) | 2 x 8 x 16 | 144 | 40 | 9 | 0 | FMAs |
-//! | conv3 forward (32 to 64) | 2 x 6 x 16 | 108 | 32 | 9 | 0 | FMAs |
-//! | conv2 backward_x (32 to 16) | 2 x 8 x 16 | 144 | 40 | 9 | 0 | FMAs |
-//! | conv3 backward_x (64 to 32) | 2 x 7 x 16 | 126 | 36 | 9 | 1 vector | FMAs |
+//! | conv2 forward (16 to 32) | 9 points x 32 | 18 | 9 | 2 | 0 | loads, and the way of its 32 kB of transformed weights from L2 to L1 |
+//! | conv3 forward (32 to 64) | 6 points x 64 | 24 | 6 | 4 | 0 | FMAs |
+//! | conv2 backward_x (32 to 16) | 2 x 8 pixels x 16 | 144 | 40 | 9 | 0 | FMAs |
+//! | conv3 backward_x (64 to 32) | 8 points x 32 | 16 | 8 | 2 | 0 | loads |
 //! | conv1 backward_w | 2 kernel rows x 3 taps x 3 x 16, then 1 x 3 x 3 x 16 | 54, 27 | 18, 9 | 3 | 0 | FMAs; the second has 9 chains, just what hides the latency |
 //! | conv2, conv3 backward_w | 3 taps x 4 inputs x 32 | 72 | 12 | 6 | 0 | FMAs |
 //!
@@ -42,6 +45,7 @@ mod forward;
 mod gradient_tile;
 pub mod im2col;
 mod tile;
+mod winograd;
 
 pub use backward_w::BackwardW;
 pub(crate) use backward_w::{WeightGradient, add_parts};
@@ -120,6 +124,11 @@ impl Conv2dShape {
     /// Values in the weights `[kh][kw][ic][oc]`.
     pub fn w_len(&self) -> usize {
         self.kh * self.kw * self.ic * self.oc
+    }
+
+    /// Values in the workspace for the weights as [`Forward`] and [`BackwardX`] want them.
+    pub fn moved_w_len(&self) -> usize {
+        self.w_len().max(winograd::POINTS * self.ic * self.oc)
     }
 }
 

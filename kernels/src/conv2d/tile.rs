@@ -20,6 +20,8 @@ macro_rules! each {
     };
 }
 
+pub(super) use each;
+
 /// Output rows of a 3x3 correlation with stride 1 over rows that have all the zeros they need.
 ///
 /// `y[r,q,o] = bias[o] + sum over i,u,v of x[r+u, q+v, i] * w[i,u,v,o]`, then ReLU where `relu`; `IC` is `ic`, or 0 for any

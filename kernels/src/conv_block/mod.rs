@@ -159,7 +159,7 @@ impl Workspace {
     /// Claims what the passes over batches of up to the shape's `n` need; training needs the second part.
     pub fn reserve(&mut self, shape: &ConvBlockShape, training: bool) {
         let Conv2dShape { n, ic, oc, .. } = shape.conv;
-        self.moved_w.resize(shape.conv.w_len());
+        self.moved_w.resize(shape.conv.moved_w_len());
         if training {
             let parts = (1..=n).map(|n| n * parts(n, shape.bands())).max().unwrap_or(0);
             self.sums.resize((n * shape.bands() * 2 * oc).max(parts * 2 * ic), 0.0);

@@ -24,8 +24,8 @@ fn all_of(isa: Isa, shape: &Conv2dShape, explicit: bool, relu: bool, seed: u64) 
     let dy = data.vec(shape.y_len());
     let (mut dw, mut db) = (data.vec(shape.w_len()), data.vec(shape.oc));
     let (mut y, mut dx) = (poisoned(shape.y_len()), poisoned(shape.x_len()));
-    let (mut turned_w, mut partials) = (poisoned(shape.w_len()), poisoned(shape.partials_len()));
-    let mut packed_w = poisoned(shape.w_len());
+    let (mut turned_w, mut partials) = (poisoned(shape.moved_w_len()), poisoned(shape.partials_len()));
+    let mut packed_w = poisoned(shape.moved_w_len());
     let forward = Forward { shape, x: &x, w: &w, bias: &bias, relu, y: &mut y, packed_w: &mut packed_w };
     let backward_x = BackwardX { shape, dy: &dy, w: &w, dx: &mut dx, turned_w: &mut turned_w };
     let backward_w = BackwardW { shape, x: &x, dy: &dy, dw: &mut dw, db: &mut db, partials: &mut partials };
@@ -75,6 +75,17 @@ proptest! {
     fn agrees_with_the_reference(shape in shapes(), relu: bool, seed: u64) {
         check(&shape, relu, seed);
     }
+
+    /// Widths and heights around the tiles of minimal filtering, at the border too.
+    #[test]
+    fn minimal_filtering_agrees_with_the_reference(
+        (n, h, w) in (1..3usize, 3..9usize, 3..40usize),
+        (ic, oc) in (prop_oneof![Just(16), Just(32), Just(48)], prop_oneof![Just(32), Just(64), Just(96)]),
+        (same, relu, seed) in any::<(bool, bool, u64)>(),
+    ) {
+        let padding = if same { Padding::Same } else { Padding::Valid };
+        check(&Conv2dShape { n, h, w, ic, oc, kh: 3, kw: 3, stride: 1, padding }, relu, seed);
+    }
 }
 
 /// The model's own layers, scaled down in height only: their widths and channels choose the tiles that it runs on.
@@ -94,6 +105,8 @@ fn the_same_bits_for_any_number_of_threads() {
             let shape = Conv2dShape { n, h: 37, w: 41, ic: 5, oc: 18, kh: 3, kw: 3, stride, padding: Padding::Same };
             for_each_isa(|isa| drop(on_1_2_3_threads(|| all_of(isa, &shape, false, true, 7))));
         }
+        let shape = Conv2dShape { n, h: 37, w: 41, ic: 16, oc: 32, kh: 3, kw: 3, stride: 1, padding: Padding::Same };
+        for_each_isa(|isa| drop(on_1_2_3_threads(|| all_of(isa, &shape, false, true, 7))));
     }
 }
 
@@ -101,10 +114,12 @@ fn the_same_bits_for_any_number_of_threads() {
 #[test]
 fn avx2_and_avx512_agree_to_the_bit() {
     let fused: Vec<_> = Isa::available().into_iter().filter(|isa| isa.name().starts_with("avx")).collect();
-    let shape = Conv2dShape { n: 2, h: 11, w: 40, ic: 16, oc: 32, kh: 3, kw: 3, stride: 1, padding: Padding::Valid };
-    for pair in fused.windows(2) {
-        let [a, b] = [pair[0], pair[1]].map(|isa| all_of(isa, &shape, false, true, 3));
-        a.iter().zip(&b).for_each(|(a, b)| assert_same_bits(a, b));
+    for (ic, oc) in [(3, 16), (16, 32), (32, 64)] {
+        let shape = Conv2dShape { n: 2, h: 11, w: 40, ic, oc, kh: 3, kw: 3, stride: 1, padding: Padding::Valid };
+        for pair in fused.windows(2) {
+            let [a, b] = [pair[0], pair[1]].map(|isa| all_of(isa, &shape, false, true, 3));
+            a.iter().zip(&b).for_each(|(a, b)| assert_same_bits(a, b));
+        }
     }
 }
 
@@ -131,7 +146,7 @@ fn relu_does_not_hide_nan() {
     let (x, bias) = (vec![1.0; shape.x_len()], vec![0.0; shape.oc]);
     let w = vec![f32::NAN; shape.w_len()];
     for_each_isa(|isa| {
-        let (mut y, mut packed_w) = (vec![0.0; shape.y_len()], poisoned(shape.w_len()));
+        let (mut y, mut packed_w) = (vec![0.0; shape.y_len()], poisoned(shape.moved_w_len()));
         Forward { shape: &shape, x: &x, w: &w, bias: &bias, relu: true, y: &mut y, packed_w: &mut packed_w }.run(isa);
         assert!(y.iter().all(|y| y.is_nan()));
     });
