@@ -3,7 +3,7 @@
 use super::{Conv2dShape, tile, winograd};
 use crate::gemm::{Init, Product};
 use crate::scratch;
-use crate::simd::{Isa, MAX_LANES};
+use crate::simd::{Ahead, Isa, MAX_LANES};
 use rayon::prelude::*;
 use std::ops::Range;
 
@@ -123,35 +123,43 @@ impl<'a> Rows<'a> {
     }
 
     /// `y`, rows of `width` pixels, from the rows of `x` under their windows, `x_row` values apart; `x` has all the zeros it
-    /// needs.
-    pub fn run(&self, x: &[f32], x_row: usize, y: &mut [f32], width: usize) {
+    /// needs. Asks for what lies `ahead` on the way.
+    pub fn run(&self, x: &[f32], x_row: usize, y: &mut [f32], width: usize, ahead: &mut Ahead) {
         match self.w {
             Weights::KernelRows(w) => self.by_product(w, x, x_row, y, width),
-            Weights::Points(u) => self.by_points(u, x, x_row, y, width),
+            Weights::Points(u) => self.by_points(u, x, x_row, y, width, ahead),
             Weights::Taps(w) => match self.ic {
-                3 => self.by_tiles::<3>(w, x, x_row, y, width),
-                16 => self.by_tiles::<16>(w, x, x_row, y, width),
-                32 => self.by_tiles::<32>(w, x, x_row, y, width),
-                64 => self.by_tiles::<64>(w, x, x_row, y, width),
-                _ => self.by_tiles::<0>(w, x, x_row, y, width),
+                3 => self.by_tiles::<3>(w, x, x_row, y, width, ahead),
+                16 => self.by_tiles::<16>(w, x, x_row, y, width, ahead),
+                32 => self.by_tiles::<32>(w, x, x_row, y, width, ahead),
+                64 => self.by_tiles::<64>(w, x, x_row, y, width, ahead),
+                _ => self.by_tiles::<0>(w, x, x_row, y, width, ahead),
             },
         }
     }
 
-    fn by_tiles<const IC: usize>(&self, w: &[f32], x: &[f32], x_row: usize, y: &mut [f32], width: usize) {
+    fn by_tiles<const IC: usize>(
+        &self,
+        w: &[f32],
+        x: &[f32],
+        x_row: usize,
+        y: &mut [f32],
+        width: usize,
+        ahead: &mut Ahead,
+    ) {
         let &Self { ic, oc, bias, relu, .. } = self;
         for (r, y) in y.chunks_mut(2 * width * oc).enumerate() {
             let (x, rows) = (&x[2 * r * x_row..], y.len() / (width * oc));
-            self.isa.run(tile::Rows::<IC> { x, x_row, ic, w, bias, relu, y, rows, width, oc });
+            self.isa.run(tile::Rows::<IC> { x, x_row, ic, w, bias, relu, y, rows, width, oc, ahead });
         }
     }
 
-    fn by_points(&self, u: &[f32], x: &[f32], x_row: usize, y: &mut [f32], width: usize) {
+    fn by_points(&self, u: &[f32], x: &[f32], x_row: usize, y: &mut [f32], width: usize, ahead: &mut Ahead) {
         let &Self { ic, oc, bias, relu, .. } = self;
         scratch::with(winograd::workspace_len(ic, oc), |workspace| {
             for (r, y) in y.chunks_mut(2 * width * oc).enumerate() {
                 let (x, rows) = (&x[2 * r * x_row..], y.len() / (width * oc));
-                self.isa.run(winograd::Pair { x, x_row, ic, u, bias, relu, y, rows, width, oc, workspace });
+                self.isa.run(winograd::Pair { x, x_row, ic, u, bias, relu, y, rows, width, oc, workspace, ahead });
             }
         });
     }
@@ -209,13 +217,13 @@ impl Correlation<'_> {
         let padded_w = self.output.w + kw - 1;
         if self.top == 0 && self.left == 0 && padded_w == self.input.w && self.output.h + kh - 1 == self.input.h {
             let row = self.input.w * self.input.c;
-            return self.rows.run(&x[first * row..], row, y, self.output.w);
+            return self.rows.run(&x[first * row..], row, y, self.output.w, &mut Ahead::default());
         }
         let staged_rows = first..first + rows + kh - 1;
         let row = padded_w * self.input.c;
         scratch::with(staged_rows.len() * row, |staged| {
             stage(x, self.input, self.top, self.left, staged_rows, padded_w, staged);
-            self.rows.run(staged, row, y, self.output.w);
+            self.rows.run(staged, row, y, self.output.w, &mut Ahead::default());
         });
     }
 }

@@ -7,7 +7,7 @@
 //!
 //! What bounds it: the FMA units; the loads take two thirds of the time that the FMAs take where a cycle has two of each.
 
-use crate::simd::{Kernel, Simd};
+use crate::simd::{Ahead, Kernel, Simd};
 
 /// The body once for each of the constants for which the condition holds. A rolled loop would keep the accumulators in
 /// memory, at a third of the speed.
@@ -25,7 +25,7 @@ pub(super) use each;
 /// Output rows of a 3x3 correlation with stride 1 over rows that have all the zeros they need.
 ///
 /// `y[r,q,o] = bias[o] + sum over i,u,v of x[r+u, q+v, i] * w[i,u,v,o]`, then ReLU where `relu`; `IC` is `ic`, or 0 for any
-pub(super) struct Rows<'a, const IC: usize> {
+pub(super) struct Rows<'a, 'b, const IC: usize> {
     /// `rows + 2` rows, `x_row` values from one to the next, pixels of `ic` channels.
     pub x: &'a [f32],
     pub x_row: usize,
@@ -40,9 +40,11 @@ pub(super) struct Rows<'a, const IC: usize> {
     pub rows: usize,
     pub width: usize,
     pub oc: usize,
+    /// What the caller will read next.
+    pub ahead: &'a mut Ahead<'b>,
 }
 
-impl<const IC: usize> Kernel for Rows<'_, IC> {
+impl<const IC: usize> Kernel for Rows<'_, '_, IC> {
     type Output = ();
 
     #[inline(always)]
@@ -77,7 +79,10 @@ fn narrowest_cover(width: usize, candidates: [usize; 3]) -> usize {
     fitting.min_by_key(|&p| width.next_multiple_of(p)).expect("the last candidate fits")
 }
 
-impl<const IC: usize> Rows<'_, IC> {
+/// Lines of what is ahead that are asked for after a tile.
+const LINES: usize = 16;
+
+impl<const IC: usize> Rows<'_, '_, IC> {
     /// All tiles; the last of a row, and of a column of tiles, may lie over the one before and store the same again.
     #[inline(always)]
     fn each_tile<S: Simd, const R: usize, const P: usize>(&mut self, s: S) {
@@ -90,6 +95,7 @@ impl<const IC: usize> Rows<'_, IC> {
                     q = q.min(self.width - P);
                     // SAFETY: r + R <= rows, q + P <= width, o + LANES <= oc.
                     unsafe { self.tile::<S, R, P>(s, r, q, o) };
+                    self.ahead.prefetch(s, LINES);
                     q += P;
                 }
             }

@@ -31,7 +31,7 @@
 //! Lavin and Gray 2015, "Fast Algorithms for Convolutional Neural Networks", <https://arxiv.org/abs/1509.09308>, section 4.1.
 
 use super::tile::each;
-use crate::simd::{Kernel, MAX_LANES, Simd};
+use crate::simd::{Ahead, Kernel, MAX_LANES, Simd};
 
 /// Values of a transformed tile.
 pub(super) const POINTS: usize = 16;
@@ -63,7 +63,7 @@ pub(super) fn transform_weights(ic: usize, oc: usize, g: impl Fn(usize, usize, u
 }
 
 /// One or two output rows of a 3x3 correlation with stride 1 over rows that have all the zeros they need.
-pub(super) struct Pair<'a> {
+pub(super) struct Pair<'a, 'b> {
     /// `rows + 2` rows, `x_row` values from one to the next, pixels of `ic` channels.
     pub x: &'a [f32],
     pub x_row: usize,
@@ -80,10 +80,15 @@ pub(super) struct Pair<'a> {
     pub oc: usize,
     /// Workspace of [`workspace_len`] values.
     pub workspace: &'a mut [f32],
+    /// What the caller will read next.
+    pub ahead: &'a mut Ahead<'b>,
 }
 
 /// Channels that lie together in `v` and `m`: with a constant distance between tiles, one register addresses them all.
 const BLOCK: usize = MAX_LANES;
+
+/// Lines of what is ahead that are asked for with a point.
+const LINES: usize = 4;
 
 /// The most tiles of a chunk.
 const CHUNK: usize = 12;
@@ -92,7 +97,7 @@ pub(super) fn workspace_len(ic: usize, oc: usize) -> usize {
     POINTS * CHUNK * (ic + oc)
 }
 
-impl Kernel for Pair<'_> {
+impl Kernel for Pair<'_, '_> {
     type Output = ();
 
     #[inline(always)]
@@ -136,7 +141,7 @@ fn narrowest_cover<const N: usize>(tiles: usize, candidates: [usize; N]) -> usiz
     fitting.min_by_key(|&p| tiles.next_multiple_of(p)).expect("the last candidate fits")
 }
 
-impl Pair<'_> {
+impl Pair<'_, '_> {
     /// All chunks of `T` tiles; the last may lie over the one before and store the same again.
     #[inline(always)]
     fn each_chunk<S: Simd, const T: usize, const V: usize>(&mut self, s: S) {
@@ -217,6 +222,7 @@ impl Pair<'_> {
         let Self { ic, oc, .. } = *self;
         let (v, m) = self.workspace.split_at_mut(POINTS * CHUNK * ic);
         for point in 0..POINTS {
+            self.ahead.prefetch(s, LINES);
             for o in (0..oc).step_by(V * S::LANES) {
                 // SAFETY: the sizes of v, u and m.
                 unsafe {

@@ -1,6 +1,6 @@
 //! The backward pass.
 
-use super::rows::{GradientSums, Scatter, staged_len};
+use super::rows::{GradientSums, Scatter, next_band, staged_len};
 use super::{ConvBlockShape, Source, Workspace, parts};
 use crate::batch_norm::Normalization;
 use crate::conv2d::{Conv2dShape, Rows, WeightGradient, add_parts};
@@ -210,9 +210,10 @@ impl Pass<'_> {
                 dx = others;
                 // Row r of dx begins at row r + pad_top - 2 of dz.
                 let first = dx_rows.start + conv.pad_top() - rows.start;
+                let mut ahead = next_band(self.x, self.shape, image, band);
                 // Two rows at a time, which are summed while they are in the L1 cache.
                 for (pair, dx) in of_band.chunks_mut(2 * conv.w * conv.ic).enumerate() {
-                    to_dx.run(&dz[(first + 2 * pair) * dz_row..], dz_row, dx, conv.w);
+                    to_dx.run(&dz[(first + 2 * pair) * dz_row..], dz_row, dx, conv.w, &mut ahead);
                     self.sum_dx(image, dx_rows.start + 2 * pair, dx, sums, row_sums);
                 }
             }

@@ -1,6 +1,6 @@
 //! The forward pass in training.
 
-use super::rows::{Pool, RowSums, staged_len};
+use super::rows::{Pool, RowSums, next_band, staged_len};
 use super::{ConvBlockShape, Source, Workspace};
 use crate::conv2d::{Conv2dShape, Rows};
 use crate::scratch;
@@ -73,10 +73,11 @@ impl Forward<'_> {
             scratch::with(stage_len + 2 * oc, |scratch| {
                 let (stage, pair_sums) = scratch.split_at_mut(stage_len);
                 sums.fill(0.0);
+                let mut ahead = next_band(x, shape, task / bands, task % bands);
                 x.with_rows(isa, conv, task / bands, band, stage, |x, x_row| {
                     let mut pooled = p.chunks_exact_mut(p_row);
                     for (pair, a) in a.chunks_mut(2 * a_row).enumerate() {
-                        rows.run(&x[2 * pair * x_row..], x_row, a, conv.ow());
+                        rows.run(&x[2 * pair * x_row..], x_row, a, conv.ow(), &mut ahead);
                         pair_sums.fill(0.0);
                         let (sum, squares) = pair_sums.split_at_mut(oc);
                         let sums_of_pair = [sum, squares];

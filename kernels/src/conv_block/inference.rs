@@ -1,6 +1,6 @@
 //! The forward pass with given statistics.
 
-use super::rows::{Normalise, Pool, staged_len};
+use super::rows::{Normalise, Pool, next_band, staged_len};
 use super::{Affine, ConvBlockShape, Source, Workspace};
 use crate::conv2d::{Conv2dShape, Rows};
 use crate::scratch;
@@ -60,9 +60,10 @@ impl Inference<'_> {
             scratch::with(stage_len + 2 * a_row + y_row, |scratch| {
                 let (stage, rest) = scratch.split_at_mut(stage_len);
                 let (a, p) = rest.split_at_mut(2 * a_row);
+                let mut ahead = next_band(x, shape, task / bands, task % bands);
                 x.with_rows(isa, conv, task / bands, band, stage, |x, x_row| {
                     for (pair, y) in y.chunks_exact_mut(y_row).enumerate() {
-                        rows.run(&x[2 * pair * x_row..], x_row, a, conv.ow());
+                        rows.run(&x[2 * pair * x_row..], x_row, a, conv.ow(), &mut ahead);
                         let (a0, a1) = a.split_at(a_row);
                         isa.run(Pool { c: oc, a: [a0, a1], gamma: norm.scale, p, sums: None });
                         isa.run(Normalise { by: norm, x: p, y });

@@ -1,9 +1,9 @@
 //! The passes over a row or two, each with the channels outermost, so that what belongs to a channel stays in registers.
 
-use super::{Affine, Source};
+use super::{Affine, ConvBlockShape, Source};
 use crate::conv2d::Conv2dShape;
 use crate::image::U8ToF32;
-use crate::simd::{Channels, Isa, Kernel, Simd, each_group};
+use crate::simd::{Ahead, Channels, Isa, Kernel, Simd, each_group};
 use std::ops::Range;
 
 /// The 2x2 pooling of two rows before their normalisation, and the sums over all their values.
@@ -329,6 +329,22 @@ impl Source<'_> {
         }
         work(staged, width * ic)
     }
+}
+
+/// What a task reads first if it follows the one on that band of that image: its part of the source, as far as it is of
+/// `f32` and a whole window's height below what lies under the band.
+pub(super) fn next_band<'a>(x: Source<'a>, shape: &ConvBlockShape, image: usize, band: usize) -> Ahead<'a> {
+    let (Source::F32(x) | Source::Normalised(x, _)) = x else { return Ahead::default() };
+    let Conv2dShape { n, h, w, ic, kh, .. } = shape.conv;
+    let next = image * shape.bands() + band + 1;
+    let (image, band) = (next / shape.bands(), next % shape.bands());
+    if image == n {
+        return Ahead::default();
+    }
+    let rows = shape.band_rows(band);
+    let first = if band == 0 { 0 } else { rows.start + kh - 1 };
+    let end = (rows.end + kh - 1).min(h);
+    Ahead([&x[(image * h + first.min(end)) * w * ic..(image * h + end) * w * ic], &[], &[]])
 }
 
 /// The most values that [`Source::with_rows`] stages for that many output rows.

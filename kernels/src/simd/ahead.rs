@@ -31,6 +31,18 @@ impl Ahead<'_> {
         }
         lines
     }
+
+    /// Asks for the next `count` lines.
+    #[inline(always)]
+    pub fn prefetch<S: Simd>(&mut self, s: S, count: usize) {
+        if self.0[0].is_empty() {
+            return;
+        }
+        let mut lines = self.take(count);
+        for _ in 0..count {
+            lines.prefetch(s);
+        }
+    }
 }
 
 impl Lines {
