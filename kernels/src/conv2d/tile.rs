@@ -73,8 +73,8 @@ impl<const IC: usize> Kernel for Rows<'_, '_, IC> {
     }
 }
 
-/// The tile width that computes the fewest pixels of a row twice; the widest of those.
-fn narrowest_cover(width: usize, candidates: [usize; 3]) -> usize {
+/// The tile width that computes the least of a row twice; the widest of those.
+pub(super) fn narrowest_cover<const N: usize>(width: usize, candidates: [usize; N]) -> usize {
     let fitting = candidates.into_iter().filter(|&p| p <= width);
     fitting.min_by_key(|&p| width.next_multiple_of(p)).expect("the last candidate fits")
 }

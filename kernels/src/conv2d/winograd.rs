@@ -30,7 +30,7 @@
 //! # Source
 //! Lavin and Gray 2015, "Fast Algorithms for Convolutional Neural Networks", <https://arxiv.org/abs/1509.09308>, section 4.1.
 
-use super::tile::each;
+use super::tile::{each, narrowest_cover};
 use crate::simd::{Ahead, Kernel, MAX_LANES, Simd};
 
 /// Values of a transformed tile.
@@ -133,12 +133,6 @@ impl Kernel for Pair<'_, '_> {
             _ => self.each_chunk::<S, 1, 2>(s),
         }
     }
-}
-
-/// The chunk that computes the fewest tiles of a row twice; the widest of those.
-fn narrowest_cover<const N: usize>(tiles: usize, candidates: [usize; N]) -> usize {
-    let fitting = candidates.into_iter().filter(|&p| p <= tiles);
-    fitting.min_by_key(|&p| tiles.next_multiple_of(p)).expect("the last candidate fits")
 }
 
 impl Pair<'_, '_> {
