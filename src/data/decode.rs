@@ -3,6 +3,20 @@
 //! The policy is strict: a poster that another program would fill up with grey is refused, since a network would learn
 //! the grey. A refusal is a value, not an error: the run goes on without the poster, and the ledger counts it.
 //!
+//! | file | |
+//! |---|---|
+//! | JPEG: baseline, extended or progressive, 8 bits, any subsampling, restart markers | accepted |
+//! | grey, YCbCr, RGB, CMYK, YCCK | accepted, as RGB |
+//! | EXIF orientation 1 to 8 | accepted, turned upright; another number counts as 1 |
+//! | bytes between header segments | accepted: they cost no pixel |
+//! | ends before its last pixel, with or without an end marker after the cut | refused: truncated, or corrupt |
+//! | damage that the decoder notices | refused: corrupt |
+//! | 12 or 16 bits, lossless, arithmetic coding, 2 or more than 4 colours | refused by name |
+//! | PNG, GIF, WebP, HTML, empty, anything else | refused by name, or with its first bytes |
+//! | above 8192 pixels a side or 32 million, or more blocks than its bytes could code | refused before pixels are allocated |
+//! | folder, pipe, device, also behind a link; above 64 MiB | refused before it is opened, or read |
+//! | one on which the decoder panics | refused: the decoder panicked |
+//!
 //! Colours: grey, YCbCr, RGB, CMYK and YCCK become RGB. Four colours are taken as Adobe writes them, inverted, also
 //! where the file does not say so; this is what Pillow does. Embedded colour profiles are not applied.
 
@@ -53,9 +67,14 @@ impl ImageSpec {
 #[derive(Default)]
 pub struct Decoder {
     file: Vec<u8>,
+    /// The file as the decoder gets it.
+    body: Vec<u8>,
     pixels: Vec<u8>,
     upright: Vec<u8>,
     resizer: Resizer,
+    size: (usize, usize),
+    /// Whether the last poster lies in `upright` and not in `pixels`.
+    turned: bool,
 }
 
 thread_local! {
@@ -96,26 +115,41 @@ impl Decoder {
     /// # Panics
     /// As there.
     pub fn decode_bytes(&mut self, bytes: &[u8], spec: ImageSpec, out: &mut [u8]) -> Result<(), Refusal> {
+        self.decode_pixels(bytes)?;
+        let (width, height) = self.size;
+        let pixels = if self.turned { &self.upright } else { &self.pixels };
+        resize_with(&mut self.resizer, pixels, width, height, spec, out);
+        Ok(())
+    }
+
+    /// The pixels of a file in their own size, turned upright: u8 `[height, width, 3]`, RGB, where width and height are
+    /// [`Decoder::size`].
+    ///
+    /// # Errors
+    /// As [`Decoder::decode_poster`].
+    pub fn decode_pixels(&mut self, bytes: &[u8]) -> Result<&[u8], Refusal> {
         check_format(bytes)?;
         DECODING.set(true);
-        let decoded = catch_unwind(AssertUnwindSafe(|| decode_jpeg(bytes, &mut self.pixels)));
+        let decoded = catch_unwind(AssertUnwindSafe(|| {
+            decode_jpeg(bytes, [&mut self.body, &mut self.upright], &mut self.pixels)
+        }));
         DECODING.set(false);
-        let Picture { mut width, mut height, orientation } = decoded.unwrap_or_else(|panic| {
+        let Picture { width, height, orientation } = decoded.unwrap_or_else(|panic| {
             let text = panic.downcast_ref::<String>().map(String::as_str);
             let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
             Err(Refusal::new(Reason::DecoderPanic, text.unwrap_or_default()))
         })?;
-        let pixels = if orientation == 1 {
-            &self.pixels
-        } else {
+        self.size = if orientation >= 5 { (height, width) } else { (width, height) };
+        self.turned = orientation != 1;
+        if self.turned {
             turn_upright(&self.pixels, width, height, orientation, &mut self.upright);
-            if orientation >= 5 {
-                std::mem::swap(&mut width, &mut height);
-            }
-            &self.upright
-        };
-        resize_with(&mut self.resizer, pixels, width, height, spec, out);
-        Ok(())
+        }
+        Ok(if self.turned { &self.upright } else { &self.pixels })
+    }
+
+    /// Width and height, upright, of the last poster that was decoded.
+    pub fn size(&self) -> (usize, usize) {
+        self.size
     }
 
     fn read(&mut self, path: &Path) -> Result<(), Refusal> {
@@ -194,8 +228,40 @@ struct Picture {
     orientation: u32,
 }
 
-/// Decodes into `pixels`, `[height, width, 3]` RGB, as stored in the file: not yet upright.
-fn decode_jpeg(bytes: &[u8], pixels: &mut Vec<u8>) -> Result<Picture, Refusal> {
+/// Bytes put in the place of an end marker: as many as the decoder reads ahead.
+const FILLER: usize = 4;
+
+/// Decodes into `pixels`, `[height, width, 3]` RGB, as stored in the file: not yet upright. `body` and `again` are buffers.
+///
+/// A decoder that meets the end marker too early reads zeros for what is missing and calls it success: a file that was cut
+/// off and given an end marker would pass with a grey or patterned bottom. So a sequential file is decoded without its end
+/// marker, where running out of bytes is an error. A progressive file needs the marker; it is decoded a second time with
+/// other bytes before it, and is whole if these change nothing.
+fn decode_jpeg(bytes: &[u8], [body, again]: [&mut Vec<u8>; 2], pixels: &mut Vec<u8>) -> Result<Picture, Refusal> {
+    let Some(end) = bytes.windows(2).rposition(|pair| pair == END_OF_IMAGE) else { return decode_whole(bytes, pixels) };
+    let progressive = frame_marker(bytes) == Some(PROGRESSIVE);
+    body.clear();
+    body.extend_from_slice(&bytes[..end]);
+    if !progressive {
+        body.extend_from_slice(&[0; FILLER]);
+        return decode_whole(body, pixels);
+    }
+    let picture = decode_whole(bytes, pixels)?;
+    // No pattern that a Huffman code would take for nothing.
+    body.extend_from_slice(&[0b1011_0010; 16 * FILLER]);
+    body.extend_from_slice(END_OF_IMAGE);
+    match decode_whole(body, again) {
+        Ok(_) if again == pixels => Ok(picture),
+        _ => Err(Refusal::new(Reason::Truncated, "its last scan is not whole")),
+    }
+}
+
+const END_OF_IMAGE: &[u8] = b"\xFF\xD9";
+/// The marker code of a progressive frame.
+const PROGRESSIVE: u8 = 0xC2;
+
+/// Decodes what the decoder takes for a whole file.
+fn decode_whole(bytes: &[u8], pixels: &mut Vec<u8>) -> Result<Picture, Refusal> {
     // Sizes are checked below, with the numbers in the refusal: the decoder need not object to any.
     let any = usize::from(u16::MAX);
     let strict = DecoderOptions::default().set_strict_mode(true).set_max_width(any).set_max_height(any);
@@ -249,13 +315,21 @@ fn refusal_of(error: DecodeErrors, bytes: &[u8]) -> Refusal {
 
 /// Names a coding that the decoder does not know: it skips the frame header of such a file and then misses it.
 fn unsupported_coding(bytes: &[u8]) -> Option<Reason> {
+    match frame_marker(bytes)? {
+        0xC3 | 0xC7 | 0xCB | 0xCF => Some(Reason::Lossless),
+        0xC9 | 0xCA | 0xCC | 0xCD | 0xCE => Some(Reason::Arithmetic),
+        _ => None,
+    }
+}
+
+/// The code of the frame header, which says how the pixels are coded; `None` where there is none before the first scan.
+fn frame_marker(bytes: &[u8]) -> Option<u8> {
     let mut rest = bytes.get(2..)?;
     // Segments are FF, a code, and a length that counts its own two bytes.
     while let &[0xFF, code, high, low, ..] = rest {
         match code {
-            0xC3 | 0xC7 | 0xCB | 0xCF => return Some(Reason::Lossless),
-            0xC9 | 0xCA | 0xCC | 0xCD | 0xCE => return Some(Reason::Arithmetic),
-            // Of the others, what matters stands before the first scan.
+            // Among them stand Huffman tables and a reserved code; tables of arithmetic coding say as much as a frame header.
+            0xC0..=0xCF if !matches!(code, 0xC4 | 0xC8) => return Some(code),
             0xDA => return None,
             _ => rest = rest.get(2 + usize::from(u16::from_be_bytes([high, low]))..)?,
         }

@@ -192,6 +192,48 @@ fn truncated_files_are_refused_wherever_they_end() {
     }
 }
 
+/// A poster in size and content: what cameras and web servers leave when a transfer breaks and something closes the file.
+#[test]
+fn truncated_files_with_an_end_marker_are_refused_too() {
+    let (w, h) = (230, 345);
+    let mut noisy = pixels(1, w, h);
+    noisy.iter_mut().enumerate().for_each(|(i, v)| *v = v.wrapping_add((i * 7919 % 31) as u8));
+    // The last fifth is plain, as many posters end.
+    let plain = noisy.len() * 4 / 5;
+    noisy[plain..].fill(0);
+    for (pixels, progressive, sampling, restarts) in [
+        (&pixels(1, w, h), false, SamplingFactor::F_2_2, None),
+        (&pixels(1, w, h), true, SamplingFactor::F_2_2, None),
+        (&noisy, false, SamplingFactor::F_2_2, None),
+        (&noisy, false, SamplingFactor::F_1_1, Some(4)),
+        (&noisy, true, SamplingFactor::F_1_1, None),
+    ] {
+        let file = encode(pixels, w, h, ColorType::Rgb, |e| {
+            e.set_progressive(progressive);
+            e.set_sampling_factor(sampling);
+            e.set_optimized_huffman_tables(progressive);
+            if let Some(every) = restarts {
+                e.set_restart_interval(every);
+            }
+        });
+        let spec = ImageSpec { height: usize::from(h), width: usize::from(w) };
+        decode(&file, spec).expect("the whole file");
+        for percent in 1..100 {
+            let cut = &file[..file.len() * percent / 100];
+            let closed = [cut, b"\xFF\xD9"].concat();
+            for bytes in [cut, &closed] {
+                let result = decode(bytes, spec).map_err(|refusal| refusal.reason);
+                let what = format!("{percent} % of {}, progressive {progressive}, {sampling:?}", file.len());
+                match result {
+                    Err(Reason::Truncated | Reason::Corrupt) => {}
+                    Err(other) => panic!("{what}: {other}"),
+                    Ok(_) => panic!("{what}: accepted, closed {}", bytes.len() > cut.len()),
+                }
+            }
+        }
+    }
+}
+
 #[test]
 fn padding_between_headers_is_forgiven_but_not_what_follows_it() {
     let mut file = jpeg(1, W, H);
