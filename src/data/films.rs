@@ -1,10 +1,11 @@
 //! The films of a folder in the Letterboxd layout (`genres.csv`, `posters/<id>.jpg`) after cleaning.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 
+use crate::data::duplicates::duplicates;
 use crate::data::labels::Labels;
-use crate::data::ledger::{DUPLICATE_ROWS, Ledger, OTHER_FILES, WITHOUT_FILM, WITHOUT_POSTER};
+use crate::data::ledger::{DUPLICATE_POSTERS, DUPLICATE_ROWS, Ledger, OTHER_FILES, WITHOUT_FILM, WITHOUT_POSTER};
 use crate::error::{Error, Result};
 
 /// A film with a poster.
@@ -52,29 +53,36 @@ pub struct Films {
 
 impl Films {
     /// Reads `data/genres.csv`, lists `data/posters` and cleans, in this order: malformed rows, films without a poster,
-    /// posters without a film, duplicate rows, films with more than `max_genres` genres.
+    /// posters without a film, duplicate rows, films with more than `max_genres` genres, posters with the same bytes as that
+    /// of a film with a smaller id.
     ///
     /// # Errors
     /// If a file or folder is missing or cannot be read (see [`Labels::read_csv`]), or no film is left.
     pub fn open(data: &Path, max_genres: usize) -> Result<Self> {
-        let layout = "name a folder that holds `genres.csv` and `posters/<id>.jpg`";
-        if !data.is_dir() {
-            return Err(Error::data(data, "there is no such folder", layout));
-        }
-        let (csv, posters) = (data.join("genres.csv"), data.join("posters"));
-        if !csv.exists() {
-            return Err(Error::data(&csv, "there is no such file", layout));
-        }
-        if !posters.is_dir() {
-            return Err(Error::data(&posters, "there is no such folder", layout));
-        }
+        let (csv, posters) = layout(data)?;
         Self::clean(Labels::read_csv(&csv)?, posters, max_genres)
+    }
+
+    /// The folder of the posters in `data`, and the ids of those whose film has a genre, ordered: all that any run can ask
+    /// for.
+    ///
+    /// # Errors
+    /// As [`Films::open`].
+    pub fn posters(data: &Path) -> Result<(PathBuf, Vec<u64>)> {
+        let (csv, posters) = layout(data)?;
+        let labels = Labels::read_csv(&csv)?;
+        let found = list(&posters, &mut Ledger::default())?;
+        let ids: Vec<u64> = labels.films.into_keys().filter(|id| found.contains(id)).collect();
+        if ids.is_empty() {
+            return Err(Error::data(data, "no film of genres.csv has a poster", LAYOUT));
+        }
+        Ok((posters, ids))
     }
 
     fn clean(labels: Labels, posters: PathBuf, max_genres: usize) -> Result<Self> {
         let mut ledger = labels.ledger;
         let too_many = format!("films with more than {max_genres} genres");
-        for reason in [WITHOUT_POSTER, WITHOUT_FILM, OTHER_FILES, DUPLICATE_ROWS, &too_many] {
+        for reason in [WITHOUT_POSTER, WITHOUT_FILM, OTHER_FILES, DUPLICATE_ROWS, &too_many, DUPLICATE_POSTERS] {
             ledger.declare(reason);
         }
         let found = list(&posters, &mut ledger)?;
@@ -94,6 +102,15 @@ impl Films {
                 films.push(Film { id, genres });
             }
         }
+        let ids: Vec<u64> = films.iter().map(|film| film.id).collect();
+        let same: HashMap<u64, u64> = duplicates(&posters, &ids).into_iter().collect();
+        films.retain(|film| match same.get(&film.id) {
+            Some(&first) => {
+                ledger.add(DUPLICATE_POSTERS, || format!("{} ({})", poster_name(film.id), poster_name(first)));
+                false
+            }
+            None => true,
+        });
         if films.is_empty() {
             let counts: Vec<_> = ledger.entries().iter().map(|e| format!("{} {}", e.count, e.reason)).collect();
             let what = format!("no film is left after cleaning ({})", counts.join(", "));
@@ -118,8 +135,25 @@ impl Films {
     }
 }
 
+const LAYOUT: &str = "name a folder that holds `genres.csv` and `posters/<id>.jpg`";
+
+/// `genres.csv` and `posters/` in a folder that has both.
+fn layout(data: &Path) -> Result<(PathBuf, PathBuf)> {
+    if !data.is_dir() {
+        return Err(Error::data(data, "there is no such folder", LAYOUT));
+    }
+    let (csv, posters) = (data.join("genres.csv"), data.join("posters"));
+    if !csv.exists() {
+        return Err(Error::data(&csv, "there is no such file", LAYOUT));
+    }
+    if !posters.is_dir() {
+        return Err(Error::data(&posters, "there is no such folder", LAYOUT));
+    }
+    Ok((csv, posters))
+}
+
 /// The ids of the posters in `folder`: one listing instead of a question per film.
-fn list(folder: &Path, ledger: &mut Ledger) -> Result<BTreeSet<u64>> {
+pub(crate) fn list(folder: &Path, ledger: &mut Ledger) -> Result<BTreeSet<u64>> {
     let mut found = BTreeSet::new();
     let mut others = BTreeSet::new();
     for entry in folder.read_dir().map_err(Error::io(folder, "list the posters"))? {

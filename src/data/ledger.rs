@@ -14,6 +14,8 @@ pub const WITHOUT_FILM: &str = "posters without a film";
 pub const OTHER_FILES: &str = "files not named <id>.jpg";
 /// Rows that repeat an earlier (id, genre).
 pub const DUPLICATE_ROWS: &str = "duplicate rows";
+/// Posters whose file has the same bytes as that of another film.
+pub const DUPLICATE_POSTERS: &str = "posters with the bytes of another";
 
 /// As many examples of each reason are kept by name.
 const EXAMPLES: usize = 10;

@@ -5,6 +5,7 @@
 //! | [`ledger`] | what was dropped, how much of it, why |
 //! | [`labels`] | `genres.csv` -> films and their genres |
 //! | [`split`] | film id -> train, val or test, the same for ever |
+//! | [`duplicates`] | posters of the same bytes under several ids |
 //! | [`films`] | labels + `posters/` -> the cleaned films |
 //! | [`frames`] | cleaned films -> the three frames of an experiment, as CSV files too |
 //! | [`refusal`] | why a poster is left out |
@@ -21,6 +22,7 @@ mod build;
 pub mod cache;
 pub mod decode;
 pub mod demo;
+pub mod duplicates;
 pub mod films;
 pub mod frames;
 pub mod labels;

@@ -1,5 +1,7 @@
 use onesheet::data::films::{Films, poster_id};
-use onesheet::data::ledger::{DUPLICATE_ROWS, MALFORMED_ROWS, OTHER_FILES, WITHOUT_FILM, WITHOUT_POSTER};
+use onesheet::data::ledger::{
+    DUPLICATE_POSTERS, DUPLICATE_ROWS, MALFORMED_ROWS, OTHER_FILES, WITHOUT_FILM, WITHOUT_POSTER,
+};
 
 use super::{letterboxd, write};
 
@@ -20,7 +22,7 @@ fn cleans_in_order_and_counts_each_step() {
     assert_eq!(count("films with more than 3 genres"), 1);
     let reasons: Vec<&str> = films.ledger.entries().iter().map(|entry| entry.reason.as_str()).collect();
     let order = [MALFORMED_ROWS, WITHOUT_POSTER, WITHOUT_FILM, OTHER_FILES, DUPLICATE_ROWS];
-    assert_eq!(reasons, [&order[..], &["films with more than 3 genres"]].concat());
+    assert_eq!(reasons, [&order[..], &["films with more than 3 genres", DUPLICATE_POSTERS]].concat());
     assert_eq!(films.warnings.len(), 1);
 
     assert_eq!(films.genres, ["Comedy", "Drama"], "genres of dropped films are no classes");

@@ -9,6 +9,7 @@ mod batches;
 mod cache;
 mod decode;
 mod demo;
+mod duplicates;
 mod films;
 mod frames;
 mod labels;

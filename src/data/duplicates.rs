@@ -1,0 +1,78 @@
+//! Posters of the same bytes under several ids, such as a studio's placeholder: a model that met one in training would know
+//! the other in the test.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::hash::Hash;
+use std::io::{self, Read, Seek, SeekFrom};
+use std::path::Path;
+
+use rayon::prelude::*;
+use sha2::{Digest, Sha256};
+
+use crate::data::films::poster_name;
+
+/// The end of a file that is compared before all of it is: of equally long JPEG files, nearly all differ there.
+const TAIL: u64 = 4096;
+
+/// Every poster among `ids` whose file has the same bytes as that of a smaller id, and the smallest such id; ordered.
+///
+/// Only JPEG files count, by their first bytes: an error page that was saved under many names is refused under each of them,
+/// for what it is. A file that cannot be read has no duplicates. Files of equal length have their ends hashed, and those with
+/// equal ends all their bytes (SHA-256).
+pub fn duplicates(posters: &Path, ids: &[u64]) -> Vec<(u64, u64)> {
+    let open = |id: u64| File::open(posters.join(poster_name(id)));
+    let length = |id: u64| {
+        // Asked before opening, which would wait for ever on a pipe.
+        let metadata = std::fs::metadata(posters.join(poster_name(id))).ok()?;
+        metadata.is_file().then_some(metadata.len())
+    };
+    let same_length = grouped(ids.to_vec(), length).concat();
+    let same_end = grouped(same_length, |id| end(&open(id).ok()?).ok().flatten()).concat();
+    let mut found = Vec::new();
+    for group in grouped(same_end, |id| all(open(id).ok()?).ok()) {
+        found.extend(group[1..].iter().map(|&id| (id, group[0])));
+    }
+    found.sort_unstable();
+    found
+}
+
+/// Groups of at least two ids with the same key, each ordered; an id without a key is in none.
+fn grouped<K: Hash + Eq + Send>(ids: Vec<u64>, key: impl Fn(u64) -> Option<K> + Sync) -> Vec<Vec<u64>> {
+    let keys: Vec<Option<K>> = ids.par_iter().map(|&id| key(id)).collect();
+    let mut groups = HashMap::<K, Vec<u64>>::new();
+    for (id, key) in ids.into_iter().zip(keys) {
+        if let Some(key) = key {
+            groups.entry(key).or_default().push(id);
+        }
+    }
+    let mut groups: Vec<Vec<u64>> = groups.into_values().filter(|group| group.len() > 1).collect();
+    groups.iter_mut().for_each(|group| group.sort_unstable());
+    groups
+}
+
+/// The length and the hash of the last bytes of a JPEG file; `None` for others.
+fn end(mut file: &File) -> io::Result<Option<(u64, [u8; 32])>> {
+    let mut start = [0; 3];
+    file.read_exact(&mut start)?;
+    if start != *b"\xFF\xD8\xFF" {
+        return Ok(None);
+    }
+    let length = file.seek(SeekFrom::End(0))?;
+    file.seek(SeekFrom::Start(length.saturating_sub(TAIL)))?;
+    let mut tail = Vec::with_capacity(TAIL as usize);
+    file.take(TAIL).read_to_end(&mut tail)?;
+    Ok(Some((length, Sha256::digest(&tail).into())))
+}
+
+/// The hash of all bytes.
+fn all(mut file: File) -> io::Result<[u8; 32]> {
+    let mut hash = Sha256::new();
+    let mut buffer = vec![0; 64 << 10];
+    loop {
+        match file.read(&mut buffer)? {
+            0 => return Ok(hash.finalize().into()),
+            read => hash.update(&buffer[..read]),
+        }
+    }
+}

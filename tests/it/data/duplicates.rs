@@ -1,0 +1,66 @@
+use onesheet::data::duplicates::duplicates;
+use onesheet::data::films::Films;
+use onesheet::data::ledger::DUPLICATE_POSTERS;
+
+use super::{jpeg, letterboxd, write};
+
+#[test]
+fn posters_with_the_same_bytes_are_found_whatever_their_order() {
+    let data = letterboxd("id,genre\n1,Drama\n", 1..=9);
+    let posters = data.path().join("posters");
+    assert_eq!(duplicates(&posters, &[1, 2, 3]), []);
+    write(data.path(), "posters/7.jpg", jpeg(2, 20, 30));
+    write(data.path(), "posters/4.jpg", jpeg(2, 20, 30));
+    write(data.path(), "posters/8.jpg", jpeg(5, 20, 30));
+    assert_eq!(duplicates(&posters, &[9, 8, 7, 6, 5, 4, 3, 2, 1]), [(4, 2), (7, 2), (8, 5)]);
+    assert_eq!(duplicates(&posters, &[4, 7, 8]), [(7, 4)], "only among those that are asked about");
+}
+
+/// Files that differ in a single byte anywhere, but not in length.
+#[test]
+fn one_byte_makes_a_difference() {
+    let data = letterboxd("id,genre\n1,Drama\n", 1..=1);
+    let posters = data.path().join("posters");
+    let file = jpeg(1, 200, 300);
+    assert!(file.len() > 2 * 4096, "the start is not part of the end: {}", file.len());
+    for (id, at) in [(2, 700), (3, file.len() - 5000), (4, file.len() - 10)] {
+        let mut other = file.clone();
+        other[at] ^= 1;
+        write(data.path(), &format!("posters/{id}.jpg"), other);
+    }
+    write(data.path(), "posters/5.jpg", &file);
+    write(data.path(), "posters/1.jpg", &file);
+    assert_eq!(duplicates(&posters, &[1, 2, 3, 4, 5]), [(5, 1)]);
+}
+
+#[test]
+fn what_is_no_poster_has_no_duplicates() {
+    let data = letterboxd("id,genre\n1,Drama\n", 1..=1);
+    let posters = data.path().join("posters");
+    for id in [2, 3] {
+        write(data.path(), &format!("posters/{id}.jpg"), "<html>not found</html>");
+    }
+    for id in [4, 5] {
+        write(data.path(), &format!("posters/{id}.jpg"), "");
+    }
+    std::fs::create_dir(posters.join("6.jpg")).unwrap();
+    std::fs::create_dir(posters.join("7.jpg")).unwrap();
+    assert_eq!(duplicates(&posters, &[1, 2, 3, 4, 5, 6, 7, 8, 9]), []);
+}
+
+#[test]
+fn a_group_is_trained_on_once_under_its_smallest_id() {
+    let csv = "id,genre\n1,Drama\n2,Comedy\n3,Drama\n3,Horror\n4,Horror\n";
+    let data = letterboxd(csv, 1..=4);
+    for id in [2, 3, 4] {
+        write(data.path(), &format!("posters/{id}.jpg"), jpeg(9, 20, 30));
+    }
+    let ids = |max_genres| {
+        let films = Films::open(data.path(), max_genres).unwrap();
+        assert_eq!(films.ledger.count(DUPLICATE_POSTERS), if max_genres == 1 { 1 } else { 2 });
+        films.films.iter().map(|film| film.id).collect::<Vec<_>>()
+    };
+    assert_eq!(ids(3), [1, 2]);
+    // Those that the experiment drops first are not in its groups.
+    assert_eq!(ids(1), [1, 2]);
+}
