@@ -1,15 +1,19 @@
 //! Makes the cache of decoded posters, or finds that it is there already.
 
 use std::fs::{self, File};
-use std::io::{self, Write};
-use std::path::Path;
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Instant, UNIX_EPOCH};
 
 use fs4::FileExt;
 use rayon::prelude::*;
+use serde::Serialize;
+use sha2::{Digest, Sha256};
 
-use crate::data::cache::{Built, Cache, Entry, Stamp, records_at, write_header};
+use crate::data::cache::{
+    Built, Cache, ENTRY_BYTES, Entry, FIXED_BYTES, Stamp, read_entry, records_at, rules, write_entry, write_header,
+};
 use crate::data::decode::{Decoder, ImageSpec};
 use crate::data::films::poster_name;
 use crate::data::mmap;
@@ -61,7 +65,6 @@ impl Cache {
             (Some(cache), None) => return Ok(cache),
             (old, why) => (old, why.unwrap_or_default()),
         };
-        files::remove_temporaries_of(&path).map_err(Error::io(&path, "remove what a killed build left"))?;
         let begin = Instant::now();
         let decoded = build(&path, posters, &needed, old.as_ref(), spec, progress)?;
         let mut cache = Self::open(&path, spec)?;
@@ -89,7 +92,8 @@ fn stamp(posters: &Path, id: u64) -> Stamp {
     Stamp { bytes: metadata.len(), nanoseconds: since_1970.map_or(0, |time| time.as_nanos() as i64) }
 }
 
-/// Writes the cache of the posters `needed`, and of those of `old` that have not changed; how many it had to decode.
+/// Writes the cache of the posters `needed`, and of those of `old` that have not changed; how many it had to decode. Only
+/// for who holds the lock.
 fn build(
     path: &Path,
     posters: &Path,
@@ -106,43 +110,144 @@ fn build(
     all.sort_unstable_by_key(|&(id, _)| id);
     all.dedup_by_key(|&mut (id, _)| id);
 
-    let file = files::temporary_for(path).map_err(Error::io(path, "make a file for the cache"))?;
-    let head_bytes = records_at(all.len());
-    reserve(file.as_file(), (head_bytes + all.len() * spec.bytes()) as u64)
-        .map_err(Error::io(path, "reserve the space for the cache"))?;
-    let mut map = mmap::read_write(file.as_file()).map_err(Error::io(path, "map the cache"))?;
-    let (head, records) = map.split_at_mut(head_bytes);
+    let building = path.with_extension("building");
+    if finished(&building, &all, spec) {
+        fs::rename(&building, path).map_err(Error::io(path, "write the cache"))?;
+        return Ok(0);
+    }
+    let file = begin(&building, &all, spec)?;
+    let mut map = mmap::read_write(&file).map_err(Error::io(&building, "map the cache"))?;
+    let (head, records) = map.split_at_mut(records_at(all.len()));
+    let (lines, _) = head[FIXED_BYTES..][..all.len() * ENTRY_BYTES].as_chunks_mut::<ENTRY_BYTES>();
 
     let (done, decoded) = (AtomicUsize::new(0), AtomicUsize::new(0));
-    let fill = |decoder: &mut Decoder, (record, &(id, now)): (&mut [u8], &(u64, Stamp))| {
-        let refusal = match old.and_then(|old| reuse(old, id, now, record)) {
-            Some(refusal) => refusal,
-            None => {
+    let fill = |decoder: &mut Decoder, ((record, line), &(id, now)): Filled| {
+        let before = read_entry(line);
+        let kept = !before.refused && (before.id, before.stamp) == (id, now) && before.crc == crc32fast::hash(record);
+        let refusal = match kept {
+            true => None,
+            false => old.and_then(|old| reuse(old, id, now, record)).unwrap_or_else(|| {
                 decoded.fetch_add(1, Ordering::Relaxed);
                 decoder.decode_poster(&posters.join(poster_name(id)), spec, record).err()
-            }
+            }),
         };
         if refusal.is_some() {
             record.fill(0);
         }
+        let crc = if kept { before.crc } else { crc32fast::hash(record) };
+        let entry = Entry { id, stamp: now, crc, refused: refusal.is_some() };
+        write_entry(line, &entry);
         progress(done.fetch_add(1, Ordering::Relaxed) + 1, all.len());
-        (Entry { id, stamp: now, crc: crc32fast::hash(record), refused: refusal.is_some() }, refusal)
+        (entry, refusal)
     };
     let filled: Vec<(Entry, Option<Refusal>)> =
-        records.par_chunks_exact_mut(spec.bytes()).zip(&all).map_init(Decoder::new, fill).collect();
+        records.par_chunks_exact_mut(spec.bytes()).zip(lines).zip(&all).map_init(Decoder::new, fill).collect();
 
     let (entries, refusals): (Vec<Entry>, Vec<Option<Refusal>>) = filled.into_iter().unzip();
     let refused: Vec<(u64, Refusal)> =
         entries.iter().zip(refusals).filter_map(|(entry, refusal)| Some((entry.id, refusal?))).collect();
     let refusals = serde_json::to_vec(&refused).map_err(|e| Error::io(path, "write the refusals")(e.into()))?;
-    write_header(head, spec, &entries, &refusals);
-    map.flush().map_err(Error::io(path, "write the cache"))?;
-    drop(map);
-
+    map.flush().map_err(Error::io(&building, "write the cache"))?;
     // Through the file, not the map: this is the only part whose space could not be reserved.
-    append(file.as_file(), &refusals).map_err(Error::io(path, "write the cache"))?;
-    files::persist(file, path).map_err(Error::io(path, "write the cache"))?;
+    append(&file, &refusals).map_err(Error::io(&building, "write the cache"))?;
+    files::write_json(&ledger_in(path), &CacheLedger::new(all.len(), &refused))?;
+    // The header last, when all that it speaks for is on the disk.
+    write_header(&mut map[..records_at(all.len())], spec, &entries, &refusals);
+    map.flush().map_err(Error::io(&building, "write the cache"))?;
+    drop(map);
+    files::rename_whole(&file, &building, path).map_err(Error::io(path, "write the cache"))?;
     Ok(decoded.into_inner())
+}
+
+/// A record, its line of the index, and what the plan says of it.
+type Filled<'a> = ((&'a mut [u8], &'a mut [u8; ENTRY_BYTES]), &'a (u64, Stamp));
+
+/// What a file under construction starts with instead of [`MAGIC`](super::cache::MAGIC).
+const BUILDING: &[u8; 8] = b"BUILDING";
+
+/// Opens the file of an interrupted build of the same plan, or starts one: of its final length but for the refusals, its
+/// space reserved.
+fn begin(path: &Path, all: &[(u64, Stamp)], spec: ImageSpec) -> Result<File> {
+    let plan = plan(all, spec);
+    let bytes = Cache::bytes_for(all.len(), spec);
+    let open = File::options().read(true).write(true).create(true).truncate(false).open(path);
+    let file = open.map_err(Error::io(path, "make a file for the cache"))?;
+    if resumes(&file, &plan, bytes).unwrap_or(false) {
+        return Ok(file);
+    }
+    start(&file, &plan, bytes).map_err(|error| {
+        // What could be reserved would only be in the way of whoever makes room.
+        let _ = fs::remove_file(path);
+        Error::io(path, "reserve the space for the cache")(error)
+    })?;
+    Ok(file)
+}
+
+/// Whether `file` is of an interrupted build of this plan; if so, without what was written behind its records.
+fn resumes(mut file: &File, plan: &[u8; 32], bytes: u64) -> io::Result<bool> {
+    let mut head = [0; 48];
+    file.read_exact(&mut head)?;
+    let same = head[..8] == *BUILDING && head[16..] == *plan && file.metadata()?.len() >= bytes;
+    if same {
+        file.set_len(bytes)?;
+    }
+    Ok(same)
+}
+
+/// An empty file of that plan, its space reserved.
+fn start(mut file: &File, plan: &[u8; 32], bytes: u64) -> io::Result<()> {
+    file.set_len(0)?;
+    reserve(file, bytes)?;
+    let mut head = [0; 48];
+    head[..8].copy_from_slice(BUILDING);
+    head[16..].copy_from_slice(plan);
+    file.seek(SeekFrom::Start(0))?;
+    file.write_all(&head)
+}
+
+/// Whether the file is a finished cache of this plan that has only not been renamed.
+fn finished(path: &Path, all: &[(u64, Stamp)], spec: ImageSpec) -> bool {
+    Cache::open(path, spec)
+        .is_ok_and(|cache| cache.entries().iter().map(|entry| (entry.id, entry.stamp)).eq(all.iter().copied()))
+}
+
+/// SHA-256 of all that decides what a finished cache holds.
+fn plan(all: &[(u64, Stamp)], spec: ImageSpec) -> [u8; 32] {
+    let mut plan = Sha256::new_with_prefix(rules(spec));
+    for (id, stamp) in all {
+        plan.update(id.to_le_bytes());
+        plan.update(stamp.bytes.to_le_bytes());
+        plan.update(stamp.nanoseconds.to_le_bytes());
+    }
+    plan.finalize().into()
+}
+
+/// The ledger beside a cache.
+pub(super) fn ledger_in(cache: &Path) -> PathBuf {
+    cache.with_file_name("ledger.json")
+}
+
+/// The content of a cache's `ledger.json`.
+#[derive(Serialize)]
+struct CacheLedger<'a> {
+    posters: usize,
+    accepted: usize,
+    refused: Vec<RefusedPoster<'a>>,
+}
+
+#[derive(Serialize)]
+struct RefusedPoster<'a> {
+    poster: String,
+    #[serde(flatten)]
+    refusal: &'a Refusal,
+}
+
+impl<'a> CacheLedger<'a> {
+    fn new(posters: usize, refused: &'a [(u64, Refusal)]) -> Self {
+        let accepted = posters - refused.len();
+        let refused = refused.iter().map(|(id, refusal)| RefusedPoster { poster: poster_name(*id), refusal }).collect();
+        Self { posters, accepted, refused }
+    }
 }
 
 /// Copies what `old` knows about a poster that has not changed: its image into `record`, or the reason why there is

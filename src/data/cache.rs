@@ -18,14 +18,20 @@
 //! | then n records | u8 `[height, width, 3]`, RGB; zero where the poster was refused |
 //! | to the end | the refusals: a JSON list of `[id, {reason, detail}]`, in the order of the ids |
 //!
-//! A file with its final name is complete and never changes: a new one is made beside it and takes its place.
+//! A file with its final name is complete and never changes: a new one is made beside it and takes its place. While it is
+//! made its name ends in `.building`, it starts with `BUILDING`, the bytes 16..48 are the SHA-256 of the plan (the rules, and
+//! each poster's id, length and time), and a line of the index is filled in once its record is. A build that was killed goes
+//! on from there: a record counts if its line is the plan's and its CRC is the record's.
+//!
+//! Beside the cache lies `ledger.json`, what was refused and why, and a lock that builders wait for.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use memmap2::Mmap;
+use rayon::prelude::*;
 use sha2::{Digest, Sha256};
 
 use crate::data::decode::ImageSpec;
@@ -41,7 +47,6 @@ const PAGE: usize = 4096;
 
 /// Whatever decides about a pixel beside the poster's bytes: a cache that was made by other rules is made again. The
 /// versions are those in Cargo.lock; a test compares them.
-/// What decides the pixels of a record, beside the poster itself.
 pub const PIXEL_RULES: &str = "RGB u8 NHWC; strict JPEG; EXIF orientation applied; CMYK as Adobe's; \
     bilinear, half-pixel centres, no antialiasing; zune-jpeg 0.5.15; fast_image_resize 6.1.0";
 
@@ -67,7 +72,7 @@ pub(super) struct Entry {
 pub struct Built {
     /// Why no cache could be used as it was.
     pub why: String,
-    /// Posters that were decoded; the others were taken from the cache before.
+    /// Posters that were decoded; the others were taken from the cache before, or from a build that was interrupted.
     pub decoded: usize,
     /// From the first poster to the renamed file.
     pub time: Duration,
@@ -89,6 +94,11 @@ impl Cache {
     /// The cache's file in the folder `dir`.
     pub fn path_in(dir: &Path, spec: ImageSpec) -> PathBuf {
         dir.join(format!("posters-{}x{}.cache", spec.height, spec.width))
+    }
+
+    /// The bytes of the file of a cache of that many posters, its refusals not included.
+    pub fn bytes_for(posters: usize, spec: ImageSpec) -> u64 {
+        (records_at(posters) + posters * spec.bytes()) as u64
     }
 
     /// Opens a complete cache and checks its header, its length and its index; records are checked when they are
@@ -126,6 +136,9 @@ impl Cache {
         let expected = records_at(count) as u128 + count as u128 * spec.bytes() as u128 + u128::from(refusals_bytes);
         if u128::from(length) != expected {
             return Err(bad(&format!("the cache has {length} bytes instead of {expected}: it is truncated")));
+        }
+        if map[index_end as usize..records_at(count)].iter().any(|&byte| byte != 0) {
+            return Err(bad("the header of the cache is damaged"));
         }
         let index = map[FIXED_BYTES..index_end as usize].as_chunks::<ENTRY_BYTES>().0;
         let entries: Vec<Entry> = index.iter().map(read_entry).collect();
@@ -185,6 +198,47 @@ impl Cache {
         }
     }
 
+    /// Asks the system to read the images of these films soon, without waiting for them. Films that it does not know are
+    /// passed over.
+    pub fn will_need(&self, ids: impl IntoIterator<Item = u64>) {
+        for at in ids.into_iter().filter_map(|id| self.position(id)) {
+            mmap::will_need(&self.map, self.offset(at), self.spec.bytes());
+        }
+    }
+
+    /// Gives the images of these films back to the system, so that what was read does not pile up in this process's
+    /// memory.
+    pub fn drop_behind(&self, ids: impl IntoIterator<Item = u64>) {
+        // Where records are no whole pages, a page may be shared with a neighbour that is in use; it is then read again.
+        for at in ids.into_iter().filter_map(|id| self.position(id)) {
+            let offset = self.offset(at) / PAGE * PAGE;
+            mmap::drop_behind(&self.map, offset, self.offset(at) + self.spec.bytes() - offset);
+        }
+    }
+
+    /// Compares the CRC of every record. The films whose record is damaged, in the order of their ids. `progress` gets the number of
+    /// records that are done and that there are.
+    pub fn verify(&self, progress: &(dyn Fn(usize, usize) + Sync)) -> Vec<u64> {
+        let done = AtomicUsize::new(0);
+        let damaged = (0..self.entries.len()).into_par_iter().filter(|&at| {
+            let damaged = crc32fast::hash(self.record(at)) != self.entries[at].crc;
+            self.drop_behind([self.entries[at].id]);
+            progress(done.fetch_add(1, Ordering::Relaxed) + 1, self.entries.len());
+            damaged
+        });
+        damaged.map(|at| self.entries[at].id).collect()
+    }
+
+    /// Its file.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The bytes of its file.
+    pub fn file_bytes(&self) -> u64 {
+        self.map.len() as u64
+    }
+
     pub(super) fn entries(&self) -> &[Entry] {
         &self.entries
     }
@@ -193,8 +247,12 @@ impl Cache {
         self.entries.binary_search_by_key(&id, |entry| entry.id).ok()
     }
 
+    fn offset(&self, at: usize) -> usize {
+        records_at(self.entries.len()) + at * self.spec.bytes()
+    }
+
     fn record(&self, at: usize) -> &[u8] {
-        &self.map[records_at(self.entries.len()) + at * self.spec.bytes()..][..self.spec.bytes()]
+        &self.map[self.offset(at)..][..self.spec.bytes()]
     }
 }
 
@@ -216,22 +274,26 @@ pub(super) fn write_header(head: &mut [u8], spec: ImageSpec, entries: &[Entry], 
     head[64..72].copy_from_slice(&(refusals.len() as u64).to_le_bytes());
     head[72..76].copy_from_slice(&crc32fast::hash(refusals).to_le_bytes());
     for (to, entry) in head[FIXED_BYTES..index_end].as_chunks_mut::<ENTRY_BYTES>().0.iter_mut().zip(entries) {
-        to[..8].copy_from_slice(&entry.id.to_le_bytes());
-        to[8..16].copy_from_slice(&entry.stamp.bytes.to_le_bytes());
-        to[16..24].copy_from_slice(&entry.stamp.nanoseconds.to_le_bytes());
-        to[24..28].copy_from_slice(&entry.crc.to_le_bytes());
-        to[28..32].copy_from_slice(&u32::from(entry.refused).to_le_bytes());
+        write_entry(to, entry);
     }
     let crc = crc32fast::hash(&head[16..index_end]);
     head[12..16].copy_from_slice(&crc.to_le_bytes());
 }
 
-fn read_entry(from: &[u8; ENTRY_BYTES]) -> Entry {
+pub(super) fn write_entry(to: &mut [u8; ENTRY_BYTES], entry: &Entry) {
+    to[..8].copy_from_slice(&entry.id.to_le_bytes());
+    to[8..16].copy_from_slice(&entry.stamp.bytes.to_le_bytes());
+    to[16..24].copy_from_slice(&entry.stamp.nanoseconds.to_le_bytes());
+    to[24..28].copy_from_slice(&entry.crc.to_le_bytes());
+    to[28..32].copy_from_slice(&u32::from(entry.refused).to_le_bytes());
+}
+
+pub(super) fn read_entry(from: &[u8; ENTRY_BYTES]) -> Entry {
     let stamp = Stamp { bytes: u64_at(from, 8), nanoseconds: u64_at(from, 16) as i64 };
     Entry { id: u64_at(from, 0), stamp, crc: u32_at(from, 24), refused: u32_at(from, 28) != 0 }
 }
 
-fn rules(spec: ImageSpec) -> [u8; 32] {
+pub(super) fn rules(spec: ImageSpec) -> [u8; 32] {
     Sha256::digest(format!("layout {VERSION}; {}x{}; {PIXEL_RULES}", spec.height, spec.width)).into()
 }
 

@@ -9,7 +9,7 @@
 use std::fs::File;
 use std::io;
 
-use memmap2::{Mmap, MmapMut};
+use memmap2::{Advice, Mmap, MmapMut, UncheckedAdvice};
 
 /// Maps a whole file for reading.
 ///
@@ -26,7 +26,21 @@ pub fn read_only(file: &File) -> io::Result<Mmap> {
 /// # Errors
 /// The system's own.
 pub fn read_write(file: &File) -> io::Result<MmapMut> {
-    // SAFETY: the callers map a temporary file that they made themselves under a random name, whose length is final
-    // and whose space is reserved: nobody else opens it, and no store can meet a full disk.
+    // SAFETY: the caller holds the lock on building this file, whose length is final and whose space is reserved: no other
+    // process of ours opens it, and no store can meet a full disk.
     unsafe { MmapMut::map_mut(file) }
+}
+
+/// Asks the system to read a range of a map from the disk, without waiting for it. Advice only: a refusal costs time, no
+/// more.
+pub fn will_need(map: &Mmap, offset: usize, len: usize) {
+    let _ = map.advise_range(Advice::WillNeed, offset, len);
+}
+
+/// Gives a range of a map back: it no longer counts as this process's memory, and the next read of it asks the system
+/// again. `offset` is a multiple of the page size.
+pub fn drop_behind(map: &Mmap, offset: usize, len: usize) {
+    // SAFETY: the map is shared with a file and read-only (`read_only` made it), so that dropped pages come back from the file
+    // with the same content.
+    let _ = unsafe { map.unchecked_advise_range(UncheckedAdvice::DontNeed, offset, len) };
 }

@@ -57,7 +57,7 @@ fn holds_what_the_decoder_made_and_is_used_again() {
     assert_eq!((again.len(), again.refused()), (5, cache.refused()));
     assert_eq!(again.image(9).unwrap(), cache.image(9).unwrap());
     let left: Vec<_> = fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().file_name()).collect();
-    assert_eq!(left.len(), 2, "the cache and its lock: {left:?}");
+    assert_eq!(left.len(), 3, "the cache, its lock and its ledger: {left:?}");
 }
 
 #[test]
@@ -155,6 +155,70 @@ fn damaged_files_are_refused_by_name_and_made_again() {
     let grown = open(data.path(), &[1, 2, 3]);
     assert_eq!(grown.built().unwrap().decoded, 2, "a damaged record is not carried over");
     assert_eq!(grown.image(2).unwrap(), decoded(data.path(), 2));
+}
+
+/// Every byte up to the records, and a thousand anywhere in them.
+#[test]
+fn every_flipped_byte_is_noticed() {
+    let data = data();
+    open(data.path(), &[1, 2, 3, 4, 5, 9]);
+    let path = Cache::path_in(&data.path().join("cache"), SPEC);
+    let good = fs::read(&path).unwrap();
+    let copy = data.path().join("copy");
+    let mut bad = good.clone();
+    let mut flip = |at: usize, bit: u8| {
+        bad[at] ^= 1 << bit;
+        fs::write(&copy, &bad).unwrap();
+        bad[at] ^= 1 << bit;
+        Cache::open(&copy, SPEC).map(|cache| cache.verify(&|_, _| ()))
+    };
+    let records = 4096;
+    for at in 0..records {
+        assert!(flip(at, (at % 8) as u8).is_err(), "byte {at} of the header");
+    }
+    let payload = 6 * SPEC.bytes();
+    for k in 0..1000 {
+        let at = (k * 7919 + k * k * 31) % payload;
+        let damaged = flip(records + at, (k % 8) as u8).unwrap();
+        assert_eq!(damaged, [[1, 2, 3, 4, 5, 9][at / SPEC.bytes()]], "byte {at} of the records");
+    }
+    for at in records + payload..good.len() {
+        assert!(flip(at, 3).is_err(), "byte {at}, of the refusals");
+    }
+    assert!(Cache::open(&path, SPEC).unwrap().verify(&|_, _| ()).is_empty());
+}
+
+/// What a killed builder leaves: a file with that name, in which a record counts only by its CRC.
+#[test]
+fn what_another_plan_left_is_started_over() {
+    let data = data();
+    let finished = fs::read(Cache::path_in(&data.path().join("cache"), open(data.path(), &[1, 2, 4]).spec())).unwrap();
+    fs::remove_dir_all(data.path().join("cache")).unwrap();
+    fs::create_dir(data.path().join("cache")).unwrap();
+    for left in [&b""[..], b"BUILDING", &[7; 100_000], &finished] {
+        write(data.path(), "cache/posters-24x16.building", left);
+        let cache = open(data.path(), &[1, 2, 3]);
+        assert_eq!(cache.image(3).unwrap(), decoded(data.path(), 3));
+        fs::remove_file(cache.path()).unwrap();
+    }
+    // A finished one of the same plan has only to be renamed.
+    write(data.path(), "cache/posters-24x16.building", &finished);
+    let cache = open(data.path(), &[1, 2, 4]);
+    assert_eq!(cache.built().unwrap().decoded, 0);
+    assert_eq!(fs::read(cache.path()).unwrap(), finished);
+}
+
+#[test]
+fn memory_is_asked_for_and_given_back() {
+    let data = data();
+    let cache = open(data.path(), &[1, 2, 3, 5]);
+    for _ in 0..2 {
+        cache.will_need([1, 2, 3, 77]);
+        for id in [1, 2, 3, 5] {
+            assert_eq!(cache.image(id).unwrap(), decoded(data.path(), id));
+        }
+        cache.drop_behind([1, 2, 3, 5, 77]);
+    }
 }
 
 #[test]
