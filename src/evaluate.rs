@@ -4,7 +4,7 @@ use crate::checkpoint::{self, ModelMeta};
 use crate::data::batches::{Batches, Order, Source};
 use crate::data::decode::{Decoder, ImageSpec};
 use crate::data::films::{Films, poster_name};
-use crate::data::refusal::Refusal;
+use crate::data::refusal::{OnBadImage, Refusal};
 use crate::data::split::Split;
 use crate::error::{Error, Result};
 use crate::experiments::Experiment;
@@ -71,7 +71,8 @@ impl Folder<'_> {
 
         let split = self.split.map_or("all".to_string(), |split| split.to_string());
         progress.start(&split, chosen.len());
-        let source = Source::Files { posters: films.posters.clone(), spec: ImageSpec::POSTER };
+        let source =
+            Source::Files { posters: films.posters.clone(), spec: ImageSpec::POSTER, on_bad_image: OnBadImage::Skip };
         let mut batches = Batches::new(source, &chosen, meta.genres.len(), Order::Sequential, BATCH);
         let answers = train::evaluate(model, meta.head, &mut batches, |done| progress.at(done, None))?;
         progress.finish();

@@ -1,6 +1,7 @@
 //! The three experiments, as values of one type, and the model that all of them train.
 
 use crate::data::frames::FilmRule;
+use crate::data::refusal::OnBadImage;
 use crate::loss::Head;
 use crate::nn::ModelSpec;
 use crate::nn::spec::Padding;
@@ -57,9 +58,13 @@ pub struct Options {
     /// Folder of the results.
     #[serde(serialize_with = "lossy")]
     pub out: PathBuf,
-    /// Folder of the decoded posters.
-    #[serde(serialize_with = "lossy")]
-    pub cache: PathBuf,
+    /// Folder of the decoded posters; none where they are decoded again whenever they are needed.
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "lossy_or_none")]
+    pub cache: Option<PathBuf>,
+    /// What becomes of posters that do not decode.
+    pub on_bad_image: OnBadImage,
+    /// The share of films that may lack a poster that decodes.
+    pub max_missing: f64,
     /// At most so many training films.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub limit: Option<usize>,
@@ -103,13 +108,39 @@ fn lossy<S: serde::Serializer>(path: &Path, to: S) -> Result<S::Ok, S::Error> {
     to.serialize_str(&path.to_string_lossy())
 }
 
+fn lossy_or_none<S: serde::Serializer>(path: &Option<PathBuf>, to: S) -> Result<S::Ok, S::Error> {
+    path.as_ref().map(|path| path.to_string_lossy()).serialize(to)
+}
+
 impl Options {
+    /// What `max_genres` is unless asked for otherwise: the report's.
+    pub const MAX_GENRES: usize = 3;
+    /// What `per_genre` is unless asked for otherwise: the report's.
+    pub const PER_GENRE: usize = 25_000;
+
     /// The model of the starting report: blocks of convolution + ReLU, batch norm and max-pooling, then a dense layer.
     pub fn model(&self, classes: usize) -> ModelSpec {
-        let mut spec = ModelSpec::input(&[256, 256, 3]);
-        for &filters in &self.filters {
-            spec = spec.conv2d(filters, 3, self.padding).relu().batch_norm(self.bn_momentum).max_pool2d(2);
-        }
-        spec.flatten().dense(self.dense).relu().dropout(self.dropout).dense(classes)
+        let Self { filters, dense, dropout, bn_momentum, padding, .. } = self;
+        blocks(filters, *dense, *dropout, *bn_momentum, *padding, classes)
     }
+
+    /// [`Options::model`] under the default options.
+    pub fn default_model(classes: usize) -> ModelSpec {
+        blocks(&[16, 32, 64], 64, 0.5, 0.99, Padding::Valid, classes)
+    }
+}
+
+fn blocks(
+    filters: &[usize],
+    dense: usize,
+    dropout: f32,
+    bn_momentum: f32,
+    padding: Padding,
+    classes: usize,
+) -> ModelSpec {
+    let mut spec = ModelSpec::input(&[256, 256, 3]);
+    for &filters in filters {
+        spec = spec.conv2d(filters, 3, padding).relu().batch_norm(bn_momentum).max_pool2d(2);
+    }
+    spec.flatten().dense(dense).relu().dropout(dropout).dense(classes)
 }

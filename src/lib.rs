@@ -19,6 +19,7 @@
 //! | [`experiments`] | the three experiments, the options of a run |
 //! | [`run`] | a run from folder to results |
 //! | [`evaluate`] | a trained model on other posters |
+//! | [`doctor`] | what a folder holds, what is wrong with it, what a run would cost |
 
 #![deny(unsafe_code)]
 
@@ -45,6 +46,7 @@ pub mod experiments;
 
 pub mod run;
 
+pub mod doctor;
 pub mod evaluate;
 
 pub use error::{Error, Result};

@@ -6,8 +6,8 @@ use crate::data::cache::{Cache, PIXEL_RULES};
 use crate::data::decode::ImageSpec;
 use crate::data::films::{Films, poster_name};
 use crate::data::frames::{Frame, Limits};
-use crate::data::ledger::Ledger;
-use crate::data::refusal::Refusal;
+use crate::data::ledger::{Ledger, WITHOUT_POSTER};
+use crate::data::refusal::{OnBadImage, Refusal};
 use crate::error::{Error, Result};
 use crate::experiments::{Experiment, Options};
 use crate::files;
@@ -18,7 +18,7 @@ use crate::report::{self, Epoch};
 use crate::train::{Answers, Trainer, evaluate};
 use onesheet_kernels::simd::Isa;
 use serde::Serialize;
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
@@ -67,7 +67,7 @@ pub fn run(options: &Options, experiments: &[Experiment], isa: Isa, progress: &d
         return Err(Error::usage(what, "name another --out, or add --overwrite"));
     }
     let folders: Vec<PathBuf> = experiments.iter().map(|experiment| options.out.join(experiment.name)).collect();
-    let (frames, ledger, cache) = prepare(options, experiments, progress)?;
+    let (frames, mut ledger, source) = prepare(options, experiments, progress)?;
     std::fs::create_dir_all(&options.out).map_err(Error::io(&options.out, "make the folder"))?;
     files::write_json(&options.out.join("ledger.json"), &ledger)?;
     progress.note(&format!("\nWhat was left out (all of it in ledger.json):\n{ledger}"));
@@ -75,8 +75,15 @@ pub fn run(options: &Options, experiments: &[Experiment], isa: Isa, progress: &d
     // All at once: a run that ends early leaves no results of an earlier one beside its own.
     folders.iter().try_for_each(|folder| claim(folder))?;
     let mut outcomes = Vec::new();
+    let mut posters = Posters { source, refused: BTreeMap::new() };
     for ((experiment, frame), folder) in experiments.iter().zip(&frames).zip(&folders) {
-        outcomes.push(fit(options, experiment, frame, &cache, folder, isa, progress)?);
+        outcomes.push(fit(options, experiment, frame, &mut posters, folder, isa, progress)?);
+    }
+    if !posters.refused.is_empty() {
+        let late = refusals(&posters.refused);
+        progress.note(&format!("\nLeft out on the way:\n{late}"));
+        ledger.cleaning.extend(late);
+        files::write_json(&options.out.join("ledger.json"), &ledger)?;
     }
     Ok(outcomes)
 }
@@ -95,12 +102,13 @@ fn claim(folder: &Path) -> Result<()> {
     std::fs::create_dir_all(folder).map_err(Error::io(folder, "make the folder"))
 }
 
-/// The frames of all experiments, what was left out on the way, and a cache that holds every poster of the frames.
+/// The frames of all experiments, what was left out on the way, and the source of the posters: a cache that holds all of
+/// them, or their files.
 fn prepare(
     options: &Options,
     experiments: &[Experiment],
     progress: &dyn Progress,
-) -> Result<(Vec<Frame>, RunLedger, Arc<Cache>)> {
+) -> Result<(Vec<Frame>, RunLedger, Source)> {
     let films = Films::open(&options.data, options.max_genres)?;
     films.warnings.iter().for_each(|warning| progress.note(&format!("warning: {warning}")));
     let limits = Limits { train: options.limit, val: options.limit_val };
@@ -121,29 +129,80 @@ fn prepare(
         ledger.experiments.push(ExperimentLedger { experiment: experiment.name, ledger: left_out });
     }
 
-    let ids: BTreeSet<u64> = frames.iter().flat_map(Frame::ids).collect();
-    let sorted: Vec<u64> = ids.iter().copied().collect();
-    progress.start("decoding", sorted.len());
-    // Posters that the cache keeps for other runs are counted, too.
-    let at = |done, all| progress.at(done * sorted.len() / all, None);
-    let cache = Cache::open_or_build(&options.cache, &films.posters, &sorted, ImageSpec::POSTER, &at)?;
-    progress.finish();
-    if let Some(built) = cache.built() {
-        let (decoded, seconds) = (built.decoded, built.time.as_secs_f64());
-        progress.note(&format!("{decoded} posters decoded into {} in {seconds:.1} s", options.cache.display()));
-    }
-    // The cache may hold the posters of other runs, too.
-    let refused: Vec<_> = cache.refused().iter().filter(|(id, _)| ids.contains(id)).collect();
-    ledger.cleaning.extend(Refusal::ledger(refused.iter().map(|(id, refusal)| (poster_name(*id), refusal))));
-    let refused: HashSet<u64> = refused.iter().map(|(id, _)| *id).collect();
-    for frame in &mut frames {
-        frame.without(&refused);
-        frame.check_size(&options.data, options.batch)?;
-    }
+    let without = films.ledger.count(WITHOUT_POSTER) as f64;
+    let without = without / (without + films.films.len() as f64);
+    check_missing(options, without)?;
+    let source = match &options.cache {
+        None => Source::Files {
+            posters: films.posters.clone(),
+            spec: ImageSpec::POSTER,
+            on_bad_image: options.on_bad_image,
+        },
+        Some(folder) => {
+            let ids: BTreeSet<u64> = frames.iter().flat_map(Frame::ids).collect();
+            let cache = cache_of(folder, &films.posters, &ids, progress)?;
+            // The cache may hold the posters of other runs, too.
+            let refused: BTreeMap<u64, Refusal> =
+                cache.refused().iter().filter(|(id, _)| ids.contains(id)).cloned().collect();
+            if let (OnBadImage::Fail, Some((id, refusal))) = (options.on_bad_image, refused.first_key_value()) {
+                return Err(refusal.clone().into_error(&films.posters.join(poster_name(*id))));
+            }
+            check_missing(options, without + (1.0 - without) * refused.len() as f64 / ids.len() as f64)?;
+            ledger.cleaning.extend(refusals(&refused));
+            for frame in &mut frames {
+                frame.without(|id| refused.contains_key(&id));
+                frame.check_size(&options.data, options.batch)?;
+            }
+            Source::Cache(Arc::new(cache))
+        }
+    };
     for (frame, experiment) in frames.iter().zip(experiments) {
         frame.write_csv(&frames_folder(options, experiment), &frame_options(options))?;
     }
-    Ok((frames, ledger, Arc::new(cache)))
+    Ok((frames, ledger, source))
+}
+
+/// A cache of these posters, made where it is not there.
+fn cache_of(folder: &Path, posters: &Path, ids: &BTreeSet<u64>, progress: &dyn Progress) -> Result<Cache> {
+    let ids: Vec<u64> = ids.iter().copied().collect();
+    progress.start("decoding", ids.len());
+    // Posters that the cache keeps for other runs are counted, too.
+    let at = |done, all| progress.at(done * ids.len() / all, None);
+    let cache = Cache::open_or_build(folder, posters, &ids, ImageSpec::POSTER, &at)?;
+    progress.finish();
+    if let Some(built) = cache.built() {
+        let (decoded, seconds) = (built.decoded, built.time.as_secs_f64());
+        progress.note(&format!("{decoded} posters decoded into {} in {seconds:.1} s: {}", folder.display(), built.why));
+    }
+    Ok(cache)
+}
+
+/// Ends a run in which more films lack a poster than the options allow.
+fn check_missing(options: &Options, share: f64) -> Result<()> {
+    if share <= options.max_missing {
+        return Ok(());
+    }
+    let (share, most) = (100.0 * share, 100.0 * options.max_missing);
+    let what = format!("{share:.1} % of the films lack a poster that decodes, and --max-missing allows {most:.1} %");
+    Err(Error::data(&options.data, what, "`train doctor` names them; add the posters, or raise --max-missing"))
+}
+
+/// Where a run's posters come from, and those that turned out not to decode on the way: without a cache they come to light
+/// one by one.
+struct Posters {
+    source: Source,
+    refused: BTreeMap<u64, Refusal>,
+}
+
+impl Posters {
+    fn note(&mut self, batches: &Batches) {
+        self.refused.extend(batches.refused().iter().cloned());
+    }
+}
+
+/// Counts refused posters by reason.
+fn refusals(refused: &BTreeMap<u64, Refusal>) -> Ledger {
+    Refusal::ledger(refused.iter().map(|(id, refusal)| (poster_name(*id), refusal)))
 }
 
 /// The options that decide which films are in the frames: frames of other options are not used again.
@@ -197,7 +256,7 @@ fn fit(
     options: &Options,
     experiment: &Experiment,
     frame: &Frame,
-    cache: &Arc<Cache>,
+    posters: &mut Posters,
     folder: &Path,
     isa: Isa,
     progress: &dyn Progress,
@@ -220,7 +279,8 @@ fn fit(
     let optimizer = Optimizer::new(options.rule, &model);
     let mut trainer = Trainer::new(model, experiment.head, optimizer, options.seed);
     let classes = frame.genres.len();
-    let batches = |films: &[_], order| Batches::new(Source::Cache(cache.clone()), films, classes, order, options.batch);
+    let source = posters.source.clone();
+    let batches = |films: &[_], order| Batches::new(source.clone(), films, classes, order, options.batch);
     let measure = |split, answers: &Answers| Metrics::of(&evaluation(experiment, frame, split, answers));
 
     let mut history = Vec::new();
@@ -231,10 +291,21 @@ fn fit(
         let mut train_batches = batches(&frame.train, order);
         let loss = trainer.epoch(epoch, &mut train_batches, |done, loss| progress.at(done, Some(loss)))?;
         let waited = train_batches.waited().as_secs_f64();
+        posters.note(&train_batches);
+        if loss.is_nan() {
+            return Err(Error::data(&options.data, "none of the training posters decodes", "see `train doctor`"));
+        }
         let seconds = started.elapsed().as_secs_f64();
         progress.finish();
-        let answers =
-            answers_on(&mut trainer.model, experiment, "val", batches(&frame.val, Order::Sequential), val, progress)?;
+        let answers = answers_on(
+            &mut trainer.model,
+            experiment,
+            "val",
+            batches(&frame.val, Order::Sequential),
+            val,
+            progress,
+            posters,
+        )?;
         if !answers.loss.is_finite() {
             // The last step's weights are broken, but no step came after it to notice.
             let step = train.div_ceil(options.batch);
@@ -255,8 +326,15 @@ fn fit(
         model: trainer.model.spec().clone(),
     };
     let model_sha256 = checkpoint::save(&folder.join("model.safetensors"), &meta, &trainer.model)?;
-    let answers =
-        answers_on(&mut trainer.model, experiment, "test", batches(&frame.test, Order::Sequential), test, progress)?;
+    let answers = answers_on(
+        &mut trainer.model,
+        experiment,
+        "test",
+        batches(&frame.test, Order::Sequential),
+        test,
+        progress,
+        posters,
+    )?;
     let metrics = measure("test", &answers)?;
     report::write_metrics(&folder.join("metrics.json"), &metrics)?;
     report::write_predictions(
@@ -271,13 +349,15 @@ fn answers_on(
     model: &mut Sequential,
     experiment: &Experiment,
     split: &str,
-    batches: Batches,
+    mut batches: Batches,
     films: usize,
     progress: &dyn Progress,
+    posters: &mut Posters,
 ) -> Result<Answers> {
     progress.start(split, films);
-    let answers = evaluate(model, experiment.head, batches, |done| progress.at(done, None))?;
+    let answers = evaluate(model, experiment.head, &mut batches, |done| progress.at(done, None))?;
     progress.finish();
+    posters.note(&batches);
     Ok(answers)
 }
 

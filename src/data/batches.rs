@@ -12,24 +12,29 @@ use rayon::prelude::*;
 use crate::data::cache::Cache;
 use crate::data::decode::{Decoder, ImageSpec};
 use crate::data::films::Film;
-use crate::data::refusal::Refusal;
+use crate::data::refusal::{OnBadImage, Refusal};
 use crate::error::Result;
 use crate::rng::{self, Purpose};
 
 /// As many finished batches wait at most: one would do if each took equally long.
 const AHEAD: usize = 2;
+/// For as many batches the disk is asked before the first of them is copied: in random order a disk needs many requests at
+/// once to reach its throughput.
+const ASKED_AHEAD: usize = 4;
 
 /// Where images come from.
 #[derive(Clone)]
 pub enum Source {
     /// Decoded before. A film without an image in the cache is an error.
     Cache(Arc<Cache>),
-    /// Decoded now, on rayon's global pool. A film whose poster does not decode is left out and told.
+    /// Decoded now, on rayon's global pool.
     Files {
         /// The folder of the posters.
         posters: PathBuf,
         /// The size to bring them to.
         spec: ImageSpec,
+        /// Whether a film whose poster does not decode is left out and told, or an error.
+        on_bad_image: OnBadImage,
     },
 }
 
@@ -194,7 +199,15 @@ impl Drop for Batches {
 /// The thread's work: until all batches are made, one fails, or nobody wants them any more.
 fn produce(source: &Source, films: &[Film], classes: usize, size: usize, to_consumer: &SyncSender<Made>) {
     let (home, returned) = channel::<Buffers>();
+    let ask = |films: Option<&[Film]>| {
+        if let (Source::Cache(cache), Some(films)) = (source, films) {
+            cache.will_need(films.iter().map(|film| film.id));
+        }
+    };
+    films.chunks(size).take(ASKED_AHEAD).for_each(|films| ask(Some(films)));
+    let mut later = films.chunks(size).skip(ASKED_AHEAD);
     for films in films.chunks(size) {
+        ask(later.next());
         let Buffers { images, labels, ids } = returned.try_recv().unwrap_or_default();
         let mut batch = Batch { images, labels, ids, home: home.clone() };
         let made = fill(&mut batch, source, films, classes).map(|refused| (batch, refused));
@@ -218,8 +231,9 @@ fn fill(batch: &mut Batch, source: &Source, films: &[Film], classes: usize) -> R
                 image.copy_from_slice(cache.image(film.id)?);
                 label(film, classes, &mut batch.ids, &mut batch.labels);
             }
+            cache.drop_behind(films.iter().map(|film| film.id));
         }
-        Source::Files { posters, spec } => {
+        Source::Files { posters, spec, on_bad_image } => {
             let decode = |decoder: &mut Decoder, (image, film): (&mut [u8], &Film)| {
                 decoder.decode_poster(&posters.join(film.filename()), *spec, image)
             };
@@ -232,6 +246,9 @@ fn fill(batch: &mut Batch, source: &Source, films: &[Film], classes: usize) -> R
                         let to = batch.ids.len() * bytes;
                         batch.images.copy_within(at * bytes..(at + 1) * bytes, to);
                         label(film, classes, &mut batch.ids, &mut batch.labels);
+                    }
+                    Err(refusal) if *on_bad_image == OnBadImage::Fail => {
+                        return Err(refusal.into_error(&posters.join(film.filename())));
                     }
                     Err(refusal) => refused.push((film.id, refusal)),
                 }

@@ -188,10 +188,10 @@ impl Frame {
         ids
     }
 
-    /// Drops the films in `refused`: those whose poster does not decode.
-    pub fn without(&mut self, refused: &HashSet<u64>) {
+    /// Drops the films that are `refused`: those whose poster does not decode.
+    pub fn without(&mut self, refused: impl Fn(u64) -> bool) {
         for split in Split::ALL {
-            self.side_mut(split).retain(|film| !refused.contains(&film.id));
+            self.side_mut(split).retain(|film| !refused(film.id));
         }
     }
 

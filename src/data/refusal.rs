@@ -1,10 +1,12 @@
 //! Why a poster is left out: a value that is counted, stored in the cache and shown, not an error that ends a run.
 
 use std::fmt;
+use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
 use crate::data::ledger::Ledger;
+use crate::error::Error;
 
 /// Why a poster is left out. The names ([`fmt::Display`]) are counted by and do not change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -73,6 +75,17 @@ impl fmt::Display for Reason {
     }
 }
 
+/// What a run does about a poster that does not decode.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OnBadImage {
+    /// Goes on without it, and counts it.
+    #[default]
+    Skip,
+    /// Ends, naming it.
+    Fail,
+}
+
 /// A poster that is left out: the reason, and what there is to say beyond it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Refusal {
@@ -85,6 +98,11 @@ pub struct Refusal {
 impl Refusal {
     pub(super) fn new(reason: Reason, detail: impl Into<String>) -> Self {
         Self { reason, detail: detail.into() }
+    }
+
+    /// As the error of a run that does without no poster.
+    pub fn into_error(self, poster: &Path) -> Error {
+        Error::data(poster, self.to_string(), "replace or remove the poster, or add --on-bad-image skip")
     }
 
     /// Counts posters that were refused, by reason: "posters refused (truncated): 17.jpg, ...".

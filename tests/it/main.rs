@@ -1,5 +1,6 @@
 //! All tests but that of allocations, which needs a process of its own; the modules mirror the two source trees.
 
+mod cache_command;
 mod cli;
 mod data;
 mod files;

@@ -30,6 +30,12 @@ pub enum Command {
     /// Name the most probable genres of posters
     #[command(after_help = EXIT_CODES)]
     Predict(PredictArgs),
+    /// Look at a folder of posters before training: what it holds, what is wrong with it, what a run would cost
+    #[command(after_help = EXIT_CODES)]
+    Doctor(DoctorArgs),
+    /// Decode posters once for all runs, or look at what was decoded
+    #[command(subcommand)]
+    Cache(CacheCommand),
     /// Draw synthetic posters, to try things out without a data set
     #[command(after_help = EXIT_CODES)]
     Demo(DemoArgs),
@@ -103,6 +109,15 @@ pub struct RunArgs {
     /// Folder for the decoded posters, 192 kB each; runs on the same data can share it [default: OUT/cache]
     #[arg(long, value_name = "DIR")]
     pub cache: Option<PathBuf>,
+    /// Decode posters whenever they are needed instead: for a single pass, or a small disk
+    #[arg(long, conflicts_with = "cache")]
+    pub no_cache: bool,
+    /// What to do about a poster that does not decode: go on without it, or end
+    #[arg(long, default_value = "skip")]
+    pub on_bad_image: BadImage,
+    /// End if more than this share of the films lacks a poster that decodes
+    #[arg(long, value_name = "SHARE", default_value_t = 1.0, value_parser = up_to_one)]
+    pub max_missing: f64,
     /// Replace the results of an earlier run in OUT
     #[arg(long)]
     pub overwrite: bool,
@@ -139,6 +154,58 @@ pub struct PredictArgs {
 }
 
 #[derive(Group)]
+pub struct DoctorArgs {
+    /// Folder with `genres.csv` and `posters/<id>.jpg`
+    #[arg(long, value_name = "DIR")]
+    pub data: PathBuf,
+    /// Folder that a cache would be made in, for the space on its disk [default: the present one]
+    #[arg(long, value_name = "DIR", default_value = ".", hide_default_value = true)]
+    pub cache: PathBuf,
+    /// Worker threads [default: all cores]
+    #[arg(long, value_name = "N", value_parser = up_to(1_024))]
+    pub threads: Option<u64>,
+    /// Print one JSON object
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Subcommand)]
+pub enum CacheCommand {
+    /// Decode every poster whose film has a genre; a build that was interrupted goes on
+    #[command(after_help = EXIT_CODES)]
+    Build(CacheBuildArgs),
+    /// Compare every record with its checksum
+    #[command(after_help = EXIT_CODES)]
+    Verify(CacheArgs),
+    /// Say what a cache holds
+    #[command(after_help = EXIT_CODES)]
+    Info(CacheArgs),
+}
+
+#[derive(Group)]
+pub struct CacheBuildArgs {
+    /// Folder with `genres.csv` and `posters/<id>.jpg`
+    #[arg(long, value_name = "DIR")]
+    pub data: PathBuf,
+    /// Folder for the cache: 192 kB a poster
+    #[arg(long, value_name = "DIR")]
+    pub cache: PathBuf,
+    /// Worker threads [default: all cores]
+    #[arg(long, value_name = "N", value_parser = up_to(1_024))]
+    pub threads: Option<u64>,
+    /// What to do about a poster that does not decode: go on without it, or end with its name
+    #[arg(long, default_value = "skip")]
+    pub on_bad_image: BadImage,
+}
+
+#[derive(Group)]
+pub struct CacheArgs {
+    /// Folder of the cache
+    #[arg(long, value_name = "DIR")]
+    pub cache: PathBuf,
+}
+
+#[derive(Group)]
 pub struct DemoArgs {
     /// Folder to make
     #[arg(long, value_name = "DIR")]
@@ -160,6 +227,13 @@ fn side(text: &str) -> Result<Side, String> {
         "all" => Ok(Side(None)),
         name => name.parse().map(|split| Side(Some(split))).map_err(|_| "it is all, train, val or test".into()),
     }
+}
+
+/// What becomes of a run whose posters do not all decode.
+#[derive(Clone, Copy, ValueEnum)]
+pub enum BadImage {
+    Skip,
+    Fail,
 }
 
 /// Names of the experiments.
@@ -195,6 +269,10 @@ fn share(text: &str) -> Result<f32, String> {
     number(text).and_then(|value| {
         if (0.0..1.0).contains(&value) { Ok(value) } else { Err("it is at least 0 and below 1".into()) }
     })
+}
+
+fn up_to_one(text: &str) -> Result<f64, String> {
+    text.parse().ok().filter(|value| (0.0..=1.0).contains(value)).ok_or_else(|| "it is a share from 0 to 1".into())
 }
 
 fn number(text: &str) -> Result<f32, String> {

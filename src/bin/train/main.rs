@@ -1,7 +1,9 @@
 //! `train`: learns film genres from posters. The command line alone; the work is the library's.
 
 mod args;
+mod cache;
 mod demo;
+mod doctor;
 mod evaluate;
 mod predict;
 mod progress;
@@ -36,6 +38,8 @@ fn dispatch(args: Args) -> onesheet::Result<()> {
         Some(Command::Run(args)) => run::run(args, isa),
         Some(Command::Evaluate(args)) => evaluate::evaluate(args, isa),
         Some(Command::Predict(args)) => predict::predict(args, isa),
+        Some(Command::Doctor(args)) => doctor::doctor(&args, isa),
+        Some(Command::Cache(command)) => cache::cache(command),
         Some(Command::Demo(args)) => demo::draw(&args),
     }
 }

@@ -1,8 +1,9 @@
 //! `train run`.
 
-use crate::args::{ExperimentName, OptimizerName, RunArgs};
+use crate::args::{BadImage, ExperimentName, OptimizerName, RunArgs};
 use crate::progress::Terminal;
 use crate::say;
+use onesheet::data::refusal::OnBadImage;
 use onesheet::experiments::{Experiment, Options};
 use onesheet::metrics::Metrics;
 use onesheet::optim::Rule;
@@ -21,9 +22,7 @@ pub fn run(args: RunArgs, isa: Isa) -> Result<()> {
         ExperimentName::All => &Experiment::ALL,
     };
     let options = options(args)?;
-    let pool = rayon::ThreadPoolBuilder::new().num_threads(options.threads).build();
-    let pool =
-        pool.map_err(|e| Error::usage(format!("{} threads do not start: {e}", options.threads), "lower --threads"))?;
+    let pool = pool(options.threads)?;
     say(&format!("results in {}, {} threads, {}", options.out.display(), options.threads, isa.name()));
     let outcomes = pool.install(|| onesheet::run::run(&options, experiments, isa, &Terminal::new()))?;
     outcomes.iter().for_each(print_examples);
@@ -34,6 +33,12 @@ pub fn run(args: RunArgs, isa: Isa) -> Result<()> {
         say(&format!("{}/model.safetensors  sha256 {}", outcome.metrics.experiment, outcome.model_sha256));
     }
     Ok(())
+}
+
+/// A pool of so many worker threads.
+pub fn pool(threads: usize) -> Result<rayon::ThreadPool> {
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
+    pool.map_err(|e| Error::usage(format!("{threads} threads do not start: {e}"), "lower --threads"))
 }
 
 fn print_examples(outcome: &Outcome) {
@@ -62,7 +67,12 @@ fn options(args: RunArgs) -> Result<Options> {
     };
     let out = args.out.unwrap_or_else(first_free_out);
     Ok(Options {
-        cache: args.cache.unwrap_or_else(|| out.join("cache")),
+        cache: (!args.no_cache).then(|| args.cache.unwrap_or_else(|| out.join("cache"))),
+        on_bad_image: match args.on_bad_image {
+            BadImage::Skip => OnBadImage::Skip,
+            BadImage::Fail => OnBadImage::Fail,
+        },
+        max_missing: args.max_missing,
         data: args.data,
         out,
         limit: args.limit.map(|n| n as usize),
@@ -85,7 +95,7 @@ fn options(args: RunArgs) -> Result<Options> {
 }
 
 /// As many worker threads as the process may use cores.
-fn all_cores() -> usize {
+pub fn all_cores() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
 }
 

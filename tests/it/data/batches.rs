@@ -5,7 +5,7 @@ use onesheet::data::batches::{Batches, Order, Source};
 use onesheet::data::cache::Cache;
 use onesheet::data::decode::{Decoder, ImageSpec};
 use onesheet::data::films::Film;
-use onesheet::data::refusal::Reason;
+use onesheet::data::refusal::{OnBadImage, Reason};
 
 use super::{letterboxd, write};
 
@@ -24,7 +24,11 @@ fn sources(n: u64) -> (tempfile::TempDir, Vec<Film>, [Source; 2]) {
     let ids: Vec<u64> = (1..=n).collect();
     let cache = Cache::open_or_build(&data.path().join("cache"), &posters, &ids, SPEC, &|_, _| ()).unwrap();
     let films = ids.into_iter().map(film).collect();
-    (data, films, [Source::Cache(Arc::new(cache)), Source::Files { posters, spec: SPEC }])
+    (
+        data,
+        films,
+        [Source::Cache(Arc::new(cache)), Source::Files { posters, spec: SPEC, on_bad_image: OnBadImage::Skip }],
+    )
 }
 
 #[test]

@@ -135,7 +135,7 @@ fn a_smaller_limit_is_part_of_a_larger() {
 fn refused_posters_leave_the_frame() {
     let (mut frame, _) = Frame::new(&films(300), &FilmRule::MultiLabel, NO_LIMITS);
     let refused: HashSet<u64> = [frame.train[0].id, frame.val[0].id, frame.test[0].id].into();
-    frame.without(&refused);
+    frame.without(|id| refused.contains(&id));
     assert_eq!(frame.ids(), (1..=300).filter(|id| !refused.contains(id)).collect::<Vec<_>>());
 }
 

@@ -1,0 +1,77 @@
+//! `train cache`.
+
+use crate::args::{BadImage, CacheArgs, CacheBuildArgs, CacheCommand};
+use crate::progress::Terminal;
+use crate::{run, say};
+use onesheet::data::cache::Cache;
+use onesheet::data::decode::ImageSpec;
+use onesheet::data::films::{Films, poster_name};
+use onesheet::data::refusal::Refusal;
+use onesheet::run::Progress;
+use onesheet::{Error, Result};
+
+/// Builds, verifies or describes a cache.
+pub fn cache(command: CacheCommand) -> Result<()> {
+    match command {
+        CacheCommand::Build(args) => build(&args),
+        CacheCommand::Verify(args) => verify(&args),
+        CacheCommand::Info(args) => info(&args),
+    }
+}
+
+fn build(args: &CacheBuildArgs) -> Result<()> {
+    let pool = run::pool(args.threads.map_or_else(run::all_cores, |n| n as usize))?;
+    let (posters, ids) = Films::posters(&args.data)?;
+    let progress = Terminal::new();
+    progress.start("decoding", ids.len());
+    let at = |done, all| progress.at(done * ids.len() / all, None);
+    let cache = pool.install(|| Cache::open_or_build(&args.cache, &posters, &ids, ImageSpec::POSTER, &at))?;
+    progress.finish();
+    match cache.built() {
+        Some(built) => say(&format!(
+            "{} of {} posters decoded in {:.1} s ({})",
+            built.decoded,
+            cache.len(),
+            built.time.as_secs_f64(),
+            built.why
+        )),
+        None => say("all posters are there already"),
+    }
+    describe(&cache);
+    match (args.on_bad_image, cache.refused().first()) {
+        (BadImage::Fail, Some((id, refusal))) => Err(refusal.clone().into_error(&posters.join(poster_name(*id)))),
+        _ => Ok(()),
+    }
+}
+
+fn verify(args: &CacheArgs) -> Result<()> {
+    let cache = Cache::open(&Cache::path_in(&args.cache, ImageSpec::POSTER), ImageSpec::POSTER)?;
+    let progress = Terminal::new();
+    progress.start("verifying", cache.len());
+    let damaged = cache.verify(&|done, _| progress.at(done, None));
+    progress.finish();
+    if damaged.is_empty() {
+        say(&format!("all {} records are as they were written", cache.len()));
+        return Ok(());
+    }
+    let some: Vec<String> = damaged.iter().take(10).map(u64::to_string).collect();
+    let dots = if damaged.len() > some.len() { ", ..." } else { "" };
+    let what = format!("{} of {} records are damaged: films {}{dots}", damaged.len(), cache.len(), some.join(", "));
+    Err(Error::data(&args.cache, what, "remove the cache to have it made again"))
+}
+
+fn info(args: &CacheArgs) -> Result<()> {
+    describe(&Cache::open(&Cache::path_in(&args.cache, ImageSpec::POSTER), ImageSpec::POSTER)?);
+    Ok(())
+}
+
+fn describe(cache: &Cache) {
+    let ImageSpec { height, width } = cache.spec();
+    let (posters, refused) = (cache.len(), cache.refused().len());
+    say(&format!("{}: {:.2} GB", cache.path().display(), cache.file_bytes() as f64 / 1e9));
+    say(&format!("{posters} posters, {} of them as {width}x{height} RGB, {refused} refused", posters - refused));
+    if refused > 0 {
+        let named = cache.refused().iter().map(|(id, refusal)| (poster_name(*id), refusal));
+        say(Refusal::ledger(named).to_string().trim_end());
+    }
+}

@@ -1,0 +1,171 @@
+//! `train cache`, `train doctor` and the options about posters that do not decode, as processes: what a kill leaves, what two at
+//! once do.
+
+use onesheet::data::demo;
+use std::fs;
+use std::path::Path;
+use std::process::{Child, Command, Output, Stdio};
+use std::time::Instant;
+use tempfile::TempDir;
+
+/// 60 drawn posters, 59 of them of a film; one breaks off as drawn, two are no images any more.
+fn posters() -> TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    demo::draw(&folder.path().join("data"), 60, 1).unwrap();
+    let mut names: Vec<_> =
+        fs::read_dir(folder.path().join("data/posters")).unwrap().map(|entry| entry.unwrap().path()).collect();
+    names.sort();
+    fs::write(&names[3], "<html></html>").unwrap();
+    fs::write(&names[20], &fs::read(&names[20]).unwrap()[..3000]).unwrap();
+    folder
+}
+
+fn train(folder: &Path, args: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_train"));
+    command.current_dir(folder).args(args).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+}
+
+fn build(folder: &Path, cache: &str) -> Child {
+    train(folder, &["cache", "build", "--data", "data", "--cache", cache]).spawn().unwrap()
+}
+
+fn done(output: Output) -> String {
+    let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{out}{err}");
+    out.into_owned()
+}
+
+/// All files of a folder with their content, but for the lock.
+fn content(folder: &Path) -> Vec<(String, Vec<u8>)> {
+    let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap());
+    let mut files: Vec<_> =
+        entries.map(|e| (e.file_name().to_string_lossy().into_owned(), fs::read(e.path()).unwrap())).collect();
+    files.sort();
+    files
+}
+
+#[test]
+fn a_build_that_is_killed_fifty_times_ends_as_one_that_is_not() {
+    let folder = posters();
+    let begin = Instant::now();
+    let told = done(build(folder.path(), "whole").wait_with_output().unwrap());
+    let took = begin.elapsed();
+    assert!(
+        told.contains("59 of 59 posters decoded") && told.contains("56 of them as 256x256 RGB, 3 refused"),
+        "{told}"
+    );
+    let whole = content(&folder.path().join("whole"));
+    let names: Vec<&str> = whole.iter().map(|(name, _)| name.as_str()).collect();
+    assert_eq!(names, ["ledger.json", "posters-256x256.cache", "posters-256x256.lock"]);
+
+    let (mut finished, mut resumed) = (0, 0);
+    for k in 0..50u32 {
+        let mut child = build(folder.path(), "killed");
+        // Spread over the whole build, in no order.
+        std::thread::sleep(took * ((k * 37) % 50) / 45);
+        child.kill().unwrap();
+        child.wait().unwrap();
+        let cache = folder.path().join("killed/posters-256x256.cache");
+        if cache.exists() {
+            finished += 1;
+            assert_eq!(content(&folder.path().join("killed")), whole);
+            fs::remove_dir_all(folder.path().join("killed")).unwrap();
+        } else if folder.path().join("killed/posters-256x256.building").exists() && k % 10 == 9 {
+            let told = done(build(folder.path(), "killed").wait_with_output().unwrap());
+            assert_eq!(content(&folder.path().join("killed")), whole, "{told}");
+            let decoded: usize = told.split(' ').next().unwrap().parse().unwrap();
+            resumed += usize::from(decoded < 59);
+            fs::remove_dir_all(folder.path().join("killed")).unwrap();
+        }
+    }
+    done(build(folder.path(), "killed").wait_with_output().unwrap());
+    assert_eq!(content(&folder.path().join("killed")), whole);
+    assert!(finished + resumed > 0, "no kill met a build that had begun to decode; it takes {took:?}");
+}
+
+#[test]
+fn two_builders_at_once_both_succeed_with_one_cache() {
+    let folder = posters();
+    let builders = [build(folder.path(), "cache"), build(folder.path(), "cache")];
+    let told = builders.map(|builder| done(builder.wait_with_output().unwrap()));
+    let decoded = told.iter().filter(|told| told.contains("59 of 59 posters decoded")).count();
+    let waited = told.iter().filter(|told| told.contains("all posters are there already")).count();
+    assert_eq!((decoded, waited), (1, 1), "{told:?}");
+    let verified = done(train(folder.path(), &["cache", "verify", "--cache", "cache"]).output().unwrap());
+    assert!(verified.contains("all 59 records are as they were written"), "{verified}");
+}
+
+#[test]
+fn damage_is_found_and_described() {
+    let folder = posters();
+    done(build(folder.path(), "cache").wait_with_output().unwrap());
+    let info = done(train(folder.path(), &["cache", "info", "--cache", "cache"]).output().unwrap());
+    assert!(info.contains("59 posters, 56 of them as 256x256 RGB, 3 refused") && info.contains("HTML page"), "{info}");
+    let path = folder.path().join("cache/posters-256x256.cache");
+    let mut bytes = fs::read(&path).unwrap();
+    bytes[4096 + 12 * 196_608 + 5] ^= 64;
+    fs::write(&path, bytes).unwrap();
+    let output = train(folder.path(), &["cache", "verify", "--cache", "cache"]).output().unwrap();
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(3));
+    assert!(error.contains("1 of 59 records are damaged") && error.contains("remove the cache"), "{error}");
+    let output = train(folder.path(), &["cache", "info", "--cache", "nowhere"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(4), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+#[test]
+fn without_a_cache_a_run_ends_the_same() {
+    let folder = posters();
+    let run = |out: &str, more: &[&str]| {
+        let mut args = vec!["run", "--data", "data", "--out", out, "--experiment", "multi-label", "--epochs", "1"];
+        args.extend(["--batch", "8", "--filters", "2", "--dense", "4", "--limit", "16"]);
+        args.extend(more);
+        train(folder.path(), &args).output().unwrap()
+    };
+    let told = |output: Output| {
+        let told = done(output);
+        told.lines().find(|line| line.contains("sha256")).unwrap().to_owned()
+    };
+    let report = done(train(folder.path(), &["doctor", "--data", "data", "--json"]).output().unwrap());
+    let report: serde_json::Value = serde_json::from_str(&report).unwrap();
+    let bad: Vec<&str> =
+        report["refused"].as_array().unwrap().iter().map(|of| of["poster"].as_str().unwrap()).collect();
+    assert_eq!(bad.len(), 3);
+    let failed = run("failed", &["--on-bad-image", "fail", "--limit", "60"]);
+    let error = String::from_utf8_lossy(&failed.stderr).into_owned();
+    assert_eq!(failed.status.code(), Some(3), "{error}");
+    assert!(error.contains(".jpg: HTML page, not JPEG; ") || error.contains(".jpg: truncated"), "{error}");
+    let failed = run("failed", &["--max-missing", "0.03", "--limit", "60", "--no-cache", "--overwrite"]);
+    assert!(failed.status.success(), "streaming tells at the end: {}", String::from_utf8_lossy(&failed.stderr));
+    let failed = run("few", &["--max-missing", "0.03", "--limit", "60"]);
+    let error = String::from_utf8_lossy(&failed.stderr).into_owned();
+    assert_eq!(failed.status.code(), Some(3), "{error}");
+    assert!(error.contains("% of the films lack a poster that decodes, and --max-missing allows 3.0 %"), "{error}");
+    // A poster that does not decode changes where batches end: compare without any.
+    bad.iter().for_each(|name| fs::remove_file(folder.path().join("data/posters").join(name)).unwrap());
+    assert_eq!(told(run("cached", &[])), told(run("streamed", &["--no-cache"])));
+    assert!(!folder.path().join("streamed/cache").exists());
+}
+
+#[test]
+fn doctor_counts_every_poster_and_writes_nothing() {
+    let folder = posters();
+    fs::copy(folder.path().join("data/posters/1000030.jpg"), folder.path().join("data/posters/999999.jpg")).unwrap();
+    let before = content(&folder.path().join("data/posters"));
+    let output = done(train(folder.path(), &["doctor", "--data", "data", "--json"]).output().unwrap());
+    let report: serde_json::Value = serde_json::from_str(&output).unwrap();
+    assert_eq!(report["posters"], 61);
+    assert_eq!(report["accepted"].as_u64().unwrap() as usize + report["refused"].as_array().unwrap().len(), 61);
+    assert_eq!(report["refused"].as_array().unwrap().len(), 3);
+    assert_eq!(report["duplicates"].as_array().unwrap().len(), 1);
+    assert_eq!(report["experiments"].as_array().unwrap().len(), 3);
+    assert!(report["plan"]["cache_bytes"].as_u64().unwrap() > 59 * 196_608);
+    for key in ["rows", "films", "genres", "genres_per_film", "sizes"] {
+        assert!(!report[key].is_null(), "{key}");
+    }
+    assert_eq!(content(&folder.path().join("data/posters")), before);
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "nothing beside the data");
+    let text = done(train(folder.path(), &["doctor", "--data", "data"]).output().unwrap());
+    assert!(text.contains("61 posters: 58 accepted, 3 refused") && text.contains("HTML page"), "{text}");
+}
