@@ -63,7 +63,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         Some(data) => data.clone(),
         None => {
             let folder = scratch.path().join("posters");
-            demo::draw(&folder, options.posters as u64 as usize, 1)?;
+            demo::draw(&folder, options.posters, 1)?;
             folder
         }
     };
@@ -96,12 +96,10 @@ fn main() -> Result<(), Box<dyn Error>> {
         let path = Cache::path_in(&folder, SPEC);
         // Batches are copied by one thread, whatever the pool.
         let mut read = |name| {
-            let films: Vec<Film> = {
-                let cache = Cache::open(&path, SPEC).expect("a cache was built");
-                let refused: Vec<u64> = cache.refused().iter().map(|(id, _)| *id).collect();
-                ids.iter().filter(|id| !refused.contains(id)).map(|&id| Film { id, genres: vec![0] }).collect()
-            };
             let cache = Arc::new(Cache::open(&path, SPEC).expect("a cache was built"));
+            let refused: Vec<u64> = cache.refused().iter().map(|(id, _)| *id).collect();
+            let kept = ids.iter().filter(|id| !refused.contains(id));
+            let films: Vec<Film> = kept.map(|&id| Film { id, genres: vec![0] }).collect();
             let begin = Instant::now();
             let read = shuffled(&cache, &films);
             let speed = read as f64 / begin.elapsed().as_secs_f64();

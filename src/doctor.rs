@@ -179,11 +179,11 @@ pub fn examine(data: &Path, cache: &Path, isa: Isa, progress: &dyn Progress) -> 
             genres: frame.genres,
         }
     });
-    let (_, with_genre) = Films::posters(data)?;
+    let with_genre = found.iter().filter(|id| labels.films.contains_key(id)).count();
     let plan = Plan {
-        cache_bytes: Cache::bytes_for(with_genre.len(), ImageSpec::POSTER),
+        cache_bytes: Cache::bytes_for(with_genre, ImageSpec::POSTER),
         free_bytes: fs4::available_space(cache).map_err(Error::io(cache, "ask for the free space"))?,
-        seconds_to_build: with_genre.len() as f64 / posters_per_second,
+        seconds_to_build: with_genre as f64 / posters_per_second,
         posters_per_second,
         images_per_second,
         memory_bytes: peak_memory(),

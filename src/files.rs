@@ -37,6 +37,18 @@ pub(crate) fn temporary_for(path: &Path) -> io::Result<NamedTempFile> {
     tempfile::Builder::new().prefix(&temporary_prefix(path)?).permissions(permissions).tempfile_in(folder_of(path))
 }
 
+/// Removes the temporary files that killed processes left beside `path`; only for who holds a lock on writing it.
+pub(crate) fn remove_temporaries_of(path: &Path) -> io::Result<()> {
+    let prefix = temporary_prefix(path)?;
+    for entry in std::fs::read_dir(folder_of(path))? {
+        let entry = entry?;
+        if entry.file_name().as_encoded_bytes().starts_with(prefix.as_encoded_bytes()) {
+            std::fs::remove_file(entry.path())?;
+        }
+    }
+    Ok(())
+}
+
 /// Syncs `file`, whose name is `from`, and renames it to `to` in the same folder, so that neither a crash nor a power cut
 /// shows half of it.
 pub(crate) fn rename_whole(file: &File, from: &Path, to: &Path) -> io::Result<()> {

@@ -199,15 +199,15 @@ impl Drop for Batches {
 /// The thread's work: until all batches are made, one fails, or nobody wants them any more.
 fn produce(source: &Source, films: &[Film], classes: usize, size: usize, to_consumer: &SyncSender<Made>) {
     let (home, returned) = channel::<Buffers>();
-    let ask = |films: Option<&[Film]>| {
-        if let (Source::Cache(cache), Some(films)) = (source, films) {
+    let ask = |films: &[Film]| {
+        if let Source::Cache(cache) = source {
             cache.will_need(films.iter().map(|film| film.id));
         }
     };
-    films.chunks(size).take(ASKED_AHEAD).for_each(|films| ask(Some(films)));
+    films.chunks(size).take(ASKED_AHEAD).for_each(ask);
     let mut later = films.chunks(size).skip(ASKED_AHEAD);
     for films in films.chunks(size) {
-        ask(later.next());
+        later.next().into_iter().for_each(ask);
         let Buffers { images, labels, ids } = returned.try_recv().unwrap_or_default();
         let mut batch = Batch { images, labels, ids, home: home.clone() };
         let made = fill(&mut batch, source, films, classes).map(|refused| (batch, refused));

@@ -110,9 +110,11 @@ fn build(
     all.sort_unstable_by_key(|&(id, _)| id);
     all.dedup_by_key(|&mut (id, _)| id);
 
-    let building = path.with_extension("building");
+    let (building, ledger) = (path.with_extension("building"), ledger_in(path));
+    files::remove_temporaries_of(&ledger).map_err(Error::io(&ledger, "remove what a killed build left"))?;
     if finished(&building, &all, spec) {
-        fs::rename(&building, path).map_err(Error::io(path, "write the cache"))?;
+        let rename = || files::rename_whole(&File::open(&building)?, &building, path);
+        rename().map_err(Error::io(path, "write the cache"))?;
         return Ok(0);
     }
     let file = begin(&building, &all, spec)?;
@@ -150,7 +152,7 @@ fn build(
     map.flush().map_err(Error::io(&building, "write the cache"))?;
     // Through the file, not the map: this is the only part whose space could not be reserved.
     append(&file, &refusals).map_err(Error::io(&building, "write the cache"))?;
-    files::write_json(&ledger_in(path), &CacheLedger::new(all.len(), &refused))?;
+    files::write_json(&ledger, &CacheLedger::new(all.len(), &refused))?;
     // The header last, when all that it speaks for is on the disk.
     write_header(&mut map[..records_at(all.len())], spec, &entries, &refusals);
     map.flush().map_err(Error::io(&building, "write the cache"))?;
@@ -223,7 +225,7 @@ fn plan(all: &[(u64, Stamp)], spec: ImageSpec) -> [u8; 32] {
 }
 
 /// The ledger beside a cache.
-pub(super) fn ledger_in(cache: &Path) -> PathBuf {
+fn ledger_in(cache: &Path) -> PathBuf {
     cache.with_file_name("ledger.json")
 }
 
