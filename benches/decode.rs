@@ -10,6 +10,7 @@ use onesheet::data::cache::Cache;
 use onesheet::data::decode::{Decoder, ImageSpec};
 use onesheet::data::demo;
 use onesheet::data::films::{Film, Films, poster_name};
+use onesheet::data::transform::{Look, Transform, View};
 use rayon::prelude::*;
 use rustix::fs::{Advice, fadvise};
 use serde::Serialize;
@@ -53,6 +54,7 @@ struct Speed {
 }
 
 const SPEC: ImageSpec = ImageSpec::POSTER;
+const PLAIN: Transform = Transform { size: SPEC, look: Look::View(View::WHOLE) };
 /// Films of a batch.
 const BATCH: usize = 32;
 
@@ -160,11 +162,11 @@ fn decode_and_resize(files: &[Vec<u8>]) -> usize {
 fn build(folder: &Path, posters: &Path, ids: &[u64]) -> usize {
     // From nothing: what another measurement left is none of this one's.
     let _ = fs::remove_dir_all(folder);
-    Cache::open_or_build(folder, posters, ids, SPEC, &|_, _| ()).expect("the cache is built").len()
+    Cache::open_or_build(folder, posters, ids, SPEC, &|_| ()).expect("the cache is built").len()
 }
 
 fn shuffled(cache: &Arc<Cache>, films: &[Film]) -> usize {
     let order = Order::Shuffled { seed: 1, epoch: 1 };
-    let batches = Batches::new(Source::Cache(cache.clone()), films, 1, order, BATCH);
+    let batches = Batches::new(Source::Cache(cache.clone()), films, 1, order, BATCH, PLAIN);
     batches.map(|batch| batch.expect("every film is in the cache").len()).sum()
 }

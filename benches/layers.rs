@@ -301,7 +301,7 @@ fn head(c: &mut Criterion) {
             black_box(naive::sigmoid_cross_entropy(&logits, &labels, dlogits));
         },
         |_, dlogits| {
-            let of = CrossEntropy { classes: 19, logits: &logits, labels: &labels, class_weights: None };
+            let of = CrossEntropy { classes: 19, logits: &logits, labels: &labels, class_weights: None, focus: 0.0 };
             black_box(loss::sigmoid_cross_entropy(&of, &mut probabilities, dlogits));
         },
     );
@@ -319,7 +319,10 @@ fn optimizers(c: &mut Criterion) {
         |[m, v, w]| naive::adam(&g, m, v, w),
         |isa, [m, v, w]| {
             let (learning_rate, beta_1, beta_2, epsilon) = (1e-3, 0.9, 0.999, 1e-7);
-            optim::adam(isa, Adam { learning_rate, beta_1, beta_2, epsilon, step: 1, g: &g, m, v, w });
+            optim::adam(
+                isa,
+                Adam { learning_rate, beta_1, beta_2, epsilon, weight_decay: 0.0, step: 1, g: &g, m, v, w },
+            );
         },
     );
     compare(
@@ -329,7 +332,10 @@ fn optimizers(c: &mut Criterion) {
         &mut [zeros, g.clone()],
         |[velocity, w]| naive::sgd(&g, velocity, w),
         |isa, [velocity, w]| {
-            optim::sgd(isa, Sgd { learning_rate: 1e-2, momentum: 0.9, nesterov: false, g: &g, velocity, w });
+            optim::sgd(
+                isa,
+                Sgd { learning_rate: 1e-2, momentum: 0.9, nesterov: false, weight_decay: 0.0, g: &g, velocity, w },
+            );
         },
     );
 }

@@ -3,6 +3,7 @@
 //! The file's metadata has a single key, `onesheet`, which holds [`ModelMeta`] as JSON with sorted keys: safetensors writes several
 //! keys in a random order, and the same run is to give the same bytes. There is no time, path or thread count in it.
 
+use crate::data::transform::Views;
 use crate::error::{Error, Result};
 use crate::files::write_atomically;
 use crate::loss::Head;
@@ -28,8 +29,22 @@ pub struct ModelMeta {
     pub genres: Vec<String>,
     /// Films with more genres than this were not trained on.
     pub max_genres: usize,
+    /// After which epoch, counted from 1, the weights were as they are here.
+    #[serde(default)]
+    pub epoch: Option<usize>,
+    /// For each genre the probability above which it counts as predicted, tuned for F1 on the validation films; none is 0.5 for
+    /// all.
+    #[serde(default)]
+    pub thresholds: Option<Vec<f32>>,
+    /// Over which views of a poster the answers are to be averaged.
+    #[serde(default = "one_view")]
+    pub views: Views,
     /// The layers.
     pub model: ModelSpec,
+}
+
+fn one_view() -> Views {
+    Views::One
 }
 
 /// Writes the model file, whole or not at all, and returns the SHA-256 of its bytes in hexadecimal.
@@ -78,6 +93,11 @@ pub fn load(path: &Path, isa: Isa) -> Result<(ModelMeta, Sequential)> {
     let mut model = Sequential::build(meta.model.clone(), isa, 0)?;
     if model.outputs() != meta.genres.len() {
         return Err(refuse(format!("{} outputs for {} genres", model.outputs(), meta.genres.len())));
+    }
+    if let Some(thresholds) = &meta.thresholds
+        && thresholds.len() != meta.genres.len()
+    {
+        return Err(refuse(format!("{} thresholds for {} genres", thresholds.len(), meta.genres.len())));
     }
     for ((name, _), parameter) in expected.iter().zip(model.parameters_mut()) {
         let view = tensors.tensor(name).expect("checked above");

@@ -14,7 +14,8 @@ use crate::error::{Error, Result};
 use crate::experiments::{Experiment, Options};
 use crate::nn::{Input, Sequential};
 use crate::optim::{Optimizer, Rule};
-use crate::run::Progress;
+use crate::progress::Progress;
+use crate::recipe::Recipe;
 use crate::train::Trainer;
 use onesheet_kernels::simd::Isa;
 use rayon::prelude::*;
@@ -220,7 +221,7 @@ fn groups(duplicates: Vec<(u64, u64)>) -> Vec<Vec<String>> {
 
 /// Images a second of a few training steps on grey images, which cost as much as any.
 fn training_speed(classes: usize, isa: Isa) -> Result<f64> {
-    let mut model = Sequential::build(Options::default_model(classes), isa, 1)?;
+    let mut model = Sequential::build(Recipe::report().model(classes), isa, 1)?;
     model.reserve(BATCH);
     let optimizer = Optimizer::new(Rule::adam(1e-3), &model);
     let mut trainer = Trainer::new(model, Experiment::ALL[0].head, optimizer, 1);

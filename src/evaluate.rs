@@ -6,12 +6,13 @@ use crate::data::decode::{Decoder, ImageSpec};
 use crate::data::films::{Films, poster_name};
 use crate::data::refusal::{OnBadImage, Refusal};
 use crate::data::split::Split;
+use crate::data::transform::{Look, Transform, Transformer};
 use crate::error::{Error, Result};
 use crate::experiments::Experiment;
-use crate::metrics::{Evaluation, Metrics, top_k};
+use crate::metrics::{Evaluation, Intervals, Metrics, top_k};
 use crate::nn::{Input, Pass, Sequential};
-use crate::run::Progress;
-use crate::train;
+use crate::progress::Progress;
+use crate::train::{self, Answers};
 use onesheet_kernels::simd::Isa;
 use serde::Serialize;
 use std::path::Path;
@@ -36,12 +37,18 @@ pub fn open_run(run: &Path, isa: Isa) -> Result<(ModelMeta, Sequential)> {
         return Err(Error::data(run, "there is no model.safetensors", remedy));
     }
     let (meta, model) = checkpoint::load(&path, isa)?;
-    let ImageSpec { height, width } = ImageSpec::POSTER;
-    if meta.model.input != [height, width, 3] {
-        let what = format!("its images are {:?}, not posters of {height}x{width}", meta.model.input);
-        return Err(Error::data(&path, what, "name a model that `train run` made"));
+    match meta.model.input[..] {
+        [height, width, 3] if height == width && height <= ImageSpec::POSTER.height => Ok((meta, model)),
+        _ => {
+            let what = format!("its input is {:?}, which posters cannot be brought to", meta.model.input);
+            Err(Error::data(&path, what, "name a model that `train run` made"))
+        }
     }
-    Ok((meta, model))
+}
+
+/// The size of a model's input.
+fn input_size(meta: &ModelMeta) -> ImageSpec {
+    ImageSpec { height: meta.model.input[0], width: meta.model.input[1] }
 }
 
 /// Films of a folder in the Letterboxd layout.
@@ -70,20 +77,27 @@ impl Folder<'_> {
         ledger.extend(left_out);
 
         let split = self.split.map_or("all".to_string(), |split| split.to_string());
-        progress.start(&split, chosen.len());
+        let views = meta.views.all();
+        progress.start(&split, chosen.len() * views.len());
         let source =
             Source::Files { posters: films.posters.clone(), spec: ImageSpec::POSTER, on_bad_image: OnBadImage::Skip };
-        let mut batches = Batches::new(source, &chosen, meta.genres.len(), Order::Sequential, BATCH);
-        let answers = train::evaluate(model, meta.head, &mut batches, |done| progress.at(done, None))?;
+        let (mut all, mut refused) = (Vec::new(), Vec::new());
+        for (i, view) in views.into_iter().enumerate() {
+            let transform = Transform { size: input_size(meta), look: Look::View(view) };
+            let (source, classes) = (source.clone(), meta.genres.len());
+            let mut batches = Batches::new(source, &chosen, classes, Order::Sequential, BATCH, transform);
+            all.push(train::logits(model, &mut batches, |done| progress.at(i * chosen.len() + done, None))?);
+            refused = batches.refused().to_vec();
+        }
+        let answers = Answers::of(meta.head, all);
         progress.finish();
-        let refused = batches.refused().iter().map(|(id, refusal)| (poster_name(*id), refusal));
-        ledger.extend(Refusal::ledger(refused));
+        ledger.extend(Refusal::ledger(refused.iter().map(|(id, refusal)| (poster_name(*id), refusal))));
         progress.note(&format!("left out:\n{ledger}"));
         if answers.ids.is_empty() {
             let what = format!("no film is left to measure {} on", meta.experiment);
             return Err(Error::data(self.data, what, "see above what was left out, or choose another --split"));
         }
-        Metrics::of(&Evaluation {
+        let evaluation = Evaluation {
             experiment: &meta.experiment,
             split: &split,
             head: meta.head,
@@ -91,7 +105,9 @@ impl Folder<'_> {
             probabilities: &answers.probabilities,
             labels: &answers.labels,
             loss: answers.loss,
-        })
+            thresholds: meta.thresholds.as_deref(),
+        };
+        Ok(Metrics { intervals: Some(Intervals::of(&evaluation)?), ..Metrics::of(&evaluation)? })
     }
 }
 
@@ -118,6 +134,7 @@ pub struct Predictor {
     meta: ModelMeta,
     model: Sequential,
     decoder: Decoder,
+    poster: Vec<u8>,
     image: Vec<u8>,
 }
 
@@ -128,7 +145,8 @@ impl Predictor {
     /// As [`open_run`].
     pub fn open(run: &Path, isa: Isa) -> Result<Self> {
         let (meta, model) = open_run(run, isa)?;
-        Ok(Self { meta, model, decoder: Decoder::new(), image: vec![0; ImageSpec::POSTER.bytes()] })
+        let [poster, image] = [ImageSpec::POSTER, input_size(&meta)].map(|size| vec![0; size.bytes()]);
+        Ok(Self { meta, model, decoder: Decoder::new(), poster, image })
     }
 
     /// The `top` most probable genres of a poster.
@@ -136,11 +154,17 @@ impl Predictor {
     /// # Errors
     /// [`Error::Data`], naming the file and the reason, if it does not decode.
     pub fn predict(&mut self, poster: &Path, top: usize) -> Result<Prediction> {
-        let decoded = self.decoder.decode_poster(poster, ImageSpec::POSTER, &mut self.image);
+        let decoded = self.decoder.decode_poster(poster, ImageSpec::POSTER, &mut self.poster);
         decoded.map_err(|why| Error::data(poster, why.to_string(), "name a whole JPEG file"))?;
-        let mut probabilities = vec![0.0; self.meta.genres.len()];
-        let logits = self.model.forward(Input::U8(&self.image), Pass::Inference).values();
-        self.meta.head.probabilities(self.meta.genres.len(), logits, &mut probabilities);
+        let (classes, views) = (self.meta.genres.len(), self.meta.views.all());
+        let (mut logits, mut probabilities) = (vec![0.0; classes], vec![0.0; classes]);
+        for &view in &views {
+            let transform = Transform { size: input_size(&self.meta), look: Look::View(view) };
+            Transformer::new(transform).apply(&self.poster, ImageSpec::POSTER, 0, &mut self.image);
+            let of_view = self.model.forward(Input::U8(&self.image), Pass::Inference).values();
+            logits.iter_mut().zip(of_view).for_each(|(sum, logit)| *sum += logit / views.len() as f32);
+        }
+        self.meta.head.probabilities(classes, &logits, &mut probabilities);
         let named = |genre: usize| GenreProbability {
             genre: self.meta.genres[genre].clone(),
             probability: probabilities[genre],

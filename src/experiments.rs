@@ -1,11 +1,9 @@
-//! The three experiments, as values of one type, and the model that all of them train.
+//! The three experiments, as values of one type, and the options of a run.
 
 use crate::data::frames::FilmRule;
 use crate::data::refusal::OnBadImage;
 use crate::loss::Head;
-use crate::nn::ModelSpec;
-use crate::nn::spec::Padding;
-use crate::optim::Rule;
+use crate::recipe::Recipe;
 use serde::Serialize;
 use std::path::{Path, PathBuf};
 
@@ -75,25 +73,14 @@ pub struct Options {
     pub max_genres: usize,
     /// top-6: at most so many training and validation films a genre.
     pub per_genre: usize,
-    /// top-6: whether all genres are cut to the smallest.
-    pub balance: bool,
-    /// Passes over the training films.
-    pub epochs: usize,
-    /// Films a step.
-    pub batch: usize,
-    /// Update rule.
+    /// The name of the recipe that the options started from.
+    pub recipe_name: &'static str,
+    /// The model and its training.
     #[serde(flatten)]
-    pub rule: Rule,
-    /// Filters of the convolutions, one block each.
-    pub filters: Vec<usize>,
-    /// Units of the dense layer.
-    pub dense: usize,
-    /// The fraction that dropout drops.
-    pub dropout: f32,
-    /// Momentum of the moving statistics.
-    pub bn_momentum: f32,
-    /// Border treatment of the convolutions.
-    pub padding: Padding,
+    pub recipe: Recipe,
+    /// The folder of a trained experiment whose weights this one starts from.
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "lossy_or_none")]
+    pub init_from: Option<PathBuf>,
     /// Of everything random.
     pub seed: u64,
     /// Worker threads.
@@ -117,30 +104,4 @@ impl Options {
     pub const MAX_GENRES: usize = 3;
     /// What `per_genre` is unless asked for otherwise: the report's.
     pub const PER_GENRE: usize = 25_000;
-
-    /// The model of the starting report: blocks of convolution + ReLU, batch norm and max-pooling, then a dense layer.
-    pub fn model(&self, classes: usize) -> ModelSpec {
-        let Self { filters, dense, dropout, bn_momentum, padding, .. } = self;
-        blocks(filters, *dense, *dropout, *bn_momentum, *padding, classes)
-    }
-
-    /// [`Options::model`] under the default options.
-    pub fn default_model(classes: usize) -> ModelSpec {
-        blocks(&[16, 32, 64], 64, 0.5, 0.99, Padding::Valid, classes)
-    }
-}
-
-fn blocks(
-    filters: &[usize],
-    dense: usize,
-    dropout: f32,
-    bn_momentum: f32,
-    padding: Padding,
-    classes: usize,
-) -> ModelSpec {
-    let mut spec = ModelSpec::input(&[256, 256, 3]);
-    for &filters in filters {
-        spec = spec.conv2d(filters, 3, padding).relu().batch_norm(bn_momentum).max_pool2d(2);
-    }
-    spec.flatten().dense(dense).relu().dropout(dropout).dense(classes)
 }

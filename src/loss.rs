@@ -13,27 +13,62 @@ pub enum Head {
     Softmax,
 }
 
-impl Head {
-    /// The mean loss of a batch. Writes the probabilities and the gradient of the loss by the logits.
+/// What training minimises: the cross-entropy, and how it departs from the plain one.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Objective {
+    /// What the outputs mean.
+    pub head: Head,
+    /// A factor for each class; none is 1 for all.
+    pub class_weights: Option<Vec<f32>>,
+    /// See [`CrossEntropy::focus`].
+    pub focus: f32,
+    /// The share of each label that is spread evenly: over yes and no for sigmoids, over all classes for softmax.
     ///
-    /// # Shapes
-    /// `logits`, `labels` (0 or 1), `probabilities` and `dlogits` (both overwritten): `[n, classes]`
-    pub fn cross_entropy(
-        self,
-        classes: usize,
-        logits: &[f32],
-        labels: &[f32],
-        class_weights: Option<&[f32]>,
-        probabilities: &mut [f32],
-        dlogits: &mut [f32],
-    ) -> f64 {
-        let of = CrossEntropy { classes, logits, labels, class_weights };
-        match self {
-            Self::Sigmoid => loss::sigmoid_cross_entropy(&of, probabilities, dlogits),
-            Self::Softmax => loss::softmax_cross_entropy(&of, probabilities, dlogits),
+    /// Szegedy et al. 2016, <https://arxiv.org/abs/1512.00567>, section 7.
+    pub smoothing: f32,
+}
+
+impl From<Head> for Objective {
+    /// The plain cross-entropy.
+    fn from(head: Head) -> Self {
+        Self { head, class_weights: None, focus: 0.0, smoothing: 0.0 }
+    }
+}
+
+impl Objective {
+    /// Smooths labels in place.
+    pub fn smooth(&self, classes: usize, labels: &mut [f32]) {
+        if self.smoothing > 0.0 {
+            let base = match self.head {
+                Head::Sigmoid => 0.5,
+                Head::Softmax => 1.0 / classes as f32,
+            };
+            labels.iter_mut().for_each(|label| *label += self.smoothing * (base - *label));
         }
     }
 
+    /// The mean loss of a batch. Writes the probabilities and the gradient of the loss by the logits.
+    ///
+    /// # Shapes
+    /// `logits`, `labels` (0 to 1), `probabilities` and `dlogits` (both overwritten): `[n, classes]`
+    pub fn cross_entropy(
+        &self,
+        classes: usize,
+        logits: &[f32],
+        labels: &[f32],
+        probabilities: &mut [f32],
+        dlogits: &mut [f32],
+    ) -> f64 {
+        let &Self { head, ref class_weights, focus, .. } = self;
+        let of = CrossEntropy { classes, logits, labels, class_weights: class_weights.as_deref(), focus };
+        match head {
+            Head::Sigmoid => loss::sigmoid_cross_entropy(&of, probabilities, dlogits),
+            Head::Softmax => loss::softmax_cross_entropy(&of, probabilities, dlogits),
+        }
+    }
+}
+
+impl Head {
     /// The probabilities alone.
     ///
     /// # Shapes

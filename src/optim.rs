@@ -19,6 +19,9 @@ pub enum Rule {
         beta_2: f32,
         /// Added to the root of the mean of squares.
         epsilon: f32,
+        /// The share of itself, times the learning rate, that a weight loses in a step: more than 0 is AdamW.
+        #[serde(default)]
+        weight_decay: f32,
     },
     /// Stochastic gradient descent.
     Sgd {
@@ -28,26 +31,82 @@ pub enum Rule {
         momentum: f32,
         /// Whether the step looks ahead along the momentum.
         nesterov: bool,
+        /// The share of itself, times the learning rate, that a weight loses in a step.
+        #[serde(default)]
+        weight_decay: f32,
     },
 }
 
 impl Rule {
     /// Adam with Keras' constants.
     pub const fn adam(learning_rate: f32) -> Self {
-        Self::Adam { learning_rate, beta_1: 0.9, beta_2: 0.999, epsilon: 1e-7 }
+        Self::adamw(learning_rate, 0.0)
+    }
+
+    /// Adam with Keras' constants and weight decay.
+    pub const fn adamw(learning_rate: f32, weight_decay: f32) -> Self {
+        Self::Adam { learning_rate, beta_1: 0.9, beta_2: 0.999, epsilon: 1e-7, weight_decay }
+    }
+}
+
+/// How the learning rate changes over a run: it rises linearly, and then stays or falls.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Schedule {
+    /// The share of all steps in which the rate rises from 0.
+    pub warmup: f64,
+    /// What it does then.
+    #[serde(rename = "schedule")]
+    pub decay: Decay,
+    /// All steps of the run.
+    #[serde(skip)]
+    pub steps: u64,
+}
+
+/// What a learning rate does after its warm-up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "snake_case")]
+pub enum Decay {
+    /// It stays.
+    Constant,
+    /// It falls to 0 along half a cosine, ending with the run.
+    ///
+    /// Loshchilov and Hutter 2017, <https://arxiv.org/abs/1608.03983>; with a warm-up of 0.3, about Smith's one cycle,
+    /// <https://arxiv.org/abs/1708.07120>.
+    Cosine,
+}
+
+impl Schedule {
+    /// The rate as it is, always.
+    pub const CONSTANT: Self = Self { warmup: 0.0, decay: Decay::Constant, steps: 0 };
+
+    /// What the learning rate is multiplied with in the step after `done` steps.
+    pub fn factor(&self, done: u64) -> f64 {
+        let (at, warmup) = (done as f64 + 0.5, self.warmup * self.steps as f64);
+        if at < warmup {
+            return at / warmup;
+        }
+        match self.decay {
+            Decay::Constant => 1.0,
+            Decay::Cosine => {
+                let share = ((at - warmup) / (self.steps as f64 - warmup)).min(1.0);
+                (1.0 + (std::f64::consts::PI * share).cos()) / 2.0
+            }
+        }
     }
 }
 
 /// A rule with its state for the parameters of one model.
 pub struct Optimizer {
     rule: Rule,
+    /// What becomes of the rule's learning rate.
+    pub schedule: Schedule,
     step: u64,
     /// Two state vectors for each trained parameter, in the model's order: Adam's m and v; SGD's velocity and nothing.
     state: Vec<[Buffer; 2]>,
 }
 
 impl Optimizer {
-    /// The rule with zero state for each trained parameter of `model`.
+    /// The rule with zero state for each trained parameter of `model`, its learning rate constant.
     pub fn new(rule: Rule, model: &Sequential) -> Self {
         let trained = model.parameters().filter(|(_, parameter)| parameter.is_trained());
         let state = trained.map(|(_, parameter)| {
@@ -57,7 +116,7 @@ impl Optimizer {
                 Rule::Sgd { .. } => [Buffer::new(len), Buffer::default()],
             }
         });
-        Self { rule, step: 0, state: state.collect() }
+        Self { rule, schedule: Schedule::CONSTANT, step: 0, state: state.collect() }
     }
 
     /// Steps taken so far.
@@ -70,12 +129,17 @@ impl Optimizer {
     /// # Panics
     /// If `d_output` is not as long as that output.
     pub fn step(&mut self, model: &mut Sequential, d_output: &[f32]) {
+        let factor = self.schedule.factor(self.step);
+        let scheduled = |rate: f32| (f64::from(rate) * factor) as f32;
         self.step += 1;
         let step = match self.rule {
-            Rule::Adam { learning_rate, beta_1, beta_2, epsilon } => {
-                Step::Adam { learning_rate, beta_1, beta_2, epsilon, step: self.step }
+            Rule::Adam { learning_rate, beta_1, beta_2, epsilon, weight_decay } => {
+                let (learning_rate, step) = (scheduled(learning_rate), self.step);
+                Step::Adam { learning_rate, beta_1, beta_2, epsilon, weight_decay, step }
             }
-            Rule::Sgd { learning_rate, momentum, nesterov } => Step::Sgd { learning_rate, momentum, nesterov },
+            Rule::Sgd { learning_rate, momentum, nesterov, weight_decay } => {
+                Step::Sgd { learning_rate: scheduled(learning_rate), momentum, nesterov, weight_decay }
+            }
         };
         model.backward_and_step(d_output, step, &mut self.state);
     }

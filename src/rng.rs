@@ -19,6 +19,12 @@ pub enum Purpose {
     Dropout = 3,
     /// Synthetic posters; position = film id.
     Demo = 4,
+    /// Variations of images; position = epoch.
+    Augment = 5,
+    /// Resampled films; position = number of the resample.
+    Bootstrap = 6,
+    /// Points of a grid of options.
+    Sweep = 7,
 }
 
 /// The stream of `purpose` at `position` under `seed`.

@@ -21,6 +21,7 @@
 //! | [`activation`] | ReLU |
 //! | [`batch_norm`] | batch normalisation: statistics, forward, backward |
 //! | [`max_pool2d`] | max-pooling |
+//! | [`global_average_pool2d`] | the mean of an image's pixels |
 //! | [`dropout`] | inverted dropout from a seed |
 //! | [`loss`] | sigmoid and softmax cross-entropy from logits |
 //! | [`optim`] | Adam, SGD |
@@ -34,6 +35,7 @@ pub mod conv_block;
 pub mod dense;
 pub mod dropout;
 mod gemm;
+pub mod global_average_pool2d;
 pub mod image;
 pub mod loss;
 pub mod max_pool2d;

@@ -10,10 +10,15 @@ pub struct CrossEntropy<'a> {
     pub classes: usize,
     /// The network's outputs, before sigmoid or softmax.
     pub logits: &'a [f32],
-    /// 1 where the class is true, else 0. Softmax: exactly one 1 in each row.
+    /// 1 where the class is true, else 0, or anything between for a label that is mixed or smoothed. Softmax: each row sums to 1.
     pub labels: &'a [f32],
     /// A factor for each class' share of the loss; `None` is 1 for all.
     pub class_weights: Option<&'a [f32]>,
+    /// Focal loss: each term is multiplied with this power of the error, so that what is known already counts less. 0 is
+    /// cross-entropy as it is.
+    ///
+    /// Lin et al. 2017, Focal Loss for Dense Object Detection, <https://arxiv.org/abs/1708.02002>: their gamma.
+    pub focus: f32,
 }
 
 impl CrossEntropy<'_> {
@@ -28,6 +33,16 @@ impl CrossEntropy<'_> {
         }
     }
 
+    /// The factor `(1 - p)^focus` of a term `-ln p`, and what the product's derivative by `ln p` adds to the factor's
+    /// negative: `d/d(ln p) of -(1 - p)^focus * ln p = added - factor`.
+    fn focused(&self, p: f64) -> [f64; 2] {
+        let focus = f64::from(self.focus);
+        let factor = (1.0 - p).powf(focus);
+        // ln p / (1 - p) tends to -1 where p tends to 1, and p * ln p to 0 where p does.
+        let ratio = if p > 0.0 && p < 1.0 { p * p.ln() / (1.0 - p) } else { -p };
+        [factor, focus * factor * ratio]
+    }
+
     fn weight(&self, class: usize) -> f64 {
         self.class_weights.map_or(1.0, |weights| f64::from(weights[class]))
     }
@@ -35,13 +50,14 @@ impl CrossEntropy<'_> {
 
 /// Binary cross-entropy of independent classes: the mean over images and classes of
 /// `weight[k] * -(t ln p + (1 - t) ln(1 - p))` with `p = sigmoid(logit)`, computed as
-/// `max(z, 0) - z * t + ln(1 + exp(-|z|))`, which neither overflows nor cancels.
+/// `max(z, 0) - z * t + ln(1 + exp(-|z|))`, which neither overflows nor cancels. With a `focus`, `ln p` is multiplied with
+/// `(1 - p)^focus` and `ln(1 - p)` with `p^focus`.
 ///
 /// # Shapes
 /// `of`: see [`CrossEntropy`]; `probabilities`, `dlogits`: `[n, classes]`, f32, overwritten; returns the loss
 /// # Units
-/// Divided by `n * classes` whatever the weights (Keras' `sum_over_batch_size`), and so is
-/// `dlogits = weight[k] * (p - t) / (n * classes)`.
+/// Divided by `n * classes` whatever the weights (Keras' `sum_over_batch_size`), and so is `dlogits`, without a focus
+/// `weight[k] * (p - t) / (n * classes)`.
 /// # Accuracy
 /// That of f64, rounded to f32 at the end; serial, so the same bits always.
 /// # Panics
@@ -53,21 +69,33 @@ pub fn sigmoid_cross_entropy(of: &CrossEntropy, probabilities: &mut [f32], dlogi
     for (i, (&logit, &label)) in of.logits.iter().zip(of.labels).enumerate() {
         let (z, t) = (f64::from(logit), f64::from(label));
         let (p, weight) = (sigmoid_f64(z), of.weight(i % of.classes));
-        sum += weight * (z.max(0.0) - z * t + (-z.abs()).exp().ln_1p());
+        let (loss, dlogit) = if of.focus == 0.0 {
+            (z.max(0.0) - z * t + (-z.abs()).exp().ln_1p(), p - t)
+        } else {
+            // -ln p, and -ln(1 - p).
+            let [right, wrong] = [-z, z].map(|z: f64| z.max(0.0) + (-z.abs()).exp().ln_1p());
+            let ([factor, added], q) = (of.focused(p), sigmoid_f64(-z));
+            let [other_factor, other_added] = of.focused(q);
+            // d ln p / dz = 1 - p, d ln(1 - p) / dz = -p.
+            let dlogit = t * (added - factor) * q - (1.0 - t) * (other_added - other_factor) * p;
+            (t * factor * right + (1.0 - t) * other_factor * wrong, dlogit)
+        };
+        sum += weight * loss;
         probabilities[i] = p as f32;
-        dlogits[i] = (weight * (p - t) / count) as f32;
+        dlogits[i] = (weight * dlogit / count) as f32;
     }
     sum / count
 }
 
-/// Categorical cross-entropy of exclusive classes: the mean over images of `weight[true class] * -ln p[true class]` with
-/// `p = softmax(logits)`, computed as `ln(sum of exp(z - max z)) - (z[true class] - max z)`, which does not overflow.
+/// Categorical cross-entropy of exclusive classes: the mean over images of `weight * sum over k of t[k] * -ln p[k]` with
+/// `p = softmax(logits)`, computed as `ln(sum of exp(z - max z)) - (z[k] - max z)`, which does not overflow, and
+/// `weight = sum over k of weight[k] * t[k]`, that of the true class. With a `focus`, `ln p` is multiplied with `(1 - p)^focus`.
 ///
 /// # Shapes
 /// `of`: see [`CrossEntropy`]; `probabilities`, `dlogits`: `[n, classes]`, f32, overwritten; returns the loss
 /// # Units
-/// Divided by `n` whatever the weights (Keras' `sum_over_batch_size`), and so is
-/// `dlogits = weight[true class] * (p - t) / n`.
+/// Divided by `n` whatever the weights (Keras' `sum_over_batch_size`), and so is `dlogits`, without a focus
+/// `weight * (p - t) / n`.
 /// # Accuracy
 /// That of f64, rounded to f32 at the end; serial, so the same bits always.
 /// # Panics
@@ -82,15 +110,26 @@ pub fn softmax_cross_entropy(of: &CrossEntropy, probabilities: &mut [f32], dlogi
     for ((logits, labels), (probabilities, dlogits)) in rows.zip(outputs) {
         let Exponentials { max, sum: exp_sum } = Exponentials::of(logits);
         let weight: f64 = labels.iter().enumerate().map(|(k, &t)| of.weight(k) * f64::from(t)).sum();
-        for k in 0..classes {
+        // p, -ln p, and the derivative by ln p of the class' loss.
+        let term = |k: usize| {
             let (z, t) = (f64::from(logits[k]) - max, f64::from(labels[k]));
             let p = z.exp() / exp_sum;
+            let [factor, added] = if of.focus == 0.0 { [1.0, 0.0] } else { of.focused(p) };
             // A class that is not true adds nothing, even where its logit is infinitely far below.
-            if t != 0.0 {
-                sum += weight * t * (exp_sum.ln() - z);
-            }
-            probabilities[k] = p as f32;
-            dlogits[k] = (weight * (p - t) / n) as f32;
+            let loss = if t == 0.0 { 0.0 } else { t * factor * (exp_sum.ln() - z) };
+            (p, loss, t * (added - factor))
+        };
+        let mut slopes = 0.0;
+        for (k, probability) in probabilities.iter_mut().enumerate() {
+            let (p, loss, slope) = term(k);
+            sum += weight * loss;
+            slopes += slope;
+            *probability = p as f32;
+        }
+        for (k, dlogit) in dlogits.iter_mut().enumerate() {
+            // d ln p[j] / dz[k] = [j = k] - p[k].
+            let (p, _, slope) = term(k);
+            *dlogit = (weight * (slope - p * slopes) / n) as f32;
         }
     }
     sum / n

@@ -1,5 +1,6 @@
 //! Images and labels for one step after the other, made by a thread of its own while the step before is computed.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
@@ -13,6 +14,7 @@ use crate::data::cache::Cache;
 use crate::data::decode::{Decoder, ImageSpec};
 use crate::data::films::Film;
 use crate::data::refusal::{OnBadImage, Refusal};
+use crate::data::transform::{Transform, Transformer};
 use crate::error::Result;
 use crate::rng::{self, Purpose};
 
@@ -60,18 +62,54 @@ pub enum Order {
         /// Counted from 1.
         epoch: u64,
     },
+    /// As many films as there are, drawn with replacement, so that every genre comes up equally often: a film's chance is the
+    /// mean over its genres of one by the number of films that have the genre.
+    Balanced {
+        /// Of the run.
+        seed: u64,
+        /// Counted from 1.
+        epoch: u64,
+    },
 }
 
 impl Order {
-    /// The order of `n` films, as indexes.
-    pub fn indexes(self, n: usize) -> Vec<usize> {
-        let Self::Shuffled { seed, epoch } = self else { return (0..n).collect() };
-        // Sorted by random keys: unlike a library's shuffle, this is the same in all its versions.
-        let mut stream = rng::stream(seed, Purpose::Shuffle, epoch);
-        let mut keys: Vec<(u64, usize)> = (0..n).map(|at| (stream.next_u64(), at)).collect();
-        keys.sort_unstable();
-        keys.into_iter().map(|(_, at)| at).collect()
+    /// The order of films, as indexes.
+    pub fn indexes(self, films: &[Film]) -> Vec<usize> {
+        let all = 0..films.len();
+        match self {
+            Self::Sequential => all.collect(),
+            Self::Shuffled { seed, epoch } => {
+                // Sorted by random keys: unlike a library's shuffle, this is the same in all its versions.
+                let mut stream = rng::stream(seed, Purpose::Shuffle, epoch);
+                let mut keys: Vec<(u64, usize)> = all.map(|at| (stream.next_u64(), at)).collect();
+                keys.sort_unstable();
+                keys.into_iter().map(|(_, at)| at).collect()
+            }
+            Self::Balanced { seed, epoch } => {
+                let up_to = cumulative_chances(films);
+                let total = up_to.last().copied().unwrap_or_default();
+                let mut stream = rng::stream(seed, Purpose::Shuffle, epoch);
+                let mut draw = || total * (stream.next_u64() >> 11) as f64 / (1u64 << 53) as f64;
+                all.map(|_| draw()).map(|at| up_to.partition_point(|&up_to| up_to <= at)).collect()
+            }
+        }
     }
+}
+
+/// The sums of the films' chances under [`Order::Balanced`], up to and with each.
+fn cumulative_chances(films: &[Film]) -> Vec<f64> {
+    let mut support = BTreeMap::<usize, f64>::new();
+    films.iter().flat_map(|film| &film.genres).for_each(|&genre| *support.entry(genre).or_default() += 1.0);
+    let chance =
+        |film: &Film| film.genres.iter().map(|genre| 1.0 / support[genre]).sum::<f64>() / film.genres.len() as f64;
+    let mut sum = 0.0;
+    films
+        .iter()
+        .map(|film| {
+            sum += chance(film);
+            sum
+        })
+        .collect()
 }
 
 /// What one step is computed from. Its buffers go back to be filled again when it is dropped.
@@ -79,7 +117,7 @@ impl Order {
 pub struct Batch {
     /// `[n, height, width, 3]` u8, RGB.
     pub images: Vec<u8>,
-    /// `[n, classes]`: 1 where the film has the genre, else 0.
+    /// `[n, classes]`: 1 where the film has the genre, else 0; between them where images are mixed.
     pub labels: Vec<f32>,
     /// `[n]`: the films.
     pub ids: Vec<u64>,
@@ -133,11 +171,19 @@ impl Batches {
     ///
     /// # Panics
     /// If `size` is zero.
-    pub fn new(source: Source, films: &[Film], classes: usize, order: Order, size: usize) -> Self {
+    pub fn new(
+        source: Source,
+        films: &[Film],
+        classes: usize,
+        order: Order,
+        size: usize,
+        transform: Transform,
+    ) -> Self {
         assert!(size > 0, "batches of no films");
-        let films: Vec<Film> = order.indexes(films.len()).into_iter().map(|at| films[at].clone()).collect();
+        let films: Vec<Film> = order.indexes(films).into_iter().map(|at| films[at].clone()).collect();
         let (to_consumer, made) = sync_channel(AHEAD);
-        let thread = thread::spawn(move || produce(&source, &films, classes, size, &to_consumer));
+        let producer = Producer { source, classes, transform };
+        let thread = thread::spawn(move || producer.run(&films, size, &to_consumer));
         Self { made: Some(made), thread: Some(thread), waited: Duration::ZERO, refused: Vec::new() }
     }
 
@@ -196,67 +242,84 @@ impl Drop for Batches {
     }
 }
 
-/// The thread's work: until all batches are made, one fails, or nobody wants them any more.
-fn produce(source: &Source, films: &[Film], classes: usize, size: usize, to_consumer: &SyncSender<Made>) {
-    let (home, returned) = channel::<Buffers>();
-    let ask = |films: &[Film]| {
-        if let Source::Cache(cache) = source {
-            cache.will_need(films.iter().map(|film| film.id));
-        }
-    };
-    films.chunks(size).take(ASKED_AHEAD).for_each(ask);
-    let mut later = films.chunks(size).skip(ASKED_AHEAD);
-    for films in films.chunks(size) {
-        later.next().into_iter().for_each(ask);
-        let Buffers { images, labels, ids } = returned.try_recv().unwrap_or_default();
-        let mut batch = Batch { images, labels, ids, home: home.clone() };
-        let made = fill(&mut batch, source, films, classes).map(|refused| (batch, refused));
-        let failed = made.is_err();
-        if to_consumer.send(made).is_err() || failed {
-            return;
-        }
-    }
+/// What batches are made from.
+struct Producer {
+    source: Source,
+    classes: usize,
+    transform: Transform,
 }
 
-/// Overwrites `batch` with the images and labels of `films`; the posters that had to be left out.
-fn fill(batch: &mut Batch, source: &Source, films: &[Film], classes: usize) -> Result<Vec<(u64, Refusal)>> {
-    let bytes = source.spec().bytes();
-    batch.images.resize(films.len() * bytes, 0);
-    batch.labels.clear();
-    batch.ids.clear();
-    let mut refused = Vec::new();
-    match source {
-        Source::Cache(cache) => {
-            for (image, film) in batch.images.chunks_exact_mut(bytes).zip(films) {
-                image.copy_from_slice(cache.image(film.id)?);
-                label(film, classes, &mut batch.ids, &mut batch.labels);
+impl Producer {
+    /// The thread's work: until all batches are made, one fails, or nobody wants them any more.
+    fn run(&self, films: &[Film], size: usize, to_consumer: &SyncSender<Made>) {
+        let (home, returned) = channel::<Buffers>();
+        let ask = |films: &[Film]| {
+            if let Source::Cache(cache) = &self.source {
+                cache.will_need(films.iter().map(|film| film.id));
             }
-            cache.drop_behind(films.iter().map(|film| film.id));
-        }
-        Source::Files { posters, spec, on_bad_image } => {
-            let decode = |decoder: &mut Decoder, (image, film): (&mut [u8], &Film)| {
-                decoder.decode_poster(&posters.join(film.filename()), *spec, image)
-            };
-            let images = batch.images.par_chunks_exact_mut(bytes).zip(films);
-            let results: Vec<_> = images.map_init(Decoder::new, decode).collect();
-            for (at, (film, result)) in films.iter().zip(results).enumerate() {
-                match result {
-                    Ok(()) => {
-                        // Those that are left move up to close the gaps.
-                        let to = batch.ids.len() * bytes;
-                        batch.images.copy_within(at * bytes..(at + 1) * bytes, to);
-                        label(film, classes, &mut batch.ids, &mut batch.labels);
-                    }
-                    Err(refusal) if *on_bad_image == OnBadImage::Fail => {
-                        return Err(refusal.into_error(&posters.join(film.filename())));
-                    }
-                    Err(refusal) => refused.push((film.id, refusal)),
-                }
+        };
+        films.chunks(size).take(ASKED_AHEAD).for_each(ask);
+        let mut later = films.chunks(size).skip(ASKED_AHEAD);
+        for (i, films) in films.chunks(size).enumerate() {
+            later.next().into_iter().for_each(ask);
+            let Buffers { images, labels, ids } = returned.try_recv().unwrap_or_default();
+            let mut batch = Batch { images, labels, ids, home: home.clone() };
+            let made = self.fill(&mut batch, films, i * size).map(|refused| (batch, refused));
+            let failed = made.is_err();
+            if to_consumer.send(made).is_err() || failed {
+                return;
             }
-            batch.images.truncate(batch.ids.len() * bytes);
         }
     }
-    Ok(refused)
+
+    /// Overwrites `batch` with the images and labels of `films`, the first of which stands at `position` in the epoch; the
+    /// posters that had to be left out.
+    fn fill(&self, batch: &mut Batch, films: &[Film], position: usize) -> Result<Vec<(u64, Refusal)>> {
+        let (from, bytes) = (self.source.spec(), self.transform.size.bytes());
+        batch.images.resize(films.len() * bytes, 0);
+        batch.labels.clear();
+        batch.ids.clear();
+        let images = batch.images.par_chunks_exact_mut(bytes).zip(films).enumerate();
+        let mut refused = Vec::new();
+        match &self.source {
+            Source::Cache(cache) => {
+                let transform = |transformer: &mut Transformer, (at, (image, film)): (usize, (&mut [u8], &Film))| {
+                    transformer.apply(cache.image(film.id)?, from, (position + at) as u64, image);
+                    Ok(())
+                };
+                images.map_init(|| Transformer::new(self.transform), transform).collect::<Result<()>>()?;
+                films.iter().for_each(|film| label(film, self.classes, &mut batch.ids, &mut batch.labels));
+                cache.drop_behind(films.iter().map(|film| film.id));
+            }
+            Source::Files { posters, on_bad_image, .. } => {
+                let start = || (Decoder::new(), vec![0; from.bytes()], Transformer::new(self.transform));
+                let decode = |(decoder, decoded, transformer): &mut (Decoder, Vec<u8>, Transformer),
+                              (at, (image, film)): (usize, (&mut [u8], &Film))| {
+                    decoder.decode_poster(&posters.join(film.filename()), from, decoded)?;
+                    transformer.apply(decoded, from, (position + at) as u64, image);
+                    Ok(())
+                };
+                let results: Vec<std::result::Result<(), Refusal>> = images.map_init(start, decode).collect();
+                for (at, (film, result)) in films.iter().zip(results).enumerate() {
+                    match result {
+                        Ok(()) => {
+                            // Those that are left move up to close the gaps.
+                            let to = batch.ids.len() * bytes;
+                            batch.images.copy_within(at * bytes..(at + 1) * bytes, to);
+                            label(film, self.classes, &mut batch.ids, &mut batch.labels);
+                        }
+                        Err(refusal) if *on_bad_image == OnBadImage::Fail => {
+                            return Err(refusal.into_error(&posters.join(film.filename())));
+                        }
+                        Err(refusal) => refused.push((film.id, refusal)),
+                    }
+                }
+                batch.images.truncate(batch.ids.len() * bytes);
+            }
+        }
+        Transformer::new(self.transform).mix(&mut batch.images, &mut batch.labels, position as u64);
+        Ok(refused)
+    }
 }
 
 fn label(film: &Film, classes: usize, ids: &mut Vec<u64>, labels: &mut Vec<f32>) {

@@ -1,10 +1,14 @@
 //! Makes the cache of decoded posters, or finds that it is there already.
 
 use std::fs::{self, File};
-use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::io;
+use std::os::unix::fs::FileExt as _;
+use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::{Instant, UNIX_EPOCH};
+use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::thread;
+use std::time::{Duration, Instant, UNIX_EPOCH};
 
 use fs4::FileExt;
 use rayon::prelude::*;
@@ -12,11 +16,11 @@ use serde::Serialize;
 use sha2::{Digest, Sha256};
 
 use crate::data::cache::{
-    Built, Cache, ENTRY_BYTES, Entry, FIXED_BYTES, Stamp, read_entry, records_at, rules, write_entry, write_header,
+    Building, Built, Cache, ENTRY_BYTES, Entry, FIXED_BYTES, Stamp, read_entry, records_at, rules, write_entry,
+    write_header,
 };
 use crate::data::decode::{Decoder, ImageSpec};
 use crate::data::films::poster_name;
-use crate::data::mmap;
 use crate::data::refusal::Refusal;
 use crate::error::{Error, Result};
 use crate::files;
@@ -26,8 +30,7 @@ impl Cache {
     /// `posters`; makes it otherwise, on all threads of the current rayon pool.
     ///
     /// A new cache holds what a usable one before it held, too: runs with different limits share it. Whoever comes
-    /// second while it is made waits, and then uses it. `progress` is called from any thread with the number of posters
-    /// that are done and that there are.
+    /// second while it is made waits, and then uses it.
     ///
     /// # Errors
     /// If the folder cannot be made or written or has too little space. A poster that does not decode is no error: see
@@ -37,7 +40,7 @@ impl Cache {
         posters: &Path,
         ids: &[u64],
         spec: ImageSpec,
-        progress: &(dyn Fn(usize, usize) + Sync),
+        progress: &(dyn Fn(Building) + Sync),
     ) -> Result<Self> {
         let path = Self::path_in(dir, spec);
         let needed: Vec<(u64, Stamp)> = ids.par_iter().map(|&id| (id, stamp(posters, id))).collect();
@@ -59,7 +62,10 @@ impl Cache {
         fs::create_dir_all(dir).map_err(Error::io(dir, "make the folder"))?;
         let lock_path = path.with_extension("lock");
         let lock = File::create(&lock_path).map_err(Error::io(&lock_path, "make the lock"))?;
-        lock.lock().map_err(Error::io(&lock_path, "wait for the lock"))?;
+        if lock.try_lock().is_err() {
+            progress(Building::Waits);
+            lock.lock().map_err(Error::io(&lock_path, "wait for the lock"))?;
+        }
         // Another may have made it while this one waited.
         let (old, why) = match look() {
             (Some(cache), None) => return Ok(cache),
@@ -100,7 +106,7 @@ fn build(
     needed: &[(u64, Stamp)],
     old: Option<&Cache>,
     spec: ImageSpec,
-    progress: &(dyn Fn(usize, usize) + Sync),
+    progress: &(dyn Fn(Building) + Sync),
 ) -> Result<usize> {
     let mut all = needed.to_vec();
     if let Some(old) = old {
@@ -118,51 +124,91 @@ fn build(
         return Ok(0);
     }
     let file = begin(&building, &all, spec)?;
-    let mut map = mmap::read_write(&file).map_err(Error::io(&building, "map the cache"))?;
-    let (head, records) = map.split_at_mut(records_at(all.len()));
-    let (lines, _) = head[FIXED_BYTES..][..all.len() * ENTRY_BYTES].as_chunks_mut::<ENTRY_BYTES>();
+    let filled = fill(&file, posters, &all, old, spec, progress).map_err(Error::io(&building, "write the cache"))?;
 
-    let (done, decoded) = (AtomicUsize::new(0), AtomicUsize::new(0));
-    let fill = |decoder: &mut Decoder, ((record, line), &(id, now)): Filled| {
-        let before = read_entry(line);
-        let kept = !before.refused && (before.id, before.stamp) == (id, now) && before.crc == crc32fast::hash(record);
-        let refusal = match kept {
-            true => None,
-            false => old.and_then(|old| reuse(old, id, now, record)).unwrap_or_else(|| {
-                decoded.fetch_add(1, Ordering::Relaxed);
-                decoder.decode_poster(&posters.join(poster_name(id)), spec, record).err()
-            }),
-        };
-        if refusal.is_some() {
-            record.fill(0);
-        }
-        let crc = if kept { before.crc } else { crc32fast::hash(record) };
-        let entry = Entry { id, stamp: now, crc, refused: refusal.is_some() };
-        write_entry(line, &entry);
-        progress(done.fetch_add(1, Ordering::Relaxed) + 1, all.len());
-        (entry, refusal)
-    };
-    let filled: Vec<(Entry, Option<Refusal>)> =
-        records.par_chunks_exact_mut(spec.bytes()).zip(lines).zip(&all).map_init(Decoder::new, fill).collect();
-
-    let (entries, refusals): (Vec<Entry>, Vec<Option<Refusal>>) = filled.into_iter().unzip();
+    let decoded = filled.iter().filter(|filled| filled.decoded).count();
+    let entries: Vec<Entry> = filled.iter().map(|filled| filled.entry).collect();
     let refused: Vec<(u64, Refusal)> =
-        entries.iter().zip(refusals).filter_map(|(entry, refusal)| Some((entry.id, refusal?))).collect();
+        filled.into_iter().filter_map(|filled| Some((filled.entry.id, filled.refusal?))).collect();
     let refusals = serde_json::to_vec(&refused).map_err(|e| Error::io(path, "write the refusals")(e.into()))?;
-    map.flush().map_err(Error::io(&building, "write the cache"))?;
-    // Through the file, not the map: this is the only part whose space could not be reserved.
-    append(&file, &refusals).map_err(Error::io(&building, "write the cache"))?;
+    let mut head = vec![0; records_at(all.len())];
+    write_header(&mut head, spec, &entries, &refusals);
+    let write = |bytes: &[u8], at| {
+        file.write_all_at(bytes, at).and_then(|()| file.sync_all()).map_err(Error::io(&building, "write the cache"))
+    };
+    write(&refusals, Cache::bytes_for(all.len(), spec))?;
     files::write_json(&ledger, &CacheLedger::new(all.len(), &refused))?;
     // The header last, when all that it speaks for is on the disk.
-    write_header(&mut map[..records_at(all.len())], spec, &entries, &refusals);
-    map.flush().map_err(Error::io(&building, "write the cache"))?;
-    drop(map);
+    write(&head, 0)?;
     files::rename_whole(&file, &building, path).map_err(Error::io(path, "write the cache"))?;
-    Ok(decoded.into_inner())
+    Ok(decoded)
 }
 
-/// A record, its line of the index, and what the plan says of it.
-type Filled<'a> = ((&'a mut [u8], &'a mut [u8; ENTRY_BYTES]), &'a (u64, Stamp));
+/// A record that is in the file, with its line of the index.
+struct Filled {
+    entry: Entry,
+    refusal: Option<Refusal>,
+    decoded: bool,
+}
+
+/// Brings every record and its line of the index into the file, unless a build before this one did.
+fn fill(
+    file: &File,
+    posters: &Path,
+    all: &[(u64, Stamp)],
+    old: Option<&Cache>,
+    spec: ImageSpec,
+    progress: &(dyn Fn(Building) + Sync),
+) -> io::Result<Vec<Filled>> {
+    let mut index = vec![0; all.len() * ENTRY_BYTES];
+    file.read_exact_at(&mut index, FIXED_BYTES as u64)?;
+    let before = index.as_chunks::<ENTRY_BYTES>().0;
+    let done = AtomicUsize::new(0);
+    let one = |(decoder, record): &mut (Decoder, Vec<u8>), (at, &(id, now)): (usize, &(u64, Stamp))| {
+        let record_at = (records_at(all.len()) + at * spec.bytes()) as u64;
+        let before = read_entry(&before[at]);
+        let mut filled = Filled { entry: before, refusal: None, decoded: false };
+        let is_there = !before.refused && (before.id, before.stamp) == (id, now) && {
+            file.read_exact_at(record, record_at)?;
+            crc32fast::hash(record) == before.crc
+        };
+        if !is_there {
+            filled.refusal = old.and_then(|old| reuse(old, id, now, record)).unwrap_or_else(|| {
+                filled.decoded = true;
+                decoder.decode_poster(&posters.join(poster_name(id)), spec, record).err()
+            });
+            if filled.refusal.is_some() {
+                record.fill(0);
+            }
+            filled.entry = Entry { id, stamp: now, crc: crc32fast::hash(record), refused: filled.refusal.is_some() };
+            let mut line = [0; ENTRY_BYTES];
+            write_entry(&mut line, &filled.entry);
+            file.write_all_at(record, record_at)?;
+            file.write_all_at(&line, (FIXED_BYTES + at * ENTRY_BYTES) as u64)?;
+        }
+        progress(Building::Posters { done: done.fetch_add(1, Ordering::Relaxed) + 1, of: all.len() });
+        Ok(filled)
+    };
+    // The disk writes while posters are decoded, so that there is little left to wait for at the end.
+    thread::scope(|scope| {
+        let (filling, is_done) = channel::<()>();
+        let syncing = scope.spawn(move || {
+            while is_done.recv_timeout(SYNC_EVERY) == Err(RecvTimeoutError::Timeout) {
+                file.sync_data()?;
+            }
+            Ok(())
+        });
+        let start = || (Decoder::new(), vec![0; spec.bytes()]);
+        let filled: io::Result<Vec<Filled>> = all.par_iter().enumerate().map_init(start, one).collect();
+        drop(filling);
+        // The system tells an error of writing once, and to whoever syncs first.
+        let synced: io::Result<()> = syncing.join().unwrap_or_else(|panic| resume_unwind(panic));
+        synced.and(filled)
+    })
+}
+
+/// How long records pile up in memory before they are sent to the disk.
+const SYNC_EVERY: Duration = Duration::from_millis(500);
 
 /// What a file under construction starts with instead of [`MAGIC`](super::cache::MAGIC).
 const BUILDING: &[u8; 8] = b"BUILDING";
@@ -186,9 +232,9 @@ fn begin(path: &Path, all: &[(u64, Stamp)], spec: ImageSpec) -> Result<File> {
 }
 
 /// Whether `file` is of an interrupted build of this plan; if so, without what was written behind its records.
-fn resumes(mut file: &File, plan: &[u8; 32], bytes: u64) -> io::Result<bool> {
+fn resumes(file: &File, plan: &[u8; 32], bytes: u64) -> io::Result<bool> {
     let mut head = [0; 48];
-    file.read_exact(&mut head)?;
+    file.read_exact_at(&mut head, 0)?;
     let same = head[..8] == *BUILDING && head[16..] == *plan && file.metadata()?.len() >= bytes;
     if same {
         file.set_len(bytes)?;
@@ -197,14 +243,13 @@ fn resumes(mut file: &File, plan: &[u8; 32], bytes: u64) -> io::Result<bool> {
 }
 
 /// An empty file of that plan, its space reserved.
-fn start(mut file: &File, plan: &[u8; 32], bytes: u64) -> io::Result<()> {
+fn start(file: &File, plan: &[u8; 32], bytes: u64) -> io::Result<()> {
     file.set_len(0)?;
     reserve(file, bytes)?;
     let mut head = [0; 48];
     head[..8].copy_from_slice(BUILDING);
     head[16..].copy_from_slice(plan);
-    file.seek(SeekFrom::Start(0))?;
-    file.write_all(&head)
+    file.write_all_at(&head, 0)
 }
 
 /// Whether the file is a finished cache of this plan that has only not been renamed.
@@ -276,10 +321,4 @@ fn reserve(mut file: &File, bytes: u64) -> io::Result<()> {
         }
         done => done,
     }
-}
-
-fn append(mut file: &File, bytes: &[u8]) -> io::Result<()> {
-    io::Seek::seek(&mut file, io::SeekFrom::End(0))?;
-    file.write_all(bytes)?;
-    file.sync_all()
 }

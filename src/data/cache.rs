@@ -78,6 +78,20 @@ pub struct Built {
     pub time: Duration,
 }
 
+/// What [`Cache::open_or_build`] tells while it works, from any thread.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Building {
+    /// Another process makes the cache; this one waits for it.
+    Waits,
+    /// So many posters are done.
+    Posters {
+        /// Those that are in the file.
+        done: usize,
+        /// All that the cache will know.
+        of: usize,
+    },
+}
+
 /// Decoded posters, mapped from a file.
 pub struct Cache {
     path: PathBuf,

@@ -13,6 +13,7 @@
 //! | `mmap` | files as memory: the one module with `unsafe` |
 //! | [`cache`] | decoded posters in one file |
 //! | `build` | makes that file |
+//! | [`transform`] | an image as a model sees it: a view of it, or a random variation |
 //! | [`batches`] | images and labels for a step, prefetched |
 //!
 //! Beside the road stands [`demo`], which draws a folder of synthetic posters.
@@ -30,3 +31,4 @@ pub mod ledger;
 mod mmap;
 pub mod refusal;
 pub mod split;
+pub mod transform;

@@ -5,6 +5,7 @@
 //! predicted is 0); otherwise it is `None`, in JSON `null`, and stays out of the means.
 
 mod baselines;
+mod intervals;
 mod ranking;
 
 use std::path::Path;
@@ -12,6 +13,7 @@ use std::path::Path;
 use serde::Serialize;
 
 pub use baselines::Baselines;
+pub use intervals::Intervals;
 pub use ranking::Ranking;
 
 use crate::error::{Error, Result};
@@ -34,17 +36,20 @@ pub struct Evaluation<'a> {
     pub labels: &'a [f32],
     /// Mean loss a film.
     pub loss: f64,
+    /// For each class the probability above which it counts as predicted; `None` is 0.5 for all.
+    pub thresholds: Option<&'a [f32]>,
 }
 
 /// The content of `metrics.json`.
 ///
 /// | metric | sigmoid | softmax |
 /// |---|---|---|
-/// | top-k hit, AP, AUC; F1, precision and recall at 0.5 | yes | yes, each genre against the rest |
+/// | top-k hit, AP, AUC; F1, precision and recall at the thresholds | yes | yes, each genre against the rest |
 /// | Hamming and subset accuracy | yes | `None`: the answer is one genre, not a set |
 /// | categorical and balanced accuracy | `None`: the truth is a set, not one genre | yes |
 ///
-/// "At 0.5": a genre is predicted if its probability is above one half (one half itself is not, as in Keras).
+/// A genre is predicted if its probability is above its threshold: the model's, tuned for F1 on validation films, or one half
+/// where it has none (one half itself is not above, as in Keras).
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Metrics {
     /// Name of the experiment.
@@ -57,6 +62,8 @@ pub struct Metrics {
     pub genres: Vec<String>,
     /// Mean loss a film.
     pub loss: f64,
+    /// For each genre the probability above which it counts as predicted; `None` is 0.5 for all.
+    pub thresholds: Option<Vec<f32>>,
     /// Share of the films whose most probable genre is one of theirs.
     pub top1_hit: f64,
     /// Share of the films that have one of their genres among the three most probable ones.
@@ -65,18 +72,20 @@ pub struct Metrics {
     pub macro_ap: Option<f64>,
     /// Mean AUC over the genres that some films have and some have not.
     pub macro_auc: Option<f64>,
-    /// F1 over all (film, genre) pairs, at 0.5.
+    /// F1 over all (film, genre) pairs, at the thresholds.
     pub micro_f1: f64,
-    /// Mean F1 over the genres with films, at 0.5.
+    /// Mean F1 over the genres with films, at the thresholds.
     pub macro_f1: Option<f64>,
-    /// Share of the (film, genre) pairs that are right at 0.5.
+    /// Share of the (film, genre) pairs that are right at the thresholds.
     pub hamming_accuracy: Option<f64>,
-    /// Share of the films whose whole set of genres is right at 0.5.
+    /// Share of the films whose whole set of genres is right at the thresholds.
     pub subset_accuracy: Option<f64>,
     /// Share of the films whose most probable genre is theirs.
     pub categorical_accuracy: Option<f64>,
     /// Mean over the genres with films of the share of their films whose most probable genre is theirs.
     pub balanced_accuracy: Option<f64>,
+    /// Where some of these would lie on other films of the same kind; `None` where nobody asked.
+    pub intervals: Option<Intervals>,
     /// What trivial answers get on the same films.
     pub baselines: Baselines,
     /// One entry a genre, in the order of `genres`.
@@ -94,9 +103,9 @@ pub struct GenreMetrics {
     pub ap: Option<f64>,
     /// Area under the ROC curve; `None` also if all films have the genre.
     pub auc: Option<f64>,
-    /// Share of the films predicted at 0.5 that have the genre; 0 if none is predicted.
+    /// Share of the films predicted that have the genre; 0 if none is predicted.
     pub precision: Option<f64>,
-    /// Share of the films with the genre that are predicted at 0.5.
+    /// Share of the films with the genre that are predicted.
     pub recall: Option<f64>,
     /// `2 * true positives / (predicted + support)`.
     pub f1: Option<f64>,
@@ -113,7 +122,7 @@ impl Metrics {
     /// If there are no films or genres, the shapes differ, a label is neither 0 nor 1, or the head is
     /// [`Head::Softmax`] and a film has not exactly one genre.
     pub fn of(evaluation: &Evaluation) -> Result<Self> {
-        let &Evaluation { experiment, split, head, genres, probabilities, loss, .. } = evaluation;
+        let &Evaluation { experiment, split, head, genres, probabilities, loss, thresholds, .. } = evaluation;
         let labels = check(evaluation)?;
         let classes = genres.len();
         let films = labels.len() / classes;
@@ -128,8 +137,10 @@ impl Metrics {
                 counts[top[0]].top1_hits += 1;
             }
             let mut right = true;
-            for ((count, &probability), &label) in counts.iter_mut().zip(probabilities).zip(labels) {
-                let predicted = probability > 0.5;
+            for (genre, (count, (&probability, &label))) in
+                counts.iter_mut().zip(probabilities.iter().zip(labels)).enumerate()
+            {
+                let predicted = probability > thresholds.map_or(0.5, |thresholds| thresholds[genre]);
                 count.support += usize::from(label);
                 count.predicted += usize::from(predicted);
                 count.true_positives += usize::from(label && predicted);
@@ -164,6 +175,7 @@ impl Metrics {
             films,
             genres: genres.to_vec(),
             loss,
+            thresholds: thresholds.map(<[f32]>::to_vec),
             top1_hit,
             top3_hit: ratio(top3_hits, films),
             macro_ap: mean(per_genre.iter().filter_map(|genre| genre.ap)),
@@ -180,10 +192,24 @@ impl Metrics {
                     mean(with_films.map(|count| ratio(count.top1_hits, count.support)))
                 }
             },
+            intervals: None,
             baselines: Baselines::of(classes, &labels),
             per_genre,
         })
     }
+}
+
+/// For each class the threshold with the highest F1 on these films; 0.5 for one that no film has.
+///
+/// # Shapes
+/// `probabilities`, `labels` (0 or 1): `[films, classes]`
+pub fn best_f1_thresholds(classes: usize, probabilities: &[f32], labels: &[f32]) -> Vec<f32> {
+    let threshold = |class: usize| {
+        let of_class = |values: &[f32]| values.iter().skip(class).step_by(classes).copied().collect::<Vec<_>>();
+        let films = of_class(probabilities).into_iter().zip(of_class(labels));
+        Ranking::new(films.map(|(score, label)| (score, label == 1.0))).best_f1_threshold().unwrap_or(0.5)
+    };
+    (0..classes).map(threshold).collect()
 }
 
 /// Indices of the `k` highest probabilities (all, if there are fewer), the highest first; equal ones by index.
@@ -201,6 +227,7 @@ fn check(evaluation: &Evaluation) -> Result<Vec<bool>> {
     assert!(classes > 0 && !labels.is_empty(), "metrics need films and genres");
     assert_eq!(labels.len() % classes, 0, "labels are not rows of {classes}");
     assert_eq!(probabilities.len(), labels.len(), "probabilities and labels differ in shape");
+    assert!(evaluation.thresholds.is_none_or(|all| all.len() == classes), "a threshold for each of {classes}");
     assert!(labels.iter().all(|&label| label == 0.0 || label == 1.0), "a label is neither 0 nor 1");
     let labels: Vec<bool> = labels.iter().map(|&label| label == 1.0).collect();
     if head == Head::Softmax {

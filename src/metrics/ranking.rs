@@ -13,8 +13,9 @@ pub struct Ranking {
 }
 
 /// Films of one score.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 struct Group {
+    score: f32,
     positives: u64,
     negatives: u64,
 }
@@ -32,11 +33,31 @@ impl Ranking {
             .chunk_by(|(a, _), (b, _)| a == b)
             .map(|tied| {
                 let positives = tied.iter().filter(|(_, positive)| *positive).count() as u64;
-                Group { positives, negatives: tied.len() as u64 - positives }
+                Group { score: tied[0].0, positives, negatives: tied.len() as u64 - positives }
             })
             .collect();
         let positives = groups.iter().map(|group| group.positives).sum();
         Self { groups, positives, negatives: films.len() as u64 - positives }
+    }
+
+    /// The threshold with the highest F1 if scores above it count as predicted: half-way between two scores, the higher one of
+    /// several that are equally good.
+    ///
+    /// `None` without positives.
+    pub fn best_f1_threshold(&self) -> Option<f32> {
+        let (mut found, mut seen, mut best) = (0, 0, None);
+        for (i, group) in self.groups.iter().enumerate() {
+            found += group.positives;
+            seen += group.positives + group.negatives;
+            let f1 = (2 * found) as f64 / (seen + self.positives) as f64;
+            if best.is_none_or(|(highest, _)| f1 > highest) {
+                let next = self.groups.get(i + 1).map_or(0.0, |next| next.score);
+                let middle = next + (group.score - next) / 2.0;
+                // Between neighbouring floats there is no middle.
+                best = Some((f1, if middle < group.score { middle } else { next }));
+            }
+        }
+        best.filter(|_| self.positives > 0).map(|(_, threshold)| threshold)
     }
 
     /// Average precision, `sum over groups of (recall_i - recall_(i-1)) * precision_i`, without interpolation.

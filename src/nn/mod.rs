@@ -9,6 +9,7 @@ mod conv2d;
 mod conv_blocks;
 mod dense;
 mod dropout;
+mod global_average_pool2d;
 mod init;
 mod max_pool2d;
 mod sequential;
@@ -95,7 +96,8 @@ impl Update<'_> {
     fn apply(&mut self, isa: Isa, parameters: &mut [Parameter]) {
         let trained = parameters.iter_mut().filter(|parameter| parameter.is_trained());
         for (parameter, [first, second]) in trained.zip(&mut *self.state) {
-            self.step.run(isa, &parameter.gradient, [first, second], &mut parameter.value);
+            let step = if parameter.decays() { self.step } else { self.step.without_decay() };
+            step.run(isa, &parameter.gradient, [first, second], &mut parameter.value);
             parameter.gradient.fill(0.0);
         }
     }
@@ -128,5 +130,11 @@ impl Parameter {
     /// Whether an optimiser changes it.
     pub fn is_trained(&self) -> bool {
         !self.gradient.is_empty()
+    }
+
+    /// Whether weight decay applies to it: to the weights of convolutions and dense layers. Biases and batch norm's parameters
+    /// have a value of one a channel, which nothing is gained by pulling to 0.
+    fn decays(&self) -> bool {
+        self.name.ends_with("/kernel")
     }
 }

@@ -6,6 +6,7 @@ use super::conv_blocks::{self, ConvBlocks};
 use super::conv2d::Conv2d;
 use super::dense::Dense;
 use super::dropout::Dropout;
+use super::global_average_pool2d::GlobalAveragePool2d;
 use super::max_pool2d::MaxPool2d;
 use super::spec::{LayerSpec, ModelSpec, conv_shape};
 use super::{BYTE_SCALE, Backward, Layer, Parameter, Pass, Update};
@@ -105,6 +106,7 @@ impl Sequential {
                     layers.push(Box::new(BatchNorm::new(name, shape, momentum, epsilon)));
                 }
                 (&LayerSpec::Dropout { rate }, _) => layers.push(Box::new(Dropout::new(rate, i))),
+                (LayerSpec::GlobalAveragePooling2d, _) => layers.push(Box::new(GlobalAveragePool2d)),
                 (LayerSpec::Relu, _) => layers.push(Box::new(Relu)),
                 // NHWC is contiguous: the values stay as they are.
                 (LayerSpec::Flatten, _) => {}

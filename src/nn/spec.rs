@@ -42,6 +42,8 @@ pub enum LayerSpec {
         /// Side of the window.
         size: usize,
     },
+    /// The mean of an image's pixels: `[h, w, c]` to `[c]`.
+    GlobalAveragePooling2d,
     /// `[h, w, c]` to `[h * w * c]`.
     Flatten,
     /// Dense layer with bias; glorot_uniform kernel, zero bias.
@@ -83,6 +85,7 @@ impl LayerSpec {
             Self::Relu => "re_lu",
             Self::BatchNormalization { .. } => "batch_normalization",
             Self::MaxPooling2d { .. } => "max_pooling2d",
+            Self::GlobalAveragePooling2d => "global_average_pooling2d",
             Self::Flatten => "flatten",
             Self::Dense { .. } => "dense",
             Self::Dropout { .. } => "dropout",
@@ -125,6 +128,11 @@ impl ModelSpec {
     /// Flatten.
     pub fn flatten(self) -> Self {
         self.layer(LayerSpec::Flatten)
+    }
+
+    /// The mean of each image's pixels.
+    pub fn global_average_pool2d(self) -> Self {
+        self.layer(LayerSpec::GlobalAveragePooling2d)
     }
 
     /// Dense.
@@ -183,9 +191,11 @@ impl ModelSpec {
                 LayerSpec::BatchNormalization { .. } => {
                     ["gamma", "beta", "moving_mean", "moving_variance"].map(|part| (part, vec![c])).to_vec()
                 }
-                LayerSpec::Relu | LayerSpec::MaxPooling2d { .. } | LayerSpec::Flatten | LayerSpec::Dropout { .. } => {
-                    vec![]
-                }
+                LayerSpec::Relu
+                | LayerSpec::MaxPooling2d { .. }
+                | LayerSpec::GlobalAveragePooling2d
+                | LayerSpec::Flatten
+                | LayerSpec::Dropout { .. } => vec![],
             };
             all.extend(parameters.into_iter().map(|(part, shape)| (format!("{name}/{part}"), shape)));
         }
@@ -223,7 +233,10 @@ impl LayerSpec {
                 [Some(0), _] | [_, Some(0)] => Err("the window is larger than the image"),
                 [Some(oh), Some(ow)] => Ok(vec![oh, ow, c]),
             },
-            (Self::Conv2d { .. } | Self::MaxPooling2d { .. }, _) => Err("it takes [height, width, channels]"),
+            (Self::GlobalAveragePooling2d, &[_, _, c]) => Ok(vec![c]),
+            (Self::Conv2d { .. } | Self::MaxPooling2d { .. } | Self::GlobalAveragePooling2d, _) => {
+                Err("it takes [height, width, channels]")
+            }
             (Self::Flatten, input) => Ok(vec![input.iter().product()]),
             (Self::Dense { units: 0 }, _) => Err("a dense layer has at least one unit"),
             (Self::Dense { units }, &[_]) => Ok(vec![*units]),

@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use onesheet::loss::Head;
+use onesheet::loss::{Head, Objective};
 use onesheet::nn::{Input, ModelSpec, Pass, Sequential};
 use onesheet::optim::{Optimizer, Rule};
 use onesheet_kernels::simd::Isa;
@@ -137,6 +137,7 @@ fn train(case: &Case, isa: Isa) {
     }
     assert_eq!(case.group("init").count(), names.len(), "{}: weights that our model does not have", case.name);
 
+    let objective = Objective { class_weights: class_weights.clone(), ..Objective::from(*head) };
     let mut optimizer = Optimizer::new(*optimizer, &model);
     let classes = model.outputs();
     let losses = &case.tensor("losses").values;
@@ -144,8 +145,7 @@ fn train(case: &Case, isa: Isa) {
         let (x, y) = case.batch(step);
         let (mut probabilities, mut dlogits) = (vec![0.0; y.len()], vec![0.0; y.len()]);
         let logits = model.forward(Input::F32(&x), Pass::Training { seed: 0, step: step as u64 }).values();
-        let class_weights = class_weights.as_deref();
-        let loss = head.cross_entropy(classes, logits, &y, class_weights, &mut probabilities, &mut dlogits);
+        let loss = objective.cross_entropy(classes, logits, &y, &mut probabilities, &mut dlogits);
         assert_close(&format!("{}: loss of step {step}", case.name), &[loss as f32], &[expected], 1e-4);
         if step == 0 {
             model.backward(&dlogits);

@@ -9,3 +9,4 @@ mod kernels;
 mod metrics;
 mod nn;
 mod report;
+mod training;

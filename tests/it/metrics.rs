@@ -32,6 +32,7 @@ fn metrics(head: Head, classes: usize, probabilities: &[f32], labels: &[f32]) ->
         probabilities,
         labels,
         loss: 0.5,
+        thresholds: None,
     })
 }
 
@@ -236,6 +237,7 @@ fn numbers_that_are_not_finite_are_an_error_with_place_and_remedy() {
         probabilities: &[0.1],
         labels: &[1.0],
         loss: f64::NAN,
+        thresholds: None,
     };
     assert!(Metrics::of(&evaluation).unwrap_err().to_string().starts_with("top-6: the model's loss is NaN"));
 }

@@ -1,7 +1,7 @@
 //! The framework: shapes, parameter counts, gradients of whole models, the same bits on any number of threads.
 
 use crate::kernels::{Data, assert_close, assert_same_bits, on_1_2_3_threads, wide};
-use onesheet::loss::Head;
+use onesheet::loss::{Head, Objective};
 use onesheet::nn::spec::Padding;
 use onesheet::nn::{Input, LayerSpec, ModelSpec, Pass, Sequential};
 use onesheet::optim::{Optimizer, Rule};
@@ -84,7 +84,7 @@ fn loss(model: &mut Sequential, head: Head, x: &[f32], labels: &[f32]) -> f64 {
     let classes = model.outputs();
     let (mut probabilities, mut dlogits) = (vec![0.0; labels.len()], vec![0.0; labels.len()]);
     let logits = model.forward(Input::F32(x), Pass::Training { seed: 5, step: 0 }).values();
-    let loss = head.cross_entropy(classes, logits, labels, None, &mut probabilities, &mut dlogits);
+    let loss = Objective::from(head).cross_entropy(classes, logits, labels, &mut probabilities, &mut dlogits);
     model.backward(&dlogits);
     loss
 }
@@ -190,8 +190,10 @@ fn fused_blocks_train_and_predict_as_their_single_layers_do() {
                 assert_eq!(model.summary().contains("fused: 2 x"), fuse, "{}", model.summary());
                 let gamma = model.parameters_mut().find(|p| p.name.ends_with("gamma")).unwrap();
                 gamma.value[3] = -0.7;
-                let optimizer =
-                    Optimizer::new(Rule::Sgd { learning_rate: 0.05, momentum: 0.9, nesterov: false }, &model);
+                let optimizer = Optimizer::new(
+                    Rule::Sgd { learning_rate: 0.05, momentum: 0.9, nesterov: false, weight_decay: 0.0 },
+                    &model,
+                );
                 let mut trainer = Trainer::new(model, Head::Sigmoid, optimizer, 1);
                 let losses: Vec<f32> = (0..4).map(|_| trainer.step(Input::U8(&bytes), &labels) as f32).collect();
                 let outputs = trainer.model.forward(Input::U8(&bytes), Pass::Inference).values().to_vec();

@@ -18,6 +18,7 @@ fn evaluation(genres: &[String]) -> Evaluation<'_> {
         probabilities: &[0.75, 0.25, 0.5, 0.1, 0.2, 0.2, 0.2, 0.2, 0.1, 0.3, 0.9, 0.0],
         labels: &[1.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 1.0, 0.0, 0.0],
         loss: 0.4375,
+        thresholds: None,
     }
 }
 
@@ -34,8 +35,8 @@ fn metrics_json_has_the_documented_keys_in_order_and_reads_back_to_the_bit() {
         let keys = text.lines().filter_map(|line| line.strip_prefix(indent)?.strip_prefix('"')?.split_once("\": "));
         keys.map(|(key, _)| key.to_string()).collect()
     };
-    let top = "experiment split films genres loss top1_hit top3_hit macro_ap macro_auc micro_f1 macro_f1 \
-               hamming_accuracy subset_accuracy categorical_accuracy balanced_accuracy baselines per_genre";
+    let top = "experiment split films genres loss thresholds top1_hit top3_hit macro_ap macro_auc micro_f1 macro_f1 \
+               hamming_accuracy subset_accuracy categorical_accuracy balanced_accuracy intervals baselines per_genre";
     assert_eq!(keys_at("  ").join(" "), top);
     let baselines = "constant_top1_hit constant_top3_hit all_zeros_hamming_accuracy chance_macro_ap";
     assert_eq!(keys_at("    ").join(" "), baselines);
@@ -98,6 +99,7 @@ fn two_genres_give_two_predictions() {
         probabilities: &[0.25, 0.75],
         labels: &[1.0, 0.0],
         loss: 1.5,
+        thresholds: None,
     };
     write_predictions(&path, &[5], &evaluation).unwrap();
     let text = fs::read_to_string(&path).unwrap();

@@ -1,6 +1,17 @@
 //! The losses by their textbook formulas, through the probabilities: exact enough for logits of moderate size.
 //!
-//! Tensors are `[n][classes]`; `class_weights` has a weight for each class.
+//! Tensors are `[n][classes]`.
+
+/// What the losses depend on beside the logits.
+#[derive(Clone, Copy, Debug)]
+pub struct CrossEntropy<'a> {
+    /// A weight for each class.
+    pub class_weights: &'a [f64],
+    /// The power of the error that each term is multiplied with; 0 is plain cross-entropy.
+    pub focus: f64,
+    /// Between 0 and 1; for the softmax, each row sums to 1.
+    pub labels: &'a [f64],
+}
 
 /// `p = 1 / (1 + exp(-logit))`.
 pub fn sigmoid(logits: &[f64]) -> Vec<f64> {
@@ -16,47 +27,64 @@ pub fn softmax(classes: usize, logits: &[f64]) -> Vec<f64> {
     logits.chunks(classes).flat_map(row).collect()
 }
 
-/// `sum over n,k of weight[k] * -(t ln p + (1 - t) ln(1 - p)) / (n * classes)` with `p` the [`sigmoid`], `t` the label.
-pub fn sigmoid_cross_entropy(class_weights: &[f64], logits: &[f64], labels: &[f64]) -> f64 {
+/// `-(1 - p)^focus * ln p`, the loss of giving the probability `p` to what is true, and its derivative by `p`.
+fn term(focus: f64, p: f64) -> [f64; 2] {
+    let error = 1.0 - p;
+    // Where there is no error, ln p is 0 as well: the product tends to 0 for every focus.
+    let by_factor = if error == 0.0 { 0.0 } else { focus * error.powf(focus - 1.0) * p.ln() };
+    [-error.powf(focus) * p.ln(), by_factor - error.powf(focus) / p]
+}
+
+/// `sum over n,k of weight[k] * (t * term(p) + (1 - t) * term(1 - p)) / (n * classes)` with `p` the [`sigmoid`], `t` the label,
+/// `term(p) = -(1 - p)^focus * ln p`.
+pub fn sigmoid_cross_entropy(of: &CrossEntropy, logits: &[f64]) -> f64 {
     let mut sum = 0.0;
-    for (i, (p, t)) in sigmoid(logits).iter().zip(labels).enumerate() {
-        sum -= class_weights[i % class_weights.len()] * (t * p.ln() + (1.0 - t) * (1.0 - p).ln());
+    for (i, (p, t)) in sigmoid(logits).iter().zip(of.labels).enumerate() {
+        let [right, wrong] = [term(of.focus, *p)[0], term(of.focus, 1.0 - p)[0]];
+        sum += of.class_weights[i % of.class_weights.len()] * (t * right + (1.0 - t) * wrong);
     }
     sum / logits.len() as f64
 }
 
-/// `dlogits[n,k] = weight[k] * (p - t) / (n * classes)`.
-pub fn sigmoid_cross_entropy_backward(class_weights: &[f64], logits: &[f64], labels: &[f64]) -> Vec<f64> {
-    let gradient =
-        |(i, (p, t)): (usize, (f64, &f64))| class_weights[i % class_weights.len()] * (p - t) / logits.len() as f64;
-    sigmoid(logits).into_iter().zip(labels).enumerate().map(gradient).collect()
+/// The gradient of [`sigmoid_cross_entropy`] by the logits, where `dp/dlogit = p * (1 - p)`.
+pub fn sigmoid_cross_entropy_backward(of: &CrossEntropy, logits: &[f64]) -> Vec<f64> {
+    let gradient = |(i, (p, t)): (usize, (f64, &f64))| {
+        let [right, wrong] = [term(of.focus, p)[1], -term(of.focus, 1.0 - p)[1]];
+        let dp = of.class_weights[i % of.class_weights.len()] * (t * right + (1.0 - t) * wrong);
+        dp * p * (1.0 - p) / logits.len() as f64
+    };
+    sigmoid(logits).into_iter().zip(of.labels).enumerate().map(gradient).collect()
 }
 
-/// `sum over n of weight[n] * -(sum over k of t ln p) / n` with `p` the [`softmax`], `t` the labels, one 1 a row and else
-/// 0, and `weight[n]` that of the row's true class.
-pub fn softmax_cross_entropy(class_weights: &[f64], logits: &[f64], labels: &[f64]) -> f64 {
-    let classes = class_weights.len();
+/// `sum over n of weight[n] * (sum over k of t * term(p)) / n` with `p` the [`softmax`], `t` the labels,
+/// `term(p) = -(1 - p)^focus * ln p`, and `weight[n] = sum over k of weight[k] * t`.
+pub fn softmax_cross_entropy(of: &CrossEntropy, logits: &[f64]) -> f64 {
+    let classes = of.class_weights.len();
     let mut sum = 0.0;
-    for (p, t) in softmax(classes, logits).chunks(classes).zip(labels.chunks(classes)) {
+    for (p, t) in softmax(classes, logits).chunks(classes).zip(of.labels.chunks(classes)) {
         for k in 0..classes {
-            sum -= weight(class_weights, t) * t[k] * p[k].ln();
+            sum += weight(of.class_weights, t) * t[k] * term(of.focus, p[k])[0];
         }
     }
     sum / (logits.len() / classes) as f64
 }
 
-/// `dlogits[n,k] = weight[n] * (p - t) / n`.
-pub fn softmax_cross_entropy_backward(class_weights: &[f64], logits: &[f64], labels: &[f64]) -> Vec<f64> {
-    let classes = class_weights.len();
+/// The gradient of [`softmax_cross_entropy`] by the logits, where `dp[k]/dlogit[j] = p[k] * ([k = j] - p[j])`.
+pub fn softmax_cross_entropy_backward(of: &CrossEntropy, logits: &[f64]) -> Vec<f64> {
+    let classes = of.class_weights.len();
     let n = (logits.len() / classes) as f64;
     let mut dlogits = Vec::new();
-    for (p, t) in softmax(classes, logits).chunks(classes).zip(labels.chunks(classes)) {
-        dlogits.extend((0..classes).map(|k| weight(class_weights, t) * (p[k] - t[k]) / n));
+    for (p, t) in softmax(classes, logits).chunks(classes).zip(of.labels.chunks(classes)) {
+        let dp: Vec<f64> = (0..classes).map(|k| t[k] * term(of.focus, p[k])[1]).collect();
+        for j in 0..classes {
+            let sum: f64 = (0..classes).map(|k| dp[k] * p[k] * (f64::from(u8::from(k == j)) - p[j])).sum();
+            dlogits.push(weight(of.class_weights, t) * sum / n);
+        }
     }
     dlogits
 }
 
-/// The weight of the class whose label is 1.
+/// The mean weight of a row's classes.
 fn weight(class_weights: &[f64], labels: &[f64]) -> f64 {
     class_weights.iter().zip(labels).map(|(w, t)| w * t).sum()
 }

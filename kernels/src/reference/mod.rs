@@ -10,6 +10,7 @@ pub mod batch_norm;
 pub mod conv2d;
 pub mod dense;
 pub mod dropout;
+pub mod global_average_pool2d;
 pub mod loss;
 pub mod max_pool2d;
 pub mod optim;

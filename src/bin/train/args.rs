@@ -2,7 +2,11 @@
 
 use clap::{Args as Group, Parser, Subcommand, ValueEnum};
 use onesheet::data::split::Split;
+use onesheet::data::transform::Views;
 use onesheet::nn::spec::Padding;
+use onesheet::optim::Decay;
+use onesheet::recipe::{Balance, Keep, Pooling};
+use onesheet::sweep::Axis;
 use std::path::PathBuf;
 
 const EXIT_CODES: &str = "\
@@ -23,7 +27,10 @@ pub struct Args {
 pub enum Command {
     /// Train on a folder of posters, measure on its test films, write everything down
     #[command(after_help = EXIT_CODES)]
-    Run(RunArgs),
+    Run(Box<RunArgs>),
+    /// Run many trials over a grid of options, and compare them on the validation films
+    #[command(after_help = SWEEP_HELP)]
+    Sweep(SweepArgs),
     /// Measure a trained model on any folder of posters
     #[command(after_help = EXIT_CODES)]
     Evaluate(EvaluateArgs),
@@ -58,40 +65,98 @@ pub struct RunArgs {
     /// Validate on at most N films
     #[arg(long, value_name = "N", value_parser = at_least_one())]
     pub limit_val: Option<u64>,
+    /// What the options below start from: what learns most, or the model and training of the starting report
+    #[arg(long, default_value = "report")]
+    pub recipe: RecipeName,
     /// Passes over the training films
-    #[arg(long, value_name = "N", default_value_t = 10, value_parser = at_least_one())]
-    pub epochs: u64,
+    #[arg(long, value_name = "N", value_parser = at_least_one())]
+    pub epochs: Option<u64>,
     /// Films a step
-    #[arg(long, value_name = "N", default_value_t = 32, value_parser = up_to(4_096))]
-    pub batch: u64,
+    #[arg(long, value_name = "N", value_parser = up_to(4_096))]
+    pub batch: Option<u64>,
     /// How weights follow their gradients
-    #[arg(long, default_value = "adam")]
-    pub optimizer: OptimizerName,
-    /// Learning rate [default: 0.001 for adam, 0.01 for sgd]
+    #[arg(long)]
+    pub optimizer: Option<OptimizerName>,
+    /// Learning rate [default: the recipe's, or that of Keras for another optimizer: 0.001 for adam, 0.01 for sgd]
     #[arg(long, value_name = "F", value_parser = positive)]
     pub lr: Option<f32>,
     /// Momentum of sgd
-    #[arg(long, value_name = "F", default_value_t = 0.0, value_parser = share)]
-    pub momentum: f32,
+    #[arg(long, value_name = "F", value_parser = share)]
+    pub momentum: Option<f32>,
     /// Nesterov's momentum, for sgd
     #[arg(long)]
     pub nesterov: bool,
+    /// The share of itself, times the learning rate, that a weight loses in a step (AdamW)
+    #[arg(long, value_name = "F", value_parser = share)]
+    pub weight_decay: Option<f32>,
+    /// Share of all steps in which the learning rate rises from 0
+    #[arg(long, value_name = "SHARE", value_parser = share)]
+    pub warmup: Option<f32>,
+    /// The learning rate after that: it stays, or falls to 0 along a cosine
+    #[arg(long)]
+    pub schedule: Option<Decay>,
+    /// Keep a moving average of the weights, of which a step keeps this share, and use it; 0 keeps none
+    #[arg(long, value_name = "SHARE", value_parser = share)]
+    pub ema: Option<f32>,
+    /// Height and width that posters are brought to
+    #[arg(long, value_name = "N", value_parser = up_to(256))]
+    pub input: Option<u64>,
     /// Filters of the convolutions, one block each
-    #[arg(long, value_name = "N,N,..", default_value = "16,32,64", value_delimiter = ',', value_parser = up_to(1_024))]
-    pub filters: Vec<u64>,
-    /// Units of the dense layer
-    #[arg(long, value_name = "N", default_value_t = 64, value_parser = up_to(16_384))]
-    pub dense: u64,
-    /// Fraction of the dense layer that dropout drops
-    #[arg(long, value_name = "F", default_value_t = 0.5, value_parser = share)]
-    pub dropout: f32,
+    #[arg(long, value_name = "N,N,..", value_delimiter = ',', value_parser = up_to(1_024))]
+    pub filters: Option<Vec<u64>>,
+    /// How the last block's image becomes a vector: all its values, or the mean of its pixels
+    #[arg(long)]
+    pub pooling: Option<Pooling>,
+    /// Units of a dense layer before the last one; 0 is none
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(..=16_384))]
+    pub dense: Option<u64>,
+    /// Fraction of what the last layer sees that dropout drops
+    #[arg(long, value_name = "F", value_parser = share)]
+    pub dropout: Option<f32>,
     /// Momentum of batch norm's moving statistics, in Keras' sense: nearer to 1 is slower
-    #[arg(long, value_name = "F", default_value_t = 0.99, value_parser = share)]
-    pub bn_momentum: f32,
+    #[arg(long, value_name = "F", value_parser = share)]
+    pub bn_momentum: Option<f32>,
     /// Border of the convolutions: none, or zeros that keep the size
-    #[arg(long, default_value = "valid")]
-    pub padding: Padding,
-    /// Of everything random: weights, order, dropout. The split of the films does not depend on it
+    #[arg(long)]
+    pub padding: Option<Padding>,
+    /// Mirror every other poster
+    #[arg(long, value_name = "BOOL")]
+    pub flip: Option<bool>,
+    /// Show a random part of each poster, of at least this share of its area; 1 shows all
+    #[arg(long, value_name = "SHARE", value_parser = share_up_to_one)]
+    pub crop: Option<f32>,
+    /// Change brightness, contrast and saturation by up to this share
+    #[arg(long, value_name = "SHARE", value_parser = share)]
+    pub jitter: Option<f32>,
+    /// Grey a square at a random place, its side this share of the poster's
+    #[arg(long, value_name = "SHARE", value_parser = share)]
+    pub cutout: Option<f32>,
+    /// Mix posters and their genres in pairs, by shares from Beta(F, F)
+    #[arg(long, value_name = "F", value_parser = not_negative)]
+    pub mixup: Option<f32>,
+    /// What to do about rare genres: nothing; cut train and val to the smallest (top-6); weigh them more in the loss, by number of
+    /// films or by their effective number; draw them more often
+    #[arg(long)]
+    pub balance: Option<Balance>,
+    /// Focal loss: how much less counts what is known already; 0 is cross-entropy
+    #[arg(long, value_name = "F", value_parser = not_negative)]
+    pub focal: Option<f32>,
+    /// Spread this share of each label evenly
+    #[arg(long, value_name = "SHARE", value_parser = share)]
+    pub label_smoothing: Option<f32>,
+    /// Which weights to keep: the last, or those of the epoch with the best macro AP on val
+    #[arg(long)]
+    pub keep: Option<Keep>,
+    /// Give each genre the threshold with the best F1 on val, in place of 0.5 (multi-label)
+    #[arg(long, value_name = "BOOL")]
+    pub tune_thresholds: Option<bool>,
+    /// Views of a poster that a trained model's answers are averaged over: one, with its mirror image, with crops
+    #[arg(long)]
+    pub views: Option<Views>,
+    /// Start from the weights of a trained experiment, such as runs/1/multi-label, as far as the shapes agree
+    #[arg(long, value_name = "RUN")]
+    pub init_from: Option<PathBuf>,
+    /// Of everything random: weights, order, dropout, variations. The split of the films does not depend on it
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub seed: u64,
     /// Worker threads [default: all cores]; the results are the same bytes for any number
@@ -103,9 +168,6 @@ pub struct RunArgs {
     /// top-6: at most N films of each genre, train and validation together
     #[arg(long, value_name = "N", default_value_t = 25_000, value_parser = at_least_one())]
     pub per_genre: u64,
-    /// top-6: cut train and validation to the smallest of the six
-    #[arg(long)]
-    pub balance: bool,
     /// Folder for the decoded posters, 192 kB each; runs on the same data can share it [default: OUT/cache]
     #[arg(long, value_name = "DIR")]
     pub cache: Option<PathBuf>,
@@ -121,6 +183,36 @@ pub struct RunArgs {
     /// Replace the results of an earlier run in OUT
     #[arg(long)]
     pub overwrite: bool,
+}
+
+const SWEEP_HELP: &str = "\
+Each trial is a run in a folder of its own; one that has finished is not run again. The posters are decoded once.
+  train sweep --data letterboxd --out sweep --vary \"lr=1e-3 3e-3\" --vary \"seed=1 2 3\" -- --experiment multi-label
+";
+
+#[derive(Group)]
+pub struct SweepArgs {
+    /// Folder with `genres.csv` and `posters/<id>.jpg`
+    #[arg(long, value_name = "DIR")]
+    pub data: PathBuf,
+    /// Folder for the trials and `sweep.csv`
+    #[arg(long, value_name = "DIR")]
+    pub out: PathBuf,
+    /// An option of `train run` and its values, separated by spaces; several make a grid
+    #[arg(long, value_name = "OPTION=VALUE VALUE ..", required = true)]
+    pub vary: Vec<Axis>,
+    /// Only N points of the grid, drawn at random
+    #[arg(long, value_name = "N", value_parser = at_least_one())]
+    pub random: Option<u64>,
+    /// The same seed draws the same points
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub seed: u64,
+    /// Begin no trial after so many minutes
+    #[arg(long, value_name = "F")]
+    pub minutes: Option<f64>,
+    /// Options of `train run` that all trials have
+    #[arg(last = true, value_name = "OPTIONS")]
+    pub options: Vec<String>,
 }
 
 #[derive(Group)]
@@ -246,6 +338,13 @@ pub enum ExperimentName {
     All,
 }
 
+/// Names of the recipes.
+#[derive(Clone, Copy, ValueEnum)]
+pub enum RecipeName {
+    Best,
+    Report,
+}
+
 #[derive(Clone, Copy, PartialEq, ValueEnum)]
 pub enum OptimizerName {
     Adam,
@@ -268,6 +367,16 @@ fn positive(text: &str) -> Result<f32, String> {
 fn share(text: &str) -> Result<f32, String> {
     number(text).and_then(|value| {
         if (0.0..1.0).contains(&value) { Ok(value) } else { Err("it is at least 0 and below 1".into()) }
+    })
+}
+
+fn not_negative(text: &str) -> Result<f32, String> {
+    number(text).and_then(|value| if value >= 0.0 { Ok(value) } else { Err("it is at least 0".into()) })
+}
+
+fn share_up_to_one(text: &str) -> Result<f32, String> {
+    number(text).and_then(|value| {
+        if value > 0.0 && value <= 1.0 { Ok(value) } else { Err("it is above 0 and at most 1".into()) }
     })
 }
 

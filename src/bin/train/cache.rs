@@ -7,7 +7,8 @@ use onesheet::data::cache::Cache;
 use onesheet::data::decode::ImageSpec;
 use onesheet::data::films::{Films, poster_name};
 use onesheet::data::refusal::Refusal;
-use onesheet::run::Progress;
+use onesheet::posters::open_cache;
+use onesheet::progress::Progress;
 use onesheet::{Error, Result};
 
 /// Builds, verifies or describes a cache.
@@ -22,11 +23,7 @@ pub fn cache(command: CacheCommand) -> Result<()> {
 fn build(args: &CacheBuildArgs) -> Result<()> {
     let pool = run::pool(args.threads.map_or_else(run::all_cores, |n| n as usize))?;
     let (posters, ids) = Films::posters(&args.data)?;
-    let progress = Terminal::new();
-    progress.start("decoding", ids.len());
-    let at = |done, all| progress.at(done * ids.len() / all, None);
-    let cache = pool.install(|| Cache::open_or_build(&args.cache, &posters, &ids, ImageSpec::POSTER, &at))?;
-    progress.finish();
+    let cache = pool.install(|| open_cache(&args.cache, &posters, &ids, &Terminal::new()))?;
     match cache.built() {
         Some(built) => say(&format!(
             "{} of {} posters decoded in {:.1} s ({})",

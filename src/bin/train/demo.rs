@@ -30,7 +30,7 @@ pub fn run_demo(isa: Isa) -> Result<()> {
     for line in DEMO {
         match Args::parse_from(line.split(' ')).command {
             Some(Command::Demo(args)) => draw(&args)?,
-            Some(Command::Run(args)) => run::run(args, isa)?,
+            Some(Command::Run(args)) => run::run(*args, isa)?,
             _ => unreachable!("the demo draws and runs"),
         }
     }

@@ -8,6 +8,7 @@ mod evaluate;
 mod predict;
 mod progress;
 mod run;
+mod sweep;
 
 use args::{Args, Command};
 use clap::Parser;
@@ -35,7 +36,8 @@ fn dispatch(args: Args) -> onesheet::Result<()> {
     let isa = Isa::choose().map_err(|e| Error::usage(e.to_string(), "unset it to have the best one chosen"))?;
     match args.command {
         None => demo::run_demo(isa),
-        Some(Command::Run(args)) => run::run(args, isa),
+        Some(Command::Run(args)) => run::run(*args, isa),
+        Some(Command::Sweep(args)) => sweep::sweep(&args, isa),
         Some(Command::Evaluate(args)) => evaluate::evaluate(args, isa),
         Some(Command::Predict(args)) => predict::predict(args, isa),
         Some(Command::Doctor(args)) => doctor::doctor(&args, isa),

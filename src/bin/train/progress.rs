@@ -1,7 +1,7 @@
 //! How a run shows where it is: a bar on a terminal, plain lines elsewhere.
 
 use indicatif::{ProgressBar, ProgressStyle};
-use onesheet::run::Progress;
+use onesheet::progress::Progress;
 use std::io::IsTerminal;
 use std::sync::Mutex;
 

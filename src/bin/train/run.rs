@@ -1,26 +1,23 @@
 //! `train run`.
 
-use crate::args::{BadImage, ExperimentName, OptimizerName, RunArgs};
+use crate::args::{BadImage, ExperimentName, OptimizerName, RecipeName, RunArgs};
 use crate::progress::Terminal;
 use crate::say;
 use onesheet::data::refusal::OnBadImage;
+use onesheet::data::transform::Augment;
 use onesheet::experiments::{Experiment, Options};
+use onesheet::fit::Outcome;
 use onesheet::metrics::Metrics;
 use onesheet::optim::Rule;
+use onesheet::recipe::Recipe;
 use onesheet::report::Table;
-use onesheet::run::Outcome;
 use onesheet::{Error, Result};
 use onesheet_kernels::simd::Isa;
 use std::path::PathBuf;
 
 /// Trains the experiments that the arguments name, on a pool of their own, and prints what came out.
 pub fn run(args: RunArgs, isa: Isa) -> Result<()> {
-    let experiments = match args.experiment {
-        ExperimentName::MultiLabel => &Experiment::ALL[..1],
-        ExperimentName::SingleGenre => &Experiment::ALL[1..2],
-        ExperimentName::Top6 => &Experiment::ALL[2..],
-        ExperimentName::All => &Experiment::ALL,
-    };
+    let experiments = experiments(&args);
     let options = options(args)?;
     let pool = pool(options.threads)?;
     say(&format!("results in {}, {} threads, {}", options.out.display(), options.threads, isa.name()));
@@ -33,6 +30,16 @@ pub fn run(args: RunArgs, isa: Isa) -> Result<()> {
         say(&format!("{}/model.safetensors  sha256 {}", outcome.metrics.experiment, outcome.model_sha256));
     }
     Ok(())
+}
+
+/// The experiments that the arguments name.
+pub fn experiments(args: &RunArgs) -> &'static [Experiment] {
+    match args.experiment {
+        ExperimentName::MultiLabel => &Experiment::ALL[..1],
+        ExperimentName::SingleGenre => &Experiment::ALL[1..2],
+        ExperimentName::Top6 => &Experiment::ALL[2..],
+        ExperimentName::All => &Experiment::ALL,
+    }
 }
 
 /// A pool of so many worker threads.
@@ -56,15 +63,7 @@ fn print_examples(outcome: &Outcome) {
 }
 
 fn options(args: RunArgs) -> Result<Options> {
-    let rule = match args.optimizer {
-        OptimizerName::Adam if args.momentum != 0.0 || args.nesterov => {
-            return Err(Error::usage("--momentum and --nesterov are of sgd", "add --optimizer sgd"));
-        }
-        OptimizerName::Adam => Rule::adam(args.lr.unwrap_or(1e-3)),
-        OptimizerName::Sgd => {
-            Rule::Sgd { learning_rate: args.lr.unwrap_or(1e-2), momentum: args.momentum, nesterov: args.nesterov }
-        }
-    };
+    let recipe = recipe(&args)?;
     let out = args.out.unwrap_or_else(first_free_out);
     Ok(Options {
         cache: (!args.no_cache).then(|| args.cache.unwrap_or_else(|| out.join("cache"))),
@@ -79,19 +78,89 @@ fn options(args: RunArgs) -> Result<Options> {
         limit_val: args.limit_val.map(|n| n as usize),
         max_genres: args.max_genres as usize,
         per_genre: args.per_genre as usize,
-        balance: args.balance,
-        epochs: args.epochs as usize,
-        batch: args.batch as usize,
-        rule,
-        filters: args.filters.into_iter().map(|n| n as usize).collect(),
-        dense: args.dense as usize,
-        dropout: args.dropout,
-        bn_momentum: args.bn_momentum,
-        padding: args.padding,
+        recipe_name: match args.recipe {
+            RecipeName::Best => "best",
+            RecipeName::Report => "report",
+        },
+        recipe,
+        init_from: args.init_from,
         seed: args.seed,
         threads: args.threads.map_or_else(all_cores, |n| n as usize),
         overwrite: args.overwrite,
     })
+}
+
+/// The recipe that the arguments name, with what they say otherwise.
+fn recipe(args: &RunArgs) -> Result<Recipe> {
+    let base = match args.recipe {
+        RecipeName::Best => Recipe::best(),
+        RecipeName::Report => Recipe::report(),
+    };
+    let count = |of: Option<u64>, default: usize| of.map_or(default, |n| n as usize);
+    let Augment { flip, crop, jitter, cutout, mixup } = base.augment;
+    Ok(Recipe {
+        rule: rule(args, base.rule)?,
+        input: count(args.input, base.input),
+        filters: args.filters.as_ref().map_or(base.filters, |all| all.iter().map(|&n| n as usize).collect()),
+        pooling: args.pooling.unwrap_or(base.pooling),
+        dense: count(args.dense, base.dense),
+        dropout: args.dropout.unwrap_or(base.dropout),
+        bn_momentum: args.bn_momentum.unwrap_or(base.bn_momentum),
+        padding: args.padding.unwrap_or(base.padding),
+        epochs: count(args.epochs, base.epochs),
+        batch: count(args.batch, base.batch),
+        warmup: args.warmup.map_or(base.warmup, shortest),
+        schedule: args.schedule.unwrap_or(base.schedule),
+        ema: args.ema.map_or(base.ema, shortest),
+        augment: Augment {
+            flip: args.flip.unwrap_or(flip),
+            crop: args.crop.unwrap_or(crop),
+            jitter: args.jitter.unwrap_or(jitter),
+            cutout: args.cutout.unwrap_or(cutout),
+            mixup: args.mixup.unwrap_or(mixup),
+        },
+        balance: args.balance.unwrap_or(base.balance),
+        focal: args.focal.unwrap_or(base.focal),
+        label_smoothing: args.label_smoothing.unwrap_or(base.label_smoothing),
+        keep: args.keep.unwrap_or(base.keep),
+        tune_thresholds: args.tune_thresholds.unwrap_or(base.tune_thresholds),
+        views: args.views.unwrap_or(base.views),
+    })
+}
+
+/// The update rule that the arguments ask for.
+fn rule(args: &RunArgs, base: Rule) -> Result<Rule> {
+    let rule = match (args.optimizer, base) {
+        (None, base) => base,
+        (Some(OptimizerName::Adam), base @ Rule::Adam { .. }) => base,
+        (Some(OptimizerName::Adam), _) => Rule::adam(1e-3),
+        (Some(OptimizerName::Sgd), _) => {
+            Rule::Sgd { learning_rate: 1e-2, momentum: 0.0, nesterov: false, weight_decay: 0.0 }
+        }
+    };
+    match rule {
+        Rule::Adam { .. } if args.momentum.is_some() || args.nesterov => {
+            Err(Error::usage("--momentum and --nesterov are of sgd", "add --optimizer sgd"))
+        }
+        Rule::Adam { learning_rate, beta_1, beta_2, epsilon, weight_decay } => Ok(Rule::Adam {
+            learning_rate: args.lr.unwrap_or(learning_rate),
+            weight_decay: args.weight_decay.unwrap_or(weight_decay),
+            beta_1,
+            beta_2,
+            epsilon,
+        }),
+        Rule::Sgd { learning_rate, momentum, weight_decay, .. } => Ok(Rule::Sgd {
+            learning_rate: args.lr.unwrap_or(learning_rate),
+            momentum: args.momentum.unwrap_or(momentum),
+            nesterov: args.nesterov,
+            weight_decay: args.weight_decay.unwrap_or(weight_decay),
+        }),
+    }
+}
+
+/// An f32 in f64, as it is written: 0.2 and not 0.20000000298.
+fn shortest(value: f32) -> f64 {
+    value.to_string().parse().expect("a number's digits")
 }
 
 /// As many worker threads as the process may use cores.

@@ -6,11 +6,13 @@ use onesheet::data::cache::Cache;
 use onesheet::data::decode::{Decoder, ImageSpec};
 use onesheet::data::films::Film;
 use onesheet::data::refusal::{OnBadImage, Reason};
+use onesheet::data::transform::{Look, Transform, View};
 
 use super::{letterboxd, write};
 
 const SPEC: ImageSpec = ImageSpec { height: 12, width: 8 };
 const CLASSES: usize = 3;
+const PLAIN: Transform = Transform { size: SPEC, look: Look::View(View::WHOLE) };
 
 fn film(id: u64) -> Film {
     let genres = if id.is_multiple_of(2) { vec![0, (id % 4 / 2) as usize + 1] } else { vec![1] };
@@ -22,7 +24,7 @@ fn sources(n: u64) -> (tempfile::TempDir, Vec<Film>, [Source; 2]) {
     let data = letterboxd("id,genre\n1,Drama\n", 1..=n);
     let posters = data.path().join("posters");
     let ids: Vec<u64> = (1..=n).collect();
-    let cache = Cache::open_or_build(&data.path().join("cache"), &posters, &ids, SPEC, &|_, _| ()).unwrap();
+    let cache = Cache::open_or_build(&data.path().join("cache"), &posters, &ids, SPEC, &|_| ()).unwrap();
     let films = ids.into_iter().map(film).collect();
     (
         data,
@@ -38,7 +40,7 @@ fn every_film_once_with_its_image_and_its_labels() {
         for order in [Order::Sequential, Order::Shuffled { seed: 1, epoch: 2 }] {
             let mut seen = Vec::new();
             let mut sizes = Vec::new();
-            for batch in Batches::new(source.clone(), &films, CLASSES, order, 4) {
+            for batch in Batches::new(source.clone(), &films, CLASSES, order, 4, PLAIN) {
                 let batch = batch.unwrap();
                 sizes.push(batch.len());
                 assert_eq!(batch.images.len(), batch.len() * SPEC.bytes());
@@ -56,7 +58,7 @@ fn every_film_once_with_its_image_and_its_labels() {
                 seen.extend_from_slice(&batch.ids);
             }
             assert_eq!(sizes, [4, 4, 3], "the last batch is the rest");
-            let expected: Vec<u64> = order.indexes(11).into_iter().map(|at| films[at].id).collect();
+            let expected: Vec<u64> = order.indexes(&films).into_iter().map(|at| films[at].id).collect();
             assert_eq!(seen, expected);
         }
     }
@@ -64,16 +66,17 @@ fn every_film_once_with_its_image_and_its_labels() {
 
 #[test]
 fn the_order_depends_on_seed_and_epoch_alone() {
-    let order = |seed, epoch| Order::Shuffled { seed, epoch }.indexes(1000);
+    let films: Vec<Film> = (1..=1000).map(film).collect();
+    let order = |seed, epoch| Order::Shuffled { seed, epoch }.indexes(&films);
     assert_eq!(order(1, 0), order(1, 0));
     assert_ne!(order(1, 0), order(1, 1));
     assert_ne!(order(1, 0), order(2, 0));
     assert_eq!(order(1, 0).into_iter().collect::<HashSet<_>>().len(), 1000);
     let kept = order(3, 7).iter().enumerate().filter(|&(at, &index)| at == index).count();
     assert!(kept < 10, "{kept} of 1000 films stayed where they were");
-    assert_eq!(Order::Sequential.indexes(4), [0, 1, 2, 3]);
+    assert_eq!(Order::Sequential.indexes(&films[..4]), [0, 1, 2, 3]);
     // Never to change: the order is part of what makes a run repeatable.
-    assert_eq!(Order::Shuffled { seed: 1, epoch: 0 }.indexes(8), [7, 4, 5, 6, 3, 1, 0, 2]);
+    assert_eq!(Order::Shuffled { seed: 1, epoch: 0 }.indexes(&films[..8]), [7, 4, 5, 6, 3, 1, 0, 2]);
 }
 
 #[test]
@@ -83,7 +86,7 @@ fn posters_that_do_not_decode_are_left_out_and_told() {
     for id in [5, 6, 7, 8, 9, 10] {
         write(data.path(), &format!("posters/{id}.jpg"), "");
     }
-    let mut batches = Batches::new(source, &films, CLASSES, Order::Sequential, 4);
+    let mut batches = Batches::new(source, &films, CLASSES, Order::Sequential, 4, PLAIN);
     let batch = batches.next().unwrap().unwrap();
     assert_eq!(batch.ids, [1, 3, 4]);
     assert_eq!(batch.images.len(), 3 * SPEC.bytes());
@@ -101,7 +104,7 @@ fn posters_that_do_not_decode_are_left_out_and_told() {
 fn a_film_that_the_cache_does_not_know_ends_the_epoch_with_an_error() {
     let (_data, mut films, [source, _]) = sources(5);
     films.push(film(99));
-    let mut batches = Batches::new(source, &films, CLASSES, Order::Sequential, 2);
+    let mut batches = Batches::new(source, &films, CLASSES, Order::Sequential, 2, PLAIN);
     assert!(batches.next().unwrap().is_ok() && batches.next().unwrap().is_ok());
     let error = batches.next().unwrap().unwrap_err();
     assert!(error.to_string().contains("the cache has no image of film 99"), "{error}");
@@ -113,7 +116,7 @@ fn buffers_go_round() {
     let (_data, films, [source, _]) = sources(9);
     let films: Vec<Film> = films.iter().cycle().take(400).cloned().collect();
     let mut places = HashSet::new();
-    let mut batches = Batches::new(source, &films, CLASSES, Order::Sequential, 4);
+    let mut batches = Batches::new(source, &films, CLASSES, Order::Sequential, 4, PLAIN);
     for batch in batches.by_ref() {
         places.insert(batch.unwrap().images.as_ptr());
     }
@@ -125,7 +128,7 @@ fn buffers_go_round() {
 fn an_epoch_can_be_left_early() {
     let (_data, films, sources) = sources(9);
     for source in sources {
-        let mut batches = Batches::new(source, &films, CLASSES, Order::Sequential, 1);
+        let mut batches = Batches::new(source, &films, CLASSES, Order::Sequential, 1, PLAIN);
         let batch = batches.next().unwrap().unwrap();
         drop(batches);
         assert_eq!(batch.ids, [1], "a batch outlives its epoch");
@@ -137,5 +140,5 @@ fn an_epoch_can_be_left_early() {
 fn a_panic_of_the_thread_is_not_lost() {
     let (_data, films, [source, _]) = sources(4);
     let one_class = 1;
-    Batches::new(source, &films, one_class, Order::Sequential, 2).for_each(|batch| drop(batch.unwrap()));
+    Batches::new(source, &films, one_class, Order::Sequential, 2, PLAIN).for_each(|batch| drop(batch.unwrap()));
 }

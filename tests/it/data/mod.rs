@@ -16,6 +16,7 @@ mod labels;
 mod ledger;
 mod resize;
 mod split;
+mod transform;
 
 /// A JPEG file of `width` by `height` pixels, smooth and different for each `seed`.
 pub fn jpeg(seed: u64, width: u16, height: u16) -> Vec<u8> {

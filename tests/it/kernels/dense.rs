@@ -60,8 +60,9 @@ fn the_same_bits_for_any_number_of_threads() {
 /// The one pass gives the bits of the three that it replaces.
 #[test]
 fn backward_and_step_is_the_two_gradients_and_then_the_step() {
-    let adam = Step::Adam { learning_rate: 0.01, beta_1: 0.9, beta_2: 0.999, epsilon: 1e-7, step: 3 };
-    let sgd = Step::Sgd { learning_rate: 0.1, momentum: 0.9, nesterov: true };
+    let adam =
+        Step::Adam { learning_rate: 0.01, beta_1: 0.9, beta_2: 0.999, epsilon: 1e-7, weight_decay: 0.1, step: 3 };
+    let sgd = Step::Sgd { learning_rate: 0.1, momentum: 0.9, nesterov: true, weight_decay: 0.1 };
     for (n, inputs, outputs) in [(33, 700, 19), (32, 300, 64), (1, 5, 3)] {
         let shape = &DenseShape { n, inputs, outputs };
         for step in [adam, sgd] {

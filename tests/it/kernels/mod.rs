@@ -6,6 +6,7 @@ mod conv2d;
 mod conv_block;
 mod dense;
 mod dropout;
+mod global_average_pool2d;
 mod image;
 mod loss;
 mod max_pool2d;
@@ -48,6 +49,19 @@ impl Data {
         let mut labels = vec![0.0; n * classes];
         for row in labels.chunks_exact_mut(classes) {
             row[self.0.random_range(0..classes)] = 1.0;
+        }
+        labels
+    }
+
+    /// `n` rows of `classes` shares of 1: those of [`one_hot`](Self::one_hot), or, where `soft`, mixtures.
+    pub fn distributions(&mut self, n: usize, classes: usize, soft: bool) -> Vec<f32> {
+        if !soft {
+            return self.one_hot(n, classes);
+        }
+        let mut labels = self.between(0.0, 1.0, n * classes);
+        for row in labels.chunks_exact_mut(classes) {
+            let sum: f32 = row.iter().sum();
+            row.iter_mut().for_each(|share| *share /= sum);
         }
         labels
     }

@@ -20,7 +20,11 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(24))]
 
     #[test]
-    fn adam_follows_the_reference(len in prop_oneof![1..70usize, 20_000..30_000usize], seed: u64) {
+    fn adam_follows_the_reference(
+        len in prop_oneof![1..70usize, 20_000..30_000usize],
+        weight_decay in prop_oneof![Just(0.0f32), 0.01..1.0f32],
+        seed: u64,
+    ) {
         let mut data = Data::new(seed);
         let (w, gradients) = (data.vec(len), gradients(&mut data, len));
         let (learning_rate, beta_1, beta_2, epsilon) = (0.01f32, 0.9f32, 0.999f32, 1e-7f32);
@@ -29,6 +33,7 @@ proptest! {
             beta_1: beta_1.into(),
             beta_2: beta_2.into(),
             epsilon: epsilon.into(),
+            weight_decay: weight_decay.into(),
         };
         let (mut wide_m, mut wide_v, mut wide_w) = (vec![0.0; len], vec![0.0; len], wide(&w));
         for (t, g) in (1..).zip(&gradients) {
@@ -41,7 +46,7 @@ proptest! {
                 let (mut m, mut v, mut w) = (vec![0.0; len], vec![0.0; len], w.clone());
                 for (step, g) in (1..).zip(&gradients) {
                     let (m, v, w) = (&mut m, &mut v, &mut w);
-                    adam(isa, Adam { learning_rate, beta_1, beta_2, epsilon, step, g, m, v, w });
+                    adam(isa, Adam { learning_rate, beta_1, beta_2, epsilon, weight_decay, step, g, m, v, w });
                 }
                 vec![m, v, w]
             });
@@ -56,12 +61,18 @@ proptest! {
         len in prop_oneof![1..70usize, 20_000..30_000usize],
         momentum in prop_oneof![Just(0.0f32), 0.1..0.99f32],
         nesterov: bool,
+        weight_decay in prop_oneof![Just(0.0f32), 0.01..1.0f32],
         seed: u64,
     ) {
         let mut data = Data::new(seed);
         let (w, gradients) = (data.vec(len), gradients(&mut data, len));
         let learning_rate = 0.1f32;
-        let rule = reference::Sgd { learning_rate: learning_rate.into(), momentum: momentum.into(), nesterov };
+        let rule = reference::Sgd {
+            learning_rate: learning_rate.into(),
+            momentum: momentum.into(),
+            nesterov,
+            weight_decay: weight_decay.into(),
+        };
         let (mut wide_velocity, mut wide_w) = (vec![0.0; len], wide(&w));
         for g in &gradients {
             for i in 0..len {
@@ -73,7 +84,7 @@ proptest! {
                 let (mut velocity, mut w) = (vec![0.0; len], w.clone());
                 for g in &gradients {
                     let (velocity, w) = (&mut velocity, &mut w);
-                    sgd(isa, Sgd { learning_rate, momentum, nesterov, g, velocity, w });
+                    sgd(isa, Sgd { learning_rate, momentum, nesterov, weight_decay, g, velocity, w });
                 }
                 vec![velocity, w]
             });

@@ -2,9 +2,12 @@
 
 use super::{Data, assert_close_f64, wide};
 use onesheet_kernels::conv2d::{Conv2dShape, Padding};
+use onesheet_kernels::global_average_pool2d::GlobalAveragePool2dShape;
 use onesheet_kernels::max_pool2d::MaxPool2dShape;
 use onesheet_kernels::reference::batch_norm::Normalization;
-use onesheet_kernels::reference::{activation, batch_norm, conv2d, dense, dropout, loss, max_pool2d, optim};
+use onesheet_kernels::reference::{
+    activation, batch_norm, conv2d, dense, dropout, global_average_pool2d, loss, max_pool2d, optim,
+};
 use proptest::prelude::*;
 
 /// `d f(at) / d at`, each component by central differences.
@@ -41,6 +44,11 @@ pub fn conv2d_shapes() -> impl Strategy<Value = Conv2dShape> {
         let padding = if same { Padding::Same } else { Padding::Valid };
         Conv2dShape { n, h: h.max(kh), w: w.max(kw), ic, oc, kh, kw, stride, padding }
     })
+}
+
+/// None, and both sides of 1, where a power of the error has an infinite slope at 0.
+pub fn focuses() -> impl Strategy<Value = f64> {
+    prop_oneof![Just(0.0), Just(1.0), Just(2.0), 0.3..4.0]
 }
 
 proptest! {
@@ -116,6 +124,15 @@ proptest! {
     }
 
     #[test]
+    fn global_average_pool2d_gradient((n, pixels, c) in (1..3usize, 1..7usize, 1..4usize), seed: u64) {
+        let shape = GlobalAveragePool2dShape { n, pixels, c };
+        let mut data = Data::new(seed);
+        let (x, dy) = (wide(&data.vec(n * pixels * c)), wide(&data.vec(n * c)));
+        let dx = global_average_pool2d::backward(&shape, &dy);
+        assert_close_f64(&dx, &numeric_gradient(&x, |x| dot(&global_average_pool2d::forward(&shape, x), &dy)), TOLERANCE);
+    }
+
+    #[test]
     fn dropout_gradient(len in 1..20usize, seed: u64) {
         let mut data = Data::new(seed);
         let (x, dy) = (wide(&data.vec(len)), wide(&data.vec(len)));
@@ -125,18 +142,18 @@ proptest! {
     }
 
     #[test]
-    fn cross_entropy_gradients(n in 1..5usize, classes in 1..5usize, seed: u64) {
+    fn cross_entropy_gradients(n in 1..5usize, classes in 1..5usize, soft: bool, focus in focuses(), seed: u64) {
         let mut data = Data::new(seed);
         let logits = wide(&data.between(-3.0, 3.0, n * classes));
         let weights = wide(&data.between(0.1, 3.0, classes));
-        let labels = wide(&data.whole(2, n * classes));
-        let analytic = loss::sigmoid_cross_entropy_backward(&weights, &logits, &labels);
-        let numeric = numeric_gradient(&logits, |logits| loss::sigmoid_cross_entropy(&weights, logits, &labels));
-        assert_close_f64(&analytic, &numeric, TOLERANCE);
-        let labels = wide(&data.one_hot(n, classes));
-        let analytic = loss::softmax_cross_entropy_backward(&weights, &logits, &labels);
-        let numeric = numeric_gradient(&logits, |logits| loss::softmax_cross_entropy(&weights, logits, &labels));
-        assert_close_f64(&analytic, &numeric, TOLERANCE);
+        let labels = wide(&if soft { data.between(0.0, 1.0, n * classes) } else { data.whole(2, n * classes) });
+        let of = loss::CrossEntropy { class_weights: &weights, focus, labels: &labels };
+        let numeric = numeric_gradient(&logits, |logits| loss::sigmoid_cross_entropy(&of, logits));
+        assert_close_f64(&loss::sigmoid_cross_entropy_backward(&of, &logits), &numeric, TOLERANCE);
+        let labels = wide(&data.distributions(n, classes, soft));
+        let of = loss::CrossEntropy { labels: &labels, ..of };
+        let numeric = numeric_gradient(&logits, |logits| loss::softmax_cross_entropy(&of, logits));
+        assert_close_f64(&loss::softmax_cross_entropy_backward(&of, &logits), &numeric, TOLERANCE);
     }
 }
 
@@ -183,18 +200,36 @@ fn max_pool2d_by_hand() {
 }
 
 #[test]
+fn global_average_pool2d_by_hand() {
+    let shape = GlobalAveragePool2dShape { n: 1, pixels: 2, c: 3 };
+    assert_eq!(global_average_pool2d::forward(&shape, &[1.0, 2.0, 3.0, 3.0, 2.0, -3.0]), [2.0, 2.0, 0.0]);
+    assert_eq!(global_average_pool2d::backward(&shape, &[2.0, 4.0, 6.0]), [1.0, 2.0, 3.0, 1.0, 2.0, 3.0]);
+}
+
+#[test]
 fn losses_by_hand() {
     // Logits ln 3 and 0: sigmoids 3/4 and 1/2, softmax 3/4 and 1/4.
     let logits = [3f64.ln(), 0.0];
-    let sigmoid = loss::sigmoid_cross_entropy(&[1.0, 10.0], &logits, &[0.0, 1.0]);
+    let of = loss::CrossEntropy { class_weights: &[1.0, 10.0], focus: 0.0, labels: &[0.0, 1.0] };
+    let sigmoid = loss::sigmoid_cross_entropy(&of, &logits);
     assert_close_f64(&[sigmoid], &[(4f64.ln() + 10.0 * 2f64.ln()) / 2.0], 1e-12);
-    let softmax = loss::softmax_cross_entropy(&[1.0, 10.0], &logits, &[0.0, 1.0]);
+    let softmax = loss::softmax_cross_entropy(&of, &logits);
     assert_close_f64(&[softmax], &[10.0 * 4f64.ln()], 1e-12);
+    // Focused: the errors 3/4 and 1/2, and 3/4, squared.
+    let of = loss::CrossEntropy { focus: 2.0, ..of };
+    let sigmoid = loss::sigmoid_cross_entropy(&of, &logits);
+    assert_close_f64(&[sigmoid], &[(4f64.ln() * 9.0 / 16.0 + 10.0 * 2f64.ln() / 4.0) / 2.0], 1e-12);
+    let softmax = loss::softmax_cross_entropy(&of, &logits);
+    assert_close_f64(&[softmax], &[10.0 * 4f64.ln() * 9.0 / 16.0], 1e-12);
+    // Half of each class.
+    let of = loss::CrossEntropy { class_weights: &[1.0, 3.0], focus: 0.0, labels: &[0.5, 0.5] };
+    let softmax = loss::softmax_cross_entropy(&of, &logits);
+    assert_close_f64(&[softmax], &[2.0 * (4f64.ln() - 3f64.ln() / 2.0)], 1e-12);
 }
 
 #[test]
 fn optimizers_by_hand() {
-    let adam = optim::Adam { learning_rate: 0.1, beta_1: 0.75, beta_2: 0.9375, epsilon: 0.5 };
+    let adam = optim::Adam { learning_rate: 0.1, beta_1: 0.75, beta_2: 0.9375, epsilon: 0.5, weight_decay: 0.0 };
     let (mut m, mut v, mut w) = (0.0, 0.0, 1.0);
     // m = 4 / 4, v = 16 / 16, alpha = 0.1 * (1/4) / (1/4).
     adam.step(1, 4.0, &mut m, &mut v, &mut w);
@@ -205,8 +240,13 @@ fn optimizers_by_hand() {
     let expected = 1.0 - 0.1 / 1.5 - alpha * 0.75 / (0.9375f64.sqrt() + 0.5);
     assert_close_f64(&[m, v, w], &[0.75, 0.9375, expected], 1e-12);
 
+    // The decay takes 0.1 * 0.5 of the weight, whatever the gradient.
+    let (mut m, mut v, mut w) = (0.0, 0.0, 1.0);
+    optim::Adam { weight_decay: 0.5, ..adam }.step(1, 4.0, &mut m, &mut v, &mut w);
+    assert_close_f64(&[w], &[0.95 - 0.1 / 1.5], 1e-12);
+
     for (nesterov, expected) in [(false, [0.8, 0.5]), (true, [0.7, 0.35])] {
-        let sgd = optim::Sgd { learning_rate: 0.1, momentum: 0.5, nesterov };
+        let sgd = optim::Sgd { learning_rate: 0.1, momentum: 0.5, nesterov, weight_decay: 0.0 };
         let (mut velocity, mut w) = (0.0, 1.0);
         let mut after = [0.0; 2];
         for after in &mut after {
@@ -215,5 +255,8 @@ fn optimizers_by_hand() {
         }
         assert_close_f64(&after, &expected, 1e-12);
         assert_close_f64(&[velocity], &[-0.3], 1e-12);
+        let mut w = 1.0;
+        optim::Sgd { weight_decay: 0.5, ..sgd }.step(0.0, &mut 0.0, &mut w);
+        assert_close_f64(&[w], &[0.95], 1e-12);
     }
 }

@@ -1,0 +1,110 @@
+//! Global average pooling: an image becomes the mean of its pixels.
+
+use crate::simd::{Isa, Kernel, Simd, each_group};
+use rayon::prelude::*;
+
+/// The sizes of a global average pooling.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct GlobalAveragePool2dShape {
+    /// Images in the batch.
+    pub n: usize,
+    /// Pixels of an image: its height times its width.
+    pub pixels: usize,
+    /// Channels.
+    pub c: usize,
+}
+
+impl GlobalAveragePool2dShape {
+    fn check(&self, x: usize, y: usize) {
+        assert!(self.n * self.pixels * self.c > 0, "nothing to average: {self:?}");
+        assert_eq!(x, self.n * self.pixels * self.c, "x of {self:?}");
+        assert_eq!(y, self.n * self.c, "y of {self:?}");
+    }
+}
+
+/// `y[n,c] = sum over pixels of x[n,pixel,c] / pixels`.
+///
+/// # Shapes (NHWC)
+/// `x`: `[n, h, w, c]`, f32; `y`: `[n, c]`, f32, overwritten
+/// # Accuracy
+/// A running f32 sum: within 1e-6 of `reference` for the images of a few hundred pixels that networks end with; the same
+/// bits for any number of threads.
+/// # Panics
+/// If a length differs from its shape, or there is nothing to average.
+/// # Source
+/// Lin, Chen and Yan 2014, Network In Network, section 3.2, <https://arxiv.org/abs/1312.4400>.
+pub fn forward(isa: Isa, shape: &GlobalAveragePool2dShape, x: &[f32], y: &mut [f32]) {
+    let &GlobalAveragePool2dShape { pixels, c, .. } = shape;
+    shape.check(x.len(), y.len());
+    let images = x.par_chunks_exact(pixels * c).zip(y.par_chunks_exact_mut(c));
+    images.for_each(|(x, y)| isa.run(Mean { x, y }));
+}
+
+/// The mean of the pixels of an image.
+struct Mean<'a> {
+    x: &'a [f32],
+    y: &'a mut [f32],
+}
+
+impl Kernel for Mean<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let Self { x, y } = self;
+        let c = y.len();
+        let pixels = x.len() / c;
+        let share = s.splat(1.0 / pixels as f32);
+        each_group!(s, c, channels => {
+            let mut sum = s.zero();
+            for q in 0..pixels {
+                // SAFETY: q is a pixel of x.
+                sum = s.add(sum, unsafe { channels.load(x, q) });
+            }
+            // SAFETY: y is one pixel.
+            unsafe { channels.store(y, 0, s.mul(sum, share)) };
+        });
+    }
+}
+
+/// `dx[n,pixel,c] = dy[n,c] / pixels`.
+///
+/// # Shapes (NHWC)
+/// `dy`: `[n, c]`, f32; `dx`: `[n, h, w, c]`, f32, overwritten
+/// # Units
+/// As `dy`.
+/// # Accuracy
+/// Two roundings.
+/// # Panics
+/// If a length differs from its shape, or there is nothing to average.
+pub fn backward(isa: Isa, shape: &GlobalAveragePool2dShape, dy: &[f32], dx: &mut [f32]) {
+    let &GlobalAveragePool2dShape { pixels, c, .. } = shape;
+    shape.check(dx.len(), dy.len());
+    let images = dx.par_chunks_exact_mut(pixels * c).zip(dy.par_chunks_exact(c));
+    images.for_each(|(dx, dy)| isa.run(Spread { dy, dx }));
+}
+
+/// The gradient of the pixels of an image.
+struct Spread<'a> {
+    dy: &'a [f32],
+    dx: &'a mut [f32],
+}
+
+impl Kernel for Spread<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let Self { dy, dx } = self;
+        let c = dy.len();
+        let pixels = dx.len() / c;
+        let share = s.splat(1.0 / pixels as f32);
+        each_group!(s, c, channels => {
+            let each = s.mul(channels.of(dy), share);
+            for q in 0..pixels {
+                // SAFETY: q is a pixel of dx.
+                unsafe { channels.store(dx, q, each) };
+            }
+        });
+    }
+}

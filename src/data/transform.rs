@@ -1,0 +1,290 @@
+//! How a decoded poster becomes what a model sees: one view of it, or, in training, a random variation.
+//!
+//! A poster that is mirrored, cropped a little or slightly bleached has the same genres. A model that never sees the same
+//! pixels twice learns them later by heart, if at all.
+
+use fast_image_resize::images::{TypedImage, TypedImageRef};
+use fast_image_resize::pixels::U8x3;
+use fast_image_resize::{FilterType, ResizeAlg, ResizeOptions, Resizer};
+use rand::RngExt;
+use rand_chacha::ChaCha8Rng;
+use serde::{Deserialize, Serialize};
+
+use crate::data::decode::ImageSpec;
+use crate::rng::{self, Purpose};
+
+/// How images become a model's input.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Transform {
+    /// The size of the input.
+    pub size: ImageSpec,
+    /// What is shown in that size.
+    pub look: Look,
+}
+
+/// What is shown of an image.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Look {
+    /// Always the same.
+    View(View),
+    /// Another variation for each position in each epoch, which depends on nothing else.
+    Varied {
+        /// What may vary.
+        augment: Augment,
+        /// Of the run.
+        seed: u64,
+        /// Counted from 1.
+        epoch: u64,
+    },
+}
+
+/// A way to look at an image.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct View {
+    /// One of the four corners, 7/8 of each side, in place of the whole image: left or right, top or bottom.
+    pub corner: Option<[bool; 2]>,
+    /// Whether left and right are exchanged.
+    pub mirrored: bool,
+}
+
+impl View {
+    /// The image as it is.
+    pub const WHOLE: Self = Self { corner: None, mirrored: false };
+}
+
+/// Over which views a model's answers are averaged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "snake_case")]
+pub enum Views {
+    /// The image as it is.
+    One,
+    /// The image and its mirror image.
+    Flip,
+    /// These two, and the four corners and their mirror images.
+    Crops,
+}
+
+impl Views {
+    /// The views.
+    pub fn all(self) -> Vec<View> {
+        let corners = [[false, false], [true, false], [false, true], [true, true]].map(Some);
+        let places: &[Option<[bool; 2]>] = match self {
+            Self::One => return vec![View::WHOLE],
+            Self::Flip => &[None],
+            Self::Crops => &[None, corners[0], corners[1], corners[2], corners[3]],
+        };
+        places.iter().flat_map(|&corner| [false, true].map(|mirrored| View { corner, mirrored })).collect()
+    }
+}
+
+/// What varies from one showing of an image to the next.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Augment {
+    /// Whether left and right are exchanged every other time.
+    pub flip: bool,
+    /// The least share of the area that a random crop keeps, its sides stretched by up to 4/3; 1 keeps all.
+    ///
+    /// Szegedy et al. 2015, <https://arxiv.org/abs/1409.4842>, section 6.
+    pub crop: f32,
+    /// By how much brightness, contrast and saturation are multiplied at most: 0.3 is from 0.7 to 1.3; 0 leaves them.
+    ///
+    /// Krizhevsky, Sutskever and Hinton 2012, in the simpler form of Howard 2013, <https://arxiv.org/abs/1312.5402>.
+    pub jitter: f32,
+    /// Side of a grey square at a random place, as a share of the image's; 0 is none.
+    ///
+    /// DeVries and Taylor 2017, <https://arxiv.org/abs/1708.04552>.
+    pub cutout: f32,
+    /// Each image and its labels are mixed with the next one's, by shares from Beta(mixup, mixup); 0 mixes nothing.
+    ///
+    /// Zhang et al. 2018, <https://arxiv.org/abs/1710.09412>.
+    pub mixup: f32,
+}
+
+impl Augment {
+    /// Nothing varies.
+    pub const NONE: Self = Self { flip: false, crop: 1.0, jitter: 0.0, cutout: 0.0, mixup: 0.0 };
+}
+
+/// The part of an image that is shown, in pixels from its upper left corner.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Crop {
+    left: f64,
+    top: f64,
+    width: f64,
+    height: f64,
+}
+
+/// Applies a [`Transform`]; each thread has one.
+pub struct Transformer {
+    transform: Transform,
+    resizer: Resizer,
+}
+
+impl Transformer {
+    /// For that transform.
+    pub fn new(transform: Transform) -> Self {
+        Self { transform, resizer: Resizer::new() }
+    }
+
+    /// Makes the input from the image that stands at `position` in the epoch.
+    ///
+    /// # Shapes
+    /// `image`: u8 `[from.height, from.width, 3]`; `out`: u8 `[size.height, size.width, 3]`, overwritten
+    /// # Panics
+    /// If a slice's length differs from its shape.
+    pub fn apply(&mut self, image: &[u8], from: ImageSpec, position: u64, out: &mut [u8]) {
+        let Transform { size, look } = self.transform;
+        let (height, width) = (from.height as f64, from.width as f64);
+        match look {
+            Look::View(View { corner, mirrored }) => {
+                let crop = corner.map(|[right, bottom]| Crop {
+                    left: f64::from(u8::from(right)) * width / 8.0,
+                    top: f64::from(u8::from(bottom)) * height / 8.0,
+                    width: width * 7.0 / 8.0,
+                    height: height * 7.0 / 8.0,
+                });
+                self.resize(image, from, crop, out);
+                if mirrored {
+                    mirror(out, size.width);
+                }
+            }
+            Look::Varied { augment, seed, epoch } => {
+                let Augment { flip, crop, jitter, cutout, .. } = augment;
+                let random = |part| stream(seed, epoch, position, part);
+                let crop = (crop < 1.0).then(|| random_crop(&mut random(Part::Crop), crop, width, height));
+                self.resize(image, from, crop, out);
+                if flip && random(Part::Flip).random() {
+                    mirror(out, size.width);
+                }
+                if jitter > 0.0 {
+                    let mut random = random(Part::Jitter);
+                    colour(out, [0; 3].map(|_| 1.0 + jitter * random.random_range(-1.0..1.0f32)));
+                }
+                if cutout > 0.0 {
+                    let mut random = random(Part::Cutout);
+                    cut_out(out, size, cutout, [0; 2].map(|_| random.random()));
+                }
+            }
+        }
+    }
+
+    /// Mixes the images and labels of a batch whose first image stands at `position` in the epoch, where the transform asks for
+    /// it.
+    ///
+    /// # Shapes
+    /// `images`: u8 `[n, size.height, size.width, 3]`; `labels`: `[n, classes]`
+    pub fn mix(&self, images: &mut [u8], labels: &mut [f32], position: u64) {
+        let Look::Varied { augment: Augment { mixup, .. }, seed, epoch } = self.transform.look else { return };
+        let bytes = self.transform.size.bytes();
+        let n = images.len() / bytes;
+        if mixup <= 0.0 || n < 2 {
+            return;
+        }
+        let classes = labels.len() / n;
+        let (first_image, first_labels) = (images[..bytes].to_vec(), labels[..classes].to_vec());
+        for at in 0..n {
+            let share = beta(&mut stream(seed, epoch, position + at as u64, Part::Mixup), f64::from(mixup));
+            // The larger share is the image's own.
+            let share = share.max(1.0 - share) as f32;
+            let (image, rest) = images[at * bytes..].split_at_mut(bytes);
+            let next = if rest.is_empty() { &first_image[..] } else { &rest[..bytes] };
+            for (pixel, &other) in image.iter_mut().zip(next) {
+                *pixel = (share * f32::from(*pixel) + (1.0 - share) * f32::from(other)).round() as u8;
+            }
+            let (of_image, rest) = labels[at * classes..].split_at_mut(classes);
+            let next = if rest.is_empty() { &first_labels[..] } else { &rest[..classes] };
+            of_image.iter_mut().zip(next).for_each(|(label, &other)| *label += (1.0 - share) * (other - *label));
+        }
+    }
+
+    /// Brings a part of an image, or all of it, to the input's size; with antialiasing, since inputs are smaller.
+    fn resize(&mut self, image: &[u8], from: ImageSpec, crop: Option<Crop>, out: &mut [u8]) {
+        let size = self.transform.size;
+        assert_eq!((image.len(), out.len()), (from.bytes(), size.bytes()), "image and out");
+        if from == size && crop.is_none() {
+            return out.copy_from_slice(image);
+        }
+        let mut options = ResizeOptions::new().resize_alg(ResizeAlg::Convolution(FilterType::Bilinear));
+        if let Some(Crop { left, top, width, height }) = crop {
+            options = options.crop(left, top, width, height);
+        }
+        let from = TypedImageRef::<U8x3>::from_buffer(from.width as u32, from.height as u32, image);
+        let to = TypedImage::<U8x3>::from_buffer(size.width as u32, size.height as u32, out);
+        let (from, mut to) = (from.expect("the length was checked"), to.expect("the length was checked"));
+        self.resizer.resize_typed(&from, &mut to, &options).expect("the crop lies inside the image");
+    }
+}
+
+/// Who draws random numbers: each has its own, so that under the same seed one option changes one thing.
+#[derive(Clone, Copy)]
+enum Part {
+    Crop,
+    Flip,
+    Jitter,
+    Cutout,
+    Mixup,
+}
+
+/// The random numbers of a part, for the image at a position in an epoch.
+fn stream(seed: u64, epoch: u64, position: u64, part: Part) -> ChaCha8Rng {
+    let mut stream = rng::stream(seed, Purpose::Augment, epoch);
+    stream.set_stream(position);
+    // Farther apart than any part draws.
+    stream.set_word_pos((part as u128) << 32);
+    stream
+}
+
+fn random_crop(random: &mut ChaCha8Rng, least: f32, width: f64, height: f64) -> Crop {
+    let area = random.random_range(f64::from(least)..1.0);
+    let stretch = random.random_range(-1.0..1.0f64) * (4.0f64 / 3.0).ln() / 2.0;
+    // Shares of the sides, whose product is the area as far as they fit.
+    let [w, h] = [stretch, -stretch].map(|stretch| (area.sqrt() * stretch.exp()).min(1.0));
+    let [left, top] = [1.0 - w, 1.0 - h].map(|room| room * random.random::<f64>());
+    Crop { left: left * width, top: top * height, width: w * width, height: h * height }
+}
+
+fn mirror(image: &mut [u8], width: usize) {
+    for row in image.chunks_exact_mut(width * 3) {
+        let (pixels, _) = row.as_chunks_mut::<3>();
+        pixels.reverse();
+    }
+}
+
+/// Multiplies brightness, contrast (the distance from the image's mean grey) and saturation (the distance from the pixel's
+/// grey).
+fn colour(image: &mut [u8], [brightness, contrast, saturation]: [f32; 3]) {
+    let grey = |[r, g, b]: [f32; 3]| 0.299 * r + 0.587 * g + 0.114 * b;
+    let (pixels, _) = image.as_chunks_mut::<3>();
+    let sum: f64 = pixels.iter().map(|pixel| f64::from(grey(pixel.map(f32::from)))).sum();
+    let mean = brightness * (sum / pixels.len() as f64) as f32;
+    for pixel in pixels {
+        let changed = pixel.map(|value| mean + contrast * (brightness * f32::from(value) - mean));
+        let own = grey(changed);
+        *pixel = changed.map(|value| (own + saturation * (value - own)).round().clamp(0.0, 255.0) as u8);
+    }
+}
+
+/// Greys a square whose centre is anywhere in the image, as far as it lies inside.
+fn cut_out(image: &mut [u8], size: ImageSpec, side: f32, place: [f32; 2]) {
+    const GREY: u8 = 128;
+    let range = |place: f32, len: usize| {
+        let (middle, half) = (place * len as f32, side * len as f32 / 2.0);
+        (middle - half).max(0.0).round() as usize..((middle + half).round() as usize).min(len)
+    };
+    let (rows, columns) = (range(place[0], size.height), range(place[1], size.width));
+    for row in image.chunks_exact_mut(size.width * 3).take(rows.end).skip(rows.start) {
+        row[columns.start * 3..columns.end * 3].fill(GREY);
+    }
+}
+
+/// A number from Beta(a, a).
+///
+/// Jöhnk 1964: of pairs of uniform numbers to the power of 1/a, those that sum to at most 1 give their first's share.
+fn beta(random: &mut ChaCha8Rng, a: f64) -> f64 {
+    loop {
+        let [x, y] = [0; 2].map(|_| random.random::<f64>().powf(1.0 / a));
+        if x + y <= 1.0 && x + y > 0.0 {
+            return x / (x + y);
+        }
+    }
+}

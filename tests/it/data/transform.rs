@@ -1,0 +1,149 @@
+use onesheet::data::decode::ImageSpec;
+use onesheet::data::transform::{Augment, Look, Transform, Transformer, View, Views};
+
+const FROM: ImageSpec = ImageSpec { height: 32, width: 32 };
+const SIZE: ImageSpec = ImageSpec { height: 16, width: 16 };
+
+/// Red grows to the right, green downwards, blue is a checkerboard of 8 pixels.
+fn image() -> Vec<u8> {
+    let pixel = |at: usize| {
+        let (y, x) = (at / FROM.width, at % FROM.width);
+        [8 * x as u8, 8 * y as u8, if (x / 8 + y / 8) % 2 == 0 { 40 } else { 200 }]
+    };
+    (0..FROM.height * FROM.width).flat_map(pixel).collect()
+}
+
+fn show(size: ImageSpec, look: Look, position: u64) -> Vec<u8> {
+    let mut out = vec![0; size.bytes()];
+    Transformer::new(Transform { size, look }).apply(&image(), FROM, position, &mut out);
+    out
+}
+
+fn varied(augment: Augment, position: u64) -> Vec<u8> {
+    show(SIZE, Look::Varied { augment, seed: 1, epoch: 2 }, position)
+}
+
+fn mirrored(image: &[u8], width: usize) -> Vec<u8> {
+    let row = |row: &[u8]| row.as_chunks::<3>().0.iter().rev().flatten().copied().collect::<Vec<_>>();
+    image.chunks_exact(width * 3).flat_map(row).collect()
+}
+
+fn mean(image: &[u8], channel: usize) -> f64 {
+    let values = image.iter().skip(channel).step_by(3);
+    values.map(|&value| f64::from(value)).sum::<f64>() / (image.len() / 3) as f64
+}
+
+const ALL: Augment = Augment { flip: true, crop: 0.5, jitter: 0.3, cutout: 0.25, mixup: 0.0 };
+
+#[test]
+fn the_whole_image_in_its_own_size_is_the_image() {
+    assert_eq!(show(FROM, Look::View(View::WHOLE), 7), image());
+    assert_eq!(show(FROM, Look::Varied { augment: Augment::NONE, seed: 1, epoch: 1 }, 7), image());
+}
+
+#[test]
+fn half_the_size_is_the_mean_of_the_pixels_around() {
+    // A triangle of four pixels: 1, 3, 3, 1 eighths of them.
+    let out = show(SIZE, Look::View(View::WHOLE), 0);
+    let at = |y: usize, x: usize| &out[(y * 16 + x) * 3..][..2];
+    assert_eq!(at(5, 3), [8 * 6 + 4, 8 * 10 + 4]);
+    assert_eq!(mean(&out, 2), 120.0);
+}
+
+#[test]
+fn views_are_mirrored_and_cut_from_the_corners() {
+    let whole = show(SIZE, Look::View(View::WHOLE), 0);
+    let counts = [Views::One, Views::Flip, Views::Crops].map(|views| views.all().len());
+    assert_eq!(counts, [1, 2, 10]);
+    assert_eq!(Views::One.all(), [View::WHOLE]);
+    for view in Views::Crops.all() {
+        let plain = show(SIZE, Look::View(View { mirrored: false, ..view }), 0);
+        if view.mirrored {
+            assert_eq!(show(SIZE, Look::View(view), 0), mirrored(&plain, 16));
+        }
+        let [right, below] = [0, 1].map(|channel| mean(&plain, channel) - mean(&whole, channel));
+        match view.corner {
+            None => assert_eq!(plain, whole),
+            // An eighth of 32 pixels is left out, half of it on average, of 8 levels each.
+            Some(corner) => {
+                let expected = corner.map(|far| if far { 16.0 } else { -16.0 });
+                assert!((right - expected[0]).abs() < 1.5 && (below - expected[1]).abs() < 1.5, "{right}, {below}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_variation_depends_on_seed_epoch_and_position_alone() {
+    let look = |seed, epoch| Look::Varied { augment: ALL, seed, epoch };
+    let first = show(SIZE, look(1, 2), 3);
+    assert_eq!(show(SIZE, look(1, 2), 3), first);
+    assert_ne!(show(SIZE, look(2, 2), 3), first);
+    assert_ne!(show(SIZE, look(1, 3), 3), first);
+    assert_ne!(show(SIZE, look(1, 2), 4), first);
+}
+
+#[test]
+fn an_option_changes_nothing_but_its_own_part() {
+    let (mut flips, mut cuts) = (0, 0);
+    for position in 0..200 {
+        let crop = varied(Augment { crop: 0.5, ..Augment::NONE }, position);
+        let both = varied(Augment { crop: 0.5, flip: true, ..Augment::NONE }, position);
+        let flipped = varied(Augment { flip: true, ..Augment::NONE }, position) != varied(Augment::NONE, position);
+        assert_eq!(both, if flipped { mirrored(&crop, 16) } else { crop.clone() });
+        flips += usize::from(flipped);
+        let cut = varied(Augment { crop: 0.5, cutout: 0.25, ..Augment::NONE }, position);
+        let changed: Vec<usize> = (0..cut.len()).filter(|&at| cut[at] != crop[at]).collect();
+        assert!(changed.iter().all(|&at| cut[at] == 128) && changed.len() <= 4 * 4 * 3, "{}", changed.len());
+        cuts += usize::from(!changed.is_empty());
+    }
+    assert!((70..130).contains(&flips), "{flips} of 200 are mirrored");
+    assert!(cuts > 190, "{cuts} of 200 have a square");
+}
+
+#[test]
+fn crops_keep_their_share_and_reach_everywhere() {
+    let shown: Vec<Vec<u8>> = (0..200).map(|at| varied(Augment { crop: 0.25, ..Augment::NONE }, at)).collect();
+    let range = |channel: usize| {
+        let means = shown.iter().map(|image| mean(image, channel));
+        means.fold([f64::MAX, f64::MIN], |[low, high], mean| [low.min(mean), high.max(mean)])
+    };
+    // A quarter of the area, half of each side: at the very left the mean is 62, at the very right 186.
+    for channel in [0, 1] {
+        let [low, high] = range(channel);
+        assert!(low > 50.0 && low < 85.0 && high > 165.0 && high < 198.0, "{low} to {high}");
+    }
+}
+
+#[test]
+fn colours_vary_around_the_images_own() {
+    let plain = varied(Augment::NONE, 0);
+    let shown: Vec<Vec<u8>> = (0..200).map(|at| varied(Augment { jitter: 0.3, ..Augment::NONE }, at)).collect();
+    for channel in 0..3 {
+        let all = shown.iter().map(|image| mean(image, channel)).sum::<f64>() / 200.0;
+        assert!((all - mean(&plain, channel)).abs() < 6.0, "{all} and {}", mean(&plain, channel));
+    }
+    assert!(shown.iter().any(|image| mean(image, 0) < 0.8 * mean(&plain, 0)));
+    assert!(shown.iter().any(|image| mean(image, 0) > 1.2 * mean(&plain, 0)));
+}
+
+#[test]
+fn mixing_mixes_labels_as_it_mixes_images() {
+    let look = Look::Varied { augment: Augment { mixup: 0.4, ..Augment::NONE }, seed: 1, epoch: 1 };
+    let transformer = Transformer::new(Transform { size: SIZE, look });
+    // Image k is all 100 k; its only label is class k.
+    let grey = |k: usize| vec![100 * k as u8; SIZE.bytes()];
+    let mut images: Vec<u8> = (0..3).flat_map(grey).collect();
+    let mut labels: Vec<f32> = (0..9).map(|at| f32::from(u8::from(at % 3 == at / 3))).collect();
+    transformer.mix(&mut images, &mut labels, 0);
+    for k in 0..3 {
+        let labels = &labels[k * 3..][..3];
+        let own = labels[k];
+        assert!((0.5..=1.0).contains(&own), "{labels:?}");
+        assert!((labels[(k + 1) % 3] - (1.0 - own)).abs() < 1e-6 && labels[(k + 2) % 3] == 0.0, "{labels:?}");
+        let pixel = own * (100 * k) as f32 + (1.0 - own) * (100 * ((k + 1) % 3)) as f32;
+        let image = &images[k * SIZE.bytes()..][..SIZE.bytes()];
+        assert!(image.iter().all(|&value| (f32::from(value) - pixel).abs() <= 0.51), "{pixel} {}", image[0]);
+    }
+    assert!(labels.iter().filter(|&&label| label > 0.0 && label < 1.0).count() >= 4, "{labels:?}");
+}

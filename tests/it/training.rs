@@ -1,0 +1,168 @@
+//! What surrounds the steps of training: learning rates, averages of weights, objectives, recipes.
+
+use crate::kernels::Data;
+use onesheet::average::Average;
+use onesheet::data::batches::Order;
+use onesheet::data::films::Film;
+use onesheet::data::frames::Frame;
+use onesheet::loss::{Head, Objective};
+use onesheet::nn::{Input, ModelSpec, Sequential};
+use onesheet::optim::{Decay, Optimizer, Rule, Schedule};
+use onesheet::recipe::{Balance, Pooling, Recipe};
+use onesheet::train::{Answers, Logits, Trainer};
+use onesheet_kernels::simd::Isa;
+
+fn model() -> Sequential {
+    Sequential::build(ModelSpec::input(&[4]).dense(3), Isa::available()[0], 1).unwrap()
+}
+
+fn weights(model: &Sequential) -> Vec<f32> {
+    model.parameters().flat_map(|(_, parameter)| parameter.value.to_vec()).collect()
+}
+
+fn trainer(model: Sequential) -> Trainer {
+    let optimizer = Optimizer::new(Rule::adam(0.01), &model);
+    Trainer::new(model, Head::Sigmoid, optimizer, 1)
+}
+
+#[test]
+fn a_learning_rate_rises_and_then_stays_or_falls() {
+    assert_eq!([0, 5, 1000].map(|done| Schedule::CONSTANT.factor(done)), [1.0; 3]);
+    let constant = Schedule { warmup: 0.25, decay: Decay::Constant, steps: 8 };
+    assert_eq!([0, 1, 2, 7].map(|done| constant.factor(done)), [0.25, 0.75, 1.0, 1.0]);
+    let cosine = Schedule { warmup: 0.25, decay: Decay::Cosine, steps: 8 };
+    assert_eq!([0, 1].map(|done| cosine.factor(done)), [0.25, 0.75]);
+    let falling: Vec<f64> = (2..8).map(|done| cosine.factor(done)).collect();
+    assert!(falling.is_sorted_by(|a, b| a > b) && falling[0] > 0.98 && falling[5] < 0.02, "{falling:?}");
+    assert!((falling[2] + falling[3] - 1.0).abs() < 1e-12, "half-way it is a half: {falling:?}");
+    let after_the_end = cosine.factor(20);
+    assert!(after_the_end.abs() < 1e-12);
+}
+
+#[test]
+fn an_optimizer_follows_its_schedule() {
+    let moved = |factor_of_first_step: f64| {
+        let mut model = model();
+        let before = weights(&model);
+        let mut optimizer = Optimizer::new(Rule::adam(0.01), &model);
+        // The first of n steps of warm-up has the factor 1 / 2n.
+        let steps = (0.5 / factor_of_first_step) as u64 * 2;
+        optimizer.schedule = Schedule { warmup: 0.5, decay: Decay::Constant, steps };
+        model.forward(Input::F32(&[1.0; 4]), onesheet::nn::Pass::Training { seed: 1, step: 0 });
+        optimizer.step(&mut model, &[0.1, -0.1, 0.2]);
+        weights(&model).iter().zip(before).map(|(after, before)| (after - before).abs()).fold(0.0, f32::max)
+    };
+    // Adam's first step is the learning rate, whatever the gradient.
+    assert!((moved(0.5) - 0.005).abs() < 1e-5 && (moved(0.125) - 0.00125).abs() < 1e-5);
+}
+
+#[test]
+fn weight_decay_is_for_kernels_alone() {
+    let mut model = model();
+    model.parameters_mut().for_each(|parameter| parameter.value.fill(1.0));
+    let mut optimizer = Optimizer::new(Rule::adamw(0.1, 0.5), &model);
+    model.forward(Input::F32(&[1.0; 4]), onesheet::nn::Pass::Training { seed: 1, step: 0 });
+    optimizer.step(&mut model, &[0.0; 3]);
+    let expected = [vec![0.95; 12], vec![1.0; 3]].concat();
+    assert!(weights(&model).iter().zip(&expected).all(|(w, e)| (w - e).abs() < 1e-6), "{:?}", weights(&model));
+}
+
+#[test]
+fn the_average_follows_the_weights_and_gives_them_back() {
+    let mut trainer = trainer(model());
+    trainer.average = Some(Average::new(0.5, &trainer.model));
+    let mut data = Data::new(1);
+    let mut expected = weights(&trainer.model);
+    for step in 1..=5 {
+        trainer.step(Input::F32(&data.vec(8)), &[0.0, 1.0, 0.0, 1.0, 0.0, 0.0]);
+        // In the first steps (1 + n) / (10 + n) of the average are kept, less than a half.
+        let kept = (1.0 + step as f32) / (10.0 + step as f32);
+        let now = weights(&trainer.model);
+        expected.iter_mut().zip(now).for_each(|(average, now)| *average += (1.0 - kept) * (now - *average));
+    }
+    let now = weights(&trainer.model);
+    let averaged = trainer.with_result(|model| weights(model));
+    assert!(averaged.iter().zip(&expected).all(|(a, e)| (a - e).abs() < 1e-6));
+    assert_ne!(averaged, now);
+    assert_eq!(weights(&trainer.model), now, "the training goes on where it was");
+}
+
+#[test]
+fn smoothing_spreads_a_share_of_the_labels() {
+    let smoothed = |head, labels: &[f32]| {
+        let mut labels = labels.to_vec();
+        Objective { smoothing: 0.1, ..Objective::from(head) }.smooth(4, &mut labels);
+        labels
+    };
+    let close = |a: Vec<f32>, b: [f32; 4]| assert!(a.iter().zip(b).all(|(a, b)| (a - b).abs() < 1e-6), "{a:?} {b:?}");
+    close(smoothed(Head::Sigmoid, &[1.0, 0.0, 1.0, 0.0]), [0.95, 0.05, 0.95, 0.05]);
+    close(smoothed(Head::Softmax, &[0.0, 1.0, 0.0, 0.0]), [0.025, 0.925, 0.025, 0.025]);
+}
+
+#[test]
+fn views_are_averaged_before_they_become_probabilities() {
+    let view = |logits: [f32; 2]| Logits { ids: vec![7], logits: logits.to_vec(), labels: vec![1.0, 0.0] };
+    let answers = Answers::of(Head::Sigmoid, vec![view([3.0, -2.0]), view([1.0, 2.0])]);
+    let sigmoid = |z: f32| 1.0 / (1.0 + (-z).exp());
+    assert_eq!((answers.ids, answers.labels), (vec![7], vec![1.0, 0.0]));
+    assert!((answers.probabilities[0] - sigmoid(2.0)).abs() < 1e-6 && (answers.probabilities[1] - 0.5).abs() < 1e-6);
+    let loss = (f64::from(1.0 / sigmoid(2.0)).ln() + 2f64.ln()) / 2.0;
+    assert!((answers.loss - loss).abs() < 1e-6, "{}", answers.loss);
+    assert_eq!(Answers::of(Head::Softmax, vec![Logits::default()]).loss, 0.0);
+}
+
+/// 90 films of genre 0, 9 of genre 1, one of both.
+fn films() -> Vec<Film> {
+    let genres = |id: u64| match id {
+        0..90 => vec![0],
+        90..99 => vec![1],
+        _ => vec![0, 1],
+    };
+    (0..100).map(|id| Film { id, genres: genres(id) }).collect()
+}
+
+#[test]
+fn the_sampler_draws_every_genre_equally_often() {
+    let films = films();
+    let draw = |seed, epoch| Order::Balanced { seed, epoch }.indexes(&films);
+    assert_eq!(draw(1, 1), draw(1, 1));
+    assert_ne!(draw(1, 1), draw(1, 2));
+    assert_ne!(draw(1, 1), draw(2, 1));
+    let drawn: Vec<usize> = (0..100).flat_map(|epoch| draw(1, epoch)).collect();
+    assert_eq!(drawn.len(), 10_000);
+    let share = |genre: usize| drawn.iter().filter(|&&at| films[at].genres == [genre]).count() as f64 / 10_000.0;
+    // Of a total chance of 90/91 + 9/10 + (1/91 + 1/10) / 2.
+    let total = 90.0 / 91.0 + 0.9 + (1.0 / 91.0 + 0.1) / 2.0;
+    assert!((share(0) - 90.0 / 91.0 / total).abs() < 0.02, "{}", share(0));
+    assert!((share(1) - 0.9 / total).abs() < 0.02, "{}", share(1));
+}
+
+#[test]
+fn class_weights_make_up_for_rare_genres() {
+    let genres = ["A", "B", "C"].map(String::from).to_vec();
+    let frame = Frame { genres, train: films(), val: Vec::new(), test: Vec::new() };
+    let weights = |balance, head| Recipe { balance, ..Recipe::report() }.class_weights(head, &frame);
+    for balance in [Balance::None, Balance::Undersample, Balance::Sampler] {
+        assert_eq!(weights(balance, Head::Sigmoid), None);
+    }
+    let close =
+        |a: Option<Vec<f32>>, b: [f32; 3]| assert!(a.iter().flatten().zip(b).all(|(a, b)| (a - b).abs() < 1e-5));
+    // 91 and 10 films; of no film, no weight.
+    let mean = (1.0 / 91.0 + 0.1) / 3.0;
+    close(weights(Balance::Weights, Head::Sigmoid), [1.0 / 91.0 / mean, 0.1 / mean, 0.0]);
+    close(weights(Balance::Weights, Head::Softmax), [101.0 / 2.0 / 91.0, 101.0 / 2.0 / 10.0, 0.0]);
+    let effective = weights(Balance::EffectiveWeights, Head::Softmax).unwrap();
+    let numbers = [91, 10].map(|n| (1.0 - 0.999f32.powi(n)) / (1.0 - 0.999));
+    assert!((effective[1] / effective[0] - numbers[0] / numbers[1]).abs() < 1e-3, "{effective:?}");
+}
+
+#[test]
+fn recipes_name_their_models() {
+    let layers = |recipe: Recipe| recipe.model(19).layers.iter().map(|layer| layer.class()).collect::<Vec<_>>();
+    let block = ["conv2d", "re_lu", "batch_normalization", "max_pooling2d"];
+    let report = [&block[..], &block, &block, &["flatten", "dense", "re_lu", "dropout", "dense"]].concat();
+    assert_eq!(layers(Recipe::report()), report);
+    let small = Recipe { filters: vec![8], pooling: Pooling::Average, dense: 0, dropout: 0.0, ..Recipe::best() };
+    assert_eq!(layers(small), [&block[..], &["global_average_pooling2d", "dense"]].concat());
+    Recipe::best().model(19).plan().unwrap();
+}
