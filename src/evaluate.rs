@@ -127,6 +127,9 @@ pub struct GenreProbability {
     pub genre: String,
     /// From 0 to 1.
     pub probability: f32,
+    /// Whether it is above the genre's threshold; `None` where the model has no thresholds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub predicted: Option<bool>,
 }
 
 /// Names the genres of posters, one at a time.
@@ -168,6 +171,7 @@ impl Predictor {
         let named = |genre: usize| GenreProbability {
             genre: self.meta.genres[genre].clone(),
             probability: probabilities[genre],
+            predicted: self.meta.thresholds.as_ref().map(|thresholds| probabilities[genre] > thresholds[genre]),
         };
         let predictions = top_k(&probabilities, top).into_iter().map(named).collect();
         Ok(Prediction { poster: poster.display().to_string(), predictions })

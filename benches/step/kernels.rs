@@ -62,10 +62,11 @@ pub fn measure(isa: Isa, spec: &ModelSpec, pools: &mut [Pool], effort: Effort) -
             // As the model runs it: bytes to numbers, convolution, ReLU, sums and pooling in one.
             let block = &ConvBlockShape { conv: *shape };
             let bytes: Vec<u8> = x.iter().map(|x| (x.abs() * 255.0) as u8).collect();
+            let gamma = &vec![1.0; oc];
             let (mut p, mut mean, mut variance) = (Buffer::new(block.p_len()), bias.clone(), bias.clone());
             let mut workspace = Workspace::default();
             measure("forward", &mut || {
-                let (x, gamma) = (Source::U8(&bytes, 1.0 / 255.0), &[1.0; 64][..oc]);
+                let x = Source::U8(&bytes, 1.0 / 255.0);
                 let (w, bias, a, p, mean, variance) = (&w, &bias, &mut y, &mut p, &mut mean, &mut variance);
                 let workspace = &mut workspace;
                 conv_block::Forward { shape: block, x, w, bias, gamma, a, p, mean, variance, workspace }.run(isa);

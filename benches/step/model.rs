@@ -1,9 +1,9 @@
 //! The model of the three experiments, its arithmetic, and a batch for it that lies in memory.
 
 use onesheet::loss::Head;
-use onesheet::nn::spec::Padding;
 use onesheet::nn::{Input, LayerSpec, ModelSpec, Pass, Sequential};
 use onesheet::optim::{Optimizer, Rule};
+use onesheet::recipe::Recipe;
 use onesheet::train::Trainer;
 use onesheet_kernels::simd::Isa;
 use rand::{RngExt, SeedableRng};
@@ -12,13 +12,23 @@ use std::hint::black_box;
 /// Outputs of the model.
 const GENRES: usize = 19;
 
-/// Conv3x3(16) + ReLU, batch norm, max-pooling; the same with 32 and with 64; Dense(64) + ReLU, dropout, Dense(19).
-pub fn spec() -> ModelSpec {
-    let mut spec = ModelSpec::input(&[256, 256, 3]);
-    for filters in [16, 32, 64] {
-        spec = spec.conv2d(filters, 3, Padding::Valid).relu().batch_norm(0.99).max_pool2d(2);
+/// Which model is measured.
+#[derive(Clone, Copy, PartialEq, clap::ValueEnum)]
+pub enum Model {
+    /// Conv3x3(16) + ReLU, batch norm, max-pooling; the same with 32 and with 64; Dense(64) + ReLU, dropout, Dense(19).
+    Report,
+    /// That of the recipe which learns most.
+    Best,
+}
+
+impl Model {
+    /// Its layers.
+    pub fn spec(self) -> ModelSpec {
+        match self {
+            Self::Report => Recipe::report().model(GENRES),
+            Self::Best => Recipe::best().model(GENRES),
+        }
     }
-    spec.flatten().dense(64).relu().dropout(0.5).dense(GENRES)
 }
 
 /// Floating-point operations of an image in the convolutions and dense layers; a multiply-add is two. All other layers
@@ -55,8 +65,8 @@ pub struct Step {
 
 impl Step {
     /// The model with fresh weights and buffers for `batch` images.
-    pub fn new(isa: Isa, batch: usize) -> Result<Self, Box<dyn std::error::Error>> {
-        let spec = spec();
+    pub fn new(isa: Isa, model: Model, batch: usize) -> Result<Self, Box<dyn std::error::Error>> {
+        let spec = model.spec();
         let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(1);
         let images = (0..batch * spec.input.iter().product::<usize>()).map(|_| rng.random()).collect();
         let labels = (0..batch * GENRES).map(|_| f32::from(rng.random_bool(0.1))).collect();

@@ -44,6 +44,8 @@ pub(super) const VERSION: u32 = 1;
 pub(super) const FIXED_BYTES: usize = 80;
 pub(super) const ENTRY_BYTES: usize = 32;
 const PAGE: usize = 4096;
+/// How far from a byte that is read Linux maps pages beside it, unless it is told otherwise.
+const FAULT_AROUND: usize = 64 << 10;
 
 /// Whatever decides about a pixel beside the poster's bytes: a cache that was made by other rules is made again. The
 /// versions are those in Cargo.lock; a test compares them.
@@ -223,10 +225,11 @@ impl Cache {
     /// Gives the images of these films back to the system, so that what was read does not pile up in this process's
     /// memory.
     pub fn drop_behind(&self, ids: impl IntoIterator<Item = u64>) {
-        // Where records are no whole pages, a page may be shared with a neighbour that is in use; it is then read again.
+        // A fault maps what is in memory of the pages around it, too. A neighbour that is in use meanwhile is read again.
         for at in ids.into_iter().filter_map(|id| self.position(id)) {
-            let offset = self.offset(at) / PAGE * PAGE;
-            mmap::drop_behind(&self.map, offset, self.offset(at) + self.spec.bytes() - offset);
+            let from = self.offset(at).saturating_sub(FAULT_AROUND) / PAGE * PAGE;
+            let to = (self.offset(at) + self.spec.bytes() + FAULT_AROUND).min(self.map.len());
+            mmap::drop_behind(&self.map, from, to - from);
         }
     }
 

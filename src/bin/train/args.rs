@@ -34,7 +34,7 @@ pub enum Command {
     /// Measure a trained model on any folder of posters
     #[command(after_help = EXIT_CODES)]
     Evaluate(EvaluateArgs),
-    /// Name the most probable genres of posters
+    /// Name the most probable genres of posters; a star marks those above the threshold that the model has for them
     #[command(after_help = EXIT_CODES)]
     Predict(PredictArgs),
     /// Look at a folder of posters before training: what it holds, what is wrong with it, what a run would cost

@@ -26,6 +26,8 @@ pub fn predict(args: PredictArgs, isa: Isa) -> Result<()> {
 }
 
 fn line(prediction: &Prediction) -> String {
-    let genres = prediction.predictions.iter().map(|of| format!("{} {:.1}%", of.genre, 100.0 * of.probability));
+    let mark = |predicted| if predicted == Some(true) { "*" } else { "" };
+    let genres = prediction.predictions.iter();
+    let genres = genres.map(|of| format!("{} {:.1}%{}", of.genre, 100.0 * of.probability, mark(of.predicted)));
     format!("{}: {}", prediction.poster, genres.collect::<Vec<_>>().join(", "))
 }
