@@ -8,5 +8,6 @@ mod golden;
 mod kernels;
 mod metrics;
 mod nn;
+mod recipes;
 mod report;
 mod training;

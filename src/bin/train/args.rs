@@ -102,8 +102,8 @@ pub struct RunArgs {
     #[arg(long, value_name = "N", value_parser = up_to(256))]
     pub input: Option<u64>,
     /// Filters of the convolutions, one block each
-    #[arg(long, value_name = "N,N,..", value_delimiter = ',', value_parser = up_to(1_024))]
-    pub filters: Option<Vec<u64>>,
+    #[arg(long, value_name = "N,N,..", value_parser = filters)]
+    pub filters: Option<Filters>,
     /// How the last block's image becomes a vector: all its values, or the mean of its pixels
     #[arg(long)]
     pub pooling: Option<Pooling>,
@@ -308,6 +308,16 @@ pub struct DemoArgs {
     /// The same seed draws the same posters
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub seed: u64,
+}
+
+/// A number for each block; a type of its own, so that the option counts as given once however long the list.
+#[derive(Clone)]
+pub struct Filters(pub Vec<usize>);
+
+fn filters(text: &str) -> Result<Filters, String> {
+    let number = |part: &str| part.trim().parse().ok().filter(|number| (1..=1_024).contains(number));
+    let all: Option<Vec<usize>> = text.split(',').map(number).collect();
+    all.map(Filters).ok_or_else(|| "it is a list of numbers from 1 to 1024, such as 16,32,64".into())
 }
 
 /// One side of the split, or all of it.

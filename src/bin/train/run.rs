@@ -101,7 +101,7 @@ fn recipe(args: &RunArgs) -> Result<Recipe> {
     Ok(Recipe {
         rule: rule(args, base.rule)?,
         input: count(args.input, base.input),
-        filters: args.filters.as_ref().map_or(base.filters, |all| all.iter().map(|&n| n as usize).collect()),
+        filters: args.filters.as_ref().map_or(base.filters, |filters| filters.0.clone()),
         pooling: args.pooling.unwrap_or(base.pooling),
         dense: count(args.dense, base.dense),
         dropout: args.dropout.unwrap_or(base.dropout),

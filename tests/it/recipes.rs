@@ -1,0 +1,156 @@
+//! Recipes and sweeps as a user meets them.
+
+use assert_cmd::Command;
+use onesheet::data::demo;
+use serde_json::Value;
+use std::fs;
+use std::path::{Path, PathBuf};
+use tempfile::TempDir;
+
+/// A folder with 240 drawn posters in `data`.
+fn posters() -> TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    demo::draw(&folder.path().join("data"), 240, 1).unwrap();
+    folder
+}
+
+fn train(folder: &Path, line: &str) -> (i32, String, String) {
+    let output = Command::new(env!("CARGO_BIN_EXE_train")).current_dir(folder).args(words(line)).output().unwrap();
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    (output.status.code().unwrap(), text(&output.stdout), text(&output.stderr))
+}
+
+/// Words between blanks; what stands in quotes is one.
+fn words(line: &str) -> Vec<String> {
+    let part = |(i, part): (usize, &str)| match i % 2 {
+        0 => part.split_whitespace().map(str::to_owned).collect(),
+        _ => vec![part.to_owned()],
+    };
+    line.split('"').enumerate().flat_map(part).collect()
+}
+
+fn done(folder: &Path, line: &str) -> String {
+    let (code, out, err) = train(folder, line);
+    assert_eq!(code, 0, "{line}: {out}{err}");
+    out
+}
+
+/// All that `--recipe best` is made of, on a model of a few filters.
+const SMALL: &str = "--data data --cache cache --recipe best --input 32 --filters 4,8 --epochs 2 --batch 16";
+/// What it leaves out.
+const REST: &str = "--ema 0.9 --mixup 0.2 --cutout 0.2 --focal 1.5 --label-smoothing 0.1 --views crops";
+
+fn metrics(run: PathBuf) -> Value {
+    serde_json::from_str(&fs::read_to_string(run.join("metrics.json")).unwrap()).unwrap()
+}
+
+/// The metadata of a model file, which begins with the length of its header.
+fn metadata(run: &Path) -> Value {
+    let bytes = fs::read(run.join("model.safetensors")).unwrap();
+    let length = u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize;
+    let header: Value = serde_json::from_slice(&bytes[8..8 + length]).unwrap();
+    serde_json::from_str(header["__metadata__"]["onesheet"].as_str().unwrap()).unwrap()
+}
+
+#[test]
+fn a_recipe_s_model_is_measured_as_it_was_trained() {
+    let folder = posters();
+    let train = |line: &str| done(folder.path(), line);
+    train(&format!("run --out run {SMALL} {REST}"));
+    for experiment in ["multi-label", "single-genre", "top-6"] {
+        let run = folder.path().join("run").join(experiment);
+        let meta = metadata(&run);
+        assert!((1..=2).contains(&meta["epoch"].as_u64().unwrap()), "{meta}");
+        assert_eq!((meta["views"].as_str(), &meta["model"]["input"]), (Some("crops"), &serde_json::json!([32, 32, 3])));
+        let classes = meta["genres"].as_array().unwrap().len();
+        let thresholds = meta["thresholds"].as_array().map(Vec::len);
+        assert_eq!(thresholds, (experiment == "multi-label").then_some(classes));
+        let own = metrics(run);
+        let values = |of: &Value| {
+            of["thresholds"].as_array().into_iter().flatten().map(|v| v.as_f64().unwrap()).collect::<Vec<_>>()
+        };
+        let pairs = values(&own).into_iter().zip(values(&meta));
+        assert!(pairs.clone().all(|(own, meta)| (own - meta).abs() < 1e-6) && pairs.count() == thresholds.unwrap_or(0));
+        let [low, high] = [0, 1].map(|i| own["intervals"]["top3_hit"][i].as_f64().unwrap());
+        let top3 = own["top3_hit"].as_f64().unwrap();
+        assert!(low <= top3 && top3 <= high && low < high, "{low} {top3} {high}");
+        let again = train(&format!("evaluate run/{experiment} --data data --split test --json"));
+        assert_eq!(serde_json::from_str::<Value>(&again).unwrap(), own);
+    }
+    let config = fs::read_to_string(folder.path().join("run/top-6/config.toml")).unwrap();
+    for line in ["recipe_name = \"best\"", "schedule = \"cosine\"", "mixup = 0.2", "ema = 0.9", "views = \"crops\""] {
+        assert!(config.contains(line), "{line}: {config}");
+    }
+    let predictions = fs::read_to_string(folder.path().join("run/multi-label/predictions.csv")).unwrap();
+    let row: Vec<&str> = predictions.lines().nth(1).unwrap().split(',').collect();
+    let out = train(&format!("predict run/multi-label data/posters/{}.jpg --json", row[0]));
+    let first = &serde_json::from_str::<Value>(&out).unwrap()[0]["predictions"][0];
+    assert!((first["probability"].as_f64().unwrap() - row[3].parse::<f64>().unwrap()).abs() < 1e-6);
+    let threshold = metadata(&folder.path().join("run/multi-label"));
+    let genres = threshold["genres"].as_array().unwrap();
+    let at = genres.iter().position(|genre| *genre == first["genre"]).unwrap();
+    let above = first["probability"].as_f64().unwrap() > threshold["thresholds"][at].as_f64().unwrap();
+    assert_eq!(first["predicted"], above);
+    let text = train(&format!("predict run/multi-label data/posters/{}.jpg", row[0]));
+    assert_eq!(text.split(", ").next().unwrap().trim_end().ends_with('*'), above, "{text}");
+}
+
+#[test]
+fn the_same_seed_gives_the_same_model_whatever_threads_and_source() {
+    let folder = posters();
+    let model = |more: &str| {
+        let run = format!("run --overwrite --out run {SMALL} {REST} --experiment multi-label --epochs 1 {more}");
+        done(folder.path(), &run).lines().find(|line| line.contains("sha256")).unwrap().to_owned()
+    };
+    let one = model("--threads 1");
+    assert_eq!(one, model("--threads 3"));
+    assert_ne!(one, model("--seed 2"));
+    assert_ne!(one, model("--balance weights"));
+    assert_ne!(one, model("--balance sampler"));
+}
+
+#[test]
+fn training_starts_from_another_run_s_weights() {
+    let folder = posters();
+    done(folder.path(), &format!("run --out first {SMALL} --experiment multi-label --epochs 1"));
+    // 3*3*3*4 + 4 and 3*3*4*8 + 8 weights of convolutions, 4 of each channel's batch norm, 8 * genres + genres of the dense layer.
+    let below = 112 + 296 + 4 * 12;
+    let genres = metadata(&folder.path().join("first/multi-label"))["genres"].as_array().unwrap().len();
+    let started = |experiment: &str| {
+        let line = format!(
+            "run --out {experiment} {SMALL} --epochs 1 --experiment {experiment} --init-from first/multi-label"
+        );
+        let out = done(folder.path(), &line);
+        let line = out.lines().find(|line| line.contains("of the weights start as those of")).unwrap().to_owned();
+        line.split(' ').next().unwrap().parse::<usize>().unwrap()
+    };
+    assert_eq!(started("single-genre"), below + 9 * genres);
+    assert_eq!(started("top-6"), below, "its genres are others");
+    let line = format!(
+        "run --out other {SMALL} --filters 5,7 --dense 3 --experiment multi-label --init-from first/multi-label"
+    );
+    let (code, _, err) = train(folder.path(), &line);
+    assert!(code == 3 && err.contains("no layer of its model has the shape"), "{err}");
+}
+
+#[test]
+fn a_sweep_runs_each_trial_once_and_compares_them_on_val() {
+    let folder = posters();
+    let sweep = "sweep --data data --out sweep --vary \"lr=1e-3 1e-2\" --vary \"crop=0.5 1\"";
+    let rest = "-- --recipe best --input 32 --filters 4 --epochs 1 --batch 16 --experiment top-6";
+    let (code, _, err) = train(folder.path(), &format!("{sweep} --vary \"lrr=1\" {rest}"));
+    assert!(code == 2 && err.contains("--lrr") && !folder.path().join("sweep").exists(), "{err}");
+
+    let out = done(folder.path(), &format!("{sweep} --random 2 {rest}"));
+    assert_eq!(out.matches("\ntrial ").count(), 2, "{out}");
+    let rows = fs::read_to_string(folder.path().join("sweep/sweep.csv")).unwrap();
+    assert_eq!(rows.lines().count(), 3, "{rows}");
+    let out = done(folder.path(), &format!("{sweep} {rest}"));
+    assert_eq!((out.matches("\ntrial ").count(), out.matches("finished before").count()), (4, 2), "{out}");
+    let rows = fs::read_to_string(folder.path().join("sweep/sweep.csv")).unwrap();
+    let scores: Vec<f64> = rows.lines().skip(1).map(|row| row.split(',').nth(3).unwrap().parse().unwrap()).collect();
+    assert!(scores.len() == 4 && scores.is_sorted_by(|a, b| a >= b), "{rows}");
+    assert!(folder.path().join("sweep/lr=1e-3 crop=1/top-6/metrics.json").exists());
+    let out = done(folder.path(), &format!("{sweep} --minutes 0 {rest} --seed 2"));
+    assert!(out.contains("4 trials were not begun"), "{out}");
+}
