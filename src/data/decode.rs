@@ -17,6 +17,11 @@
 //! | folder, pipe, device, also behind a link; above 64 MiB | refused before it is opened, or read |
 //! | one on which the decoder panics | refused: the decoder panicked |
 //!
+//! Beside Pillow (libjpeg-turbo): files with colours in full size or halved in one direction, grey and CMYK ones differ by at most 3
+//! levels. Where colours are halved in both directions, this decoder interpolates between them its own way: of 400 real
+//! posters 235 are within 4 levels everywhere, in the others at most one value in a thousand is not, by up to 25; the mean
+//! difference is below 0.3. Images of two to four pixels a side can be off as a whole.
+//!
 //! Colours: grey, YCbCr, RGB, CMYK and YCCK become RGB. Four colours are taken as Adobe writes them, inverted, also
 //! where the file does not say so; this is what Pillow does. Embedded colour profiles are not applied.
 
