@@ -208,7 +208,7 @@ fn fill(
 }
 
 /// How long records pile up in memory before they are sent to the disk.
-const SYNC_EVERY: Duration = Duration::from_millis(500);
+const SYNC_EVERY: Duration = Duration::from_millis(100);
 
 /// What a file under construction starts with instead of [`MAGIC`](super::cache::MAGIC).
 const BUILDING: &[u8; 8] = b"BUILDING";
