@@ -1,10 +1,15 @@
-//! A steady training step asks for no memory: its buffers are claimed with the first batch.
+//! A steady training step asks for no memory: its buffers are claimed with the first batch. A decoder that is warm asks for what
+//! the libraries that decode and resize ask for, and no more.
 //!
 //! A test binary of its own, because an allocator counts for a whole process.
 
 #[path = "../benches/step/allocations.rs"]
 mod allocations;
 
+use fast_image_resize::images::{TypedImage, TypedImageRef};
+use fast_image_resize::pixels::U8x3;
+use fast_image_resize::{FilterType, ResizeAlg, ResizeOptions, Resizer};
+use onesheet::data::decode::{Decoder, ImageSpec};
 use onesheet::loss::Head;
 use onesheet::nn::spec::Padding;
 use onesheet::nn::{Input, ModelSpec, Sequential};
@@ -14,6 +19,9 @@ use onesheet_kernels::simd::Isa;
 use std::backtrace::Backtrace;
 use std::collections::BTreeMap;
 use std::sync::Mutex;
+use zune_jpeg::JpegDecoder;
+use zune_jpeg::zune_core::bytestream::ZCursor;
+use zune_jpeg::zune_core::options::DecoderOptions;
 
 #[global_allocator]
 static ALLOCATOR: allocations::Counting = allocations::Counting::new(keep_backtrace);
@@ -74,8 +82,39 @@ fn allocations_in_10_steps(spec: ModelSpec) -> usize {
     ALLOCATOR.during(|| steps(10))
 }
 
+/// The count is of the whole process: one test at a time.
+static ALONE: Mutex<()> = Mutex::new(());
+
+#[test]
+fn a_steady_decoder_allocates_what_its_libraries_do_and_no_more() {
+    let _alone = ALONE.lock();
+    let mut file = Vec::new();
+    let pixels: Vec<u8> = (0..180 * 270 * 3).map(|i| (i / 700) as u8).collect();
+    jpeg_encoder::Encoder::new(&mut file, 80).encode(&pixels, 180, 270, jpeg_encoder::ColorType::Rgb).unwrap();
+    let (mut decoder, mut out) = (Decoder::new(), vec![0; ImageSpec::POSTER.bytes()]);
+    let mut ours = || decoder.decode_bytes(&file, ImageSpec::POSTER, &mut out).unwrap();
+    (0..3).for_each(|_| ours());
+    let ours = ALLOCATOR.during(|| (0..10).for_each(|_| ours()));
+
+    let (mut pixels, mut resizer) = (vec![0; pixels.len()], Resizer::new());
+    let resizing = ResizeOptions::new().resize_alg(ResizeAlg::Interpolation(FilterType::Bilinear));
+    let mut library = || {
+        let options = DecoderOptions::default().set_strict_mode(true);
+        let mut decoder = JpegDecoder::new_with_options(ZCursor::new(&file[..]), options);
+        decoder.decode_headers().unwrap();
+        decoder.decode_into(&mut pixels).unwrap();
+        let from = TypedImageRef::<U8x3>::from_buffer(180, 270, &pixels).unwrap();
+        let mut to = TypedImage::<U8x3>::from_buffer(256, 256, &mut out).unwrap();
+        resizer.resize_typed(&from, &mut to, &resizing).unwrap();
+    };
+    (0..3).for_each(|_| library());
+    let library = ALLOCATOR.during(|| (0..10).for_each(|_| library()));
+    assert!(ours <= library, "{ours} allocations for 10 posters, {library} of them the libraries', from\n{}", sites());
+}
+
 #[test]
 fn a_steady_step_allocates_nothing() {
+    let _alone = ALONE.lock();
     let pool = rayon::ThreadPoolBuilder::new().num_threads(2).build().unwrap();
     // Inside the pool throughout: to enter it may allocate.
     let allocations = pool.install(|| models().map(allocations_in_10_steps));
