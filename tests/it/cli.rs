@@ -36,7 +36,20 @@ fn tiny_run(out: &Path, more: &[&str]) -> Outcome {
     let (data, out) = (posters().to_str().unwrap(), out.to_str().unwrap());
     let cache = posters().join("cache");
     let tiny = ["run", "--data", data, "--out", out, "--cache", cache.to_str().unwrap()];
-    let model = ["--epochs", "2", "--batch", "16", "--filters", "4,4", "--dense", "8", "--bn-momentum", "0.9"];
+    let model = [
+        "--recipe",
+        "report",
+        "--epochs",
+        "2",
+        "--batch",
+        "16",
+        "--filters",
+        "4,4",
+        "--dense",
+        "8",
+        "--bn-momentum",
+        "0.9",
+    ];
     train(&[&tiny[..], &model[..], more].concat())
 }
 
@@ -313,7 +326,20 @@ fn sixteen_posters_are_learned_by_heart() {
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().join("run");
     let data = posters().to_str().unwrap();
-    let learn = ["--epochs", "40", "--batch", "16", "--limit", "16", "--dropout", "0", "--bn-momentum", "0.8"];
+    let learn = [
+        "--recipe",
+        "report",
+        "--epochs",
+        "40",
+        "--batch",
+        "16",
+        "--limit",
+        "16",
+        "--dropout",
+        "0",
+        "--bn-momentum",
+        "0.8",
+    ];
     let run = ["run", "--data", data, "--out", out.to_str().unwrap(), "--experiment", "single-genre", "--lr", "0.0003"];
     let outcome = train(&[&run[..], &learn[..]].concat());
     assert_eq!(outcome.code, 0, "{}", outcome.stderr);

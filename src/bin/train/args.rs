@@ -66,7 +66,7 @@ pub struct RunArgs {
     #[arg(long, value_name = "N", value_parser = at_least_one())]
     pub limit_val: Option<u64>,
     /// What the options below start from: what learns most, or the model and training of the starting report
-    #[arg(long, default_value = "report")]
+    #[arg(long, default_value = "best")]
     pub recipe: RecipeName,
     /// Passes over the training films
     #[arg(long, value_name = "N", value_parser = at_least_one())]
