@@ -7,6 +7,7 @@ use crate::data::frames::{Frame, Limits};
 use crate::data::ledger::{Ledger, WITHOUT_POSTER};
 use crate::data::refusal::{OnBadImage, Refusal};
 use crate::error::{Error, Result};
+use crate::evaluate::open_run;
 use crate::experiments::{Experiment, Options};
 use crate::files;
 use crate::fit::{Fit, Outcome};
@@ -31,6 +32,9 @@ pub fn run(options: &Options, experiments: &[Experiment], isa: Isa, progress: &d
         return Err(Error::usage(what, "name another --out, or add --overwrite"));
     }
     let folders: Vec<PathBuf> = experiments.iter().map(|experiment| options.out.join(experiment.name)).collect();
+    if let Some(run) = &options.init_from {
+        check_start(run, &folders, isa)?;
+    }
     let (frames, mut ledger, mut posters) = prepare(options, experiments, progress)?;
     std::fs::create_dir_all(&options.out).map_err(Error::io(&options.out, "make the folder"))?;
     files::write_json(&options.out.join("ledger.json"), &ledger)?;
@@ -50,6 +54,21 @@ pub fn run(options: &Options, experiments: &[Experiment], isa: Isa, progress: &d
         files::write_json(&options.out.join("ledger.json"), &ledger)?;
     }
     Ok(outcomes)
+}
+
+/// Refuses a model to start from that cannot be read, or that this run would replace before it is read: before anything is
+/// decoded or removed.
+fn check_start(run: &Path, folders: &[PathBuf], isa: Isa) -> Result<()> {
+    open_run(run, isa)?;
+    let place = |path: &Path| path.canonicalize().ok();
+    let of_model = place(if run.is_dir() { run } else { run.parent().unwrap_or(run) });
+    match folders.iter().find(|folder| of_model.is_some() && place(folder) == of_model) {
+        Some(folder) => {
+            let what = format!("{} is to be replaced, and --init-from needs its model", folder.display());
+            Err(Error::usage(what, "name another --out"))
+        }
+        None => Ok(()),
+    }
 }
 
 /// The files of a run that are in an experiment's folder.

@@ -2,9 +2,10 @@
 
 use crate::error::{Error, Result};
 use crate::files;
+use crate::report::Epoch;
 use crate::rng::{Purpose, stream};
 use rand::Rng;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use std::path::Path;
 
 /// An option of `train run` and the values that it takes.
@@ -86,17 +87,6 @@ pub struct Row {
     pub val_top3_hit: f64,
     /// Training of all epochs.
     pub seconds: f64,
-}
-
-/// What is read of `history.csv`.
-#[derive(Deserialize)]
-struct Epoch {
-    epoch: usize,
-    val_top1_hit: f64,
-    val_top3_hit: f64,
-    val_macro_ap: Option<f64>,
-    val_macro_auc: Option<f64>,
-    seconds: f64,
 }
 
 impl Row {

@@ -131,6 +131,13 @@ fn training_starts_from_another_run_s_weights() {
     );
     let (code, _, err) = train(folder.path(), &line);
     assert!(code == 3 && err.contains("no layer of its model has the shape"), "{err}");
+
+    let line = format!("run --out first --overwrite {SMALL} --experiment multi-label --init-from first/multi-label");
+    let (code, _, err) = train(folder.path(), &line);
+    assert!(code == 2 && err.contains("is to be replaced, and --init-from needs its model"), "{err}");
+    assert!(folder.path().join("first/multi-label/model.safetensors").exists(), "nothing is removed");
+    let (code, _, err) = train(folder.path(), &format!("run --out none {SMALL} --init-from missing"));
+    assert!(code == 3 && err.contains("no model.safetensors") && !folder.path().join("none").exists(), "{err}");
 }
 
 #[test]
@@ -151,6 +158,9 @@ fn a_sweep_runs_each_trial_once_and_compares_them_on_val() {
     let scores: Vec<f64> = rows.lines().skip(1).map(|row| row.split(',').nth(3).unwrap().parse().unwrap()).collect();
     assert!(scores.len() == 4 && scores.is_sorted_by(|a, b| a >= b), "{rows}");
     assert!(folder.path().join("sweep/lr=1e-3 crop=1/top-6/metrics.json").exists());
+    // One that is replaced counts as unfinished from the moment it is begun.
+    let (code, _, err) = train(folder.path(), &format!("{sweep} {rest} --limit 1"));
+    assert!(code == 3 && !folder.path().join("sweep/lr=1e-3 crop=0.5/command.txt").exists(), "{err}");
     let out = done(folder.path(), &format!("{sweep} --minutes 0 {rest} --seed 2"));
     assert!(out.contains("4 trials were not begun"), "{out}");
 }

@@ -29,6 +29,10 @@ pub fn sweep(args: &SweepArgs, isa: Isa) -> Result<()> {
             continue;
         } else {
             say(&format!("\ntrial {} of {}: {name}", i + 1, trials.len()));
+            // A trial of other options that is replaced is no longer finished, whatever becomes of this one.
+            if finished.exists() {
+                std::fs::remove_file(&finished).map_err(Error::io(&finished, "run the trial again"))?;
+            }
             match run::run(run_args, isa) {
                 Err(error @ Error::Diverged { .. }) => {
                     say(&format!("{name}: {error}"));
