@@ -182,15 +182,18 @@ pub(crate) struct WeightGradient<'a> {
 impl WeightGradient<'_> {
     /// Adds to `dw`, `[kh][kw][ic][oc]`, and asks for what lies `ahead` on the way.
     pub fn add_to(&self, isa: Isa, dw: &mut [f32], mut ahead: Ahead) {
-        /// Rows whose pixels stay near while every tile of `dw` passes over them.
-        const ROWS: usize = 2;
+        /// Pixels that stay in the L1 cache while the tiles of a kernel row pass over them: 128 with two vectors of `dy` and
+        /// one of `x` are 24 kB.
+        const PIXELS: usize = 128;
         let &Self { shape, x, x_row, dy, dy_row, rows } = self;
         let Conv2dShape { kh, kw, ic, oc, .. } = *shape;
         let (width, window_row) = (shape.ow(), kw * ic);
+        // At least two: fewer, and `dw` is loaded and stored too often.
+        let at_once = (PIXELS / width).max(2);
         let tiles = (kh, kw) == (3, 3) && isa.registers() >= 16 && gradient_tile::has_tile(ic, oc);
-        for first in (0..rows).step_by(ROWS) {
+        for first in (0..rows).step_by(at_once) {
             if tiles {
-                let (x, dy, rows) = (&x[first * x_row..], &dy[first * dy_row..], ROWS.min(rows - first));
+                let (x, dy, rows) = (&x[first * x_row..], &dy[first * dy_row..], at_once.min(rows - first));
                 ahead = isa.run(TapGradients { x, x_row, ic, dy, dy_row, rows, width, oc, dw, ahead });
                 continue;
             }
@@ -198,7 +201,7 @@ impl WeightGradient<'_> {
                 Product {
                     m: window_row,
                     n: oc,
-                    segments: ROWS.min(rows - first),
+                    segments: at_once.min(rows - first),
                     depth: width,
                     a: &x[(first + u) * x_row..],
                     a_row: 1,

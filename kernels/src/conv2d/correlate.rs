@@ -43,7 +43,7 @@ pub(crate) enum Weights<'a> {
     KernelRows(&'a [f32]),
     /// `[ic][3][3][oc]`: the taps of an input channel, for [`tile::Rows`].
     Taps(&'a [f32]),
-    /// `[16][ic][oc]`: the transformed kernels, for [`winograd::Pair`].
+    /// `[oc/16][16][ic][16]`: the transformed kernels, for [`winograd::Tiles`].
     Points(&'a [f32]),
 }
 
@@ -96,7 +96,7 @@ fn has_tile(isa: Isa, kh: usize, kw: usize, channels: usize) -> bool {
     kh == 3 && kw == 3 && isa.registers() >= 16 && channels.is_multiple_of(MAX_LANES)
 }
 
-/// Whether [`winograd::Pair`] computes a correlation between these channels with an output of this size.
+/// Whether [`winograd::Tiles`] computes a correlation between these channels with an output of this size.
 fn has_points(isa: Isa, shape: &Conv2dShape, [from, to]: [usize; 2], [height, width]: [usize; 2]) -> bool {
     shape.kh == 3 && shape.kw == 3 && isa.registers() >= 16 && winograd::has_tile(from, to, height, width)
 }
@@ -120,6 +120,14 @@ impl<'a> Rows<'a> {
         let Conv2dShape { kh, kw, ic, oc, .. } = *shape;
         let w = Weights::backward_x(isa, shape, w, workspace);
         Self { isa, kh, kw, ic: oc, oc: ic, w, bias: None, relu: false }
+    }
+
+    /// How many rows [`run`](Self::run) is best given at a time; even.
+    pub fn at_once(&self) -> usize {
+        match self.w {
+            Weights::Points(_) => winograd::rows_at_once(self.ic, self.oc),
+            Weights::KernelRows(_) | Weights::Taps(_) => 2,
+        }
     }
 
     /// `y`, rows of `width` pixels, from the rows of `x` under their windows, `x_row` values apart; `x` has all the zeros it
@@ -157,9 +165,10 @@ impl<'a> Rows<'a> {
     fn by_points(&self, u: &[f32], x: &[f32], x_row: usize, y: &mut [f32], width: usize, ahead: &mut Ahead) {
         let &Self { ic, oc, bias, relu, .. } = self;
         scratch::with(winograd::workspace_len(ic, oc), |workspace| {
-            for (r, y) in y.chunks_mut(2 * width * oc).enumerate() {
-                let (x, rows) = (&x[2 * r * x_row..], y.len() / (width * oc));
-                self.isa.run(winograd::Pair { x, x_row, ic, u, bias, relu, y, rows, width, oc, workspace, ahead });
+            let at_once = self.at_once();
+            for (r, y) in y.chunks_mut(at_once * width * oc).enumerate() {
+                let (x, rows) = (&x[at_once * r * x_row..], y.len() / (width * oc));
+                self.isa.run(winograd::Tiles { x, x_row, ic, u, bias, relu, y, rows, width, oc, workspace, ahead });
             }
         });
     }

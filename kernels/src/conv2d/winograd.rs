@@ -15,12 +15,15 @@
 //! one matrix product, tiles by input channels times input channels by output channels, and the transformations, which
 //! are additions, cost little where there are channels enough to share them.
 //!
-//! # Passes over two rows of outputs
-//! A handful of tiles at a time, so that all of it stays near:
-//! 1. [`transform_inputs`](Pair::transform_inputs): `V = B^T d B`, vectors of input channels, into `v`, `[ic/16][16][tiles][16]`;
-//! 2. [`multiply`](Pair::multiply): `M = V U` for each position, into `m`, `[oc/16][16][tiles][16]`; a register tile of tiles by
-//!    vectors of output channels;
-//! 3. [`transform_outputs`](Pair::transform_outputs): `A^T M A`, bias and ReLU.
+//! # Passes
+//! A group is the tiles that registers hold. One group at a time, so that all of it stays near:
+//! 1. [`transform_inputs`](Tiles::transform_inputs): `V = B^T d B`, vectors of input channels, into `v`, `[ic/16][16][group][16]`;
+//! 2. [`multiply`](Tiles::multiply): `M = V U` for each position, into `m`, `[oc/16][16][group][16]`;
+//! 3. [`transform_outputs`](Tiles::transform_outputs): `A^T M A`, bias and ReLU.
+//!
+//! Each group reads all of `U`. From 128 to 256 channels that is 2 MB, which no longer comes from the L2 cache and takes longer
+//! to come than to be multiplied: there, many groups go through a pass together ([`chunk`]), and a part of `U` meets all
+//! of them while it is near.
 //!
 //! # Accuracy
 //! The transformations round, but the sums are nine times shorter: with random operands the error is no larger than that of the direct
@@ -32,6 +35,7 @@
 
 use super::tile::{each, narrowest_cover};
 use crate::simd::{Ahead, Kernel, MAX_LANES, Simd};
+use rayon::prelude::*;
 
 /// Values of a transformed tile.
 pub(super) const POINTS: usize = 16;
@@ -42,33 +46,40 @@ pub(super) fn has_tile(ic: usize, oc: usize, oh: usize, ow: usize) -> bool {
     ic.is_multiple_of(MAX_LANES) && oc.is_multiple_of(2 * MAX_LANES) && oh >= 2 && ow >= 2
 }
 
-/// `U = G g G^T`, `[16][ic][oc]`; `g(u, v, i)` are the weights of a tap and an input channel, `[oc]` of them.
-pub(super) fn transform_weights(ic: usize, oc: usize, g: impl Fn(usize, usize, usize, usize) -> f32, u: &mut [f32]) {
+/// `U = G g G^T`, `[oc/16][16][ic][16]`; `g(u, v, i, o)` is the weight of a tap from an input to an output channel.
+pub(super) fn transform_weights(
+    ic: usize,
+    oc: usize,
+    g: impl Fn(usize, usize, usize, usize) -> f32 + Sync,
+    u: &mut [f32],
+) {
     assert_eq!(u.len(), POINTS * ic * oc);
-    let along = |g: [f32; 3]| {
-        let [even, odd] = [0.5 * (g[0] + g[2]), 0.5 * g[1]];
-        [g[0], even + odd, even - odd, g[2]]
+    let along = |g: [[f32; BLOCK]; 3]| {
+        let even: [f32; BLOCK] = std::array::from_fn(|o| 0.5 * (g[0][o] + g[2][o]));
+        let odd: [f32; BLOCK] = std::array::from_fn(|o| 0.5 * g[1][o]);
+        [g[0], std::array::from_fn(|o| even[o] + odd[o]), std::array::from_fn(|o| even[o] - odd[o]), g[2]]
     };
-    for i in 0..ic {
-        for o in 0..oc {
-            let columns: [[f32; 4]; 3] = std::array::from_fn(|v| along(std::array::from_fn(|u| g(u, v, i, o))));
+    u.par_chunks_exact_mut(POINTS * ic * BLOCK).enumerate().for_each(|(block, u)| {
+        for i in 0..ic {
+            let tap = |u, v| std::array::from_fn(|o| g(u, v, i, block * BLOCK + o));
+            let columns: [[[f32; BLOCK]; 4]; 3] = std::array::from_fn(|v| along([tap(0, v), tap(1, v), tap(2, v)]));
             for row in 0..4 {
-                let points = along(std::array::from_fn(|v| columns[v][row]));
-                for (column, point) in points.into_iter().enumerate() {
-                    u[((row * 4 + column) * ic + i) * oc + o] = point;
+                let points = along([columns[0][row], columns[1][row], columns[2][row]]);
+                for (column, point) in points.iter().enumerate() {
+                    u[((row * 4 + column) * ic + i) * BLOCK..][..BLOCK].copy_from_slice(point);
                 }
             }
         }
-    }
+    });
 }
 
-/// One or two output rows of a 3x3 correlation with stride 1 over rows that have all the zeros they need.
-pub(super) struct Pair<'a, 'b> {
+/// Output rows of a 3x3 correlation with stride 1 over rows that have all the zeros they need.
+pub(super) struct Tiles<'a, 'b> {
     /// `rows + 2` rows, `x_row` values from one to the next, pixels of `ic` channels.
     pub x: &'a [f32],
     pub x_row: usize,
     pub ic: usize,
-    /// `[16][ic][oc]`.
+    /// `[oc/16][16][ic][16]`.
     pub u: &'a [f32],
     /// `[oc]`.
     pub bias: Option<&'a [f32]>,
@@ -84,48 +95,71 @@ pub(super) struct Pair<'a, 'b> {
     pub ahead: &'a mut Ahead<'b>,
 }
 
-/// Channels that lie together in `v` and `m`: with a constant distance between tiles, one register addresses them all.
+/// Channels that lie together in `v`, `u` and `m`: with a constant distance between tiles, one register addresses them all.
 const BLOCK: usize = MAX_LANES;
 
 /// Lines of what is ahead that are asked for with a point.
 const LINES: usize = 4;
 
-/// The most tiles of a chunk.
-const CHUNK: usize = 12;
+/// The most tiles of a group.
+const GROUP: usize = 12;
 
-pub(super) fn workspace_len(ic: usize, oc: usize) -> usize {
-    POINTS * CHUNK * (ic + oc)
+/// The most tiles that go through a pass together: one group, unless `U` is too large to stay in an L2 cache of 2 MB beside all
+/// else; then as many as leave `v` and `m` there.
+fn chunk(ic: usize, oc: usize) -> usize {
+    const FEW_WEIGHTS: usize = 128 << 10;
+    const V_AND_M: usize = 192 << 10;
+    if POINTS * ic * oc <= FEW_WEIGHTS { GROUP } else { (V_AND_M / (POINTS * (ic + oc))).max(GROUP) }
 }
 
-impl Kernel for Pair<'_, '_> {
+/// How many output rows are best computed at once: as few as there are, so that what follows finds them near, unless they share
+/// a pass.
+pub(super) fn rows_at_once(ic: usize, oc: usize) -> usize {
+    if chunk(ic, oc) == GROUP { 2 } else { 16 }
+}
+
+pub(super) fn workspace_len(ic: usize, oc: usize) -> usize {
+    POINTS * chunk(ic, oc) * (ic + oc)
+}
+
+/// The first of a tile's output rows and columns.
+#[derive(Clone, Copy, PartialEq)]
+struct Place {
+    row: usize,
+    column: usize,
+}
+
+impl Kernel for Tiles<'_, '_> {
     type Output = ();
 
     #[inline(always)]
     fn run<S: Simd>(mut self, s: S) {
         let Self { ic, rows, width, oc, .. } = self;
-        assert!(
-            ic.is_multiple_of(S::LANES) && oc.is_multiple_of(2 * S::LANES) && (1..=2).contains(&rows) && width >= 2
-        );
+        assert!(ic.is_multiple_of(S::LANES) && oc.is_multiple_of(2 * S::LANES) && rows > 0 && width >= 2);
         assert!(self.x.len() >= (rows + 1) * self.x_row + (width + 2) * ic, "x has the rows under the windows");
         assert_eq!(self.u.len(), POINTS * ic * oc);
         assert!(self.bias.is_none_or(|bias| bias.len() == oc));
         assert_eq!(self.y.len(), rows * width * oc);
         assert_eq!(self.workspace.len(), workspace_len(ic, oc));
-        let tiles = width.div_ceil(2);
-        match (S::REGISTERS, oc.is_multiple_of(4 * S::LANES), tiles) {
-            (32, true, 4..) => match narrowest_cover(tiles, [6, 5, 4]) {
+        // What the last group computes twice counts where there are few.
+        const MANY: usize = 24;
+        match (S::REGISTERS, oc.is_multiple_of(4 * S::LANES), self.tiles()) {
+            (32, true, MANY..) => self.each_chunk::<S, 6, 4>(s),
+            (32, false, MANY..) => self.each_chunk::<S, 12, 2>(s),
+            (16, _, MANY..) => self.each_chunk::<S, 6, 2>(s),
+            (32, true, tiles @ 4..) => match narrowest_cover(tiles, [6, 5, 4]) {
                 6 => self.each_chunk::<S, 6, 4>(s),
                 5 => self.each_chunk::<S, 5, 4>(s),
                 _ => self.each_chunk::<S, 4, 4>(s),
             },
-            (32, false, 8..) => match narrowest_cover(tiles, [12, 11, 10, 9, 8]) {
+            (32, false, tiles @ 8..) => match narrowest_cover(tiles, [12, 11, 10, 9, 8]) {
                 12 => self.each_chunk::<S, 12, 2>(s),
                 11 => self.each_chunk::<S, 11, 2>(s),
                 10 => self.each_chunk::<S, 10, 2>(s),
                 9 => self.each_chunk::<S, 9, 2>(s),
                 _ => self.each_chunk::<S, 8, 2>(s),
             },
-            (16, _, 4..) => match narrowest_cover(tiles, [6, 5, 4]) {
+            (16, _, tiles @ 4..) => match narrowest_cover(tiles, [6, 5, 4]) {
                 6 => self.each_chunk::<S, 6, 2>(s),
                 5 => self.each_chunk::<S, 5, 2>(s),
                 _ => self.each_chunk::<S, 4, 2>(s),
@@ -135,64 +169,74 @@ impl Kernel for Pair<'_, '_> {
     }
 }
 
-impl Pair<'_, '_> {
-    /// All chunks of `T` tiles; the last may lie over the one before and store the same again.
+impl Tiles<'_, '_> {
+    /// Tiles of all rows.
+    fn tiles(&self) -> usize {
+        self.rows.div_ceil(2) * self.width.div_ceil(2)
+    }
+
+    /// The last tile of an odd row lies over the one before; one of an odd last row has one row of outputs.
+    #[inline(always)]
+    fn place(&self, tile: usize) -> Place {
+        let in_row = self.width.div_ceil(2);
+        Place { row: tile / in_row * 2, column: (tile % in_row * 2).min(self.width - 2) }
+    }
+
+    /// All chunks, in groups of `T` tiles; the last group may lie over the one before and store the same again.
     #[inline(always)]
     fn each_chunk<S: Simd, const T: usize, const V: usize>(&mut self, s: S) {
-        let tiles = self.width.div_ceil(2);
+        let (tiles, most) = (self.tiles(), chunk(self.ic, self.oc) / T);
         let mut first = 0;
         while first < tiles {
-            first = first.min(tiles - T);
-            // SAFETY: first + T <= tiles.
+            let groups = most.min((tiles - first).div_ceil(T));
+            let of_group = |group: usize| (first + group * T).min(tiles - T);
+            // SAFETY: of_group + T <= tiles, groups * T <= chunk.
             unsafe {
-                self.transform_inputs::<S, T>(s, first);
-                self.multiply::<S, T, V>(s);
-                self.transform_outputs::<S, T>(s, first);
+                for group in 0..groups {
+                    self.transform_inputs::<S, T>(s, of_group(group), group);
+                }
+                self.multiply::<S, T, V>(s, groups);
+                for group in 0..groups {
+                    self.transform_outputs::<S, T>(s, of_group(group), group);
+                }
             }
-            first += T;
+            first += groups * T;
         }
     }
 
-    /// The first column of a tile; the last tile of an odd row lies over the one before.
-    #[inline(always)]
-    fn column(&self, tile: usize) -> usize {
-        (2 * tile).min(self.width - 2)
-    }
-
-    /// `V = B^T d B` for the tiles from `first` on.
+    /// `V = B^T d B` for the tiles from `first` on, as a group of `v`.
     ///
     /// # Safety
-    /// `first + T <= tiles`; `run` has checked the slices.
+    /// `first + T <= tiles`, `(group + 1) * T <= chunk`; `run` has checked the slices.
     #[inline(always)]
-    unsafe fn transform_inputs<S: Simd, const T: usize>(&mut self, s: S, first: usize) {
-        let Self { ic, x_row, .. } = *self;
-        // The fourth row has part in the second output row alone.
-        let below = if self.rows == 2 { 3 } else { 2 };
+    unsafe fn transform_inputs<S: Simd, const T: usize>(&mut self, s: S, first: usize, group: usize) {
+        let Self { ic, x_row, rows, .. } = *self;
+        let places: [Place; T] = std::array::from_fn(|k| self.place(first + k));
         for i in (0..ic).step_by(S::LANES) {
-            // SAFETY: rows below rows + 2, columns below width + 2, channels below ic; `v` holds 16 * T * ic values.
+            // SAFETY: rows below rows + 2, columns below width + 2, channels below ic; `v` holds 16 * chunk * ic values.
             unsafe {
-                let x = self.x.as_ptr().add(i);
-                let rows = [x, x.add(x_row), x.add(2 * x_row), x.add(below * x_row)];
-                // B^T by a column of d.
-                let column = |c: usize| {
-                    let d = [
-                        s.load_ptr(rows[0].add(c * ic)),
-                        s.load_ptr(rows[1].add(c * ic)),
-                        s.load_ptr(rows[2].add(c * ic)),
-                        s.load_ptr(rows[3].add(c * ic)),
-                    ];
-                    [s.sub(d[0], d[2]), s.add(d[1], d[2]), s.sub(d[2], d[1]), s.sub(d[1], d[3])]
-                };
-                let mut v = self.workspace.as_mut_ptr().add(i / BLOCK * POINTS * T * BLOCK + i % BLOCK);
-                let mut next = self.column(first);
+                let mut v = self.workspace.as_mut_ptr().add((group * ic + i / BLOCK * BLOCK) * POINTS * T + i % BLOCK);
                 let mut t = [[s.zero(); 4]; 4];
-                [t[2], t[3]] = [column(next), column(next + 1)];
-                for k in 0..T {
-                    let c = self.column(first + k);
-                    // Two columns are those of the tile before, unless this one lies over it.
-                    [t[0], t[1]] = if c == next { [t[2], t[3]] } else { [column(c), column(c + 1)] };
-                    [t[2], t[3]] = [column(c + 2), column(c + 3)];
-                    next = c + 2;
+                let mut next = Place { row: usize::MAX, column: 0 };
+                for place in places {
+                    let x = self.x.as_ptr().add(place.row * x_row + place.column * ic + i);
+                    // The fourth row has part in the second output row alone.
+                    let below = if place.row + 1 < rows { 3 } else { 2 };
+                    let rows = [x, x.add(x_row), x.add(2 * x_row), x.add(below * x_row)];
+                    // B^T by a column of d.
+                    let column = |c: usize| {
+                        let d = [
+                            s.load_ptr(rows[0].add(c * ic)),
+                            s.load_ptr(rows[1].add(c * ic)),
+                            s.load_ptr(rows[2].add(c * ic)),
+                            s.load_ptr(rows[3].add(c * ic)),
+                        ];
+                        [s.sub(d[0], d[2]), s.add(d[1], d[2]), s.sub(d[2], d[1]), s.sub(d[1], d[3])]
+                    };
+                    // Two columns are those of the tile before, unless this one lies elsewhere.
+                    [t[0], t[1]] = if place == next { [t[2], t[3]] } else { [column(0), column(1)] };
+                    [t[2], t[3]] = [column(2), column(3)];
+                    next = Place { column: place.column + 2, ..place };
                     each!(r in [0 1 2 3] if true => {
                         let t = [t[0][r], t[1][r], t[2][r], t[3][r]];
                         let points = [s.sub(t[0], t[2]), s.add(t[1], t[2]), s.sub(t[2], t[1]), s.sub(t[1], t[3])];
@@ -209,57 +253,65 @@ impl Pair<'_, '_> {
     /// `M = V U` for each of the points.
     ///
     /// # Safety
-    /// `run` has checked the slices.
+    /// `groups * T <= chunk`; `run` has checked the slices.
     #[inline(always)]
-    unsafe fn multiply<S: Simd, const T: usize, const V: usize>(&mut self, s: S) {
-        const { assert!(T <= CHUNK && V <= 4) };
+    unsafe fn multiply<S: Simd, const T: usize, const V: usize>(&mut self, s: S, groups: usize) {
+        const { assert!(T <= GROUP && V <= 4) };
         let Self { ic, oc, .. } = *self;
-        let (v, m) = self.workspace.split_at_mut(POINTS * CHUNK * ic);
+        let (v, m) = self.workspace.split_at_mut(POINTS * chunk(ic, oc) * ic);
         for point in 0..POINTS {
             self.ahead.prefetch(s, LINES);
             for o in (0..oc).step_by(V * S::LANES) {
-                // SAFETY: the sizes of v, u and m.
-                unsafe {
-                    let mut v = v.as_ptr().add(point * T * BLOCK);
-                    let mut u = self.u.as_ptr().add(point * ic * oc + o);
-                    let mut acc = [[s.zero(); V]; T];
-                    for _ in 0..ic / BLOCK {
-                        for i in 0..BLOCK {
-                            let mut b = [s.zero(); V];
-                            each!(k in [0 1 2 3] if k < V => { b[k] = s.load_ptr(u.add(k * S::LANES)); });
-                            each!(t in [0 1 2 3 4 5 6 7 8 9 10 11] if t < T => {
-                                let a = s.splat(*v.add(t * BLOCK + i));
-                                each!(k in [0 1 2 3] if k < V => { acc[t][k] = s.mul_add(a, b[k], acc[t][k]); });
-                            });
-                            u = u.wrapping_add(oc);
+                for group in 0..groups {
+                    // SAFETY: the sizes of v, u and m.
+                    unsafe {
+                        let mut v = v.as_ptr().add((group * ic * POINTS + point * BLOCK) * T);
+                        // The channels of a vector begin at o + k * LANES.
+                        let of = |o: usize| (o / BLOCK * POINTS + point) * ic * BLOCK + o % BLOCK;
+                        let mut u: [*const f32; V] = std::array::from_fn(|k| self.u.as_ptr().add(of(o + k * S::LANES)));
+                        let mut acc = [[s.zero(); V]; T];
+                        for _ in 0..ic / BLOCK {
+                            for i in 0..BLOCK {
+                                let mut b = [s.zero(); V];
+                                each!(k in [0 1 2 3] if k < V => { b[k] = s.load_ptr(u[k].add(i * BLOCK)); });
+                                each!(t in [0 1 2 3 4 5 6 7 8 9 10 11] if t < T => {
+                                    let a = s.splat(*v.add(t * BLOCK + i));
+                                    each!(k in [0 1 2 3] if k < V => { acc[t][k] = s.mul_add(a, b[k], acc[t][k]); });
+                                });
+                            }
+                            each!(k in [0 1 2 3] if k < V => { u[k] = u[k].wrapping_add(BLOCK * BLOCK); });
+                            v = v.wrapping_add(POINTS * T * BLOCK);
                         }
-                        v = v.wrapping_add(POINTS * T * BLOCK);
+                        each!(k in [0 1 2 3] if k < V => {
+                            let o = o + k * S::LANES;
+                            let at = (group * oc + o / BLOCK * BLOCK) * POINTS * T + point * T * BLOCK + o % BLOCK;
+                            let m = m.as_mut_ptr().add(at);
+                            each!(t in [0 1 2 3 4 5 6 7 8 9 10 11] if t < T => {
+                                s.store_ptr(m.add(t * BLOCK), acc[t][k]);
+                            });
+                        });
                     }
-                    each!(k in [0 1 2 3] if k < V => {
-                        let o = o + k * S::LANES;
-                        let m = m.as_mut_ptr().add((o / BLOCK * POINTS + point) * T * BLOCK + o % BLOCK);
-                        each!(t in [0 1 2 3 4 5 6 7 8 9 10 11] if t < T => { s.store_ptr(m.add(t * BLOCK), acc[t][k]); });
-                    });
                 }
             }
         }
     }
 
-    /// `Y = A^T M A`, bias and ReLU for the tiles from `first` on.
+    /// `Y = A^T M A`, bias and ReLU for the tiles from `first` on, a group of `m`.
     ///
     /// # Safety
-    /// `first + T <= tiles`; `run` has checked the slices.
+    /// `first + T <= tiles`, `(group + 1) * T <= chunk`; `run` has checked the slices.
     #[inline(always)]
-    unsafe fn transform_outputs<S: Simd, const T: usize>(&mut self, s: S, first: usize) {
-        let Self { ic, oc, width, .. } = *self;
+    unsafe fn transform_outputs<S: Simd, const T: usize>(&mut self, s: S, first: usize, group: usize) {
+        let Self { ic, oc, rows, width, .. } = *self;
+        let places: [Place; T] = std::array::from_fn(|k| self.place(first + k));
+        let m = &self.workspace[POINTS * chunk(ic, oc) * ic..];
         for o in (0..oc).step_by(S::LANES) {
             let bias = self.bias.map_or(s.zero(), |bias| s.load(&bias[o..]));
-            // SAFETY: `m` holds 16 * T * oc values; rows below rows, columns below width, channels below oc of y.
+            // SAFETY: `m` holds 16 * chunk * oc values; rows below rows, columns below width, channels below oc of y.
             unsafe {
-                let mut m =
-                    self.workspace.as_ptr().add(POINTS * CHUNK * ic + o / BLOCK * POINTS * T * BLOCK + o % BLOCK);
-                for k in 0..T {
-                    let y = self.y.as_mut_ptr().add(self.column(first + k) * oc + o);
+                let mut m = m.as_ptr().add((group * oc + o / BLOCK * BLOCK) * POINTS * T + o % BLOCK);
+                for place in places {
+                    let y = self.y.as_mut_ptr().add((place.row * width + place.column) * oc + o);
                     let point = |r: usize, c: usize| s.load_ptr(m.add((r * 4 + c) * T * BLOCK));
                     // A^T by a column of M.
                     let column = |c: usize| {
@@ -267,7 +319,7 @@ impl Pair<'_, '_> {
                         [s.add(s.add(m[0], m[1]), m[2]), s.sub(s.sub(m[1], m[2]), m[3])]
                     };
                     let t = [column(0), column(1), column(2), column(3)];
-                    each!(r in [0 1] if r < self.rows => {
+                    each!(r in [0 1] if place.row + r < rows => {
                         let pair = [
                             s.add(s.add(t[0][r], t[1][r]), t[2][r]),
                             s.sub(s.sub(t[1][r], t[2][r]), t[3][r]),

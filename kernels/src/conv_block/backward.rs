@@ -211,10 +211,11 @@ impl Pass<'_> {
                 // Row r of dx begins at row r + pad_top - 2 of dz.
                 let first = dx_rows.start + conv.pad_top() - rows.start;
                 let mut ahead = next_band(self.x, self.shape, image, band);
-                // Two rows at a time, which are summed while they are in the L1 cache.
-                for (pair, dx) in of_band.chunks_mut(2 * conv.w * conv.ic).enumerate() {
-                    to_dx.run(&dz[(first + 2 * pair) * dz_row..], dz_row, dx, conv.w, &mut ahead);
-                    self.sum_dx(image, dx_rows.start + 2 * pair, dx, sums, row_sums);
+                // A few rows at a time, which are summed while they are near.
+                let at_once = to_dx.at_once();
+                for (step, dx) in of_band.chunks_mut(at_once * conv.w * conv.ic).enumerate() {
+                    to_dx.run(&dz[(first + step * at_once) * dz_row..], dz_row, dx, conv.w, &mut ahead);
+                    self.sum_dx(image, dx_rows.start + step * at_once, dx, sums, row_sums);
                 }
             }
         }

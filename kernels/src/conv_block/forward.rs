@@ -59,6 +59,7 @@ impl Forward<'_> {
         );
         workspace.reserve(shape, true);
         let rows = Rows::forward(isa, conv, w, bias, true, &mut workspace.moved_w);
+        let at_once = rows.at_once();
         let (bands, a_row, p_row) = (shape.bands(), conv.ow() * oc, shape.pw() * oc);
         let sums = &mut workspace.sums[..n * bands * 2 * oc];
         let starts = |task: usize| {
@@ -76,19 +77,21 @@ impl Forward<'_> {
                 let mut ahead = next_band(x, shape, task / bands, task % bands);
                 x.with_rows(isa, conv, task / bands, band, stage, |x, x_row| {
                     let mut pooled = p.chunks_exact_mut(p_row);
-                    for (pair, a) in a.chunks_mut(2 * a_row).enumerate() {
-                        rows.run(&x[2 * pair * x_row..], x_row, a, conv.ow(), &mut ahead);
-                        pair_sums.fill(0.0);
-                        let (sum, squares) = pair_sums.split_at_mut(oc);
-                        let sums_of_pair = [sum, squares];
-                        match pooled.next() {
-                            Some(p) => {
-                                let (a0, a1) = a.split_at(a_row);
-                                isa.run(Pool { c: oc, a: [a0, a1], gamma, p, sums: Some(sums_of_pair) });
+                    for (step, a) in a.chunks_mut(at_once * a_row).enumerate() {
+                        rows.run(&x[step * at_once * x_row..], x_row, a, conv.ow(), &mut ahead);
+                        for a in a.chunks(2 * a_row) {
+                            pair_sums.fill(0.0);
+                            let (sum, squares) = pair_sums.split_at_mut(oc);
+                            let sums_of_pair = [sum, squares];
+                            match pooled.next() {
+                                Some(p) => {
+                                    let (a0, a1) = a.split_at(a_row);
+                                    isa.run(Pool { c: oc, a: [a0, a1], gamma, p, sums: Some(sums_of_pair) });
+                                }
+                                None => isa.run(RowSums { c: oc, a, sums: sums_of_pair }),
                             }
-                            None => isa.run(RowSums { c: oc, a, sums: sums_of_pair }),
+                            sums.iter_mut().zip(&*pair_sums).for_each(|(sum, &pair)| *sum += f64::from(pair));
                         }
-                        sums.iter_mut().zip(&*pair_sums).for_each(|(sum, &pair)| *sum += f64::from(pair));
                     }
                 });
             });

@@ -10,7 +10,7 @@ use rayon::prelude::*;
 
 /// A block in inference: `y = max-pool(batch_norm(relu(conv(x, w) + bias)))`.
 ///
-/// Two rows of the convolution exist at a time, the normalisation is applied to the pooled values.
+/// A few rows of the convolution exist at a time, the normalisation is applied to the pooled values.
 ///
 /// # Shapes (f32, contiguous, NHWC / HWIO)
 /// `x`: `[n, h, w, ic]`; `w`: `[kh, kw, ic, oc]`; `bias` and those of `norm`: `[oc]`; `y`: `[n, oh/2, ow/2, oc]`, overwritten
@@ -57,16 +57,20 @@ impl Inference<'_> {
             let band = 2 * pooled_rows.start..2 * pooled_rows.end;
             let stage_len = staged_len(conv, band.len());
             let stage_len = stage_len.next_multiple_of(16);
-            scratch::with(stage_len + 2 * a_row + y_row, |scratch| {
+            let at_once = rows.at_once().min(band.len());
+            scratch::with(stage_len + at_once * a_row + y_row, |scratch| {
                 let (stage, rest) = scratch.split_at_mut(stage_len);
-                let (a, p) = rest.split_at_mut(2 * a_row);
+                let (a, p) = rest.split_at_mut(at_once * a_row);
                 let mut ahead = next_band(x, shape, task / bands, task % bands);
                 x.with_rows(isa, conv, task / bands, band, stage, |x, x_row| {
-                    for (pair, y) in y.chunks_exact_mut(y_row).enumerate() {
-                        rows.run(&x[2 * pair * x_row..], x_row, a, conv.ow(), &mut ahead);
-                        let (a0, a1) = a.split_at(a_row);
-                        isa.run(Pool { c: oc, a: [a0, a1], gamma: norm.scale, p, sums: None });
-                        isa.run(Normalise { by: norm, x: p, y });
+                    for (step, y) in y.chunks_mut(at_once / 2 * y_row).enumerate() {
+                        let a = &mut a[..y.len() / y_row * 2 * a_row];
+                        rows.run(&x[step * at_once * x_row..], x_row, a, conv.ow(), &mut ahead);
+                        for (a, y) in a.chunks_exact(2 * a_row).zip(y.chunks_exact_mut(y_row)) {
+                            let (a0, a1) = a.split_at(a_row);
+                            isa.run(Pool { c: oc, a: [a0, a1], gamma: norm.scale, p, sums: None });
+                            isa.run(Normalise { by: norm, x: p, y });
+                        }
                     }
                 });
             });
