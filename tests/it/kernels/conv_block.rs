@@ -243,6 +243,24 @@ fn the_models_blocks_agree_with_the_reference() {
     }
 }
 
+/// Channels so many that tiles of several rows share a pass, over whole bands, odd rows and one row too many for them.
+#[test]
+fn wide_blocks_agree_with_the_reference() {
+    for (h, w, ic, oc, padding) in [
+        (16, 16, 128, 256, Padding::Same),
+        (19, 13, 128, 96, Padding::Valid),
+        (9, 7, 96, 128, Padding::Same),
+        (5, 4, 256, 64, Padding::Valid),
+    ] {
+        let conv = Conv2dShape { n: 1, h, w, ic, oc, kh: 3, kw: 3, stride: 1, padding };
+        let case = Case::new(conv, Kind::Normalised, 1);
+        for_each_isa(|isa| {
+            case.check(isa);
+            case.check_inference(isa);
+        });
+    }
+}
+
 #[test]
 fn the_same_bits_for_any_number_of_threads() {
     for n in [1, 3, 17] {
