@@ -125,7 +125,7 @@ impl Recipe {
     pub fn best() -> Self {
         Self {
             input: 128,
-            filters: vec![32, 64, 128, 256],
+            filters: vec![32, 64, 128, 256, 256],
             pooling: Pooling::Average,
             dense: 0,
             dropout: 0.2,

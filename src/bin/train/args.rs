@@ -1,11 +1,11 @@
 //! What can be said on the command line.
 
-use clap::{Args as Group, Parser, Subcommand, ValueEnum};
+use clap::{Args as Group, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use onesheet::data::split::Split;
 use onesheet::data::transform::Views;
 use onesheet::nn::spec::Padding;
 use onesheet::optim::Decay;
-use onesheet::recipe::{Balance, Keep, Pooling};
+use onesheet::recipe::{Balance, Keep, Pooling, Recipe};
 use onesheet::sweep::Axis;
 use std::path::PathBuf;
 
@@ -23,10 +23,37 @@ pub struct Args {
     pub command: Option<Command>,
 }
 
+impl Args {
+    /// What was said; ends the program where that makes no sense.
+    pub fn of_the_command_line() -> Self {
+        let run = |run: clap::Command| run.after_help(format!("{}\n{EXIT_CODES}", recipes()));
+        let matches = Self::command().mut_subcommand("run", run).get_matches();
+        Self::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
+    }
+}
+
+/// The values of the recipes, option by option.
+fn recipes() -> String {
+    let [best, report] =
+        [Recipe::best(), Recipe::report()].map(|recipe| toml::Table::try_from(recipe).expect("plain data"));
+    let value = |of: &toml::Table, key: &str| match &of[key] {
+        toml::Value::String(name) => name.replace('_', "-"),
+        // Recipes hold f32, whose decimals are shorter than those of the f64 they become here.
+        toml::Value::Float(value) => (*value as f32).to_string(),
+        toml::Value::Array(values) => values.iter().map(ToString::to_string).collect::<Vec<_>>().join(","),
+        other => other.to_string(),
+    };
+    let mut lines = format!("Recipes:{:<17}{:<22}report\n", "", "best");
+    for key in best.keys().filter(|key| !["beta_1", "beta_2", "epsilon"].contains(&key.as_str())) {
+        let option = if key == "learning_rate" { "lr".into() } else { key.replace('_', "-") };
+        lines += &format!("  --{option:<19}  {:<22}{}\n", value(&best, key), value(&report, key));
+    }
+    lines
+}
+
 #[derive(Subcommand)]
 pub enum Command {
     /// Train on a folder of posters, measure on its test films, write everything down
-    #[command(after_help = EXIT_CODES)]
     Run(Box<RunArgs>),
     /// Run many trials over a grid of options, and compare them on the validation films
     #[command(after_help = SWEEP_HELP)]
@@ -225,6 +252,9 @@ pub struct EvaluateArgs {
     /// Which films: all, or those that a run on this folder would train on, validate or test with
     #[arg(long, value_name = "all|train|val|test", default_value = "all", value_parser = side)]
     pub split: Side,
+    /// Views of a poster that the answers are averaged over [default: those that the run was told to use]
+    #[arg(long)]
+    pub views: Option<Views>,
     /// Print one JSON object
     #[arg(long)]
     pub json: bool,

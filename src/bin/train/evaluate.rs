@@ -9,7 +9,8 @@ use onesheet_kernels::simd::Isa;
 
 /// Measures a model on a folder.
 pub fn evaluate(args: EvaluateArgs, isa: Isa) -> Result<()> {
-    let (experiment, mut model) = onesheet::evaluate::open_run(&args.run, isa)?;
+    let (mut experiment, mut model) = onesheet::evaluate::open_run(&args.run, isa)?;
+    experiment.views = args.views.unwrap_or(experiment.views);
     let folder = onesheet::evaluate::Folder { data: &args.data, split: args.split.0 };
     let metrics = folder.evaluate(&experiment, &mut model, &Terminal::on_stderr())?;
     if args.json {

@@ -11,7 +11,6 @@ mod run;
 mod sweep;
 
 use args::{Args, Command};
-use clap::Parser;
 use onesheet::Error;
 use onesheet_kernels::simd::Isa;
 use std::process::ExitCode;
@@ -22,7 +21,7 @@ fn main() -> ExitCode {
             eprintln!("error: this is a bug of onesheet: {panic}");
         }
     }));
-    let args = Args::parse();
+    let args = Args::of_the_command_line();
     match dispatch(args) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
