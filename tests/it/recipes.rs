@@ -76,6 +76,8 @@ fn a_recipe_s_model_is_measured_as_it_was_trained() {
         assert!(low <= top3 && top3 <= high && low < high, "{low} {top3} {high}");
         let again = train(&format!("evaluate run/{experiment} --data data --split test --json"));
         assert_eq!(serde_json::from_str::<Value>(&again).unwrap(), own);
+        let one = train(&format!("evaluate run/{experiment} --data data --split test --views one --json"));
+        assert_ne!(serde_json::from_str::<Value>(&one).unwrap()["loss"], own["loss"], "one view says something else");
     }
     let config = fs::read_to_string(folder.path().join("run/top-6/config.toml")).unwrap();
     for line in ["recipe_name = \"best\"", "schedule = \"cosine\"", "mixup = 0.2", "ema = 0.9", "views = \"crops\""] {
@@ -93,6 +95,26 @@ fn a_recipe_s_model_is_measured_as_it_was_trained() {
     assert_eq!(first["predicted"], above);
     let text = train(&format!("predict run/multi-label data/posters/{}.jpg", row[0]));
     assert_eq!(text.split(", ").next().unwrap().trim_end().ends_with('*'), above, "{text}");
+}
+
+#[test]
+fn help_lists_the_recipes_values() {
+    let folder = tempfile::tempdir().unwrap();
+    let help = done(folder.path(), "run --help");
+    let values = |option: &str| {
+        let line = help.lines().find(|line| line.split_whitespace().next() == Some(option) && !line.contains('<'));
+        line.map(|line| line.split_whitespace().skip(1).map(str::to_owned).collect::<Vec<_>>())
+    };
+    assert_eq!(values("--crop").unwrap(), ["0.6", "1"]);
+    assert_eq!(values("--lr").unwrap(), ["0.002", "0.001"]);
+    assert_eq!(values("--filters").unwrap(), ["32,64,128,256,256", "16,32,64"]);
+    // Whatever a recipe holds is an option under that name.
+    let listed = help.split("Recipes:").nth(1).unwrap().lines().skip(1).take_while(|line| !line.is_empty());
+    let options: Vec<&str> = listed.map(|line| line.split_whitespace().next().unwrap()).collect();
+    assert!(options.len() > 20);
+    for option in options {
+        assert!(help.contains(&format!("      {option} <")), "{option}");
+    }
 }
 
 #[test]

@@ -1,7 +1,9 @@
 //! What can be said on the command line.
 
+use crate::values::{
+    Filters, Side, at_least_one, filters, not_negative, positive, share, share_up_to_one, side, up_to, up_to_one,
+};
 use clap::{Args as Group, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
-use onesheet::data::split::Split;
 use onesheet::data::transform::Views;
 use onesheet::nn::spec::Padding;
 use onesheet::optim::Decay;
@@ -340,27 +342,6 @@ pub struct DemoArgs {
     pub seed: u64,
 }
 
-/// A number for each block; a type of its own, so that the option counts as given once however long the list.
-#[derive(Clone)]
-pub struct Filters(pub Vec<usize>);
-
-fn filters(text: &str) -> Result<Filters, String> {
-    let number = |part: &str| part.trim().parse().ok().filter(|number| (1..=1_024).contains(number));
-    let all: Option<Vec<usize>> = text.split(',').map(number).collect();
-    all.map(Filters).ok_or_else(|| "it is a list of numbers from 1 to 1024, such as 16,32,64".into())
-}
-
-/// One side of the split, or all of it.
-#[derive(Clone, Copy)]
-pub struct Side(pub Option<Split>);
-
-fn side(text: &str) -> Result<Side, String> {
-    match text {
-        "all" => Ok(Side(None)),
-        name => name.parse().map(|split| Side(Some(split))).map_err(|_| "it is all, train, val or test".into()),
-    }
-}
-
 /// What becomes of a run whose posters do not all decode.
 #[derive(Clone, Copy, ValueEnum)]
 pub enum BadImage {
@@ -389,41 +370,4 @@ pub enum RecipeName {
 pub enum OptimizerName {
     Adam,
     Sgd,
-}
-
-fn at_least_one() -> clap::builder::RangedU64ValueParser<u64> {
-    up_to(1 << 32)
-}
-
-/// Counts that something is sized by are bounded, so that a slip of the finger ends in a line and not in lack of memory.
-fn up_to(most: u64) -> clap::builder::RangedU64ValueParser<u64> {
-    clap::value_parser!(u64).range(1..=most)
-}
-
-fn positive(text: &str) -> Result<f32, String> {
-    number(text).and_then(|value| if value > 0.0 { Ok(value) } else { Err("it is above 0".into()) })
-}
-
-fn share(text: &str) -> Result<f32, String> {
-    number(text).and_then(|value| {
-        if (0.0..1.0).contains(&value) { Ok(value) } else { Err("it is at least 0 and below 1".into()) }
-    })
-}
-
-fn not_negative(text: &str) -> Result<f32, String> {
-    number(text).and_then(|value| if value >= 0.0 { Ok(value) } else { Err("it is at least 0".into()) })
-}
-
-fn share_up_to_one(text: &str) -> Result<f32, String> {
-    number(text).and_then(|value| {
-        if value > 0.0 && value <= 1.0 { Ok(value) } else { Err("it is above 0 and at most 1".into()) }
-    })
-}
-
-fn up_to_one(text: &str) -> Result<f64, String> {
-    text.parse().ok().filter(|value| (0.0..=1.0).contains(value)).ok_or_else(|| "it is a share from 0 to 1".into())
-}
-
-fn number(text: &str) -> Result<f32, String> {
-    text.parse().ok().filter(|value: &f32| value.is_finite()).ok_or_else(|| "it is a number such as 0.5".into())
 }

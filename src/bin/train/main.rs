@@ -9,6 +9,7 @@ mod predict;
 mod progress;
 mod run;
 mod sweep;
+mod values;
 
 use args::{Args, Command};
 use onesheet::Error;
