@@ -1,9 +1,11 @@
-//! The convolution kernels of the model, each on its own, on operands that are claimed and touched beforehand.
+//! The convolution kernels of the model, each on its own, and the blocks around them as a step runs them, on operands that are
+//! claimed and touched beforehand.
 
 use crate::peak::{Effort, Pool, median};
 use onesheet::nn::{LayerSpec, ModelSpec};
+use onesheet_kernels::batch_norm::Normalization;
 use onesheet_kernels::buffer::Buffer;
-use onesheet_kernels::conv_block::{self, ConvBlockShape, Source, Workspace};
+use onesheet_kernels::conv_block::{self, Affine, ConvBlockShape, Source, Workspace};
 use onesheet_kernels::conv2d::{BackwardW, BackwardX, Conv2dShape, Forward};
 use onesheet_kernels::simd::Isa;
 use rand::{RngExt, SeedableRng};
@@ -15,7 +17,7 @@ const IMAGES: usize = 4;
 /// A kernel's speed on so many threads.
 #[derive(Serialize)]
 pub struct KernelSpeed {
-    /// Such as `conv1.forward`.
+    /// Such as `block1.forward`.
     pub name: String,
     /// Threads of the pool.
     pub threads: usize,
@@ -25,8 +27,19 @@ pub struct KernelSpeed {
     pub fraction_of_peak: f64,
 }
 
-/// Measures forward, backward_x and backward_w of each convolution of `spec` on each pool. The first has no backward_x, and its
-/// forward is that of its whole block, from bytes to pooled values.
+impl KernelSpeed {
+    /// Measures `call`, of so many `flops`, and prints a line.
+    fn measure(name: String, pool: &mut Pool, effort: Effort, flops: f64, call: &mut (dyn FnMut() + Send)) -> Self {
+        let samples = pool.measure(effort, flops, call);
+        let gflops = median(&samples.rates) * flops / 1e9;
+        let fraction_of_peak = median(&samples.of_peak);
+        println!("| {name:<17} | {:>7} | {gflops:>7.1} | {:>13.1} % |", pool.threads, 100.0 * fraction_of_peak);
+        Self { name, threads: pool.threads, gflops, fraction_of_peak }
+    }
+}
+
+/// Measures forward, backward_x and backward_w of each convolution of `spec` on each pool. The first has backward_w alone: its
+/// input has no gradient, and it runs forward from bytes, as a block.
 pub fn measure(isa: Isa, spec: &ModelSpec, pools: &mut [Pool], effort: Effort) -> Vec<KernelSpeed> {
     let mut speeds = Vec::new();
     for (i, shape) in convolutions(spec).iter().enumerate() {
@@ -46,32 +59,10 @@ pub fn measure(isa: Isa, spec: &ModelSpec, pools: &mut [Pool], effort: Effort) -
 
         let mut measure = |pass: &str, call: &mut (dyn FnMut() + Send)| {
             for pool in &mut *pools {
-                let samples = pool.measure(effort, flops, &mut *call);
-                let speed = KernelSpeed {
-                    name: format!("conv{}.{pass}", i + 1),
-                    threads: pool.threads,
-                    gflops: median(&samples.rates) * flops / 1e9,
-                    fraction_of_peak: median(&samples.of_peak),
-                };
-                let KernelSpeed { name, threads, gflops, fraction_of_peak } = &speed;
-                println!("| {name:<17} | {threads:>7} | {gflops:>7.1} | {:>13.1} % |", 100.0 * fraction_of_peak);
-                speeds.push(speed);
+                speeds.push(KernelSpeed::measure(format!("conv{}.{pass}", i + 1), pool, effort, flops, call));
             }
         };
-        if i == 0 {
-            // As the model runs it: bytes to numbers, convolution, ReLU, sums and pooling in one.
-            let block = &ConvBlockShape { conv: *shape };
-            let bytes: Vec<u8> = x.iter().map(|x| (x.abs() * 255.0) as u8).collect();
-            let gamma = &vec![1.0; oc];
-            let (mut p, mut mean, mut variance) = (Buffer::new(block.p_len()), bias.clone(), bias.clone());
-            let mut workspace = Workspace::default();
-            measure("forward", &mut || {
-                let x = Source::U8(&bytes, 1.0 / 255.0);
-                let (w, bias, a, p, mean, variance) = (&w, &bias, &mut y, &mut p, &mut mean, &mut variance);
-                let workspace = &mut workspace;
-                conv_block::Forward { shape: block, x, w, bias, gamma, a, p, mean, variance, workspace }.run(isa);
-            });
-        } else {
+        if i > 0 {
             measure("forward", &mut || {
                 Forward { shape, x: &x, w: &w, bias: &bias, relu: true, y: &mut y, packed_w: &mut packed_w }.run(isa);
             });
@@ -82,6 +73,75 @@ pub fn measure(isa: Isa, spec: &ModelSpec, pools: &mut [Pool], effort: Effort) -
         measure("backward_w", &mut || {
             let (dw, db, partials) = (&mut dw, &mut db, &mut partials);
             BackwardW { shape, x: &x, dy: &dy, dw, db, partials }.run(isa);
+        });
+    }
+    speeds
+}
+
+/// Measures forward and backward of each block of `spec` on each pool: the convolution, from bytes or from the pooled values of
+/// the block below, with ReLU, batch norm and pooling. The arithmetic is that of the convolutions alone.
+pub fn measure_blocks(
+    isa: Isa,
+    spec: &ModelSpec,
+    batch: usize,
+    pools: &mut [Pool],
+    effort: Effort,
+) -> Vec<KernelSpeed> {
+    let mut speeds = Vec::new();
+    for (i, shape) in convolutions(spec).iter().enumerate() {
+        let shape = &ConvBlockShape { conv: Conv2dShape { n: batch, ..*shape } };
+        let conv = &shape.conv;
+        let Conv2dShape { oc, kh, kw, ic, .. } = *conv;
+        let flops = 2.0 * (conv.y_len() * kh * kw * ic) as f64;
+        let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(i as u64);
+        let mut random = |len: usize| {
+            let mut values = Buffer::new(len);
+            values.fill_with(|| rng.random_range(-1.0..1.0));
+            values
+        };
+        let (x, w, dp) = (random(conv.x_len()), random(conv.w_len()), random(shape.p_len()));
+        let (below, bias) = (random(ic), random(oc));
+        let (mut a, mut p, mut dx) = (random(conv.y_len()), random(shape.p_len()), random(conv.x_len()));
+        let [mut dw, mut db, mut dgamma, mut dbeta] = [conv.w_len(), oc, oc, oc].map(Buffer::new);
+        let bytes: Vec<u8> = x.iter().map(|x| (x.abs() * 255.0) as u8).collect();
+        let (dp_sums, mut dx_sums) = (vec![1.0; 2 * oc], vec![0.0; if i == 0 { 0 } else { 2 * ic }]);
+        let (gamma, mut mean, mut variance) = (vec![1.0; oc], vec![0.0; oc], vec![0.0; oc]);
+        let mut workspace = Workspace::default();
+        let x = match i {
+            0 => Source::U8(&bytes, 1.0 / 255.0),
+            _ => Source::Normalised(&x, Affine { mean: &below, scale: &below, beta: &below }),
+        };
+
+        let mut measure = |pass: &str, flops: f64, call: &mut (dyn FnMut() + Send)| {
+            for pool in &mut *pools {
+                speeds.push(KernelSpeed::measure(format!("block{}.{pass}", i + 1), pool, effort, flops, call));
+            }
+        };
+        measure("forward", flops, &mut || {
+            let (a, p, mean, variance, workspace) = (&mut a, &mut p, &mut mean, &mut variance, &mut workspace);
+            conv_block::Forward { shape, x, w: &w, bias: &bias, gamma: &gamma, a, p, mean, variance, workspace }
+                .run(isa);
+        });
+        let norm = Normalization { gamma: &gamma, beta: &bias, mean: &mean, variance: &variance, epsilon: 1e-3 };
+        measure("backward", if i == 0 { flops } else { 2.0 * flops }, &mut || {
+            conv_block::Backward {
+                shape,
+                x,
+                w: &w,
+                a: &a,
+                p: &p,
+                norm,
+                dp: &dp,
+                dp_sums: &dp_sums,
+                dw: &mut dw,
+                db: &mut db,
+                dgamma: &mut dgamma,
+                dbeta: &mut dbeta,
+                dx: (i > 0).then_some(&mut *dx),
+                dx_sums: &mut dx_sums,
+                workspace: &mut workspace,
+            }
+            .run(isa);
         });
     }
     speeds

@@ -147,7 +147,8 @@ fn measure(isa: Isa, options: &Options, pools: &mut [Pool]) -> Result<Report, Bo
     println!("| kernel            | threads | GFLOP/s | of the FMA peak |");
     println!("|-------------------|--------:|--------:|----------------:|");
     let effort = Effort { warm_up: 2, bursts: if few { 1 } else { 9 }, calls: 1 };
-    let kernels = kernels::measure(isa, &spec, pools, effort);
+    let mut kernels = kernels::measure(isa, &spec, pools, effort);
+    kernels.extend(kernels::measure_blocks(isa, &spec, options.batch, pools, effort));
 
     println!("\n| images/s | threads |    min | median |    max | of the roof |");
     println!("|----------|--------:|-------:|-------:|-------:|------------:|");
