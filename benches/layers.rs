@@ -301,7 +301,7 @@ fn head(c: &mut Criterion) {
             black_box(naive::sigmoid_cross_entropy(&logits, &labels, dlogits));
         },
         |_, dlogits| {
-            let of = CrossEntropy { classes: 19, logits: &logits, labels: &labels, class_weights: None, focus: 0.0 };
+            let of = CrossEntropy::plain(19, &logits, &labels);
             black_box(loss::sigmoid_cross_entropy(&of, &mut probabilities, dlogits));
         },
     );

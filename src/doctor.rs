@@ -13,7 +13,7 @@ use crate::data::split::Split;
 use crate::error::{Error, Result};
 use crate::experiments::{Experiment, Options};
 use crate::nn::{Input, Sequential};
-use crate::optim::{Optimizer, Rule};
+use crate::optim::Optimizer;
 use crate::progress::Progress;
 use crate::recipe::Recipe;
 use crate::train::Trainer;
@@ -219,13 +219,14 @@ fn groups(duplicates: Vec<(u64, u64)>) -> Vec<Vec<String>> {
     groups.into_values().collect()
 }
 
-/// Images a second of a few training steps on grey images, which cost as much as any.
+/// Images a second of a few training steps of the default recipe on grey images, which cost as much as any.
 fn training_speed(classes: usize, isa: Isa) -> Result<f64> {
-    let mut model = Sequential::build(Recipe::report().model(classes), isa, 1)?;
+    let recipe = Recipe::best();
+    let mut model = Sequential::build(recipe.model(classes), isa, 1)?;
     model.reserve(BATCH);
-    let optimizer = Optimizer::new(Rule::adam(1e-3), &model);
+    let optimizer = Optimizer::new(recipe.rule, &model);
     let mut trainer = Trainer::new(model, Experiment::ALL[0].head, optimizer, 1);
-    let (images, labels) = (vec![128; BATCH * ImageSpec::POSTER.bytes()], vec![0.0; BATCH * classes]);
+    let (images, labels) = (vec![128; BATCH * recipe.size().bytes()], vec![0.0; BATCH * classes]);
     let mut seconds: Vec<f64> = (0..5)
         .map(|_| {
             let begin = Instant::now();
@@ -323,7 +324,7 @@ impl fmt::Display for Report {
         )?;
         writeln!(
             f,
-            "{:.0} s to build it at {:.0} posters/s; training at {:.0} images/s ({} threads)",
+            "{:.0} s to build it at {:.0} posters/s; training by default at {:.0} images/s ({} threads)",
             plan.seconds_to_build, plan.posters_per_second, plan.images_per_second, plan.threads
         )?;
         if let Some(memory) = plan.memory_bytes {

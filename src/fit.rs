@@ -13,7 +13,7 @@ use crate::experiments::{Experiment, Options};
 use crate::files;
 use crate::loss::{Head, Objective};
 use crate::metrics::{Evaluation, Intervals, Metrics, best_f1_thresholds, top_k};
-use crate::nn::Sequential;
+use crate::nn::{Parameter, Sequential};
 use crate::optim::{Optimizer, Schedule};
 use crate::posters::Posters;
 use crate::progress::Progress;
@@ -22,6 +22,7 @@ use crate::report::{self, Epoch};
 use crate::train::{Answers, Trainer, logits};
 use onesheet_kernels::simd::Isa;
 use serde::Serialize;
+use std::collections::HashMap;
 use std::path::Path;
 use std::time::Instant;
 
@@ -73,8 +74,7 @@ impl Fit<'_> {
         let mut model = Sequential::build(recipe.model(frame.genres.len()), isa, options.seed)?;
         model.reserve(recipe.batch);
         if let Some(run) = &options.init_from {
-            let copied = start_from(run, &frame.genres, isa, &mut model)?;
-            progress.note(&format!("{copied} of the weights start as those of {}", run.display()));
+            progress.note(&start_from(run, &frame.genres, isa, &mut model)?);
         }
         let (train, val, test) = (frame.train.len(), frame.val.len(), frame.test.len());
         progress.note(&format!("\n{}: {train} films to train, {val} to validate, {test} to test", experiment.name));
@@ -101,6 +101,9 @@ impl Fit<'_> {
 
         let mut model = trainer.model;
         kept.restore(&mut model);
+        if recipe.keep == Keep::Best {
+            progress.note(&format!("kept: epoch {}, the best macro AP on val", kept.epoch));
+        }
         let meta = ModelMeta {
             experiment: experiment.name.into(),
             head: experiment.head,
@@ -196,7 +199,12 @@ impl Fit<'_> {
             self.posters.note(&batches, self.options)?;
         }
         progress.finish();
-        Ok(Answers::of(self.experiment.head, all))
+        let answers = Answers::of(self.experiment.head, all);
+        if answers.ids.is_empty() {
+            let what = format!("none of the {split} posters of {} decodes", self.experiment.name);
+            return Err(Error::data(&self.options.data, what, "see `train doctor`"));
+        }
+        Ok(answers)
     }
 
     fn evaluation<'a>(&'a self, split: &'a str, answers: &'a Answers) -> Evaluation<'a> {
@@ -213,25 +221,46 @@ impl Fit<'_> {
     }
 }
 
-/// Takes over the weights of another run's model that this one has in the same shape, and how many there are. Those of the last
-/// layer belong to genres: they are taken if these are the same.
-fn start_from(run: &Path, genres: &[String], isa: Isa, model: &mut Sequential) -> Result<usize> {
+/// Takes over the layers of another run's model that this one has in the same shapes; says how many weights they have, and which
+/// layers start afresh. A layer is taken as a whole, batch norm with the layer below it, and the last one, whose weights belong
+/// to genres, if these are the same.
+///
+/// # Errors
+/// If the model cannot be read, or no layer fits.
+pub(crate) fn start_from(run: &Path, genres: &[String], isa: Isa, model: &mut Sequential) -> Result<String> {
     let (meta, other) = open_run(run, isa)?;
-    let last = model.parameters().last().map(|(name, _)| name.split('/').next().unwrap_or_default().to_owned());
-    let mut copied = 0;
-    for parameter in model.parameters_mut() {
-        let of_genres = parameter.name.split('/').next() == last.as_deref();
-        let same = other.parameters().find(|(name, from)| *name == parameter.name && from.shape == parameter.shape);
-        if let (Some((_, from)), true) = (same, !of_genres || meta.genres == genres) {
-            parameter.value.copy_from_slice(&from.value);
-            copied += parameter.value.len();
+    let theirs: HashMap<String, &Parameter> = other.parameters().collect();
+    let layer_of = |name: &str| name.split('/').next().unwrap_or_default().to_owned();
+    let mut layers: Vec<(String, bool)> = Vec::new();
+    for (name, own) in model.parameters() {
+        let same = theirs.get(&name).is_some_and(|from| from.shape == own.shape);
+        let layer = layer_of(&name);
+        match layers.last_mut() {
+            Some((of, fits)) if *of == layer => *fits &= same,
+            below => {
+                let without_below = layer.starts_with("batch_normalization") && below.is_some_and(|below| !below.1);
+                layers.push((layer, same && !without_below));
+            }
         }
     }
-    if copied == 0 {
+    if let Some((_, fits)) = layers.last_mut() {
+        *fits &= meta.genres == genres;
+    }
+    let (taken, afresh): (Vec<_>, Vec<_>) = layers.into_iter().partition(|&(_, fits)| fits);
+    if taken.is_empty() {
         let what = "no layer of its model has the shape of one of this recipe's";
         return Err(Error::data(run, what, "name a run of the same --filters, or leave --init-from out"));
     }
-    Ok(copied)
+    let mut copied = 0;
+    for own in model.parameters_mut().filter(|own| taken.iter().any(|(layer, _)| *layer == layer_of(&own.name))) {
+        own.value.copy_from_slice(&theirs[&own.name].value);
+        copied += own.value.len();
+    }
+    let afresh = match &afresh[..] {
+        [] => String::new(),
+        layers => format!("; afresh: {}", layers.iter().map(|(name, _)| &name[..]).collect::<Vec<_>>().join(", ")),
+    };
+    Ok(format!("{copied} of the weights start as those of {}{afresh}", run.display()))
 }
 
 /// The weights of an epoch.

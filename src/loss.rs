@@ -22,9 +22,7 @@ pub struct Objective {
     pub class_weights: Option<Vec<f32>>,
     /// See [`CrossEntropy::focus`].
     pub focus: f32,
-    /// The share of each label that is spread evenly: over yes and no for sigmoids, over all classes for softmax.
-    ///
-    /// Szegedy et al. 2016, <https://arxiv.org/abs/1512.00567>, section 7.
+    /// See [`CrossEntropy::smoothing`].
     pub smoothing: f32,
 }
 
@@ -36,17 +34,6 @@ impl From<Head> for Objective {
 }
 
 impl Objective {
-    /// Smooths labels in place.
-    pub fn smooth(&self, classes: usize, labels: &mut [f32]) {
-        if self.smoothing > 0.0 {
-            let base = match self.head {
-                Head::Sigmoid => 0.5,
-                Head::Softmax => 1.0 / classes as f32,
-            };
-            labels.iter_mut().for_each(|label| *label += self.smoothing * (base - *label));
-        }
-    }
-
     /// The mean loss of a batch. Writes the probabilities and the gradient of the loss by the logits.
     ///
     /// # Shapes
@@ -59,8 +46,8 @@ impl Objective {
         probabilities: &mut [f32],
         dlogits: &mut [f32],
     ) -> f64 {
-        let &Self { head, ref class_weights, focus, .. } = self;
-        let of = CrossEntropy { classes, logits, labels, class_weights: class_weights.as_deref(), focus };
+        let &Self { head, ref class_weights, focus, smoothing } = self;
+        let of = CrossEntropy { classes, logits, labels, class_weights: class_weights.as_deref(), focus, smoothing };
         match head {
             Head::Sigmoid => loss::sigmoid_cross_entropy(&of, probabilities, dlogits),
             Head::Softmax => loss::softmax_cross_entropy(&of, probabilities, dlogits),

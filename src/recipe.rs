@@ -182,8 +182,8 @@ impl Recipe {
         if !matches!(self.balance, Balance::Weights | Balance::EffectiveWeights) {
             return None;
         }
-        // A genre that no film has needs no weight.
-        let weights: Vec<f64> = films.iter().map(|&films| if films > 0.0 { weight(films) } else { 0.0 }).collect();
+        // A genre that no film has weighs as if one had it: that films do not have it is to be learned, too.
+        let weights: Vec<f64> = films.iter().map(|films| weight(films.max(1.0))).collect();
         let mean = match head {
             Head::Sigmoid => weights.iter().sum::<f64>() / weights.len() as f64,
             Head::Softmax => {

@@ -5,12 +5,12 @@ use crate::data::decode::ImageSpec;
 use crate::data::films::{Films, poster_name};
 use crate::data::frames::{Frame, Limits};
 use crate::data::ledger::{Ledger, WITHOUT_POSTER};
-use crate::data::refusal::{OnBadImage, Refusal};
+use crate::data::refusal::OnBadImage;
 use crate::error::{Error, Result};
-use crate::evaluate::open_run;
 use crate::experiments::{Experiment, Options};
 use crate::files;
-use crate::fit::{Fit, Outcome};
+use crate::fit::{Fit, Outcome, start_from};
+use crate::nn::Sequential;
 use crate::posters::{Posters, cache_of, check_missing, refusals};
 use crate::progress::Progress;
 use crate::recipe::Balance;
@@ -33,7 +33,7 @@ pub fn run(options: &Options, experiments: &[Experiment], isa: Isa, progress: &d
     }
     let folders: Vec<PathBuf> = experiments.iter().map(|experiment| options.out.join(experiment.name)).collect();
     if let Some(run) = &options.init_from {
-        check_start(run, &folders, isa)?;
+        check_start(run, &folders, options, isa)?;
     }
     let (frames, mut ledger, mut posters) = prepare(options, experiments, progress)?;
     std::fs::create_dir_all(&options.out).map_err(Error::io(&options.out, "make the folder"))?;
@@ -56,10 +56,10 @@ pub fn run(options: &Options, experiments: &[Experiment], isa: Isa, progress: &d
     Ok(outcomes)
 }
 
-/// Refuses a model to start from that cannot be read, or that this run would replace before it is read: before anything is
-/// decoded or removed.
-fn check_start(run: &Path, folders: &[PathBuf], isa: Isa) -> Result<()> {
-    open_run(run, isa)?;
+/// Refuses a model to start from that cannot be read or does not fit, or that this run would replace before it is read: before
+/// anything is decoded or removed.
+fn check_start(run: &Path, folders: &[PathBuf], options: &Options, isa: Isa) -> Result<()> {
+    start_from(run, &[], isa, &mut Sequential::build(options.recipe.model(1), isa, options.seed)?)?;
     let place = |path: &Path| path.canonicalize().ok();
     let of_model = place(if run.is_dir() { run } else { run.parent().unwrap_or(run) });
     match folders.iter().find(|folder| of_model.is_some() && place(folder) == of_model) {
@@ -95,18 +95,11 @@ fn prepare(
     let films = Films::open(&options.data, options.max_genres)?;
     films.warnings.iter().for_each(|warning| progress.note(&format!("warning: {warning}")));
     let limits = Limits { train: options.limit, val: options.limit_val };
+    let balance = options.recipe.balance == Balance::Undersample;
     let mut frames = Vec::new();
     let mut ledger = RunLedger { cleaning: films.ledger.clone(), experiments: Vec::new() };
     for experiment in experiments {
-        let rule = experiment.film_rule(options.per_genre, options.recipe.balance == Balance::Undersample);
-        let folder = frames_folder(options, experiment);
-        let (frame, left_out) = match Frame::read_back(&folder, &rule, &frame_options(options), &films)? {
-            Some(frame) => {
-                progress.note(&format!("{}: the frames in {} are used again", experiment.name, folder.display()));
-                (frame, Ledger::default())
-            }
-            None => Frame::new(&films, &rule, limits),
-        };
+        let (frame, left_out) = Frame::new(&films, &experiment.film_rule(options.per_genre, balance), limits);
         frame.check_size(&options.data, options.recipe.batch)?;
         frames.push(frame);
         ledger.experiments.push(ExperimentLedger { experiment: experiment.name, ledger: left_out });
@@ -116,6 +109,7 @@ fn prepare(
     let without = without / (without + films.films.len() as f64);
     check_missing(options, without)?;
     let ids: BTreeSet<u64> = frames.iter().flat_map(Frame::ids).collect();
+    let mut refused = BTreeMap::new();
     let source = match &options.cache {
         None => Source::Files {
             posters: films.posters.clone(),
@@ -125,33 +119,47 @@ fn prepare(
         Some(folder) => {
             let cache = cache_of(folder, &films.posters, &ids, progress)?;
             // The cache may hold the posters of other runs, too.
-            let refused: BTreeMap<u64, Refusal> =
-                cache.refused().iter().filter(|(id, _)| ids.contains(id)).cloned().collect();
+            refused = cache.refused().iter().filter(|(id, _)| ids.contains(id)).cloned().collect();
             if let (OnBadImage::Fail, Some((id, refusal))) = (options.on_bad_image, refused.first_key_value()) {
                 return Err(refusal.clone().into_error(&films.posters.join(poster_name(*id))));
             }
             check_missing(options, without + (1.0 - without) * refused.len() as f64 / ids.len() as f64)?;
             ledger.cleaning.extend(refusals(&refused));
-            for frame in &mut frames {
-                frame.without(|id| refused.contains_key(&id));
-                frame.check_size(&options.data, options.recipe.batch)?;
-            }
             Source::Cache(Arc::new(cache))
         }
     };
-    for (frame, experiment) in frames.iter().zip(experiments) {
-        frame.write_csv(&frames_folder(options, experiment), &frame_options(options))?;
+    for (frame, experiment) in frames.iter_mut().zip(experiments) {
+        let (folder, rule) = (frames_folder(options, experiment), experiment.film_rule(options.per_genre, balance));
+        let made_with = frame_options(options, &films, frame.ids().into_iter().filter(|id| refused.contains_key(id)));
+        frame.without(|id| refused.contains_key(&id));
+        if let Some(earlier) = Frame::read_back(&folder, &rule, &made_with, &films)? {
+            progress.note(&format!("{}: the frames in {} are used again", experiment.name, folder.display()));
+            let own = frame.ids();
+            if let Some(id) = earlier.ids().into_iter().find(|id| own.binary_search(id).is_err()) {
+                let what = format!("{} is a film that these options leave out", poster_name(id));
+                return Err(Error::data(&folder, what, "remove the folder to have the frames made again"));
+            }
+            *frame = earlier;
+        }
+        frame.check_size(&options.data, options.recipe.batch)?;
+        frame.write_csv(&folder, &made_with)?;
     }
     Ok((frames, ledger, Posters { source, films: ids.len(), without, refused: BTreeMap::new() }))
 }
 
-/// The options that decide which films are in the frames: frames of other options are not used again.
-fn frame_options(options: &Options) -> String {
+/// What decides which films are in the frames; frames of anything else are not used again. The `refused` are those of their films
+/// whose posters do not decode.
+fn frame_options(options: &Options, films: &Films, refused: impl Iterator<Item = u64>) -> String {
     let Options { data, limit, limit_val, max_genres, per_genre, .. } = options;
     let balance = options.recipe.balance == Balance::Undersample;
+    let films = films.digest();
+    let mut digest = crc32fast::Hasher::new();
+    refused.for_each(|id| digest.update(&id.to_le_bytes()));
+    let refused = digest.finalize();
     format!(
         "data = {data:?}\nlimit = {limit:?}\nlimit_val = {limit_val:?}\n\
-         max_genres = {max_genres}\nper_genre = {per_genre}\nbalance = {balance}\n"
+         max_genres = {max_genres}\nper_genre = {per_genre}\nbalance = {balance}\n\
+         films = \"{films:08x}\"\nrefused = \"{refused:08x}\"\n"
     )
 }
 

@@ -1,6 +1,7 @@
 //! Many runs over a grid of options, or over some points of it drawn at random.
 
 use crate::error::{Error, Result};
+use crate::experiments::{Experiment, Options};
 use crate::files;
 use crate::report::Epoch;
 use crate::rng::{Purpose, stream};
@@ -48,6 +49,18 @@ impl Trial {
     pub fn arguments(&self) -> Vec<String> {
         self.0.iter().map(|(option, value)| format!("--{option}={value}")).collect()
     }
+}
+
+/// What a trial's results depend on, as TOML: a finished trial is one with the same. Where it runs and on how many threads changes
+/// nothing.
+pub fn identity(options: &Options, experiments: &[Experiment]) -> String {
+    let data = options.data.canonicalize().unwrap_or_else(|_| options.data.clone());
+    let mut table = toml::Table::try_from(Options { data, ..options.clone() }).expect("plain data");
+    ["out", "cache", "threads"].iter().for_each(|place| drop(table.remove(*place)));
+    let names: Vec<toml::Value> = experiments.iter().map(|experiment| experiment.name.into()).collect();
+    table.insert("experiments".into(), names.into());
+    table.insert("onesheet".into(), env!("CARGO_PKG_VERSION").into());
+    toml::to_string(&table).expect("plain data")
 }
 
 /// All points of the grid, the last axis changing fastest; or `random` of them without repetition, in the order in which `seed`

@@ -19,7 +19,6 @@ pub struct Trainer {
     pub seed: u64,
     /// The average of the weights, where one is kept.
     pub average: Option<Average>,
-    labels: Vec<f32>,
     probabilities: Vec<f32>,
     dlogits: Vec<f32>,
 }
@@ -27,22 +26,19 @@ pub struct Trainer {
 impl Trainer {
     /// Starts from the model's present weights with a fresh optimiser state.
     pub fn new(model: Sequential, objective: impl Into<Objective>, optimizer: Optimizer, seed: u64) -> Self {
-        let (labels, probabilities, dlogits) = Default::default();
-        Self { model, objective: objective.into(), optimizer, seed, average: None, labels, probabilities, dlogits }
+        let (probabilities, dlogits) = Default::default();
+        Self { model, objective: objective.into(), optimizer, seed, average: None, probabilities, dlogits }
     }
 
     /// One step on one batch: forward, loss, backward, update. Returns the mean loss of the batch before the update.
     pub fn step(&mut self, images: Input, labels: &[f32]) -> f64 {
         let pass = Pass::Training { seed: self.seed, step: self.optimizer.steps() };
         let classes = self.model.outputs();
-        let Self { objective, labels: smoothed, probabilities, dlogits, .. } = self;
-        smoothed.clear();
-        smoothed.extend_from_slice(labels);
-        objective.smooth(classes, smoothed);
+        let Self { objective, probabilities, dlogits, .. } = self;
         probabilities.resize(labels.len(), 0.0);
         dlogits.resize(labels.len(), 0.0);
         let logits = self.model.forward(images, pass).values();
-        let loss = objective.cross_entropy(classes, logits, smoothed, probabilities, dlogits);
+        let loss = objective.cross_entropy(classes, logits, labels, probabilities, dlogits);
         self.optimizer.step(&mut self.model, dlogits);
         if let Some(average) = &mut self.average {
             average.follow(&self.model);

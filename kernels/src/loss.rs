@@ -10,7 +10,7 @@ pub struct CrossEntropy<'a> {
     pub classes: usize,
     /// The network's outputs, before sigmoid or softmax.
     pub logits: &'a [f32],
-    /// 1 where the class is true, else 0, or anything between for a label that is mixed or smoothed. Softmax: each row sums to 1.
+    /// 1 where the class is true, else 0, or anything between for a label that is mixed. Softmax: each row sums to 1.
     pub labels: &'a [f32],
     /// A factor for each class' share of the loss; `None` is 1 for all.
     pub class_weights: Option<&'a [f32]>,
@@ -19,9 +19,19 @@ pub struct CrossEntropy<'a> {
     ///
     /// Lin et al. 2017, Focal Loss for Dense Object Detection, <https://arxiv.org/abs/1708.02002>: their gamma.
     pub focus: f32,
+    /// The share of each label that is spread evenly: over yes and no for sigmoids, over all classes for softmax. What a row
+    /// weighs is that of its labels as they are.
+    ///
+    /// Szegedy et al. 2016, <https://arxiv.org/abs/1512.00567>, section 7.
+    pub smoothing: f32,
 }
 
-impl CrossEntropy<'_> {
+impl<'a> CrossEntropy<'a> {
+    /// The cross-entropy as it is: without weights, focus or smoothing.
+    pub fn plain(classes: usize, logits: &'a [f32], labels: &'a [f32]) -> Self {
+        Self { classes, logits, labels, class_weights: None, focus: 0.0, smoothing: 0.0 }
+    }
+
     fn check(&self, probabilities: &[f32], dlogits: &[f32]) {
         let len = self.logits.len();
         assert!(self.classes > 0 && len > 0 && len.is_multiple_of(self.classes), "{len} logits");
@@ -43,6 +53,12 @@ impl CrossEntropy<'_> {
         [factor, focus * factor * ratio]
     }
 
+    /// A label of which a share has gone to `even`, what all classes would have alike.
+    fn smoothed(&self, label: f32, even: f64) -> f64 {
+        let label = f64::from(label);
+        label + f64::from(self.smoothing) * (even - label)
+    }
+
     fn weight(&self, class: usize) -> f64 {
         self.class_weights.map_or(1.0, |weights| f64::from(weights[class]))
     }
@@ -50,8 +66,8 @@ impl CrossEntropy<'_> {
 
 /// Binary cross-entropy of independent classes: the mean over images and classes of
 /// `weight[k] * -(t ln p + (1 - t) ln(1 - p))` with `p = sigmoid(logit)`, computed as
-/// `max(z, 0) - z * t + ln(1 + exp(-|z|))`, which neither overflows nor cancels. With a `focus`, `ln p` is multiplied with
-/// `(1 - p)^focus` and `ln(1 - p)` with `p^focus`.
+/// `max(z, 0) - z * t + ln(1 + exp(-|z|))`, which neither overflows nor cancels; `t` is the label, smoothed. With a `focus`, `ln p`
+/// is multiplied with `(1 - p)^focus` and `ln(1 - p)` with `p^focus`.
 ///
 /// # Shapes
 /// `of`: see [`CrossEntropy`]; `probabilities`, `dlogits`: `[n, classes]`, f32, overwritten; returns the loss
@@ -67,7 +83,7 @@ pub fn sigmoid_cross_entropy(of: &CrossEntropy, probabilities: &mut [f32], dlogi
     let count = of.logits.len() as f64;
     let mut sum = 0.0;
     for (i, (&logit, &label)) in of.logits.iter().zip(of.labels).enumerate() {
-        let (z, t) = (f64::from(logit), f64::from(label));
+        let (z, t) = (f64::from(logit), of.smoothed(label, 0.5));
         let (p, weight) = (sigmoid_f64(z), of.weight(i % of.classes));
         let (loss, dlogit) = if of.focus == 0.0 {
             (z.max(0.0) - z * t + (-z.abs()).exp().ln_1p(), p - t)
@@ -89,7 +105,8 @@ pub fn sigmoid_cross_entropy(of: &CrossEntropy, probabilities: &mut [f32], dlogi
 
 /// Categorical cross-entropy of exclusive classes: the mean over images of `weight * sum over k of t[k] * -ln p[k]` with
 /// `p = softmax(logits)`, computed as `ln(sum of exp(z - max z)) - (z[k] - max z)`, which does not overflow, and
-/// `weight = sum over k of weight[k] * t[k]`, that of the true class. With a `focus`, `ln p` is multiplied with `(1 - p)^focus`.
+/// `weight = sum over k of weight[k] * label[k]`, that of the true class; `t` is the label, smoothed. With a `focus`, `ln p` is
+/// multiplied with `(1 - p)^focus`.
 ///
 /// # Shapes
 /// `of`: see [`CrossEntropy`]; `probabilities`, `dlogits`: `[n, classes]`, f32, overwritten; returns the loss
@@ -112,7 +129,7 @@ pub fn softmax_cross_entropy(of: &CrossEntropy, probabilities: &mut [f32], dlogi
         let weight: f64 = labels.iter().enumerate().map(|(k, &t)| of.weight(k) * f64::from(t)).sum();
         // p, -ln p, and the derivative by ln p of the class' loss.
         let term = |k: usize| {
-            let (z, t) = (f64::from(logits[k]) - max, f64::from(labels[k]));
+            let (z, t) = (f64::from(logits[k]) - max, of.smoothed(labels[k], 1.0 / classes as f64));
             let p = z.exp() / exp_sum;
             let [factor, added] = if of.focus == 0.0 { [1.0, 0.0] } else { of.focused(p) };
             // A class that is not true adds nothing, even where its logit is infinitely far below.

@@ -79,6 +79,14 @@ impl Films {
         Ok((posters, ids))
     }
 
+    /// A checksum of the films and their genres.
+    pub fn digest(&self) -> u32 {
+        let mut digest = crc32fast::Hasher::new();
+        self.genres.iter().for_each(|genre| digest.update(format!("{genre}\n").as_bytes()));
+        self.films.iter().for_each(|film| digest.update(format!("{} {:?}\n", film.id, film.genres).as_bytes()));
+        digest.finalize()
+    }
+
     fn clean(labels: Labels, posters: PathBuf, max_genres: usize) -> Result<Self> {
         let mut ledger = labels.ledger;
         let too_many = format!("films with more than {max_genres} genres");

@@ -94,7 +94,8 @@ pub struct Augment {
     ///
     /// DeVries and Taylor 2017, <https://arxiv.org/abs/1708.04552>.
     pub cutout: f32,
-    /// Each image and its labels are mixed with the next one's, by shares from Beta(mixup, mixup); 0 mixes nothing.
+    /// Each image and its labels are mixed with the next one's, by shares from Beta(mixup, mixup), up to
+    /// [`MOST_MIXUP`](Self::MOST_MIXUP); 0 mixes nothing.
     ///
     /// Zhang et al. 2018, <https://arxiv.org/abs/1710.09412>.
     pub mixup: f32,
@@ -103,6 +104,8 @@ pub struct Augment {
 impl Augment {
     /// Nothing varies.
     pub const NONE: Self = Self { flip: false, crop: 1.0, jitter: 0.0, cutout: 0.0, mixup: 0.0 };
+    /// The largest `mixup`.
+    pub const MOST_MIXUP: f32 = 8.0;
 }
 
 /// The part of an image that is shown, in pixels from its upper left corner.
@@ -235,8 +238,10 @@ fn stream(seed: u64, epoch: u64, position: u64, part: Part) -> ChaCha8Rng {
 }
 
 fn random_crop(random: &mut ChaCha8Rng, least: f32, width: f64, height: f64) -> Crop {
-    let area = random.random_range(f64::from(least)..1.0);
-    let stretch = random.random_range(-1.0..1.0f64) * (4.0f64 / 3.0).ln() / 2.0;
+    let least = f64::from(least);
+    let area = random.random_range(least..1.0);
+    // Where hardly anything may be left out, sides stretched farther than this would leave out more.
+    let stretch = random.random_range(-1.0..1.0f64) * (4.0f64 / 3.0).min(1.0 / least).ln() / 2.0;
     // Shares of the sides, whose product is the area as far as they fit.
     let [w, h] = [stretch, -stretch].map(|stretch| (area.sqrt() * stretch.exp()).min(1.0));
     let [left, top] = [1.0 - w, 1.0 - h].map(|room| room * random.random::<f64>());
@@ -279,12 +284,14 @@ fn cut_out(image: &mut [u8], size: ImageSpec, side: f32, place: [f32; 2]) {
 
 /// A number from Beta(a, a).
 ///
-/// Jöhnk 1964: of pairs of uniform numbers to the power of 1/a, those that sum to at most 1 give their first's share.
+/// Jöhnk 1964: of pairs of uniform numbers to the power of 1/a, those that sum to at most 1 give their first's share. For a up
+/// to [`Augment::MOST_MIXUP`], where that is one of 13,000 pairs.
 fn beta(random: &mut ChaCha8Rng, a: f64) -> f64 {
     loop {
-        let [x, y] = [0; 2].map(|_| random.random::<f64>().powf(1.0 / a));
-        if x + y <= 1.0 && x + y > 0.0 {
-            return x / (x + y);
+        // Logarithms: the powers themselves are 0 where a is small.
+        let [x, y] = [0; 2].map(|_| (1.0 - random.random::<f64>()).ln() / a);
+        if x.exp() + y.exp() <= 1.0 {
+            return 1.0 / (1.0 + (y - x).exp());
         }
     }
 }

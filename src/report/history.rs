@@ -61,10 +61,11 @@ impl fmt::Display for Epoch {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         write!(
             f,
-            "epoch {:>3}  loss {:.4}  val loss {:.4}  top-1 {:.1}%  top-3 {:.1}%  {:.1} s, {:.0} images/s, {:.1}% waiting",
+            "epoch {:>3}  loss {:.4}  val: loss {:.4}  AP {}  top-1 {:.1}%  top-3 {:.1}%  {:.1} s, {:.0} images/s, {:.1}% waiting",
             self.epoch,
             self.train_loss,
             self.val_loss,
+            self.val_macro_ap.map_or("-".into(), |ap| format!("{ap:.3}")),
             100.0 * self.val_top1_hit,
             100.0 * self.val_top3_hit,
             self.seconds,

@@ -153,6 +153,19 @@ fn training_starts_from_another_run_s_weights() {
     );
     let (code, _, err) = train(folder.path(), &line);
     assert!(code == 3 && err.contains("no layer of its model has the shape"), "{err}");
+    assert!(!folder.path().join("other").exists(), "it is known before anything is done");
+
+    // A layer is taken as a whole: the third convolution has as many filters as there, but sees fewer channels, and brings none of
+    // its biases and statistics.
+    let started = |out: &str, filters: &str, from: &str| {
+        let rest = format!("--experiment multi-label --epochs 1 --init-from {from}/multi-label");
+        done(folder.path(), &format!("run --out {out} {SMALL} --filters {filters} {rest}"))
+    };
+    let out = started("deeper", "4,8,8", "first");
+    assert!(out.contains("; afresh: conv2d_2, batch_normalization_2\n"), "{out}");
+    let out = started("narrower", "4,6,8", "deeper");
+    let afresh = "conv2d_1, batch_normalization_1, conv2d_2, batch_normalization_2";
+    assert!(out.contains(&format!("; afresh: {afresh}\n")), "{out}");
 
     let line = format!("run --out first --overwrite {SMALL} --experiment multi-label --init-from first/multi-label");
     let (code, _, err) = train(folder.path(), &line);
@@ -180,9 +193,108 @@ fn a_sweep_runs_each_trial_once_and_compares_them_on_val() {
     let scores: Vec<f64> = rows.lines().skip(1).map(|row| row.split(',').nth(3).unwrap().parse().unwrap()).collect();
     assert!(scores.len() == 4 && scores.is_sorted_by(|a, b| a >= b), "{rows}");
     assert!(folder.path().join("sweep/lr=1e-3 crop=1/top-6/metrics.json").exists());
-    // One that is replaced counts as unfinished from the moment it is begun.
+    // Where it runs makes no other trial of it, what it runs does, and is replaced only on request.
+    let out = done(folder.path(), &format!("{} {rest} --threads 1", sweep.replace("--data data", "--data ./data/")));
+    assert_eq!(out.matches("finished before").count(), 4, "{out}");
     let (code, _, err) = train(folder.path(), &format!("{sweep} {rest} --limit 1"));
-    assert!(code == 3 && !folder.path().join("sweep/lr=1e-3 crop=0.5/command.txt").exists(), "{err}");
-    let out = done(folder.path(), &format!("{sweep} --minutes 0 {rest} --seed 2"));
+    assert!(code == 2 && err.contains("a trial of other options has finished there"), "{err}");
+    // One that is replaced counts as unfinished from the moment it is begun.
+    let (code, _, err) = train(folder.path(), &format!("{sweep} {rest} --limit 1 --overwrite"));
+    assert!(code == 3 && !folder.path().join("sweep/lr=1e-3 crop=0.5/trial.toml").exists(), "{err}");
+    assert!(folder.path().join("sweep/lr=1e-3 crop=1/trial.toml").exists());
+    let out = done(folder.path(), &format!("{sweep} --minutes 0 {rest} --seed 2 --overwrite"));
     assert!(out.contains("4 trials were not begun"), "{out}");
+}
+
+#[test]
+fn a_sweep_s_mistakes_end_it_before_it_begins() {
+    let folder = posters();
+    let rest = "-- --input 32 --filters 4 --epochs 1 --batch 16 --experiment top-6";
+    for (line, part) in [
+        (format!("--vary \"optimizer=adam sgd\" --vary \"momentum=0 0.9\" {rest}"), "are of sgd"),
+        (format!("--vary \"filters=4 4,4,4,4,4,4\" {rest}"), ""),
+        (format!("--vary \"views=one flip\" {rest}"), "does not change"),
+        (format!("--vary \"lr=1e-3\" {rest} --out elsewhere"), "before the --"),
+    ] {
+        let (code, _, err) = train(folder.path(), &format!("sweep --data data --out sweep {line}"));
+        assert!(code == 2 && err.contains(part) && !folder.path().join("sweep").exists(), "{code} {err}");
+    }
+}
+
+#[test]
+fn a_trial_that_diverged_has_finished() {
+    let folder = posters();
+    let sweep = "sweep --data data --out sweep --vary \"lr=1e-3 1e30\" -- --recipe best --input 32 --filters 4 --epochs 1 \
+                 --batch 16 --experiment top-6 --optimizer sgd";
+    for times in [0, 2] {
+        let out = done(folder.path(), sweep);
+        assert_eq!(out.matches("finished before").count(), times, "{out}");
+        assert!(out.lines().last().unwrap().starts_with("lr=1e30: "), "{out}");
+        assert_eq!(fs::read_to_string(folder.path().join("sweep/sweep.csv")).unwrap().lines().count(), 2);
+    }
+}
+
+#[test]
+fn options_that_nothing_would_use_are_refused() {
+    let folder = posters();
+    for (options, part) in [
+        ("--experiment multi-label --balance undersample", "top-6"),
+        ("--experiment single-genre --tune-thresholds true", "multi-label"),
+        ("--optimizer sgd --nesterov", "--momentum"),
+        ("--mixup 9", "at most 8"),
+    ] {
+        let (code, _, err) = train(folder.path(), &format!("run --out none {SMALL} {options}"));
+        assert!(code == 2 && err.contains(part) && !folder.path().join("none").exists(), "{options}: {err}");
+    }
+}
+
+#[test]
+fn posters_that_do_not_decode_are_told_by_every_run() {
+    let folder = posters();
+    let data = folder.path().join("data");
+    let some = fs::read_dir(data.join("posters")).unwrap().next().unwrap().unwrap().path();
+    let whole = fs::read(&some).unwrap();
+    fs::write(&some, &whole[..whole.len() / 2]).unwrap();
+    let run = |more: &str| {
+        let line = format!("run --overwrite --out run {SMALL} --experiment multi-label --epochs 1 {more}");
+        (train(folder.path(), &line), fs::read_to_string(folder.path().join("run/ledger.json")).unwrap_or_default())
+    };
+    let ((code, first, _), ledger) = run("");
+    assert!(code == 0 && ledger.contains("refused"), "{ledger}");
+    let ((code, again, err), same) = run("");
+    assert!(code == 0 && same == ledger && again.contains("are used again"), "{err}{again}{same}");
+    let ((code, ..), _) = run("--on-bad-image fail");
+    assert_eq!(code, 3);
+    // Mended, or with other genres, it comes back.
+    fs::write(&some, &whole).unwrap();
+    let ((code, mended, _), _) = run("");
+    let films = |out: &str| out.lines().find(|line| line.contains("films to train")).unwrap().to_owned();
+    assert!(code == 0 && films(&mended) != films(&first), "{mended}");
+    let labels = fs::read_to_string(data.join("genres.csv")).unwrap();
+    let fewer = labels.lines().take(200).collect::<Vec<_>>().join("\n");
+    fs::write(data.join("genres.csv"), fewer).unwrap();
+    let ((code, fewer, err), _) = run("");
+    assert!(code == 0 && films(&fewer) != films(&mended), "{fewer}{err}");
+}
+
+#[test]
+fn a_side_without_a_poster_that_decodes_is_an_error() {
+    let folder = posters();
+    let line = format!("run --out whole {SMALL} --experiment multi-label --epochs 1");
+    done(folder.path(), &line);
+    for side in ["val", "test"] {
+        let frame = fs::read_to_string(folder.path().join(format!("whole/frames/multi-label/{side}.csv"))).unwrap();
+        let posters: Vec<PathBuf> = frame
+            .lines()
+            .skip(1)
+            .map(|row| folder.path().join("data/posters").join(row.split(',').next().unwrap()))
+            .collect();
+        let whole: Vec<Vec<u8>> = posters.iter().map(|poster| fs::read(poster).unwrap()).collect();
+        posters.iter().for_each(|poster| fs::write(poster, "no poster").unwrap());
+        let line = SMALL.replace("--cache cache", "--no-cache");
+        let (code, out, err) =
+            train(folder.path(), &format!("run --out {side} {line} --experiment multi-label --epochs 1"));
+        assert!(code == 3 && err.contains(&format!("none of the {side} posters")), "{out}{err}");
+        posters.iter().zip(whole).for_each(|(poster, bytes)| fs::write(poster, bytes).unwrap());
+    }
 }

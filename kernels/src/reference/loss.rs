@@ -11,6 +11,15 @@ pub struct CrossEntropy<'a> {
     pub focus: f64,
     /// Between 0 and 1; for the softmax, each row sums to 1.
     pub labels: &'a [f64],
+    /// The share of each label that is spread evenly: over yes and no for the sigmoid, over the classes for the softmax.
+    pub smoothing: f64,
+}
+
+impl CrossEntropy<'_> {
+    /// The labels after smoothing, where all classes alike would have `even`.
+    fn smoothed(&self, even: f64) -> Vec<f64> {
+        self.labels.iter().map(|t| (1.0 - self.smoothing) * t + self.smoothing * even).collect()
+    }
 }
 
 /// `p = 1 / (1 + exp(-logit))`.
@@ -35,12 +44,12 @@ fn term(focus: f64, p: f64) -> [f64; 2] {
     [-error.powf(focus) * p.ln(), by_factor - error.powf(focus) / p]
 }
 
-/// `sum over n,k of weight[k] * (t * term(p) + (1 - t) * term(1 - p)) / (n * classes)` with `p` the [`sigmoid`], `t` the label,
+/// `sum over n,k of weight[k] * (t * term(p) + (1 - t) * term(1 - p)) / (n * classes)` with `p` the [`sigmoid`], `t` the smoothed label,
 /// `term(p) = -(1 - p)^focus * ln p`.
 pub fn sigmoid_cross_entropy(of: &CrossEntropy, logits: &[f64]) -> f64 {
     let mut sum = 0.0;
-    for (i, (p, t)) in sigmoid(logits).iter().zip(of.labels).enumerate() {
-        let [right, wrong] = [term(of.focus, *p)[0], term(of.focus, 1.0 - p)[0]];
+    for (i, (p, t)) in sigmoid(logits).into_iter().zip(of.smoothed(0.5)).enumerate() {
+        let [right, wrong] = [term(of.focus, p)[0], term(of.focus, 1.0 - p)[0]];
         sum += of.class_weights[i % of.class_weights.len()] * (t * right + (1.0 - t) * wrong);
     }
     sum / logits.len() as f64
@@ -48,22 +57,23 @@ pub fn sigmoid_cross_entropy(of: &CrossEntropy, logits: &[f64]) -> f64 {
 
 /// The gradient of [`sigmoid_cross_entropy`] by the logits, where `dp/dlogit = p * (1 - p)`.
 pub fn sigmoid_cross_entropy_backward(of: &CrossEntropy, logits: &[f64]) -> Vec<f64> {
-    let gradient = |(i, (p, t)): (usize, (f64, &f64))| {
+    let gradient = |(i, (p, t)): (usize, (f64, f64))| {
         let [right, wrong] = [term(of.focus, p)[1], -term(of.focus, 1.0 - p)[1]];
         let dp = of.class_weights[i % of.class_weights.len()] * (t * right + (1.0 - t) * wrong);
         dp * p * (1.0 - p) / logits.len() as f64
     };
-    sigmoid(logits).into_iter().zip(of.labels).enumerate().map(gradient).collect()
+    sigmoid(logits).into_iter().zip(of.smoothed(0.5)).enumerate().map(gradient).collect()
 }
 
-/// `sum over n of weight[n] * (sum over k of t * term(p)) / n` with `p` the [`softmax`], `t` the labels,
-/// `term(p) = -(1 - p)^focus * ln p`, and `weight[n] = sum over k of weight[k] * t`.
+/// `sum over n of weight[n] * (sum over k of t * term(p)) / n` with `p` the [`softmax`], `t` the smoothed labels,
+/// `term(p) = -(1 - p)^focus * ln p`, and `weight[n] = sum over k of weight[k] * label[n,k]`.
 pub fn softmax_cross_entropy(of: &CrossEntropy, logits: &[f64]) -> f64 {
     let classes = of.class_weights.len();
-    let mut sum = 0.0;
-    for (p, t) in softmax(classes, logits).chunks(classes).zip(of.labels.chunks(classes)) {
+    let (smoothed, mut sum) = (of.smoothed(1.0 / classes as f64), 0.0);
+    let rows = of.labels.chunks(classes).zip(smoothed.chunks(classes));
+    for (p, (labels, t)) in softmax(classes, logits).chunks(classes).zip(rows) {
         for k in 0..classes {
-            sum += weight(of.class_weights, t) * t[k] * term(of.focus, p[k])[0];
+            sum += weight(of.class_weights, labels) * t[k] * term(of.focus, p[k])[0];
         }
     }
     sum / (logits.len() / classes) as f64
@@ -73,12 +83,13 @@ pub fn softmax_cross_entropy(of: &CrossEntropy, logits: &[f64]) -> f64 {
 pub fn softmax_cross_entropy_backward(of: &CrossEntropy, logits: &[f64]) -> Vec<f64> {
     let classes = of.class_weights.len();
     let n = (logits.len() / classes) as f64;
-    let mut dlogits = Vec::new();
-    for (p, t) in softmax(classes, logits).chunks(classes).zip(of.labels.chunks(classes)) {
+    let (smoothed, mut dlogits) = (of.smoothed(1.0 / classes as f64), Vec::new());
+    let rows = of.labels.chunks(classes).zip(smoothed.chunks(classes));
+    for (p, (labels, t)) in softmax(classes, logits).chunks(classes).zip(rows) {
         let dp: Vec<f64> = (0..classes).map(|k| t[k] * term(of.focus, p[k])[1]).collect();
         for j in 0..classes {
             let sum: f64 = (0..classes).map(|k| dp[k] * p[k] * (f64::from(u8::from(k == j)) - p[j])).sum();
-            dlogits.push(weight(of.class_weights, t) * sum / n);
+            dlogits.push(weight(of.class_weights, labels) * sum / n);
         }
     }
     dlogits

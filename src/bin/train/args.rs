@@ -1,7 +1,7 @@
 //! What can be said on the command line.
 
 use crate::values::{
-    Filters, Side, at_least_one, filters, not_negative, positive, share, share_up_to_one, side, up_to, up_to_one,
+    Filters, Side, at_least_one, filters, mixup, not_negative, positive, share, share_up_to_one, side, up_to, up_to_one,
 };
 use clap::{Args as Group, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use onesheet::data::transform::Views;
@@ -115,7 +115,8 @@ pub struct RunArgs {
     /// Nesterov's momentum, for sgd
     #[arg(long)]
     pub nesterov: bool,
-    /// The share of itself, times the learning rate, that a weight loses in a step (AdamW)
+    /// The share of itself, times the learning rate, that a weight loses in a step (AdamW) [default: the recipe's, or 0 for another
+    /// optimizer]
     #[arg(long, value_name = "F", value_parser = share)]
     pub weight_decay: Option<f32>,
     /// Share of all steps in which the learning rate rises from 0
@@ -161,7 +162,7 @@ pub struct RunArgs {
     #[arg(long, value_name = "SHARE", value_parser = share)]
     pub cutout: Option<f32>,
     /// Mix posters and their genres in pairs, by shares from Beta(F, F)
-    #[arg(long, value_name = "F", value_parser = not_negative)]
+    #[arg(long, value_name = "F", value_parser = mixup)]
     pub mixup: Option<f32>,
     /// What to do about rare genres: nothing; cut train and val to the smallest (top-6); weigh them more in the loss, by number of
     /// films or by their effective number; draw them more often
@@ -176,7 +177,7 @@ pub struct RunArgs {
     /// Which weights to keep: the last, or those of the epoch with the best macro AP on val
     #[arg(long)]
     pub keep: Option<Keep>,
-    /// Give each genre the threshold with the best F1 on val, in place of 0.5 (multi-label)
+    /// Give each genre the threshold with the best F1 on val, in place of 0.5 (multi-label alone)
     #[arg(long, value_name = "BOOL")]
     pub tune_thresholds: Option<bool>,
     /// Views of a poster that a trained model's answers are averaged over: one, with its mirror image, with crops

@@ -7,21 +7,26 @@ use onesheet::data::refusal::OnBadImage;
 use onesheet::data::transform::Augment;
 use onesheet::experiments::{Experiment, Options};
 use onesheet::fit::Outcome;
+use onesheet::loss::Head;
 use onesheet::metrics::Metrics;
 use onesheet::optim::Rule;
-use onesheet::recipe::Recipe;
+use onesheet::recipe::{Balance, Recipe};
 use onesheet::report::Table;
 use onesheet::{Error, Result};
 use onesheet_kernels::simd::Isa;
 use std::path::PathBuf;
 
-/// Trains the experiments that the arguments name, on a pool of their own, and prints what came out.
+/// Trains the experiments that the arguments name.
 pub fn run(args: RunArgs, isa: Isa) -> Result<()> {
     let experiments = experiments(&args);
-    let options = options(args)?;
+    train(&options(args)?, experiments, isa)
+}
+
+/// Trains experiments, on a pool of their own, and prints what came out.
+pub fn train(options: &Options, experiments: &[Experiment], isa: Isa) -> Result<()> {
     let pool = pool(options.threads)?;
     say(&format!("results in {}, {} threads, {}", options.out.display(), options.threads, isa.name()));
-    let outcomes = pool.install(|| onesheet::run::run(&options, experiments, isa, &Terminal::new()))?;
+    let outcomes = pool.install(|| onesheet::run::run(options, experiments, isa, &Terminal::new()))?;
     outcomes.iter().for_each(print_examples);
     let metrics: Vec<Metrics> = outcomes.iter().map(|outcome| outcome.metrics.clone()).collect();
     say("\nOn the test films, beside the best constant answer:");
@@ -62,7 +67,9 @@ fn print_examples(outcome: &Outcome) {
     }
 }
 
-fn options(args: RunArgs) -> Result<Options> {
+/// What the arguments say.
+pub fn options(args: RunArgs) -> Result<Options> {
+    check_use(&args)?;
     let recipe = recipe(&args)?;
     let out = args.out.unwrap_or_else(first_free_out);
     Ok(Options {
@@ -88,6 +95,23 @@ fn options(args: RunArgs) -> Result<Options> {
         threads: args.threads.map_or_else(all_cores, |n| n as usize),
         overwrite: args.overwrite,
     })
+}
+
+/// Refuses what no experiment that the arguments name could use.
+fn check_use(args: &RunArgs) -> Result<()> {
+    let experiments = experiments(args);
+    if args.balance == Some(Balance::Undersample) && experiments.iter().all(|experiment| experiment.name != "top-6") {
+        let what = "--balance undersample is of the experiment top-6";
+        return Err(Error::usage(what, "choose weights, effective-weights or sampler"));
+    }
+    if args.tune_thresholds == Some(true) && experiments.iter().all(|experiment| experiment.head == Head::Softmax) {
+        let what = "--tune-thresholds is of the experiment multi-label: the others name one genre";
+        return Err(Error::usage(what, "leave it out"));
+    }
+    if args.nesterov && args.momentum.is_none_or(|momentum| momentum == 0.0) {
+        return Err(Error::usage("--nesterov changes nothing without momentum", "add --momentum, such as 0.9"));
+    }
+    Ok(())
 }
 
 /// The recipe that the arguments name, with what they say otherwise.

@@ -1,81 +1,150 @@
 //! `train sweep`.
 
-use crate::args::{Args, Command, RunArgs, SweepArgs};
+use crate::args::{Args, Command, SweepArgs};
 use crate::{run, say};
 use clap::Parser;
-use onesheet::experiments::Experiment;
-use onesheet::sweep::{Row, Trial, trials, write};
+use onesheet::experiments::{Experiment, Options};
+use onesheet::sweep::{Row, Trial, identity, trials, write};
 use onesheet::{Error, Result, files};
 use onesheet_kernels::simd::Isa;
 use std::path::Path;
 use std::time::Instant;
 
+/// Written into a trial's folder when it has finished: what it was, below what became of it where it came to nothing.
+const FINISHED: &str = "trial.toml";
+
+/// A trial, ready to run.
+struct Ready {
+    name: String,
+    options: Options,
+    experiments: &'static [Experiment],
+    identity: String,
+}
+
+impl Ready {
+    /// Whether it has finished before, and how, if it has no results.
+    ///
+    /// # Errors
+    /// If another trial has finished in its folder.
+    fn finished(&self, replace: bool) -> Result<Option<Option<String>>> {
+        let path = self.options.out.join(FINISHED);
+        let Ok(text) = std::fs::read_to_string(&path) else { return Ok(None) };
+        let (comments, identity): (Vec<&str>, Vec<&str>) = text.lines().partition(|line| line.starts_with("# "));
+        if identity == self.identity.lines().collect::<Vec<_>>() {
+            return Ok(Some(comments.first().map(|comment| comment[2..].to_owned())));
+        }
+        if !replace {
+            let what = "a trial of other options has finished there";
+            let remedy = "name another --out, or add --overwrite to what all trials have, behind the --";
+            return Err(Error::usage(format!("{}: {what}", path.display()), remedy));
+        }
+        Ok(None)
+    }
+
+    /// Runs it; the reason if it diverged.
+    fn run(&self, isa: Isa) -> Result<Option<String>> {
+        let path = self.options.out.join(FINISHED);
+        // A trial of other options that is replaced is no longer finished, whatever becomes of this one.
+        if path.exists() {
+            std::fs::remove_file(&path).map_err(Error::io(&path, "run the trial again"))?;
+        }
+        let diverged = match run::train(&self.options, self.experiments, isa) {
+            Err(error @ Error::Diverged { .. }) => Some(error.to_string().replace('\n', " ")),
+            done => {
+                done?;
+                None
+            }
+        };
+        let comment = diverged.iter().map(|reason| format!("# {reason}\n")).collect::<String>();
+        files::write_atomically(&path, |file| file.write_all((comment + &self.identity).as_bytes()))?;
+        Ok(diverged)
+    }
+}
+
 /// Runs the trials that are not finished yet, and prints a table of all of them.
 pub fn sweep(args: &SweepArgs, isa: Isa) -> Result<()> {
     let trials = trials(&args.vary, args.random.map(|n| n as usize), args.seed);
-    // All of them are parsed before the first one runs: a mistake ends the sweep now and not in an hour.
-    let parsed = trials.iter().map(|trial| parse(args, trial)).collect::<Result<Vec<_>>>()?;
+    // All of them are made ready before the first one runs: a mistake ends the sweep now and not in an hour.
+    let trials = trials.iter().map(|trial| ready(args, trial)).collect::<Result<Vec<_>>>()?;
+    let replace = args.options.iter().any(|option| option == "--overwrite");
+    let finished = trials.iter().map(|trial| trial.finished(replace)).collect::<Result<Vec<_>>>()?;
     std::fs::create_dir_all(&args.out).map_err(Error::io(&args.out, "make the folder"))?;
-    let begin = Instant::now();
-    let (mut rows, mut left) = (Vec::new(), 0);
-    for (i, (trial, (run_args, line))) in trials.iter().zip(parsed).enumerate() {
-        let (name, folder) = (trial.name(), args.out.join(trial.name()));
-        let finished = folder.join("command.txt");
-        let experiments = run::experiments(&run_args);
-        if std::fs::read_to_string(&finished).ok().as_deref() == Some(&line) {
-            say(&format!("\ntrial {} of {}, {name}: finished before", i + 1, trials.len()));
-        } else if args.minutes.is_some_and(|minutes| begin.elapsed().as_secs_f64() > 60.0 * minutes) {
-            left += 1;
-            continue;
-        } else {
-            say(&format!("\ntrial {} of {}: {name}", i + 1, trials.len()));
-            // A trial of other options that is replaced is no longer finished, whatever becomes of this one.
-            if finished.exists() {
-                std::fs::remove_file(&finished).map_err(Error::io(&finished, "run the trial again"))?;
+    let (mut rows, mut diverged, mut left) = (Vec::new(), Vec::new(), 0);
+    let (begin, mut result) = (Instant::now(), Ok(()));
+    for (i, (trial, finished)) in trials.iter().zip(finished).enumerate() {
+        let head = format!("\ntrial {} of {}, {}", i + 1, trials.len(), trial.name);
+        let outcome = match finished {
+            Some(outcome) => {
+                say(&format!("{head}: finished before"));
+                outcome
             }
-            match run::run(run_args, isa) {
-                Err(error @ Error::Diverged { .. }) => {
-                    say(&format!("{name}: {error}"));
-                    continue;
+            None if args.minutes.is_some_and(|minutes| begin.elapsed().as_secs_f64() > 60.0 * minutes) => {
+                left += 1;
+                continue;
+            }
+            None => {
+                say(&head);
+                match trial.run(isa) {
+                    Ok(outcome) => outcome,
+                    Err(error) => {
+                        result = Err(error);
+                        break;
+                    }
                 }
-                done => done?,
             }
-            files::write_atomically(&finished, |file| file.write_all(line.as_bytes()))?;
+        };
+        match outcome {
+            Some(reason) => diverged.push(format!("{}: {reason}", trial.name)),
+            None => rows.extend(read(&trial.name, &trial.options.out, trial.experiments)?),
         }
-        rows.extend(read(&name, &folder, experiments)?);
         write(&args.out.join("sweep.csv"), &mut rows)?;
     }
     say("\nThe best epoch of each trial on the validation films:");
     print(&rows);
+    diverged.iter().for_each(|trial| say(trial));
     if left > 0 {
         say(&format!(
             "\n{left} trials were not begun in {} minutes; the same command goes on",
             args.minutes.unwrap_or(0.0)
         ));
     }
-    Ok(())
+    result
 }
 
-/// A trial as `train run`, and its command line.
-fn parse(args: &SweepArgs, trial: &Trial) -> Result<(RunArgs, String)> {
-    let (out, cache) = (args.out.join(trial.name()), args.out.join("cache"));
+/// What `train run` makes of a trial.
+fn ready(args: &SweepArgs, trial: &Trial) -> Result<Ready> {
+    let name = trial.name();
+    // What changes how a trained model is kept or used, and not what its epochs bring.
+    const SAME: [&str; 3] = ["views", "keep", "tune-thresholds"];
+    if let Some((option, _)) = trial.0.iter().find(|(option, _)| SAME.contains(&&option[..])) {
+        let what =
+            format!("--vary {option}: a sweep compares epochs on the validation films, which it does not change");
+        return Err(Error::usage(what, "leave it out"));
+    }
+    let (out, cache) = (args.out.join(&name), args.out.join("cache"));
     let mut line: Vec<std::ffi::OsString> = vec!["train".into(), "run".into(), "--overwrite".into()];
-    line.extend(["--data".into(), args.data.clone().into(), "--out".into(), out.into()]);
+    line.extend(["--data".into(), args.data.clone().into(), "--out".into(), out.clone().into()]);
     if !args.options.iter().any(|option| option.starts_with("--cache") || option == "--no-cache") {
         line.extend(["--cache".into(), cache.into()]);
     }
     line.extend(args.options.iter().map(Into::into));
     line.extend(trial.arguments().into_iter().map(Into::into));
-    let text: Vec<String> = line.iter().map(|part| part.to_string_lossy().into_owned()).collect();
-    match Args::try_parse_from(line).map(|args| args.command) {
-        Ok(Some(Command::Run(run))) => Ok((*run, text.join(" "))),
+    let run = match Args::try_parse_from(line).map(|args| args.command) {
+        Ok(Some(Command::Run(run))) => *run,
         Ok(_) => unreachable!("it says run"),
         Err(error) => {
             let what =
                 error.to_string().trim().trim_start_matches("error: ").lines().next().unwrap_or_default().to_owned();
-            Err(Error::usage(format!("{}: {what}", trial.name()), "see `train run --help`"))
+            return Err(Error::usage(format!("{name}: {what}"), "see `train run --help`"));
         }
+    };
+    if run.data != args.data || run.out.as_ref() != Some(&out) {
+        return Err(Error::usage("--data and --out are the sweep's own", "name them before the --"));
     }
+    let experiments = run::experiments(&run);
+    let options = run::options(run)?;
+    options.recipe.model(1).plan()?;
+    Ok(Ready { name, identity: identity(&options, experiments), options, experiments })
 }
 
 fn read(name: &str, folder: &Path, experiments: &[Experiment]) -> Result<Vec<Row>> {

@@ -1,6 +1,7 @@
 //! What options may be: numbers within bounds, lists, names.
 
 use onesheet::data::split::Split;
+use onesheet::data::transform::Augment;
 
 /// A number for each block; a type of its own, so that the option counts as given once however long the list.
 #[derive(Clone)]
@@ -44,6 +45,14 @@ pub fn positive(text: &str) -> Result<f32, String> {
 pub fn share(text: &str) -> Result<f32, String> {
     number(text).and_then(|value| {
         if (0.0..1.0).contains(&value) { Ok(value) } else { Err("it is at least 0 and below 1".into()) }
+    })
+}
+
+/// The parameter of the distribution that mixup draws shares from.
+pub fn mixup(text: &str) -> Result<f32, String> {
+    let most = Augment::MOST_MIXUP;
+    number(text).and_then(|value| {
+        if (0.0..=most).contains(&value) { Ok(value) } else { Err(format!("it is at least 0 and at most {most}")) }
     })
 }
 

@@ -116,6 +116,24 @@ fn crops_keep_their_share_and_reach_everywhere() {
 }
 
 #[test]
+fn a_crop_shows_as_much_as_asked_for() {
+    // A checkerboard of 16 x 16 fields in 256 x 256: the whole has 15 borders in each direction.
+    let from = ImageSpec { height: 256, width: 256 };
+    let field = |at: usize| ((at / 256 / 16 + at % 256 / 16) % 2) as u8 * 255;
+    let image: Vec<u8> = (0..256 * 256).flat_map(|at| [field(at); 3]).collect();
+    for at in 0..200 {
+        let look = Look::Varied { augment: Augment { crop: 0.97, ..Augment::NONE }, seed: 1, epoch: 1 };
+        let mut out = vec![0; from.bytes()];
+        Transformer::new(Transform { size: from, look }).apply(&image, from, at, &mut out);
+        let value = |row: usize, column: usize| out[(row * 256 + column) * 3] > 127;
+        let down = (1..256).filter(|&row| value(row, 0) != value(row - 1, 0)).count();
+        let across = (1..256).filter(|&column| value(0, column) != value(0, column - 1)).count();
+        // 0.97 of a side are 248 pixels, and 15 borders unless one falls on an edge.
+        assert!(down >= 14 && across >= 14, "{down} x {across}");
+    }
+}
+
+#[test]
 fn colours_vary_around_the_images_own() {
     let plain = varied(Augment::NONE, 0);
     let shown: Vec<Vec<u8>> = (0..200).map(|at| varied(Augment { jitter: 0.3, ..Augment::NONE }, at)).collect();
@@ -146,4 +164,20 @@ fn mixing_mixes_labels_as_it_mixes_images() {
         assert!(image.iter().all(|&value| (f32::from(value) - pixel).abs() <= 0.51), "{pixel} {}", image[0]);
     }
     assert!(labels.iter().filter(|&&label| label > 0.0 && label < 1.0).count() >= 4, "{labels:?}");
+}
+
+#[test]
+fn the_shares_of_mixing_follow_its_parameter() {
+    let share = |mixup: f32, position: u64| {
+        let look = Look::Varied { augment: Augment { mixup, ..Augment::NONE }, seed: 1, epoch: 1 };
+        let mut labels = [1.0, 0.0];
+        Transformer::new(Transform { size: SIZE, look }).mix(&mut vec![0; 2 * SIZE.bytes()], &mut labels, position);
+        labels[0]
+    };
+    // The larger share of Beta(a, a): all of it for a near 0, 3/4 on average for a = 1, near a half for a large.
+    let mean = |mixup: f32| (0..400).map(|at| share(mixup, 2 * at)).sum::<f32>() / 400.0;
+    assert!(share(1e-20, 0) == 1.0 && mean(1e-6) == 1.0, "{} {}", share(1e-20, 0), mean(1e-6));
+    assert!((mean(1.0) - 0.75).abs() < 0.02, "{}", mean(1.0));
+    // Its standard deviation is 1 / (2 * sqrt(2a + 1)); the mean distance from a half is about 0.8 of that.
+    assert!((mean(Augment::MOST_MIXUP) - 0.5 - 0.8 * 0.1213).abs() < 0.02, "{}", mean(Augment::MOST_MIXUP));
 }

@@ -142,12 +142,13 @@ proptest! {
     }
 
     #[test]
-    fn cross_entropy_gradients(n in 1..5usize, classes in 1..5usize, soft: bool, focus in focuses(), seed: u64) {
+    fn cross_entropy_gradients(n in 1..5usize, classes in 1..5usize, [soft, smooth] in any::<[bool; 2]>(), focus in focuses(), seed: u64) {
         let mut data = Data::new(seed);
         let logits = wide(&data.between(-3.0, 3.0, n * classes));
         let weights = wide(&data.between(0.1, 3.0, classes));
         let labels = wide(&if soft { data.between(0.0, 1.0, n * classes) } else { data.whole(2, n * classes) });
-        let of = loss::CrossEntropy { class_weights: &weights, focus, labels: &labels };
+        let smoothing = if smooth { 0.3 } else { 0.0 };
+        let of = loss::CrossEntropy { class_weights: &weights, focus, labels: &labels, smoothing };
         let numeric = numeric_gradient(&logits, |logits| loss::sigmoid_cross_entropy(&of, logits));
         assert_close_f64(&loss::sigmoid_cross_entropy_backward(&of, &logits), &numeric, TOLERANCE);
         let labels = wide(&data.distributions(n, classes, soft));
@@ -210,7 +211,7 @@ fn global_average_pool2d_by_hand() {
 fn losses_by_hand() {
     // Logits ln 3 and 0: sigmoids 3/4 and 1/2, softmax 3/4 and 1/4.
     let logits = [3f64.ln(), 0.0];
-    let of = loss::CrossEntropy { class_weights: &[1.0, 10.0], focus: 0.0, labels: &[0.0, 1.0] };
+    let of = loss::CrossEntropy { class_weights: &[1.0, 10.0], focus: 0.0, labels: &[0.0, 1.0], smoothing: 0.0 };
     let sigmoid = loss::sigmoid_cross_entropy(&of, &logits);
     assert_close_f64(&[sigmoid], &[(4f64.ln() + 10.0 * 2f64.ln()) / 2.0], 1e-12);
     let softmax = loss::softmax_cross_entropy(&of, &logits);
@@ -222,9 +223,15 @@ fn losses_by_hand() {
     let softmax = loss::softmax_cross_entropy(&of, &logits);
     assert_close_f64(&[softmax], &[10.0 * 4f64.ln() * 9.0 / 16.0], 1e-12);
     // Half of each class.
-    let of = loss::CrossEntropy { class_weights: &[1.0, 3.0], focus: 0.0, labels: &[0.5, 0.5] };
+    let of = loss::CrossEntropy { class_weights: &[1.0, 3.0], focus: 0.0, labels: &[0.5, 0.5], smoothing: 0.0 };
     let softmax = loss::softmax_cross_entropy(&of, &logits);
     assert_close_f64(&[softmax], &[2.0 * (4f64.ln() - 3f64.ln() / 2.0)], 1e-12);
+    // A fifth spread evenly: 0.1 and 0.9. The row weighs what the second class does.
+    let of = loss::CrossEntropy { class_weights: &[1.0, 10.0], focus: 0.0, labels: &[0.0, 1.0], smoothing: 0.2 };
+    let sigmoid = loss::sigmoid_cross_entropy(&of, &logits);
+    assert_close_f64(&[sigmoid], &[(4f64.ln() - 0.1 * 3f64.ln() + 10.0 * 2f64.ln()) / 2.0], 1e-12);
+    let softmax = loss::softmax_cross_entropy(&of, &logits);
+    assert_close_f64(&[softmax], &[10.0 * (4f64.ln() - 0.1 * 3f64.ln())], 1e-12);
 }
 
 #[test]
