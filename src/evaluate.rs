@@ -15,17 +15,22 @@ use crate::progress::Progress;
 use crate::train::{self, Answers};
 use onesheet_kernels::simd::Isa;
 use serde::Serialize;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Films a batch: enough to keep every core busy, little memory.
 const BATCH: usize = 32;
+
+/// The model of a run's experiment folder, or the file itself.
+pub(crate) fn model_file(run: &Path) -> PathBuf {
+    if run.is_dir() { run.join("model.safetensors") } else { run.to_path_buf() }
+}
 
 /// The model of a run's experiment folder.
 ///
 /// # Errors
 /// If there is none, or it is damaged; a folder that holds experiments is answered with their names.
 pub fn open_run(run: &Path, isa: Isa) -> Result<(ModelMeta, Sequential)> {
-    let path = if run.is_dir() { run.join("model.safetensors") } else { run.to_path_buf() };
+    let path = model_file(run);
     if !path.exists() {
         let inside =
             Experiment::ALL.map(|e| run.join(e.name)).into_iter().filter(|f| f.join("model.safetensors").exists());

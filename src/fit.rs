@@ -101,7 +101,7 @@ impl Fit<'_> {
 
         let mut model = trainer.model;
         kept.restore(&mut model);
-        if recipe.keep == Keep::Best {
+        if recipe.keep == Keep::Best && kept.score > 0.0 {
             progress.note(&format!("kept: epoch {}, the best macro AP on val", kept.epoch));
         }
         let meta = ModelMeta {
@@ -221,9 +221,8 @@ impl Fit<'_> {
     }
 }
 
-/// Takes over the layers of another run's model that this one has in the same shapes; says how many weights they have, and which
-/// layers start afresh. A layer is taken as a whole, batch norm with the layer below it, and the last one, whose weights belong
-/// to genres, if these are the same.
+/// Takes over the layers of another run's model up to the first that has other shapes here; says how many weights they have,
+/// and which layers start afresh. The last layer's weights belong to genres: they are taken if these are the same.
 ///
 /// # Errors
 /// If the model cannot be read, or no layer fits.
@@ -234,12 +233,11 @@ pub(crate) fn start_from(run: &Path, genres: &[String], isa: Isa, model: &mut Se
     let mut layers: Vec<(String, bool)> = Vec::new();
     for (name, own) in model.parameters() {
         let same = theirs.get(&name).is_some_and(|from| from.shape == own.shape);
-        let layer = layer_of(&name);
         match layers.last_mut() {
-            Some((of, fits)) if *of == layer => *fits &= same,
+            Some((layer, fits)) if *layer == layer_of(&name) => *fits &= same,
             below => {
-                let without_below = layer.starts_with("batch_normalization") && below.is_some_and(|below| !below.1);
-                layers.push((layer, same && !without_below));
+                let fits = same && below.is_none_or(|(_, fits)| *fits);
+                layers.push((layer_of(&name), fits));
             }
         }
     }
@@ -248,7 +246,7 @@ pub(crate) fn start_from(run: &Path, genres: &[String], isa: Isa, model: &mut Se
     }
     let (taken, afresh): (Vec<_>, Vec<_>) = layers.into_iter().partition(|&(_, fits)| fits);
     if taken.is_empty() {
-        let what = "no layer of its model has the shape of one of this recipe's";
+        let what = "its model's first layer has another shape than this recipe's";
         return Err(Error::data(run, what, "name a run of the same --filters, or leave --init-from out"));
     }
     let mut copied = 0;

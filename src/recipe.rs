@@ -171,7 +171,7 @@ impl Recipe {
     }
 
     /// The weights of the classes in the loss, for the training films of a frame; none where all weigh the same. Their mean, over
-    /// the classes of a sigmoid or the films of a softmax, is 1.
+    /// the classes of a sigmoid or the films of a softmax, is 1, and so is the weight of a class without films.
     pub fn class_weights(&self, head: Head, frame: &Frame) -> Option<Vec<f32>> {
         let mut films = vec![0.0f64; frame.genres.len()];
         frame.train.iter().flat_map(|film| &film.genres).for_each(|&genre| films[genre] += 1.0);
@@ -182,16 +182,13 @@ impl Recipe {
         if !matches!(self.balance, Balance::Weights | Balance::EffectiveWeights) {
             return None;
         }
-        // A genre that no film has weighs as if one had it: that films do not have it is to be learned, too.
-        let weights: Vec<f64> = films.iter().map(|films| weight(films.max(1.0))).collect();
+        let present = films.iter().copied().filter(|&films| films > 0.0);
         let mean = match head {
-            Head::Sigmoid => weights.iter().sum::<f64>() / weights.len() as f64,
-            Head::Softmax => {
-                weights.iter().zip(&films).map(|(weight, films)| weight * films).sum::<f64>()
-                    / films.iter().sum::<f64>()
-            }
+            Head::Sigmoid => present.clone().map(weight).sum::<f64>() / present.count() as f64,
+            Head::Softmax => present.clone().map(|films| weight(films) * films).sum::<f64>() / present.sum::<f64>(),
         };
-        Some(weights.iter().map(|weight| (weight / mean) as f32).collect())
+        // That no film has a genre is to be learned, too, and is learned easily.
+        Some(films.iter().map(|&films| if films > 0.0 { (weight(films) / mean) as f32 } else { 1.0 }).collect())
     }
 }
 

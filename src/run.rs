@@ -136,7 +136,7 @@ fn prepare(
             progress.note(&format!("{}: the frames in {} are used again", experiment.name, folder.display()));
             let own = frame.ids();
             if let Some(id) = earlier.ids().into_iter().find(|id| own.binary_search(id).is_err()) {
-                let what = format!("{} is a film that these options leave out", poster_name(id));
+                let what = format!("{} is not among the films of these options, or does not decode", poster_name(id));
                 return Err(Error::data(&folder, what, "remove the folder to have the frames made again"));
             }
             *frame = earlier;
@@ -152,12 +152,12 @@ fn prepare(
 fn frame_options(options: &Options, films: &Films, refused: impl Iterator<Item = u64>) -> String {
     let Options { data, limit, limit_val, max_genres, per_genre, .. } = options;
     let balance = options.recipe.balance == Balance::Undersample;
-    let films = films.digest();
+    let (version, films) = (env!("CARGO_PKG_VERSION"), films.digest());
     let mut digest = crc32fast::Hasher::new();
     refused.for_each(|id| digest.update(&id.to_le_bytes()));
     let refused = digest.finalize();
     format!(
-        "data = {data:?}\nlimit = {limit:?}\nlimit_val = {limit_val:?}\n\
+        "onesheet = {version:?}\ndata = {data:?}\nlimit = {limit:?}\nlimit_val = {limit_val:?}\n\
          max_genres = {max_genres}\nper_genre = {per_genre}\nbalance = {balance}\n\
          films = \"{films:08x}\"\nrefused = \"{refused:08x}\"\n"
     )

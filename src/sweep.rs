@@ -1,6 +1,7 @@
 //! Many runs over a grid of options, or over some points of it drawn at random.
 
 use crate::error::{Error, Result};
+use crate::evaluate::model_file;
 use crate::experiments::{Experiment, Options};
 use crate::files;
 use crate::report::Epoch;
@@ -52,11 +53,17 @@ impl Trial {
 }
 
 /// What a trial's results depend on, as TOML: a finished trial is one with the same. Where it runs and on how many threads changes
-/// nothing.
+/// nothing; of the data, the labels count, and not which posters there are.
 pub fn identity(options: &Options, experiments: &[Experiment]) -> String {
-    let data = options.data.canonicalize().unwrap_or_else(|_| options.data.clone());
-    let mut table = toml::Table::try_from(Options { data, ..options.clone() }).expect("plain data");
-    ["out", "cache", "threads"].iter().for_each(|place| drop(table.remove(*place)));
+    let mut table = toml::Table::try_from(options).expect("plain data");
+    ["data", "out", "cache", "threads", "init_from"].iter().for_each(|place| drop(table.remove(*place)));
+    let checksum =
+        |path: &Path| std::fs::read(path).map_or("none".into(), |bytes| format!("{:08x}", crc32fast::hash(&bytes)));
+    table.insert("labels".into(), checksum(&options.data.join("genres.csv")).into());
+    if let Some(run) = &options.init_from {
+        table.insert("init_from".into(), checksum(&model_file(run)).into());
+    }
+    table.insert("cached".into(), options.cache.is_some().into());
     let names: Vec<toml::Value> = experiments.iter().map(|experiment| experiment.name.into()).collect();
     table.insert("experiments".into(), names.into());
     table.insert("onesheet".into(), env!("CARGO_PKG_VERSION").into());

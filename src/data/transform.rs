@@ -9,6 +9,7 @@ use fast_image_resize::{FilterType, ResizeAlg, ResizeOptions, Resizer};
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
+use std::f64::consts::TAU;
 
 use crate::data::decode::ImageSpec;
 use crate::rng::{self, Purpose};
@@ -94,8 +95,7 @@ pub struct Augment {
     ///
     /// DeVries and Taylor 2017, <https://arxiv.org/abs/1708.04552>.
     pub cutout: f32,
-    /// Each image and its labels are mixed with the next one's, by shares from Beta(mixup, mixup), up to
-    /// [`MOST_MIXUP`](Self::MOST_MIXUP); 0 mixes nothing.
+    /// Each image and its labels are mixed with the next one's, by shares from Beta(mixup, mixup); 0 mixes nothing.
     ///
     /// Zhang et al. 2018, <https://arxiv.org/abs/1710.09412>.
     pub mixup: f32,
@@ -104,8 +104,6 @@ pub struct Augment {
 impl Augment {
     /// Nothing varies.
     pub const NONE: Self = Self { flip: false, crop: 1.0, jitter: 0.0, cutout: 0.0, mixup: 0.0 };
-    /// The largest `mixup`.
-    pub const MOST_MIXUP: f32 = 8.0;
 }
 
 /// The part of an image that is shown, in pixels from its upper left corner.
@@ -284,12 +282,18 @@ fn cut_out(image: &mut [u8], size: ImageSpec, side: f32, place: [f32; 2]) {
 
 /// A number from Beta(a, a).
 ///
-/// Jöhnk 1964: of pairs of uniform numbers to the power of 1/a, those that sum to at most 1 give their first's share. For a up
-/// to [`Augment::MOST_MIXUP`], where that is one of 13,000 pairs.
+/// Up to 1/2 by Jöhnk 1964: of pairs of uniform numbers to the power of 1/a, those that sum to at most 1 (three of four, or more) give
+/// their first's share. Above, where ever fewer pairs would, by Ulrich 1984: from the polar coordinates of a point. Both are in
+/// Devroye 1986, Non-Uniform Random Variate Generation, chapter IX.
 fn beta(random: &mut ChaCha8Rng, a: f64) -> f64 {
     loop {
-        // Logarithms: the powers themselves are 0 where a is small.
-        let [x, y] = [0; 2].map(|_| (1.0 - random.random::<f64>()).ln() / a);
+        // Above 0, so that they have logarithms.
+        let [u, v] = [0; 2].map(|_| 1.0 - random.random::<f64>());
+        if a > 0.5 {
+            return 0.5 + 0.5 * (1.0 - u.powf(1.0 / (a - 0.5))).sqrt() * (TAU * v).cos();
+        }
+        // The powers themselves are 0 where a is small.
+        let [x, y] = [u, v].map(|u| u.ln() / a);
         if x.exp() + y.exp() <= 1.0 {
             return 1.0 / (1.0 + (y - x).exp());
         }

@@ -5,7 +5,7 @@ use onesheet::average::Average;
 use onesheet::data::batches::Order;
 use onesheet::data::films::Film;
 use onesheet::data::frames::Frame;
-use onesheet::loss::Head;
+use onesheet::loss::{Head, Objective};
 use onesheet::nn::{Input, ModelSpec, Sequential};
 use onesheet::optim::{Decay, Optimizer, Rule, Schedule};
 use onesheet::recipe::{Balance, Pooling, Recipe};
@@ -135,10 +135,10 @@ fn class_weights_make_up_for_rare_genres() {
     }
     let close =
         |a: Option<Vec<f32>>, b: [f32; 3]| assert!(a.iter().flatten().zip(b).all(|(a, b)| (a - b).abs() < 1e-5));
-    // 91 and 10 films; a genre without films weighs as if it had one.
-    let mean = (1.0 / 91.0 + 0.1 + 1.0) / 3.0;
-    close(weights(Balance::Weights, Head::Sigmoid), [1.0 / 91.0 / mean, 0.1 / mean, 1.0 / mean]);
-    close(weights(Balance::Weights, Head::Softmax), [101.0 / 2.0 / 91.0, 101.0 / 2.0 / 10.0, 101.0 / 2.0]);
+    // 91 and 10 films; a genre without films weighs what they weigh on average.
+    let mean = (1.0 / 91.0 + 0.1) / 2.0;
+    close(weights(Balance::Weights, Head::Sigmoid), [1.0 / 91.0 / mean, 0.1 / mean, 1.0]);
+    close(weights(Balance::Weights, Head::Softmax), [101.0 / 2.0 / 91.0, 101.0 / 2.0 / 10.0, 1.0]);
     let effective = weights(Balance::EffectiveWeights, Head::Softmax).unwrap();
     let numbers = [91, 10].map(|n| (1.0 - 0.999f32.powi(n)) / (1.0 - 0.999));
     assert!((effective[1] / effective[0] - numbers[0] / numbers[1]).abs() < 1e-3, "{effective:?}");
@@ -153,4 +153,25 @@ fn recipes_name_their_models() {
     let small = Recipe { filters: vec![8], pooling: Pooling::Average, dense: 0, dropout: 0.0, ..Recipe::best() };
     assert_eq!(layers(small), [&block[..], &["global_average_pooling2d", "dense"]].concat());
     Recipe::best().model(19).plan().unwrap();
+}
+
+#[test]
+fn an_objective_hands_on_all_that_it_departs_by() {
+    let (logits, labels) = ([1.0, -2.0, 0.5, 0.25], [1.0, 0.0, 0.0, 1.0]);
+    let loss = |objective: &Objective| {
+        let (mut probabilities, mut dlogits) = ([0.0; 4], [0.0; 4]);
+        objective.cross_entropy(2, &logits, &labels, &mut probabilities, &mut dlogits)
+    };
+    for head in [Head::Sigmoid, Head::Softmax] {
+        let plain = Objective::from(head);
+        let others = [
+            Objective { smoothing: 0.1, ..plain.clone() },
+            Objective { focus: 1.0, ..plain.clone() },
+            Objective { class_weights: Some(vec![1.0, 3.0]), ..plain.clone() },
+        ];
+        let mut losses: Vec<f64> = others.iter().chain([&plain]).map(loss).collect();
+        losses.sort_by(f64::total_cmp);
+        losses.dedup();
+        assert_eq!(losses.len(), 4, "{head:?}: {losses:?}");
+    }
 }

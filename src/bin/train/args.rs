@@ -1,7 +1,7 @@
 //! What can be said on the command line.
 
 use crate::values::{
-    Filters, Side, at_least_one, filters, mixup, not_negative, positive, share, share_up_to_one, side, up_to, up_to_one,
+    Filters, Side, at_least_one, filters, not_negative, positive, seed, share, share_up_to_one, side, up_to, up_to_one,
 };
 use clap::{Args as Group, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use onesheet::data::transform::Views;
@@ -162,7 +162,7 @@ pub struct RunArgs {
     #[arg(long, value_name = "SHARE", value_parser = share)]
     pub cutout: Option<f32>,
     /// Mix posters and their genres in pairs, by shares from Beta(F, F)
-    #[arg(long, value_name = "F", value_parser = mixup)]
+    #[arg(long, value_name = "F", value_parser = not_negative)]
     pub mixup: Option<f32>,
     /// What to do about rare genres: nothing; cut train and val to the smallest (top-6); weigh them more in the loss, by number of
     /// films or by their effective number; draw them more often
@@ -187,7 +187,7 @@ pub struct RunArgs {
     #[arg(long, value_name = "RUN")]
     pub init_from: Option<PathBuf>,
     /// Of everything random: weights, order, dropout, variations. The split of the films does not depend on it
-    #[arg(long, value_name = "N", default_value_t = 1)]
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = seed())]
     pub seed: u64,
     /// Worker threads [default: all cores]; the results are the same bytes for any number
     #[arg(long, value_name = "N", value_parser = up_to(1_024))]

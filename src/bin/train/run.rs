@@ -108,9 +108,6 @@ fn check_use(args: &RunArgs) -> Result<()> {
         let what = "--tune-thresholds is of the experiment multi-label: the others name one genre";
         return Err(Error::usage(what, "leave it out"));
     }
-    if args.nesterov && args.momentum.is_none_or(|momentum| momentum == 0.0) {
-        return Err(Error::usage("--nesterov changes nothing without momentum", "add --momentum, such as 0.9"));
-    }
     Ok(())
 }
 
@@ -173,6 +170,9 @@ fn rule(args: &RunArgs, base: Rule) -> Result<Rule> {
             beta_2,
             epsilon,
         }),
+        Rule::Sgd { momentum, .. } if args.nesterov && args.momentum.unwrap_or(momentum) == 0.0 => {
+            Err(Error::usage("--nesterov changes nothing without momentum", "add --momentum, such as 0.9"))
+        }
         Rule::Sgd { learning_rate, momentum, weight_decay, .. } => Ok(Rule::Sgd {
             learning_rate: args.lr.unwrap_or(learning_rate),
             momentum: args.momentum.unwrap_or(momentum),

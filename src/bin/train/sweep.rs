@@ -10,7 +10,7 @@ use onesheet_kernels::simd::Isa;
 use std::path::Path;
 use std::time::Instant;
 
-/// Written into a trial's folder when it has finished: what it was, below what became of it where it came to nothing.
+/// Written into a trial's folder when it has finished: its [`identity`], with a first line `# reason` if it diverged.
 const FINISHED: &str = "trial.toml";
 
 /// A trial, ready to run.
@@ -66,6 +66,12 @@ pub fn sweep(args: &SweepArgs, isa: Isa) -> Result<()> {
     let trials = trials(&args.vary, args.random.map(|n| n as usize), args.seed);
     // All of them are made ready before the first one runs: a mistake ends the sweep now and not in an hour.
     let trials = trials.iter().map(|trial| ready(args, trial)).collect::<Result<Vec<_>>>()?;
+    for (i, trial) in trials.iter().enumerate() {
+        if trials[..i].iter().any(|of| of.name == trial.name) {
+            let what = format!("two trials are called {}", trial.name);
+            return Err(Error::usage(what, "name each value once"));
+        }
+    }
     let replace = args.options.iter().any(|option| option == "--overwrite");
     let finished = trials.iter().map(|trial| trial.finished(replace)).collect::<Result<Vec<_>>>()?;
     std::fs::create_dir_all(&args.out).map_err(Error::io(&args.out, "make the folder"))?;
@@ -94,7 +100,10 @@ pub fn sweep(args: &SweepArgs, isa: Isa) -> Result<()> {
             }
         };
         match outcome {
-            Some(reason) => diverged.push(format!("{}: {reason}", trial.name)),
+            Some(reason) => {
+                say(&reason);
+                diverged.push(format!("{}: {reason}", trial.name));
+            }
             None => rows.extend(read(&trial.name, &trial.options.out, trial.experiments)?),
         }
         write(&args.out.join("sweep.csv"), &mut rows)?;
@@ -114,6 +123,9 @@ pub fn sweep(args: &SweepArgs, isa: Isa) -> Result<()> {
 /// What `train run` makes of a trial.
 fn ready(args: &SweepArgs, trial: &Trial) -> Result<Ready> {
     let name = trial.name();
+    if trial.0.iter().any(|(option, _)| ["data", "out"].contains(&&option[..])) {
+        return Err(Error::usage("--data and --out are the same for all trials", "run a sweep for each"));
+    }
     // What changes how a trained model is kept or used, and not what its epochs bring.
     const SAME: [&str; 3] = ["views", "keep", "tune-thresholds"];
     if let Some((option, _)) = trial.0.iter().find(|(option, _)| SAME.contains(&&option[..])) {
@@ -142,8 +154,13 @@ fn ready(args: &SweepArgs, trial: &Trial) -> Result<Ready> {
         return Err(Error::usage("--data and --out are the sweep's own", "name them before the --"));
     }
     let experiments = run::experiments(&run);
-    let options = run::options(run)?;
-    options.recipe.model(1).plan()?;
+    let named = |error: Error| match error {
+        Error::Usage { what, remedy } => Error::usage(format!("{name}: {what}"), remedy),
+        Error::Shape(what) => Error::Shape(format!("{name}: {what}")),
+        other => other,
+    };
+    let options = run::options(run).map_err(named)?;
+    options.recipe.model(1).plan().map_err(named)?;
     Ok(Ready { name, identity: identity(&options, experiments), options, experiments })
 }
 

@@ -1,7 +1,6 @@
 //! What options may be: numbers within bounds, lists, names.
 
 use onesheet::data::split::Split;
-use onesheet::data::transform::Augment;
 
 /// A number for each block; a type of its own, so that the option counts as given once however long the list.
 #[derive(Clone)]
@@ -48,12 +47,9 @@ pub fn share(text: &str) -> Result<f32, String> {
     })
 }
 
-/// The parameter of the distribution that mixup draws shares from.
-pub fn mixup(text: &str) -> Result<f32, String> {
-    let most = Augment::MOST_MIXUP;
-    number(text).and_then(|value| {
-        if (0.0..=most).contains(&value) { Ok(value) } else { Err(format!("it is at least 0 and at most {most}")) }
-    })
+/// Any number that TOML can hold, which is what `config.toml` is written in.
+pub fn seed() -> clap::builder::RangedU64ValueParser<u64> {
+    clap::value_parser!(u64).range(..=i64::MAX as u64)
 }
 
 /// A number from 0 on.
