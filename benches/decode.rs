@@ -5,7 +5,7 @@
 //! dropped from the system's memory, so it measures the disk.
 
 use clap::Parser;
-use onesheet::data::batches::{Batches, Order, Source};
+use onesheet::data::batches::{Batches, Batching, Order, Source};
 use onesheet::data::cache::Cache;
 use onesheet::data::decode::{Decoder, ImageSpec};
 use onesheet::data::demo;
@@ -167,6 +167,7 @@ fn build(folder: &Path, posters: &Path, ids: &[u64]) -> usize {
 
 fn shuffled(cache: &Arc<Cache>, films: &[Film]) -> usize {
     let order = Order::Shuffled { seed: 1, epoch: 1 };
-    let batches = Batches::new(Source::Cache(cache.clone()), films, 1, order, BATCH, PLAIN);
+    let batching = Batching { classes: 1, order, size: BATCH, transform: PLAIN };
+    let batches = Batches::new(Source::Cache(cache.clone()), films, batching);
     batches.map(|batch| batch.expect("every film is in the cache").len()).sum()
 }

@@ -1,7 +1,7 @@
 //! A trained model on posters that are decoded as they come, without a cache.
 
 use crate::checkpoint::{self, ModelMeta};
-use crate::data::batches::{Batches, Order, Source};
+use crate::data::batches::{Batches, Batching, Order, Source};
 use crate::data::decode::{Decoder, ImageSpec};
 use crate::data::films::{Films, poster_name};
 use crate::data::refusal::{OnBadImage, Refusal};
@@ -89,8 +89,8 @@ impl Folder<'_> {
         let (mut all, mut refused) = (Vec::new(), Vec::new());
         for (i, view) in views.into_iter().enumerate() {
             let transform = Transform { size: input_size(meta), look: Look::View(view) };
-            let (source, classes) = (source.clone(), meta.genres.len());
-            let mut batches = Batches::new(source, &chosen, classes, Order::Sequential, BATCH, transform);
+            let batching = Batching { classes: meta.genres.len(), order: Order::Sequential, size: BATCH, transform };
+            let mut batches = Batches::new(source.clone(), &chosen, batching);
             all.push(train::logits(model, &mut batches, |done| progress.at(i * chosen.len() + done, None))?);
             refused = batches.refused().to_vec();
         }

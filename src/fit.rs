@@ -2,7 +2,7 @@
 
 use crate::average::Average;
 use crate::checkpoint::{self, ModelMeta};
-use crate::data::batches::{Batches, Order};
+use crate::data::batches::{Batches, Batching, Order};
 use crate::data::cache::PIXEL_RULES;
 use crate::data::frames::Frame;
 use crate::data::split::Split;
@@ -185,8 +185,9 @@ impl Fit<'_> {
 
     fn batches(&self, split: Split, order: Order, look: Look) -> Batches {
         let (frame, recipe) = (self.frame, &self.options.recipe);
-        let (source, transform) = (self.posters.source.clone(), Transform { size: recipe.size(), look });
-        Batches::new(source, frame.side(split), frame.genres.len(), order, recipe.batch, transform)
+        let transform = Transform { size: recipe.size(), look };
+        let batching = Batching { classes: frame.genres.len(), order, size: recipe.batch, transform };
+        Batches::new(self.posters.source.clone(), frame.side(split), batching)
     }
 
     fn answers(&mut self, model: &mut Sequential, split: Split, views: Views) -> Result<Answers> {

@@ -155,6 +155,19 @@ struct Buffers {
     ids: Vec<u64>,
 }
 
+/// How films become batches.
+#[derive(Clone, Copy, Debug)]
+pub struct Batching {
+    /// The films' genres are indexes below it.
+    pub classes: usize,
+    /// In which order.
+    pub order: Order,
+    /// Films a batch.
+    pub size: usize,
+    /// What becomes of a poster on the way.
+    pub transform: Transform,
+}
+
 /// A batch and the posters that were left out while it was made.
 type Made = Result<(Batch, Vec<(u64, Refusal)>)>;
 
@@ -167,18 +180,12 @@ pub struct Batches {
 }
 
 impl Batches {
-    /// Starts to make batches of `size` of the `films`, whose genres are indexes below `classes`.
+    /// Starts to make batches of the `films`.
     ///
     /// # Panics
-    /// If `size` is zero.
-    pub fn new(
-        source: Source,
-        films: &[Film],
-        classes: usize,
-        order: Order,
-        size: usize,
-        transform: Transform,
-    ) -> Self {
+    /// If a batch is to have no films.
+    pub fn new(source: Source, films: &[Film], batching: Batching) -> Self {
+        let Batching { classes, order, size, transform } = batching;
         assert!(size > 0, "batches of no films");
         let films: Vec<Film> = order.indexes(films).into_iter().map(|at| films[at].clone()).collect();
         let (to_consumer, made) = sync_channel(AHEAD);

@@ -1,7 +1,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use onesheet::data::batches::{Batches, Order, Source};
+use onesheet::data::batches::{Batches, Batching, Order, Source};
 use onesheet::data::cache::Cache;
 use onesheet::data::decode::{Decoder, ImageSpec};
 use onesheet::data::films::Film;
@@ -12,7 +12,11 @@ use super::{letterboxd, write};
 
 const SPEC: ImageSpec = ImageSpec { height: 12, width: 8 };
 const CLASSES: usize = 3;
-const PLAIN: Transform = Transform { size: SPEC, look: Look::View(View::WHOLE) };
+
+fn plain(order: Order, size: usize) -> Batching {
+    let transform = Transform { size: SPEC, look: Look::View(View::WHOLE) };
+    Batching { classes: CLASSES, order, size, transform }
+}
 
 fn film(id: u64) -> Film {
     let genres = if id.is_multiple_of(2) { vec![0, (id % 4 / 2) as usize + 1] } else { vec![1] };
@@ -40,7 +44,7 @@ fn every_film_once_with_its_image_and_its_labels() {
         for order in [Order::Sequential, Order::Shuffled { seed: 1, epoch: 2 }] {
             let mut seen = Vec::new();
             let mut sizes = Vec::new();
-            for batch in Batches::new(source.clone(), &films, CLASSES, order, 4, PLAIN) {
+            for batch in Batches::new(source.clone(), &films, plain(order, 4)) {
                 let batch = batch.unwrap();
                 sizes.push(batch.len());
                 assert_eq!(batch.images.len(), batch.len() * SPEC.bytes());
@@ -86,7 +90,7 @@ fn posters_that_do_not_decode_are_left_out_and_told() {
     for id in [5, 6, 7, 8, 9, 10] {
         write(data.path(), &format!("posters/{id}.jpg"), "");
     }
-    let mut batches = Batches::new(source, &films, CLASSES, Order::Sequential, 4, PLAIN);
+    let mut batches = Batches::new(source, &films, plain(Order::Sequential, 4));
     let batch = batches.next().unwrap().unwrap();
     assert_eq!(batch.ids, [1, 3, 4]);
     assert_eq!(batch.images.len(), 3 * SPEC.bytes());
@@ -104,7 +108,7 @@ fn posters_that_do_not_decode_are_left_out_and_told() {
 fn a_film_that_the_cache_does_not_know_ends_the_epoch_with_an_error() {
     let (_data, mut films, [source, _]) = sources(5);
     films.push(film(99));
-    let mut batches = Batches::new(source, &films, CLASSES, Order::Sequential, 2, PLAIN);
+    let mut batches = Batches::new(source, &films, plain(Order::Sequential, 2));
     assert!(batches.next().unwrap().is_ok() && batches.next().unwrap().is_ok());
     let error = batches.next().unwrap().unwrap_err();
     assert!(error.to_string().contains("the cache has no image of film 99"), "{error}");
@@ -116,7 +120,7 @@ fn buffers_go_round() {
     let (_data, films, [source, _]) = sources(9);
     let films: Vec<Film> = films.iter().cycle().take(400).cloned().collect();
     let mut places = HashSet::new();
-    let mut batches = Batches::new(source, &films, CLASSES, Order::Sequential, 4, PLAIN);
+    let mut batches = Batches::new(source, &films, plain(Order::Sequential, 4));
     for batch in batches.by_ref() {
         places.insert(batch.unwrap().images.as_ptr());
     }
@@ -128,7 +132,7 @@ fn buffers_go_round() {
 fn an_epoch_can_be_left_early() {
     let (_data, films, sources) = sources(9);
     for source in sources {
-        let mut batches = Batches::new(source, &films, CLASSES, Order::Sequential, 1, PLAIN);
+        let mut batches = Batches::new(source, &films, plain(Order::Sequential, 1));
         let batch = batches.next().unwrap().unwrap();
         drop(batches);
         assert_eq!(batch.ids, [1], "a batch outlives its epoch");
@@ -139,6 +143,6 @@ fn an_epoch_can_be_left_early() {
 #[should_panic(expected = "index out of bounds")]
 fn a_panic_of_the_thread_is_not_lost() {
     let (_data, films, [source, _]) = sources(4);
-    let one_class = 1;
-    Batches::new(source, &films, one_class, Order::Sequential, 2, PLAIN).for_each(|batch| drop(batch.unwrap()));
+    let one_class = Batching { classes: 1, ..plain(Order::Sequential, 2) };
+    Batches::new(source, &films, one_class).for_each(|batch| drop(batch.unwrap()));
 }
