@@ -3,7 +3,7 @@
 use crate::data::frames::FilmRule;
 use crate::data::refusal::OnBadImage;
 use crate::loss::Head;
-use crate::recipe::Recipe;
+use crate::recipe::{Balance, Recipe};
 use serde::Serialize;
 use std::path::{Path, PathBuf};
 
@@ -35,6 +35,15 @@ impl Experiment {
     /// The experiment of that name.
     pub fn named(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|experiment| experiment.name == name)
+    }
+
+    /// What is done here about rare genres, where a recipe asks for that.
+    pub fn balance(&self, asked: Balance) -> Balance {
+        match (asked, self.films) {
+            (Balance::Auto, Films::TopGenres(_)) => Balance::Sampler,
+            (Balance::Auto, _) => Balance::None,
+            (asked, _) => asked,
+        }
     }
 
     /// Which films it takes, under the options of a run.
@@ -100,6 +109,14 @@ fn lossy_or_none<S: serde::Serializer>(path: &Option<PathBuf>, to: S) -> Result<
 }
 
 impl Options {
+    /// What they are for the experiment whose turn in the run it is, counted from 0; the first one's results are in `first`.
+    pub fn of_turn(&self, turn: usize, first: &Path) -> Self {
+        if turn == 0 || self.recipe.transfer == 0.0 || self.init_from.is_some() {
+            return self.clone();
+        }
+        Self { recipe: self.recipe.clone().transferred(), init_from: Some(first.to_path_buf()), ..self.clone() }
+    }
+
     /// What `max_genres` is unless asked for otherwise: the report's.
     pub const MAX_GENRES: usize = 3;
     /// What `per_genre` is unless asked for otherwise: the report's.

@@ -137,13 +137,13 @@ impl Fit<'_> {
 
     /// An epoch of training, and what it brought on the validation films.
     fn epoch(&mut self, trainer: &mut Trainer, epoch: usize) -> Result<Epoch> {
-        let Self { options, frame, progress, .. } = *self;
+        let Self { options, experiment, frame, progress, .. } = *self;
         let train = frame.train.len();
         let Options { recipe, seed, .. } = options;
         progress.start(&format!("epoch {epoch}/{}", recipe.epochs), train);
         let started = Instant::now();
         let (seed, number) = (*seed, epoch as u64);
-        let order = match recipe.balance {
+        let order = match experiment.balance(recipe.balance) {
             Balance::Sampler => Order::Balanced { seed, epoch: number },
             _ => Order::Shuffled { seed, epoch: number },
         };

@@ -47,6 +47,13 @@ impl Rule {
     pub const fn adamw(learning_rate: f32, weight_decay: f32) -> Self {
         Self::Adam { learning_rate, beta_1: 0.9, beta_2: 0.999, epsilon: 1e-7, weight_decay }
     }
+
+    /// The same with this share of the learning rate.
+    pub fn slowed(mut self, share: f32) -> Self {
+        let (Self::Adam { learning_rate, .. } | Self::Sgd { learning_rate, .. }) = &mut self;
+        *learning_rate *= share;
+        self
+    }
 }
 
 /// How the learning rate changes over a run: it rises linearly, and then stays or falls.

@@ -54,6 +54,10 @@ pub struct Recipe {
     pub tune_thresholds: bool,
     /// Over which views a trained model's answers are averaged.
     pub views: Views,
+    /// The experiments after a run's first start from the weights that the first ended with, and take this share of its epochs and
+    /// of its learning rate: the films with one genre, too few to learn from alone, are among those of the first. 0 starts each
+    /// afresh.
+    pub transfer: f64,
 }
 
 /// How the image that the last block leaves becomes a vector.
@@ -70,6 +74,8 @@ pub enum Pooling {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "snake_case")]
 pub enum Balance {
+    /// In top-6, whose question is a balanced one, as sampler; in the others nothing.
+    Auto,
     /// Nothing.
     None,
     /// top-6: train and validation are cut to the smallest genre.
@@ -118,6 +124,7 @@ impl Recipe {
             keep: Keep::Last,
             tune_thresholds: false,
             views: Views::One,
+            transfer: 0.0,
         }
     }
 
@@ -138,11 +145,19 @@ impl Recipe {
             schedule: Decay::Cosine,
             ema: 0.0,
             augment: Augment { flip: true, crop: 0.6, jitter: 0.2, cutout: 0.0, mixup: 0.0 },
+            balance: Balance::Auto,
             keep: Keep::Best,
             tune_thresholds: true,
             views: Views::Flip,
+            transfer: 0.5,
             ..Self::report()
         }
+    }
+
+    /// What it is for an experiment that starts from the weights of the run's first; see [`transfer`](Self::transfer).
+    pub fn transferred(self) -> Self {
+        let epochs = (self.epochs as f64 * self.transfer).ceil() as usize;
+        Self { epochs, rule: self.rule.slowed(self.transfer as f32), ..self }
     }
 
     /// The size of the model's input.

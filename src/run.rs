@@ -3,7 +3,7 @@
 use crate::data::batches::Source;
 use crate::data::decode::ImageSpec;
 use crate::data::films::{Films, poster_name};
-use crate::data::frames::{Frame, Limits};
+use crate::data::frames::{FilmRule, Frame, Limits};
 use crate::data::ledger::{Ledger, WITHOUT_POSTER};
 use crate::data::refusal::OnBadImage;
 use crate::error::{Error, Result};
@@ -43,7 +43,8 @@ pub fn run(options: &Options, experiments: &[Experiment], isa: Isa, progress: &d
     // All at once: a run that ends early leaves no results of an earlier one beside its own.
     folders.iter().try_for_each(|folder| claim(folder))?;
     let mut outcomes = Vec::new();
-    for ((experiment, frame), folder) in experiments.iter().zip(&frames).zip(&folders) {
+    for (i, ((experiment, frame), folder)) in experiments.iter().zip(&frames).zip(&folders).enumerate() {
+        let options = &options.of_turn(i, &folders[0]);
         let fit = Fit { options, experiment, frame, posters: &mut posters, progress };
         outcomes.push(fit.run(folder, isa)?);
     }
@@ -130,7 +131,8 @@ fn prepare(
     };
     for (frame, experiment) in frames.iter_mut().zip(experiments) {
         let (folder, rule) = (frames_folder(options, experiment), experiment.film_rule(options.per_genre, balance));
-        let made_with = frame_options(options, &films, frame.ids().into_iter().filter(|id| refused.contains_key(id)));
+        let not_decoding = frame.ids().into_iter().filter(|id| refused.contains_key(id));
+        let made_with = frame_options(options, &rule, &films, not_decoding);
         frame.without(|id| refused.contains_key(&id));
         if let Some(earlier) = Frame::read_back(&folder, &rule, &made_with, &films)? {
             progress.note(&format!("{}: the frames in {} are used again", experiment.name, folder.display()));
@@ -149,17 +151,15 @@ fn prepare(
 
 /// What decides which films are in the frames; frames of anything else are not used again. The `refused` are those of their films
 /// whose posters do not decode.
-fn frame_options(options: &Options, films: &Films, refused: impl Iterator<Item = u64>) -> String {
-    let Options { data, limit, limit_val, max_genres, per_genre, .. } = options;
-    let balance = options.recipe.balance == Balance::Undersample;
+fn frame_options(options: &Options, rule: &FilmRule, films: &Films, refused: impl Iterator<Item = u64>) -> String {
+    let Options { data, limit, limit_val, max_genres, .. } = options;
     let (version, films) = (env!("CARGO_PKG_VERSION"), films.digest());
     let mut digest = crc32fast::Hasher::new();
     refused.for_each(|id| digest.update(&id.to_le_bytes()));
     let refused = digest.finalize();
     format!(
         "onesheet = {version:?}\ndata = {data:?}\nlimit = {limit:?}\nlimit_val = {limit_val:?}\n\
-         max_genres = {max_genres}\nper_genre = {per_genre}\nbalance = {balance}\n\
-         films = \"{films:08x}\"\nrefused = \"{refused:08x}\"\n"
+         max_genres = {max_genres}\nrule = \"{rule:?}\"\nfilms = \"{films:08x}\"\nrefused = \"{refused:08x}\"\n"
     )
 }
 

@@ -175,6 +175,30 @@ fn training_starts_from_another_run_s_weights() {
 }
 
 #[test]
+fn the_later_experiments_of_a_run_start_from_the_first_one_s_weights() {
+    let folder = posters();
+    let models = |line: &str| -> Vec<String> {
+        let out = done(folder.path(), &format!("run {SMALL} {line}"));
+        out.lines().filter(|line| line.contains("model.safetensors  sha256")).map(str::to_owned).collect()
+    };
+    let together = models("--out all");
+    assert_eq!(together.len(), 3);
+    assert_eq!(together[..1], models("--out first --experiment multi-label"));
+    // Step by step; top-6 is balanced unless asked otherwise.
+    let from = "--epochs 1 --lr 1e-3 --init-from first/multi-label --experiment";
+    assert_eq!(together[1..2], models(&format!("--out one {from} single-genre --balance none")));
+    assert_eq!(together[2..], models(&format!("--out six {from} top-6 --balance sampler")));
+    assert_ne!(together[2..], models(&format!("--out natural {from} top-6 --balance none")));
+    let afresh = models("--out afresh --transfer 0");
+    assert!(afresh[0] == together[0] && afresh[1] != together[1] && afresh[2] != together[2]);
+
+    let (code, _, err) = train(folder.path(), &format!("run --out none {SMALL} --experiment top-6 --transfer 0.5"));
+    assert!(code == 2 && err.contains("--init-from"), "{err}");
+    let (code, _, err) = train(folder.path(), &format!("run --out none {SMALL} --init-from first --transfer 0.5"));
+    assert!(code == 2 && !folder.path().join("none").exists(), "{err}");
+}
+
+#[test]
 fn a_sweep_runs_each_trial_once_and_compares_them_on_val() {
     let folder = posters();
     let sweep = "sweep --data data --out sweep --vary \"lr=1e-3 1e-2\" --vary \"crop=0.5 1\"";

@@ -130,7 +130,7 @@ fn class_weights_make_up_for_rare_genres() {
     let genres = ["A", "B", "C"].map(String::from).to_vec();
     let frame = Frame { genres, train: films(), val: Vec::new(), test: Vec::new() };
     let weights = |balance, head| Recipe { balance, ..Recipe::report() }.class_weights(head, &frame);
-    for balance in [Balance::None, Balance::Undersample, Balance::Sampler] {
+    for balance in [Balance::Auto, Balance::None, Balance::Undersample, Balance::Sampler] {
         assert_eq!(weights(balance, Head::Sigmoid), None);
     }
     let close =

@@ -164,8 +164,8 @@ pub struct RunArgs {
     /// Mix posters and their genres in pairs, by shares from Beta(F, F)
     #[arg(long, value_name = "F", value_parser = not_negative)]
     pub mixup: Option<f32>,
-    /// What to do about rare genres: nothing; cut train and val to the smallest (top-6); weigh them more in the loss, by number of
-    /// films or by their effective number; draw them more often
+    /// What to do about rare genres: what suits the experiment; nothing; cut train and val to the smallest (top-6); weigh them more
+    /// in the loss, by number of films or by their effective number; draw them more often
     #[arg(long)]
     pub balance: Option<Balance>,
     /// Focal loss: how much less counts what is known already; 0 is cross-entropy
@@ -186,6 +186,10 @@ pub struct RunArgs {
     /// Start from the weights of a trained experiment, such as runs/1/multi-label, as far as the shapes agree
     #[arg(long, value_name = "RUN")]
     pub init_from: Option<PathBuf>,
+    /// In a run of all experiments, start single-genre and top-6 from the weights that multi-label ended with, and train them for this
+    /// share of the epochs at this share of the learning rate; 0 starts them afresh
+    #[arg(long, value_name = "SHARE", value_parser = up_to_one, conflicts_with = "init_from")]
+    pub transfer: Option<f64>,
     /// Of everything random: weights, order, dropout, variations. The split of the films does not depend on it
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = seed())]
     pub seed: u64,

@@ -108,6 +108,10 @@ fn check_use(args: &RunArgs) -> Result<()> {
         let what = "--tune-thresholds is of the experiment multi-label: the others name one genre";
         return Err(Error::usage(what, "leave it out"));
     }
+    if args.transfer.is_some_and(|share| share > 0.0) && experiments.len() == 1 {
+        let what = "--transfer is of a run of all experiments";
+        return Err(Error::usage(what, "name the run to start from: --init-from"));
+    }
     Ok(())
 }
 
@@ -146,6 +150,7 @@ fn recipe(args: &RunArgs) -> Result<Recipe> {
         keep: args.keep.unwrap_or(base.keep),
         tune_thresholds: args.tune_thresholds.unwrap_or(base.tune_thresholds),
         views: args.views.unwrap_or(base.views),
+        transfer: args.transfer.unwrap_or(base.transfer),
     })
 }
 
