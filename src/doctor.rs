@@ -97,6 +97,8 @@ pub struct ExperimentPlan {
     pub val: usize,
     /// Films to test with.
     pub test: usize,
+    /// Passes over the films to train on, by default in a run of all experiments.
+    pub epochs: usize,
     /// Seconds that an epoch takes, validation not included.
     pub seconds_an_epoch: f64,
 }
@@ -167,7 +169,8 @@ pub fn examine(data: &Path, cache: &Path, isa: Isa, progress: &dyn Progress) -> 
 
     let images_per_second = training_speed(films.genres.len(), isa)?;
     let usable = Films::open(data, Options::MAX_GENRES)?;
-    let experiments = Experiment::ALL.iter().map(|experiment| {
+    let experiments = Experiment::ALL.iter().enumerate().map(|(turn, experiment)| {
+        let recipe = if turn == 0 { Recipe::best() } else { Recipe::best().transferred() };
         let rule = experiment.film_rule(Options::PER_GENRE, false);
         let (mut frame, _) = Frame::new(&usable, &rule, Limits::default());
         frame.without(|id| bad.contains(&id));
@@ -176,6 +179,7 @@ pub fn examine(data: &Path, cache: &Path, isa: Isa, progress: &dyn Progress) -> 
             train: frame.side(Split::Train).len(),
             val: frame.side(Split::Val).len(),
             test: frame.side(Split::Test).len(),
+            epochs: recipe.epochs,
             seconds_an_epoch: frame.train.len() as f64 / images_per_second,
             genres: frame.genres,
         }
@@ -310,10 +314,12 @@ impl fmt::Display for Report {
                 writeln!(f, "{count:>9}  {w}x{h}")?;
             }
         }
-        writeln!(f, "\n| experiment | classes | train | val | test | seconds an epoch |\n|---|--:|--:|--:|--:|--:|")?;
+        writeln!(f, "\n| experiment | classes | train | val | test | epochs | seconds an epoch |")?;
+        writeln!(f, "|---|--:|--:|--:|--:|--:|--:|")?;
         for of in &self.experiments {
-            let ExperimentPlan { experiment, genres, train, val, test, seconds_an_epoch } = of;
-            writeln!(f, "| {experiment} | {} | {train} | {val} | {test} | {seconds_an_epoch:.0} |", genres.len())?;
+            let ExperimentPlan { experiment, genres, train, val, test, epochs, seconds_an_epoch } = of;
+            let classes = genres.len();
+            writeln!(f, "| {experiment} | {classes} | {train} | {val} | {test} | {epochs} | {seconds_an_epoch:.0} |")?;
         }
         let gb = |bytes: u64| bytes as f64 / 1e9;
         writeln!(
@@ -324,8 +330,12 @@ impl fmt::Display for Report {
         )?;
         writeln!(
             f,
-            "{:.0} s to build it at {:.0} posters/s; training by default at {:.0} images/s ({} threads)",
-            plan.seconds_to_build, plan.posters_per_second, plan.images_per_second, plan.threads
+            "{:.0} s to build it at {:.0} posters/s; training by default {:.0} min at {:.0} images/s ({} threads)",
+            plan.seconds_to_build,
+            plan.posters_per_second,
+            self.experiments.iter().map(|of| of.epochs as f64 * of.seconds_an_epoch).sum::<f64>() / 60.0,
+            plan.images_per_second,
+            plan.threads
         )?;
         if let Some(memory) = plan.memory_bytes {
             writeln!(

@@ -159,7 +159,12 @@ fn doctor_counts_every_poster_and_writes_nothing() {
     assert_eq!(report["accepted"].as_u64().unwrap() as usize + report["refused"].as_array().unwrap().len(), 61);
     assert_eq!(report["refused"].as_array().unwrap().len(), 3);
     assert_eq!(report["duplicates"].as_array().unwrap().len(), 1);
-    assert_eq!(report["experiments"].as_array().unwrap().len(), 3);
+    let epochs: Vec<u64> =
+        report["experiments"].as_array().unwrap().iter().map(|of| of["epochs"].as_u64().unwrap()).collect();
+    assert!(
+        epochs.len() == 3 && epochs[1..] == [epochs[0] / 2; 2],
+        "later experiments are trained for half: {epochs:?}"
+    );
     assert!(report["plan"]["cache_bytes"].as_u64().unwrap() > 59 * 196_608);
     for key in ["rows", "films", "genres", "genres_per_film", "sizes"] {
         assert!(!report[key].is_null(), "{key}");
