@@ -138,7 +138,7 @@ impl Recipe {
             dropout: 0.2,
             bn_momentum: 0.9,
             padding: Padding::Same,
-            epochs: 16,
+            epochs: 24,
             batch: 32,
             rule: Rule::adamw(2e-3, 0.05),
             warmup: 0.2,
