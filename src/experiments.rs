@@ -109,6 +109,11 @@ fn lossy_or_none<S: serde::Serializer>(path: &Option<PathBuf>, to: S) -> Result<
 }
 
 impl Options {
+    /// What `max_genres` is unless asked for otherwise: the report's.
+    pub const MAX_GENRES: usize = 3;
+    /// What `per_genre` is unless asked for otherwise: the report's.
+    pub const PER_GENRE: usize = 25_000;
+
     /// What they are for the experiment whose turn in the run it is, counted from 0; the first one's results are in `first`.
     pub fn of_turn(&self, turn: usize, first: &Path) -> Self {
         if turn == 0 || self.recipe.transfer == 0.0 || self.init_from.is_some() {
@@ -116,9 +121,4 @@ impl Options {
         }
         Self { recipe: self.recipe.clone().transferred(), init_from: Some(first.to_path_buf()), ..self.clone() }
     }
-
-    /// What `max_genres` is unless asked for otherwise: the report's.
-    pub const MAX_GENRES: usize = 3;
-    /// What `per_genre` is unless asked for otherwise: the report's.
-    pub const PER_GENRE: usize = 25_000;
 }
