@@ -32,6 +32,9 @@ pub struct ModelMeta {
     /// After which epoch, counted from 1, the weights were as they are here.
     #[serde(default)]
     pub epoch: Option<usize>,
+    /// What made that epoch the best of its run, such as the lowest loss on val; none where it was the last.
+    #[serde(default)]
+    pub best: Option<String>,
     /// For each genre the probability above which it counts as predicted, tuned for F1 on the validation films; none is 0.5 for
     /// all.
     #[serde(default)]

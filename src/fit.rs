@@ -86,30 +86,30 @@ impl Fit<'_> {
         trainer.average = (recipe.ema > 0.0).then(|| Average::new(recipe.ema, &trainer.model));
 
         let mut history = Vec::new();
-        let mut kept = Kept::default();
+        let (best, score) = yardstick(experiment.head);
+        let mut kept: Option<Kept> = None;
         for epoch in 1..=recipe.epochs {
             let line = self.epoch(&mut trainer, epoch)?;
             progress.note(&line.to_string());
-            // A frame whose films all have a genre has no AP of it; the last epoch is then as good as any.
-            let score = line.val_macro_ap.unwrap_or(0.0);
-            if recipe.keep == Keep::Last || score >= kept.score {
-                kept = trainer.with_result(|model| Kept::of(epoch, score, model));
+            let score = score(&line);
+            if recipe.keep == Keep::Last || kept.as_ref().is_none_or(|kept| score >= kept.score) {
+                kept = Some(trainer.with_result(|model| Kept::of(epoch, score, model)));
             }
             history.push(line);
             report::write_history(&folder.join("history.csv"), &history)?;
         }
 
-        let mut model = trainer.model;
+        let (mut model, kept) = (trainer.model, kept.expect("an epoch at least"));
         kept.restore(&mut model);
-        if recipe.keep == Keep::Best && kept.score > 0.0 {
-            progress.note(&format!("kept: epoch {}, the best macro AP on val", kept.epoch));
-        }
+        let best = (recipe.keep == Keep::Best).then_some(best);
+        best.iter().for_each(|best| progress.note(&format!("kept: epoch {}, the {best}", kept.epoch)));
         let meta = ModelMeta {
             experiment: experiment.name.into(),
             head: experiment.head,
             genres: frame.genres.clone(),
             max_genres: options.max_genres,
             epoch: Some(kept.epoch),
+            best: best.map(str::to_owned),
             thresholds: self.thresholds(&mut model)?,
             views: recipe.views,
             model: model.spec().clone(),
@@ -262,8 +262,19 @@ pub(crate) fn start_from(run: &Path, genres: &[String], isa: Isa, model: &mut Se
     Ok(format!("{copied} of the weights start as those of {}{afresh}", run.display()))
 }
 
+/// What makes an epoch the best one, in words, and as a number of which more is better.
+///
+/// With one genre a film, few validation films have the rare genres, and a mean over genres follows these few; the loss counts all
+/// films alike.
+fn yardstick(head: Head) -> (&'static str, fn(&Epoch) -> f64) {
+    match head {
+        // A frame whose films all have a genre has no AP of it; the last epoch is then as good as any.
+        Head::Sigmoid => ("highest macro AP on val", |epoch| epoch.val_macro_ap.unwrap_or(0.0)),
+        Head::Softmax => ("lowest loss on val", |epoch| -epoch.val_loss),
+    }
+}
+
 /// The weights of an epoch.
-#[derive(Default)]
 struct Kept {
     epoch: usize,
     score: f64,

@@ -162,8 +162,8 @@ fn doctor_counts_every_poster_and_writes_nothing() {
     let epochs: Vec<u64> =
         report["experiments"].as_array().unwrap().iter().map(|of| of["epochs"].as_u64().unwrap()).collect();
     assert!(
-        epochs.len() == 3 && epochs[1..] == [epochs[0] / 2; 2],
-        "later experiments are trained for half: {epochs:?}"
+        epochs.len() == 3 && epochs[1..] == [epochs[0] / 4; 2],
+        "later experiments are trained for a quarter: {epochs:?}"
     );
     assert!(report["plan"]["cache_bytes"].as_u64().unwrap() > 59 * 196_608);
     for key in ["rows", "films", "genres", "genres_per_film", "sizes"] {

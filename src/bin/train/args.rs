@@ -174,7 +174,7 @@ pub struct RunArgs {
     /// Spread this share of each label evenly
     #[arg(long, value_name = "SHARE", value_parser = share)]
     pub label_smoothing: Option<f32>,
-    /// Which weights to keep: the last, or those of the epoch with the best macro AP on val
+    /// Which weights to keep: the last, or those of the epoch that was best on val
     #[arg(long)]
     pub keep: Option<Keep>,
     /// Give each genre the threshold with the best F1 on val, in place of 0.5 (multi-label alone)
