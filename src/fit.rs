@@ -86,12 +86,11 @@ impl Fit<'_> {
         trainer.average = (recipe.ema > 0.0).then(|| Average::new(recipe.ema, &trainer.model));
 
         let mut history = Vec::new();
-        let (best, score) = yardstick(experiment.head);
         let mut kept: Option<Kept> = None;
         for epoch in 1..=recipe.epochs {
             let line = self.epoch(&mut trainer, epoch)?;
             progress.note(&line.to_string());
-            let score = score(&line);
+            let score = line.score(experiment.head);
             if recipe.keep == Keep::Last || kept.as_ref().is_none_or(|kept| score >= kept.score) {
                 kept = Some(trainer.with_result(|model| Kept::of(epoch, score, model)));
             }
@@ -101,7 +100,7 @@ impl Fit<'_> {
 
         let (mut model, kept) = (trainer.model, kept.expect("an epoch at least"));
         kept.restore(&mut model);
-        let best = (recipe.keep == Keep::Best).then_some(best);
+        let best = (recipe.keep == Keep::Best).then(|| Epoch::best(experiment.head));
         best.iter().for_each(|best| progress.note(&format!("kept: epoch {}, the {best}", kept.epoch)));
         let meta = ModelMeta {
             experiment: experiment.name.into(),
@@ -260,18 +259,6 @@ pub(crate) fn start_from(run: &Path, genres: &[String], isa: Isa, model: &mut Se
         layers => format!("; afresh: {}", layers.iter().map(|(name, _)| &name[..]).collect::<Vec<_>>().join(", ")),
     };
     Ok(format!("{copied} of the weights start as those of {}{afresh}", run.display()))
-}
-
-/// What makes an epoch the best one, in words, and as a number of which more is better.
-///
-/// With one genre a film, few validation films have the rare genres, and a mean over genres follows these few; the loss counts all
-/// films alike.
-fn yardstick(head: Head) -> (&'static str, fn(&Epoch) -> f64) {
-    match head {
-        // A frame whose films all have a genre has no AP of it; the last epoch is then as good as any.
-        Head::Sigmoid => ("highest macro AP on val", |epoch| epoch.val_macro_ap.unwrap_or(0.0)),
-        Head::Softmax => ("lowest loss on val", |epoch| -epoch.val_loss),
-    }
 }
 
 /// The weights of an epoch.

@@ -95,8 +95,13 @@ pub struct Row {
     pub trial: String,
     /// Name of the experiment.
     pub experiment: String,
-    /// The epoch with the highest macro AP.
+    /// The epoch with the best [`Epoch::score`].
     pub epoch: usize,
+    /// That score.
+    #[serde(skip)]
+    pub score: f64,
+    /// Its mean loss a film.
+    pub val_loss: f64,
     /// Its macro AP.
     pub val_macro_ap: Option<f64>,
     /// Its macro AUC.
@@ -114,20 +119,22 @@ impl Row {
     ///
     /// # Errors
     /// If its `history.csv` cannot be read.
-    pub fn read(trial: &str, experiment: &str, folder: &Path) -> Result<Self> {
+    pub fn read(trial: &str, experiment: &Experiment, folder: &Path) -> Result<Self> {
         let path = folder.join("history.csv");
         let bad =
             |error: csv::Error| Error::data(&path, error.to_string(), "remove the trial's folder to run it again");
         let epochs = csv::Reader::from_path(&path).map_err(bad)?.into_deserialize();
         let epochs = epochs.collect::<std::result::Result<Vec<Epoch>, csv::Error>>().map_err(bad)?;
         let seconds = epochs.iter().map(|epoch| epoch.seconds).sum();
-        let score = |epoch: &Epoch| epoch.val_macro_ap.unwrap_or(0.0);
+        let score = |epoch: &Epoch| epoch.score(experiment.head);
         let best = epochs.into_iter().max_by(|a, b| score(a).total_cmp(&score(b)));
         let best = best.ok_or_else(|| Error::data(&path, "no epoch", "remove the trial's folder to run it again"))?;
         Ok(Self {
             trial: trial.into(),
-            experiment: experiment.into(),
+            experiment: experiment.name.into(),
             epoch: best.epoch,
+            score: score(&best),
+            val_loss: best.val_loss,
             val_macro_ap: best.val_macro_ap,
             val_macro_auc: best.val_macro_auc,
             val_top1_hit: best.val_top1_hit,
@@ -137,14 +144,11 @@ impl Row {
     }
 }
 
-/// Writes the rows to `sweep.csv`, the best macro AP of each experiment first.
+/// Writes the rows to `sweep.csv`, the best of each experiment first.
 ///
 /// # Errors
 /// [`Error::Io`] with `path`.
 pub fn write(path: &Path, rows: &mut [Row]) -> Result<()> {
-    rows.sort_by(|a, b| {
-        let score = |row: &Row| row.val_macro_ap.unwrap_or(0.0);
-        a.experiment.cmp(&b.experiment).then(score(b).total_cmp(&score(a)))
-    });
+    rows.sort_by(|a, b| a.experiment.cmp(&b.experiment).then(b.score.total_cmp(&a.score)));
     files::write_csv(path, |csv| rows.iter().try_for_each(|row| csv.serialize(row)))
 }

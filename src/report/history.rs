@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::Result;
 use crate::files;
+use crate::loss::Head;
 use crate::metrics::Metrics;
 
 /// One epoch of training; its fields are the columns of `history.csv`, in this order.
@@ -53,6 +54,26 @@ impl Epoch {
             seconds,
             images_per_second: films as f64 / seconds,
             waiting: waited / seconds,
+        }
+    }
+
+    /// How good it is beside others of its kind: more is better.
+    ///
+    /// With one genre a film, few validation films have the rare genres, and a mean over genres follows these few; the loss counts
+    /// all films alike.
+    pub fn score(&self, head: Head) -> f64 {
+        match head {
+            // A frame whose films all have a genre has no AP of it; all epochs are then as good.
+            Head::Sigmoid => self.val_macro_ap.unwrap_or(0.0),
+            Head::Softmax => -self.val_loss,
+        }
+    }
+
+    /// What the best [`score`](Self::score) is, in words.
+    pub fn best(head: Head) -> &'static str {
+        match head {
+            Head::Sigmoid => "highest macro AP on val",
+            Head::Softmax => "lowest loss on val",
         }
     }
 }

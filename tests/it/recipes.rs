@@ -223,8 +223,8 @@ fn a_sweep_runs_each_trial_once_and_compares_them_on_val() {
     let out = done(folder.path(), &format!("{sweep} {rest}"));
     assert_eq!((out.matches("\ntrial ").count(), out.matches("finished before").count()), (4, 2), "{out}");
     let rows = fs::read_to_string(folder.path().join("sweep/sweep.csv")).unwrap();
-    let scores: Vec<f64> = rows.lines().skip(1).map(|row| row.split(',').nth(3).unwrap().parse().unwrap()).collect();
-    assert!(scores.len() == 4 && scores.is_sorted_by(|a, b| a >= b), "{rows}");
+    let losses: Vec<f64> = rows.lines().skip(1).map(|row| row.split(',').nth(3).unwrap().parse().unwrap()).collect();
+    assert!(losses.len() == 4 && losses.is_sorted() && rows.contains(",epoch,val_loss,"), "{rows}");
     assert!(folder.path().join("sweep/lr=1e-3 crop=1/top-6/metrics.json").exists());
     // Where it runs makes no other trial of it, what it runs does, and is replaced only on request.
     let out = done(folder.path(), &format!("{} {rest} --threads 1", sweep.replace("--data data", "--data ./data/")));

@@ -165,16 +165,18 @@ fn ready(args: &SweepArgs, trial: &Trial) -> Result<Ready> {
 }
 
 fn read(name: &str, folder: &Path, experiments: &[Experiment]) -> Result<Vec<Row>> {
-    experiments.iter().map(|of| Row::read(name, of.name, &folder.join(of.name))).collect()
+    experiments.iter().map(|of| Row::read(name, of, &folder.join(of.name))).collect()
 }
 
 fn print(rows: &[Row]) {
     let percent = |value: Option<f64>| value.map_or("-".into(), |value| format!("{:.1}", 100.0 * value));
-    say(&format!("{:<14}{:>7}{:>8}{:>8}{:>8}{:>7}{:>8}  trial", "", "AP", "AUC", "top-1", "top-3", "epoch", "s"));
+    let head = ["loss", "AP", "AUC", "top-1", "top-3", "epoch", "s"].map(|column| format!("{column:>8}"));
+    say(&format!("{:<13}{}  trial", "", head.concat()));
     for row in rows {
         say(&format!(
-            "{:<14}{:>7}{:>8}{:>8}{:>8}{:>7}{:>8.0}  {}",
+            "{:<13}{:>8.4}{:>8}{:>8}{:>8}{:>8}{:>8}{:>8.0}  {}",
             row.experiment,
+            row.val_loss,
             percent(row.val_macro_ap),
             percent(row.val_macro_auc),
             percent(Some(row.val_top1_hit)),
