@@ -1,7 +1,7 @@
 //! A steady training step asks for no memory: its buffers are claimed with the first batch. A decoder that is warm asks for what
 //! the libraries that decode and resize ask for, and no more.
 //!
-//! A test binary of its own, because an allocator counts for a whole process.
+//! A test binary of its own, because a process has one allocator.
 
 #[path = "../benches/step/allocations.rs"]
 mod allocations;
@@ -17,8 +17,9 @@ use onesheet::optim::{Optimizer, Rule};
 use onesheet::train::Trainer;
 use onesheet_kernels::simd::Isa;
 use std::backtrace::Backtrace;
+use std::cell::Cell;
 use std::collections::BTreeMap;
-use std::sync::Mutex;
+use std::sync::{Barrier, Mutex, MutexGuard, PoisonError};
 use zune_jpeg::JpegDecoder;
 use zune_jpeg::zune_core::bytestream::ZCursor;
 use zune_jpeg::zune_core::options::DecoderOptions;
@@ -33,18 +34,22 @@ const BATCH: usize = 4;
 /// Where the allocations that were counted came from.
 static BACKTRACES: Mutex<Vec<Backtrace>> = Mutex::new(Vec::new());
 
-fn keep_backtrace() {
+thread_local! {
+    /// Whether this thread works for the test that counts. The harness and starting threads allocate, too; what a test starts itself
+    /// allocates on the thread that starts it.
+    static WORKS: Cell<bool> = const { Cell::new(false) };
+}
+
+fn keep_backtrace() -> bool {
+    if !WORKS.get() {
+        return false;
+    }
     // A backtrace costs little until it is printed; this many show enough.
     let mut backtraces = BACKTRACES.lock().unwrap();
     if backtraces.len() < 1_000 {
         backtraces.push(Backtrace::force_capture());
     }
-}
-
-/// The allocations of work that is always the same: the fewest of three counts, because the test harness has a thread of its own,
-/// which allocates once when it first waits for a test.
-fn allocations_of(mut work: impl FnMut()) -> usize {
-    (0..3).map(|_| ALLOCATOR.during(&mut work)).min().expect("three counts")
+    true
 }
 
 /// The line of ours that each allocation came from, with how many there were.
@@ -72,35 +77,65 @@ fn models() -> [ModelSpec; 2] {
     })
 }
 
-/// Allocations in 10 steps, after enough that each thread has met every kind of task, whose working memory it then keeps.
+/// Allocations in 10 steps on the current pool of two workers, after each of them has met every kind of task, whose working memory it
+/// then keeps.
 fn allocations_in_10_steps(spec: ModelSpec) -> usize {
     let model = Sequential::build(spec, Isa::choose().unwrap(), 1).unwrap();
     let optimizer = Optimizer::new(Rule::adam(1e-3), &model);
-    let mut trainer = Trainer::new(model, Head::Sigmoid, optimizer, 1);
+    let trainer = Mutex::new(Trainer::new(model, Head::Sigmoid, optimizer, 1));
     let images: Vec<u8> = (0..BATCH * SIDE * SIDE * 3).map(|i| (i * 7919 % 251) as u8).collect();
     let labels: Vec<f32> = (0..BATCH * CLASSES).map(|i| f32::from(i % 7 == 0)).collect();
-    let mut steps = |count| {
+    let steps = |count| {
+        let mut trainer = trainer.lock().unwrap();
         for _ in 0..count {
             assert!(trainer.step(Input::U8(&images), &labels).is_finite());
         }
     };
-    steps(20);
-    allocations_of(|| steps(10))
+    // Each does all the tasks of some steps while the other waits and can take none.
+    let turn_ends = Barrier::new(2);
+    rayon::broadcast(|worker| {
+        for turn in 0..2 {
+            if worker.index() == turn {
+                steps(3);
+            }
+            turn_ends.wait();
+        }
+    });
+    steps(10);
+    ALLOCATOR.during(|| steps(10))
 }
 
-/// The count is of the whole process: one test at a time.
-static ALONE: Mutex<()> = Mutex::new(());
+/// There is one count: one test at a time, whose thread counts as long as this lives.
+struct Alone {
+    _turn: MutexGuard<'static, ()>,
+}
+
+impl Alone {
+    fn new() -> Self {
+        static TURN: Mutex<()> = Mutex::new(());
+        let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+        WORKS.set(true);
+        Self { _turn: turn }
+    }
+}
+
+impl Drop for Alone {
+    /// Before the turn ends: the harness tells of a test's end on the test's thread.
+    fn drop(&mut self) {
+        WORKS.set(false);
+    }
+}
 
 #[test]
 fn a_steady_decoder_allocates_what_its_libraries_do_and_no_more() {
-    let _alone = ALONE.lock();
+    let _alone = Alone::new();
     let mut file = Vec::new();
     let pixels: Vec<u8> = (0..180 * 270 * 3).map(|i| (i / 700) as u8).collect();
     jpeg_encoder::Encoder::new(&mut file, 80).encode(&pixels, 180, 270, jpeg_encoder::ColorType::Rgb).unwrap();
     let (mut decoder, mut out) = (Decoder::new(), vec![0; ImageSpec::POSTER.bytes()]);
     let mut ours = || decoder.decode_bytes(&file, ImageSpec::POSTER, &mut out).unwrap();
     (0..3).for_each(|_| ours());
-    let ours = allocations_of(|| (0..10).for_each(|_| ours()));
+    let ours = ALLOCATOR.during(|| (0..10).for_each(|_| ours()));
 
     let (mut pixels, mut resizer) = (vec![0; pixels.len()], Resizer::new());
     let resizing = ResizeOptions::new().resize_alg(ResizeAlg::Interpolation(FilterType::Bilinear));
@@ -114,14 +149,18 @@ fn a_steady_decoder_allocates_what_its_libraries_do_and_no_more() {
         resizer.resize_typed(&from, &mut to, &resizing).unwrap();
     };
     (0..3).for_each(|_| library());
-    let library = allocations_of(|| (0..10).for_each(|_| library()));
+    let library = ALLOCATOR.during(|| (0..10).for_each(|_| library()));
     assert!(ours <= library, "{ours} allocations for 10 posters, {library} of them the libraries', from\n{}", sites());
 }
 
 #[test]
 fn a_steady_step_allocates_nothing() {
-    let _alone = ALONE.lock();
-    let pool = rayon::ThreadPoolBuilder::new().num_threads(2).build().unwrap();
+    let _alone = Alone::new();
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(2);
+    // Workers outlive their pool for a moment, in which they may allocate.
+    let pool = pool.start_handler(|_| WORKS.set(true)).exit_handler(|_| WORKS.set(false)).build().unwrap();
+    // Each worker has started, and is counted from here on.
+    pool.broadcast(|_| assert!(WORKS.get()));
     // Inside the pool throughout: to enter it may allocate.
     let allocations = pool.install(|| models().map(allocations_in_10_steps));
     assert_eq!(allocations, [0, 0], "allocations in 10 steps of each model, from\n{}", sites());

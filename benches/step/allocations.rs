@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 pub struct Counting {
     counting: AtomicBool,
     count: AtomicUsize,
-    observe: fn(),
+    observe: fn() -> bool,
 }
 
 thread_local! {
@@ -19,8 +19,8 @@ thread_local! {
 }
 
 impl Counting {
-    /// `observe` is called at every allocation that is counted, on the thread that makes it; it may allocate.
-    pub const fn new(observe: fn()) -> Self {
+    /// `observe` is called at every allocation, on the thread that makes it, and says whether it counts; it may allocate.
+    pub const fn new(observe: fn() -> bool) -> Self {
         Self { counting: AtomicBool::new(false), count: AtomicUsize::new(0), observe }
     }
 
@@ -35,8 +35,9 @@ impl Counting {
 
     fn record(&self) {
         if self.counting.load(Ordering::Relaxed) && !OBSERVING.replace(true) {
-            self.count.fetch_add(1, Ordering::Relaxed);
-            (self.observe)();
+            if (self.observe)() {
+                self.count.fetch_add(1, Ordering::Relaxed);
+            }
             OBSERVING.set(false);
         }
     }

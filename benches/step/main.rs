@@ -29,7 +29,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 #[global_allocator]
-static ALLOCATOR: allocations::Counting = allocations::Counting::new(|| {});
+static ALLOCATOR: allocations::Counting = allocations::Counting::new(|| true);
 
 /// Measures the training step, prediction and the convolution kernels against the FMA peak.
 #[derive(Parser)]
