@@ -9,9 +9,9 @@ use onesheet_kernels::batch_norm::{Gradients, Normalization, Workspace};
 use onesheet_kernels::dense::{BackwardW, BackwardX, DenseShape, Forward};
 use onesheet_kernels::loss::CrossEntropy;
 use onesheet_kernels::max_pool2d::MaxPool2dShape;
-use onesheet_kernels::optim::{Adam, Sgd};
+use onesheet_kernels::optim::{Rule, Sgd, Step};
 use onesheet_kernels::simd::Isa;
-use onesheet_kernels::{activation, batch_norm, dropout, loss, max_pool2d, optim};
+use onesheet_kernels::{activation, batch_norm, dropout, loss, max_pool2d};
 use rand::{RngExt, SeedableRng};
 use std::hint::black_box;
 use std::time::Duration;
@@ -318,11 +318,7 @@ fn optimizers(c: &mut Criterion) {
         &mut [zeros.clone(), zeros.clone(), g.clone()],
         |[m, v, w]| naive::adam(&g, m, v, w),
         |isa, [m, v, w]| {
-            let (learning_rate, beta_1, beta_2, epsilon) = (1e-3, 0.9, 0.999, 1e-7);
-            optim::adam(
-                isa,
-                Adam { learning_rate, beta_1, beta_2, epsilon, weight_decay: 0.0, step: 1, g: &g, m, v, w },
-            );
+            Step { rule: Rule::adam(1e-3), number: 1 }.run(isa, &g, [m, v], w);
         },
     );
     compare(
@@ -332,10 +328,8 @@ fn optimizers(c: &mut Criterion) {
         &mut [zeros, g.clone()],
         |[velocity, w]| naive::sgd(&g, velocity, w),
         |isa, [velocity, w]| {
-            optim::sgd(
-                isa,
-                Sgd { learning_rate: 1e-2, momentum: 0.9, nesterov: false, weight_decay: 0.0, g: &g, velocity, w },
-            );
+            let rule = Rule::Sgd(Sgd { momentum: 0.9, ..Sgd::new(1e-2) });
+            Step { rule, number: 1 }.run(isa, &g, [velocity, &mut []], w);
         },
     );
 }

@@ -5,56 +5,7 @@ use onesheet_kernels::buffer::Buffer;
 use onesheet_kernels::optim::Step;
 use serde::{Deserialize, Serialize};
 
-/// An update rule and its constants; the defaults are Keras'.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "optimizer", rename_all = "snake_case")]
-pub enum Rule {
-    /// Kingma and Ba, ICLR 2015, in Keras' form: the learning rate carries both bias corrections.
-    Adam {
-        /// Keras' default is 1e-3.
-        learning_rate: f32,
-        /// Decay of the mean of gradients.
-        beta_1: f32,
-        /// Decay of the mean of squared gradients.
-        beta_2: f32,
-        /// Added to the root of the mean of squares.
-        epsilon: f32,
-        /// The share of itself, times the learning rate, that a weight loses in a step: more than 0 is AdamW.
-        #[serde(default)]
-        weight_decay: f32,
-    },
-    /// Stochastic gradient descent.
-    Sgd {
-        /// Keras' default is 1e-2.
-        learning_rate: f32,
-        /// 0 is plain descent.
-        momentum: f32,
-        /// Whether the step looks ahead along the momentum.
-        nesterov: bool,
-        /// The share of itself, times the learning rate, that a weight loses in a step.
-        #[serde(default)]
-        weight_decay: f32,
-    },
-}
-
-impl Rule {
-    /// Adam with Keras' constants.
-    pub const fn adam(learning_rate: f32) -> Self {
-        Self::adamw(learning_rate, 0.0)
-    }
-
-    /// Adam with Keras' constants and weight decay.
-    pub const fn adamw(learning_rate: f32, weight_decay: f32) -> Self {
-        Self::Adam { learning_rate, beta_1: 0.9, beta_2: 0.999, epsilon: 1e-7, weight_decay }
-    }
-
-    /// The same with this share of the learning rate.
-    pub fn slowed(mut self, share: f32) -> Self {
-        let (Self::Adam { learning_rate, .. } | Self::Sgd { learning_rate, .. }) = &mut self;
-        *learning_rate *= share;
-        self
-    }
-}
+pub use onesheet_kernels::optim::{Adam, Rule, Sgd};
 
 /// How the learning rate changes over a run: it rises linearly, and then stays or falls.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -116,13 +67,7 @@ impl Optimizer {
     /// The rule with zero state for each trained parameter of `model`, its learning rate constant.
     pub fn new(rule: Rule, model: &Sequential) -> Self {
         let trained = model.parameters().filter(|(_, parameter)| parameter.is_trained());
-        let state = trained.map(|(_, parameter)| {
-            let len = parameter.value.len();
-            match rule {
-                Rule::Adam { .. } => [Buffer::new(len), Buffer::new(len)],
-                Rule::Sgd { .. } => [Buffer::new(len), Buffer::default()],
-            }
-        });
+        let state = trained.map(|(_, parameter)| rule.state_lens(parameter.value.len()).map(Buffer::new));
         Self { rule, schedule: Schedule::CONSTANT, step: 0, state: state.collect() }
     }
 
@@ -137,17 +82,9 @@ impl Optimizer {
     /// If `d_output` is not as long as that output.
     pub fn step(&mut self, model: &mut Sequential, d_output: &[f32]) {
         let factor = self.schedule.factor(self.step);
-        let scheduled = |rate: f32| (f64::from(rate) * factor) as f32;
         self.step += 1;
-        let step = match self.rule {
-            Rule::Adam { learning_rate, beta_1, beta_2, epsilon, weight_decay } => {
-                let (learning_rate, step) = (scheduled(learning_rate), self.step);
-                Step::Adam { learning_rate, beta_1, beta_2, epsilon, weight_decay, step }
-            }
-            Rule::Sgd { learning_rate, momentum, nesterov, weight_decay } => {
-                Step::Sgd { learning_rate: scheduled(learning_rate), momentum, nesterov, weight_decay }
-            }
-        };
+        let rate = (f64::from(self.rule.learning_rate()) * factor) as f32;
+        let step = Step { rule: self.rule.with_learning_rate(rate), number: self.step };
         model.backward_and_step(d_output, step, &mut self.state);
     }
 }

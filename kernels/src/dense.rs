@@ -190,8 +190,8 @@ impl BackwardW<'_> {
 /// `dx` as [`BackwardX`] from the weights as they come in, `dw` as [`BackwardW`] from zero, then [`Step::run`] with `dw`
 ///
 /// # Shapes (f32, contiguous)
-/// `x`: `[n, inputs]`; `dy`: `[n, outputs]`; `w` and each of `state`: `[inputs, outputs]`, overwritten (the second state of SGD:
-/// empty); `dx`: `[n, inputs]`, overwritten; `db`: `[outputs]`, accumulated into; `turned_dy`: workspace of
+/// `x`: `[n, inputs]`; `dy`: `[n, outputs]`; `w`: `[inputs, outputs]`, overwritten; `state`: as in
+/// [`Step::run`]; `dx`: `[n, inputs]`, overwritten; `db`: `[outputs]`, accumulated into; `turned_dy`: workspace of
 /// [`turned_len`](DenseShape::turned_len) values, overwritten
 /// # Accuracy
 /// The same bits as the three passes, for any number of threads.
@@ -224,17 +224,17 @@ impl BackwardAndStep<'_> {
         let Self { shape, x, dy, w, step, state: [first, second], dx, db, turned_dy } = self;
         let DenseShape { inputs, outputs, .. } = *shape;
         shape.assert_fits(x, w, dy);
-        assert!(first.len() == w.len() && [0, w.len()].contains(&second.len()), "the state is as long as w");
+        step.check(w.len(), [first, second], w);
         bias_gradient(dy, db);
         let pass = dx.map(|dx| {
             assert_eq!(dx.len(), x.len(), "dx is [n, inputs]: {shape:?}");
             ToInput::new(isa, shape, dy, dx, turned_dy)
         });
-        let has_second = !second.is_empty();
         let rows = shape.chunk();
         let starts = |chunk: usize| {
             let at = (chunk * rows).min(inputs) * outputs;
-            ([at, at, if has_second { at } else { 0 }], 0)
+            let [first, second] = step.rule.state_lens(at);
+            ([at, first, second], 0)
         };
         let scratch_len = rows * outputs + pass.as_ref().map_or(0, ToInput::scratch_len);
         each_task(0..inputs.div_ceil(rows), [w, first, second], &mut [], &starts, &|chunk, [w, first, second], _| {

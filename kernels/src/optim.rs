@@ -1,151 +1,199 @@
-//! Optimizer steps in Keras' form, in place.
+//! Optimiser updates in Keras' form, in place.
 
 use crate::simd::{BLOCK, Isa, Kernel, Simd, map};
-use rayon::prelude::*;
+use crate::tasks::each_task;
+#[cfg(feature = "serde")]
+use serde::{Deserialize, Serialize};
 
-/// A step of either rule: its numbers, without what it works on.
-#[derive(Clone, Copy, Debug)]
-pub enum Step {
-    /// See [`Adam`].
-    Adam {
-        /// Learning rate.
-        learning_rate: f32,
-        /// Decay of the mean of gradients.
-        beta_1: f32,
-        /// Decay of the mean of squared gradients.
-        beta_2: f32,
-        /// Added to `sqrt(v)`.
-        epsilon: f32,
-        /// The share of itself, times the learning rate, that a weight loses in a step.
-        weight_decay: f32,
-        /// Which step this is; the first is 1.
-        step: u64,
-    },
-    /// See [`Sgd`].
-    Sgd {
-        /// Learning rate.
-        learning_rate: f32,
-        /// The share of the velocity that a step keeps.
-        momentum: f32,
-        /// Whether the weights move by the velocity that the next step would have.
-        nesterov: bool,
-        /// The share of itself, times the learning rate, that a weight loses in a step.
-        weight_decay: f32,
-    },
+/// An update rule and its numbers.
+///
+/// Serialised, its name stands beside its numbers: `optimizer = "adam"`, `learning_rate = 0.001`, and so on.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[cfg_attr(feature = "serde", derive(Serialize, Deserialize), serde(tag = "optimizer", rename_all = "snake_case"))]
+pub enum Rule {
+    /// Adam, or AdamW where weights decay.
+    Adam(Adam),
+    /// Stochastic gradient descent.
+    Sgd(Sgd),
 }
 
-impl Step {
-    /// The same step for a parameter that does not decay.
-    pub fn without_decay(mut self) -> Self {
-        match &mut self {
-            Self::Adam { weight_decay, .. } | Self::Sgd { weight_decay, .. } => *weight_decay = 0.0,
-        }
-        self
-    }
-
-    /// Moves `w` by the gradients `g`. `state` is what the rule remembers of each weight: Adam's `m` and `v`; SGD's velocity,
-    /// and a second slice that it does not read.
-    ///
-    /// # Panics
-    /// As [`adam`] and [`sgd`].
-    pub fn run(&self, isa: Isa, g: &[f32], state: [&mut [f32]; 2], w: &mut [f32]) {
-        let [first, second] = state;
-        match *self {
-            Self::Adam { learning_rate, beta_1, beta_2, epsilon, weight_decay, step } => {
-                let [m, v] = [first, second];
-                adam(isa, Adam { learning_rate, beta_1, beta_2, epsilon, weight_decay, step, g, m, v, w });
-            }
-            Self::Sgd { learning_rate, momentum, nesterov, weight_decay } => {
-                sgd(isa, Sgd { learning_rate, momentum, nesterov, weight_decay, g, velocity: first, w });
-            }
-        }
-    }
-
-    /// [`run`](Self::run) on this thread alone.
-    pub(crate) fn run_block(&self, isa: Isa, g: &[f32], state: [&mut [f32]; 2], w: &mut [f32]) {
-        let [first, second] = state;
-        match *self {
-            Self::Adam { learning_rate, beta_1, beta_2, epsilon, weight_decay, step } => {
-                let [m, v] = [first, second];
-                isa.run(adam_block(Adam { learning_rate, beta_1, beta_2, epsilon, weight_decay, step, g, m, v, w }));
-            }
-            Self::Sgd { learning_rate, momentum, nesterov, weight_decay } => {
-                isa.run(SgdBlock(Sgd { learning_rate, momentum, nesterov, weight_decay, g, velocity: first, w }));
-            }
-        }
-    }
-}
-
-/// A step of Adam: its numbers and what it works on. All slices have the same length.
-#[derive(Debug)]
-pub struct Adam<'a> {
+/// Adam: each weight moves by the mean of its gradients relative to their root mean square.
+///
+/// `m += (g - m) * (1 - beta_1)`, `v += (g^2 - v) * (1 - beta_2)`,
+/// `w = w * (1 - learning_rate * weight_decay) - alpha * m / (sqrt(v) + epsilon)` with
+/// `alpha = learning_rate * sqrt(1 - beta_2^number) / (1 - beta_1^number)`, where `number` counts the updates from 1.
+///
+/// This is the form of Keras and of the paper's section 2: the learning rate carries both bias corrections, and epsilon
+/// stands beside the uncorrected `sqrt(v)`. PyTorch corrects `v` first, which makes its epsilon a larger one in the
+/// first steps.
+///
+/// # Accuracy
+/// `alpha` is computed in f64, the rest within 1e-6 of `reference::optim` per step; the same bits for any number of
+/// threads.
+/// # Source
+/// Kingma and Ba 2015, Adam: A Method for Stochastic Optimization, <https://arxiv.org/abs/1412.6980>. The decay:
+/// Loshchilov and Hutter 2019, Decoupled Weight Decay Regularization, <https://arxiv.org/abs/1711.05101>, with the
+/// learning rate as its factor, as in Keras and PyTorch.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[cfg_attr(feature = "serde", derive(Serialize, Deserialize))]
+pub struct Adam {
     /// Learning rate; Keras' default is 1e-3.
     pub learning_rate: f32,
     /// Decay of the mean of gradients; Keras' default is 0.9.
     pub beta_1: f32,
     /// Decay of the mean of squared gradients; Keras' default is 0.999.
     pub beta_2: f32,
-    /// Added to `sqrt(v)`; Keras' default is 1e-7.
+    /// Term added to `sqrt(v)`; Keras' default is 1e-7.
     pub epsilon: f32,
-    /// The share of itself, times the learning rate, that a weight loses in a step, beside what its gradient does; 0 is Adam,
-    /// more is AdamW.
+    /// The share of itself, times the learning rate, that a weight loses in a step, beside what its gradient does;
+    /// 0 is Adam, more is AdamW.
+    #[cfg_attr(feature = "serde", serde(default))]
     pub weight_decay: f32,
-    /// Which step this is; the first is 1.
-    pub step: u64,
-    /// Gradients.
-    pub g: &'a [f32],
-    /// Running means of the gradients; zeros before the first step.
-    pub m: &'a mut [f32],
-    /// Running means of the squared gradients; zeros before the first step.
-    pub v: &'a mut [f32],
-    /// Weights.
-    pub w: &'a mut [f32],
 }
 
-/// `m += (g - m) * (1 - beta_1)`, `v += (g^2 - v) * (1 - beta_2)`,
-/// `w = w * (1 - learning_rate * weight_decay) - alpha * m / (sqrt(v) + epsilon)` with
-/// `alpha = learning_rate * sqrt(1 - beta_2^step) / (1 - beta_1^step)`.
+/// Stochastic gradient descent with momentum.
 ///
-/// This is the form of Keras and of the paper's section 2: the learning rate carries both bias corrections, and epsilon
-/// stands beside the uncorrected `sqrt(v)`. PyTorch corrects `v` first, which makes its epsilon a larger one in the
-/// first steps.
+/// `velocity = momentum * velocity - learning_rate * g`, `w *= 1 - learning_rate * weight_decay`, then `w += velocity`,
+/// or, with Nesterov's momentum, `w += momentum * velocity - learning_rate * g`.
 ///
-/// # Shapes
-/// `g`: any f32; `m`, `v`, `w`: as `g`, overwritten
+/// Keras' form: the velocity contains the learning rate. PyTorch's does not, which differs as soon as the rate changes.
+///
 /// # Accuracy
-/// `alpha` is computed in f64, the rest within 1e-6 of `reference::optim` a step; the same bits for any number of threads.
-/// # Panics
-/// If the lengths differ, or for step 0.
+/// Within 1e-6 of `reference::optim` per step; the same bits for any number of threads.
 /// # Source
-/// Kingma and Ba 2015, Adam: A Method for Stochastic Optimization, <https://arxiv.org/abs/1412.6980>. The decay: Loshchilov and
-/// Hutter 2019, Decoupled Weight Decay Regularization, <https://arxiv.org/abs/1711.05101>, with the learning rate as its factor,
-/// as in Keras and PyTorch.
-pub fn adam(isa: Isa, step: Adam) {
-    let Adam { learning_rate, beta_1, beta_2, epsilon, weight_decay, step, g, m, v, w } = step;
-    assert!(m.len() == g.len() && v.len() == g.len() && w.len() == g.len(), "g, m, v and w");
-    let moments = m.par_chunks_mut(BLOCK).zip(v.par_chunks_mut(BLOCK));
-    g.par_chunks(BLOCK).zip(moments).zip(w.par_chunks_mut(BLOCK)).for_each(|((g, (m, v)), w)| {
-        isa.run(adam_block(Adam { learning_rate, beta_1, beta_2, epsilon, weight_decay, step, g, m, v, w }));
-    });
+/// Sutskever et al. 2013, On the importance of initialization and momentum in deep learning.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[cfg_attr(feature = "serde", derive(Serialize, Deserialize))]
+pub struct Sgd {
+    /// Learning rate; Keras' default is 0.01.
+    pub learning_rate: f32,
+    /// The share of the velocity that a step keeps; Keras' default, 0, is plain descent.
+    pub momentum: f32,
+    /// Whether the weights move by the velocity that the next step would have (Nesterov's momentum).
+    pub nesterov: bool,
+    /// The share of itself, times the learning rate, that a weight loses in a step, beside what its gradient does.
+    #[cfg_attr(feature = "serde", serde(default))]
+    pub weight_decay: f32,
 }
 
-/// The kernel of a block.
-fn adam_block(step: Adam) -> AdamBlock {
-    let Adam { learning_rate, beta_1, beta_2, epsilon, weight_decay, step: t, g, m, v, w } = step;
-    assert!(t > 0, "the first step is 1");
-    let bias = |beta: f32| 1.0 - f64::from(beta).powf(t as f64);
-    let alpha = (f64::from(learning_rate) * bias(beta_2).sqrt() / bias(beta_1)) as f32;
-    let kept = 1.0 - learning_rate * weight_decay;
-    AdamBlock { alpha, kept, rate_1: 1.0 - beta_1, rate_2: 1.0 - beta_2, epsilon, g, m, v, w }
+impl Adam {
+    /// Keras' constants, without weight decay.
+    pub const fn new(learning_rate: f32) -> Self {
+        Self { learning_rate, beta_1: 0.9, beta_2: 0.999, epsilon: 1e-7, weight_decay: 0.0 }
+    }
+}
+
+impl Sgd {
+    /// Plain descent: no momentum, no weight decay.
+    pub const fn new(learning_rate: f32) -> Self {
+        Self { learning_rate, momentum: 0.0, nesterov: false, weight_decay: 0.0 }
+    }
+}
+
+impl Rule {
+    /// Adam with Keras' constants.
+    pub const fn adam(learning_rate: f32) -> Self {
+        Self::adamw(learning_rate, 0.0)
+    }
+
+    /// Adam with Keras' constants and weight decay.
+    pub const fn adamw(learning_rate: f32, weight_decay: f32) -> Self {
+        Self::Adam(Adam { weight_decay, ..Adam::new(learning_rate) })
+    }
+
+    /// The learning rate.
+    pub const fn learning_rate(&self) -> f32 {
+        match self {
+            Self::Adam(Adam { learning_rate, .. }) | Self::Sgd(Sgd { learning_rate, .. }) => *learning_rate,
+        }
+    }
+
+    /// The same rule with another learning rate.
+    pub const fn with_learning_rate(self, learning_rate: f32) -> Self {
+        match self {
+            Self::Adam(adam) => Self::Adam(Adam { learning_rate, ..adam }),
+            Self::Sgd(sgd) => Self::Sgd(Sgd { learning_rate, ..sgd }),
+        }
+    }
+
+    /// The same rule with this share of the learning rate.
+    pub fn slowed(self, share: f32) -> Self {
+        self.with_learning_rate(self.learning_rate() * share)
+    }
+
+    /// The lengths of the two slices in which the rule remembers something of `len` weights: Adam's `m` and `v`; SGD's
+    /// velocity and nothing.
+    pub const fn state_lens(&self, len: usize) -> [usize; 2] {
+        match self {
+            Self::Adam(_) => [len, len],
+            Self::Sgd(_) => [len, 0],
+        }
+    }
+}
+
+/// One update of all weights.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Step {
+    /// The rule, with the learning rate of this step.
+    pub rule: Rule,
+    /// The number of the step; the first is 1.
+    pub number: u64,
+}
+
+impl Step {
+    /// The same step for a parameter that does not decay.
+    pub fn without_decay(mut self) -> Self {
+        match &mut self.rule {
+            Rule::Adam(Adam { weight_decay, .. }) | Rule::Sgd(Sgd { weight_decay, .. }) => *weight_decay = 0.0,
+        }
+        self
+    }
+
+    /// Moves `w` by the gradients `g`.
+    ///
+    /// # Shapes
+    /// `g`: any f32; `w`: as `g`, overwritten; `state`: of [`Rule::state_lens`], overwritten, zeros before the first
+    /// step
+    /// # Accuracy
+    /// See [`Adam`] and [`Sgd`].
+    /// # Panics
+    /// If the lengths differ, or for step 0 of Adam.
+    pub fn run(&self, isa: Isa, g: &[f32], [first, second]: [&mut [f32]; 2], w: &mut [f32]) {
+        self.check(g.len(), [first, second], w);
+        let len = g.len();
+        let starts = |block: usize| {
+            let at = (block * BLOCK).min(len);
+            let [first, second] = self.rule.state_lens(at);
+            ([first, second, at], 0)
+        };
+        each_task(0..len.div_ceil(BLOCK), [first, second, w], &mut [], &starts, &|block, [first, second, w], _| {
+            self.run_block(isa, &g[block * BLOCK..][..w.len()], [first, second], w);
+        });
+    }
+
+    /// [`run`](Self::run) on this thread alone.
+    pub(crate) fn run_block(&self, isa: Isa, g: &[f32], [first, second]: [&mut [f32]; 2], w: &mut [f32]) {
+        match self.rule {
+            Rule::Adam(adam) => {
+                assert!(self.number > 0, "the first step is 1");
+                let bias = |beta: f32| 1.0 - f64::from(beta).powf(self.number as f64);
+                let alpha = f64::from(adam.learning_rate) * bias(adam.beta_2).sqrt() / bias(adam.beta_1);
+                isa.run(AdamBlock { adam, alpha: alpha as f32, g, m: first, v: second, w });
+            }
+            Rule::Sgd(sgd) => isa.run(SgdBlock { sgd, g, velocity: first, w }),
+        }
+    }
+
+    /// Checks the lengths of what `len` gradients move.
+    pub(crate) fn check(&self, len: usize, state: [&[f32]; 2], w: &[f32]) {
+        assert_eq!(w.len(), len, "w is as long as g");
+        assert_eq!(state.map(<[f32]>::len), self.rule.state_lens(len), "the state's lengths: see Rule::state_lens");
+    }
 }
 
 struct AdamBlock<'a> {
+    adam: Adam,
     alpha: f32,
-    /// The share of a weight that decay leaves: exactly 1 without decay, which changes no bit.
-    kept: f32,
-    rate_1: f32,
-    rate_2: f32,
-    epsilon: f32,
     g: &'a [f32],
     m: &'a mut [f32],
     v: &'a mut [f32],
@@ -157,8 +205,11 @@ impl Kernel for AdamBlock<'_> {
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        let (minus_alpha, epsilon, kept) = (s.splat(-self.alpha), s.splat(self.epsilon), s.splat(self.kept));
-        let (rate_1, rate_2) = (s.splat(self.rate_1), s.splat(self.rate_2));
+        let Adam { learning_rate, beta_1, beta_2, epsilon, weight_decay } = self.adam;
+        let (minus_alpha, epsilon) = (s.splat(-self.alpha), s.splat(epsilon));
+        let (rate_1, rate_2) = (s.splat(1.0 - beta_1), s.splat(1.0 - beta_2));
+        // The share of a weight that decay leaves: exactly 1 without decay, which changes no bit.
+        let kept = s.splat(1.0 - learning_rate * weight_decay);
         map(
             s,
             [self.g],
@@ -173,62 +224,26 @@ impl Kernel for AdamBlock<'_> {
     }
 }
 
-/// A step of stochastic gradient descent: its numbers and what it works on. All slices have the same length.
-#[derive(Debug)]
-pub struct Sgd<'a> {
-    /// Learning rate; Keras' default is 0.01.
-    pub learning_rate: f32,
-    /// The share of the velocity that a step keeps; Keras' default is 0.
-    pub momentum: f32,
-    /// Whether the weights move by the velocity that the next step would have (Nesterov's momentum).
-    pub nesterov: bool,
-    /// The share of itself, times the learning rate, that a weight loses in a step, beside what its gradient does.
-    pub weight_decay: f32,
-    /// Gradients.
-    pub g: &'a [f32],
-    /// What the last step moved by; zeros before the first step.
-    pub velocity: &'a mut [f32],
-    /// Weights.
-    pub w: &'a mut [f32],
+struct SgdBlock<'a> {
+    sgd: Sgd,
+    g: &'a [f32],
+    velocity: &'a mut [f32],
+    w: &'a mut [f32],
 }
-
-/// `velocity = momentum * velocity - learning_rate * g`, `w *= 1 - learning_rate * weight_decay`, then `w += velocity`, or, with
-/// Nesterov's momentum, `w += momentum * velocity - learning_rate * g`.
-///
-/// Keras' form: the velocity contains the learning rate. PyTorch's does not, which differs as soon as the rate changes.
-///
-/// # Shapes
-/// `g`: any f32; `velocity`, `w`: as `g`, overwritten
-/// # Accuracy
-/// Within 1e-6 of `reference::optim` a step; the same bits for any number of threads.
-/// # Panics
-/// If the lengths differ.
-/// # Source
-/// Sutskever et al. 2013, On the importance of initialization and momentum in deep learning.
-pub fn sgd(isa: Isa, step: Sgd) {
-    let Sgd { learning_rate, momentum, nesterov, weight_decay, g, velocity, w } = step;
-    assert!(velocity.len() == g.len() && w.len() == g.len(), "g, velocity and w");
-    let state = velocity.par_chunks_mut(BLOCK).zip(w.par_chunks_mut(BLOCK));
-    g.par_chunks(BLOCK).zip(state).for_each(|(g, (velocity, w))| {
-        isa.run(SgdBlock(Sgd { learning_rate, momentum, nesterov, weight_decay, g, velocity, w }));
-    });
-}
-
-struct SgdBlock<'a>(Sgd<'a>);
 
 impl Kernel for SgdBlock<'_> {
     type Output = ();
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        let Sgd { learning_rate, momentum, nesterov, weight_decay, g, velocity, w } = self.0;
+        let Sgd { learning_rate, momentum, nesterov, weight_decay } = self.sgd;
         let (minus_rate, momentum) = (s.splat(-learning_rate), s.splat(momentum));
         // Exactly 1 without decay, which changes no bit.
         let kept = s.splat(1.0 - learning_rate * weight_decay);
         map(
             s,
-            [g],
-            [velocity, w],
+            [self.g],
+            [self.velocity, self.w],
             #[inline(always)]
             |[g], [velocity, w]| {
                 let down = s.mul(minus_rate, g);

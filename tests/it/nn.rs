@@ -4,7 +4,7 @@ use crate::kernels::{Data, assert_close, assert_same_bits, on_1_2_3_threads, wid
 use onesheet::loss::{Head, Objective};
 use onesheet::nn::spec::Padding;
 use onesheet::nn::{Input, LayerSpec, ModelSpec, Pass, Sequential};
-use onesheet::optim::{Optimizer, Rule};
+use onesheet::optim::{Optimizer, Rule, Sgd};
 use onesheet::train::Trainer;
 use onesheet_kernels::simd::Isa;
 use proptest::prelude::*;
@@ -190,10 +190,7 @@ fn fused_blocks_train_and_predict_as_their_single_layers_do() {
                 assert_eq!(model.summary().contains("fused: 2 x"), fuse, "{}", model.summary());
                 let gamma = model.parameters_mut().find(|p| p.name.ends_with("gamma")).unwrap();
                 gamma.value[3] = -0.7;
-                let optimizer = Optimizer::new(
-                    Rule::Sgd { learning_rate: 0.05, momentum: 0.9, nesterov: false, weight_decay: 0.0 },
-                    &model,
-                );
+                let optimizer = Optimizer::new(Rule::Sgd(Sgd { momentum: 0.9, ..Sgd::new(0.05) }), &model);
                 let mut trainer = Trainer::new(model, Head::Sigmoid, optimizer, 1);
                 let losses: Vec<f32> = (0..4).map(|_| trainer.step(Input::U8(&bytes), &labels) as f32).collect();
                 let outputs = trainer.model.forward(Input::U8(&bytes), Pass::Inference).values().to_vec();

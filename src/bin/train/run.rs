@@ -9,7 +9,7 @@ use onesheet::experiments::{Experiment, Options};
 use onesheet::fit::Outcome;
 use onesheet::loss::Head;
 use onesheet::metrics::Metrics;
-use onesheet::optim::Rule;
+use onesheet::optim::{Adam, Rule, Sgd};
 use onesheet::recipe::{Balance, Recipe};
 use onesheet::report::Table;
 use onesheet::{Error, Result};
@@ -158,32 +158,27 @@ fn recipe(args: &RunArgs) -> Result<Recipe> {
 fn rule(args: &RunArgs, base: Rule) -> Result<Rule> {
     let rule = match (args.optimizer, base) {
         (None, base) => base,
-        (Some(OptimizerName::Adam), base @ Rule::Adam { .. }) => base,
+        (Some(OptimizerName::Adam), base @ Rule::Adam(_)) => base,
         (Some(OptimizerName::Adam), _) => Rule::adam(1e-3),
-        (Some(OptimizerName::Sgd), _) => {
-            Rule::Sgd { learning_rate: 1e-2, momentum: 0.0, nesterov: false, weight_decay: 0.0 }
-        }
+        (Some(OptimizerName::Sgd), _) => Rule::Sgd(Sgd::new(1e-2)),
     };
+    let rule = rule.with_learning_rate(args.lr.unwrap_or(rule.learning_rate()));
     match rule {
-        Rule::Adam { .. } if args.momentum.is_some() || args.nesterov => {
+        Rule::Adam(_) if args.momentum.is_some() || args.nesterov => {
             Err(Error::usage("--momentum and --nesterov are of sgd", "add --optimizer sgd"))
         }
-        Rule::Adam { learning_rate, beta_1, beta_2, epsilon, weight_decay } => Ok(Rule::Adam {
-            learning_rate: args.lr.unwrap_or(learning_rate),
-            weight_decay: args.weight_decay.unwrap_or(weight_decay),
-            beta_1,
-            beta_2,
-            epsilon,
-        }),
-        Rule::Sgd { momentum, .. } if args.nesterov && args.momentum.unwrap_or(momentum) == 0.0 => {
+        Rule::Adam(adam) => {
+            Ok(Rule::Adam(Adam { weight_decay: args.weight_decay.unwrap_or(adam.weight_decay), ..adam }))
+        }
+        Rule::Sgd(sgd) if args.nesterov && args.momentum.unwrap_or(sgd.momentum) == 0.0 => {
             Err(Error::usage("--nesterov changes nothing without momentum", "add --momentum, such as 0.9"))
         }
-        Rule::Sgd { learning_rate, momentum, weight_decay, .. } => Ok(Rule::Sgd {
-            learning_rate: args.lr.unwrap_or(learning_rate),
-            momentum: args.momentum.unwrap_or(momentum),
+        Rule::Sgd(sgd) => Ok(Rule::Sgd(Sgd {
+            momentum: args.momentum.unwrap_or(sgd.momentum),
             nesterov: args.nesterov,
-            weight_decay: args.weight_decay.unwrap_or(weight_decay),
-        }),
+            weight_decay: args.weight_decay.unwrap_or(sgd.weight_decay),
+            ..sgd
+        })),
     }
 }
 

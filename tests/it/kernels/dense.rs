@@ -2,7 +2,7 @@
 
 use super::*;
 use onesheet_kernels::dense::{BackwardAndStep, BackwardW, BackwardX, DenseShape, Forward};
-use onesheet_kernels::optim::Step;
+use onesheet_kernels::optim::{Rule, Sgd, Step};
 use onesheet_kernels::reference::dense as reference;
 use proptest::prelude::*;
 
@@ -60,18 +60,18 @@ fn the_same_bits_for_any_number_of_threads() {
 /// The one pass gives the bits of the three that it replaces.
 #[test]
 fn backward_and_step_is_the_two_gradients_and_then_the_step() {
-    let adam =
-        Step::Adam { learning_rate: 0.01, beta_1: 0.9, beta_2: 0.999, epsilon: 1e-7, weight_decay: 0.1, step: 3 };
-    let sgd = Step::Sgd { learning_rate: 0.1, momentum: 0.9, nesterov: true, weight_decay: 0.1 };
+    let adam = Rule::adamw(0.01, 0.1);
+    let sgd = Rule::Sgd(Sgd { learning_rate: 0.1, momentum: 0.9, nesterov: true, weight_decay: 0.1 });
     for (n, inputs, outputs) in [(33, 700, 19), (32, 300, 64), (1, 5, 3)] {
         let shape = &DenseShape { n, inputs, outputs };
-        for step in [adam, sgd] {
+        for rule in [adam, sgd] {
+            let step = Step { rule, number: 3 };
             for_each_isa(|isa| {
                 let mut data = Data::new(5);
                 let (x, dy) = (data.vec(n * inputs), data.vec(n * outputs));
                 let (w, m, v) =
                     (data.vec(inputs * outputs), data.vec(inputs * outputs), data.between(0.0, 1.0, inputs * outputs));
-                let v = if let Step::Adam { .. } = step { v } else { Vec::new() };
+                let v = if let Rule::Adam(_) = rule { v } else { Vec::new() };
                 let turned_dy = &mut *poisoned(shape.turned_len());
                 let in_three = {
                     let (mut w, mut m, mut v) = (w.clone(), m.clone(), v.clone());

@@ -1,5 +1,5 @@
 use super::*;
-use onesheet_kernels::optim::{Adam, Sgd, adam, sgd};
+use onesheet_kernels::optim::{Adam, Rule, Sgd, Step};
 use onesheet_kernels::reference::optim as reference;
 use proptest::prelude::*;
 
@@ -27,12 +27,12 @@ proptest! {
     ) {
         let mut data = Data::new(seed);
         let (w, gradients) = (data.vec(len), gradients(&mut data, len));
-        let (learning_rate, beta_1, beta_2, epsilon) = (0.01f32, 0.9f32, 0.999f32, 1e-7f32);
+        let adam = Adam { weight_decay, ..Adam::new(0.01) };
         let rule = reference::Adam {
-            learning_rate: learning_rate.into(),
-            beta_1: beta_1.into(),
-            beta_2: beta_2.into(),
-            epsilon: epsilon.into(),
+            learning_rate: adam.learning_rate.into(),
+            beta_1: adam.beta_1.into(),
+            beta_2: adam.beta_2.into(),
+            epsilon: adam.epsilon.into(),
             weight_decay: weight_decay.into(),
         };
         let (mut wide_m, mut wide_v, mut wide_w) = (vec![0.0; len], vec![0.0; len], wide(&w));
@@ -44,9 +44,8 @@ proptest! {
         for_each_isa(|isa| {
             let outputs = on_1_2_3_threads(|| {
                 let (mut m, mut v, mut w) = (vec![0.0; len], vec![0.0; len], w.clone());
-                for (step, g) in (1..).zip(&gradients) {
-                    let (m, v, w) = (&mut m, &mut v, &mut w);
-                    adam(isa, Adam { learning_rate, beta_1, beta_2, epsilon, weight_decay, step, g, m, v, w });
+                for (number, g) in (1..).zip(&gradients) {
+                    Step { rule: Rule::Adam(adam), number }.run(isa, g, [&mut m, &mut v], &mut w);
                 }
                 vec![m, v, w]
             });
@@ -66,9 +65,9 @@ proptest! {
     ) {
         let mut data = Data::new(seed);
         let (w, gradients) = (data.vec(len), gradients(&mut data, len));
-        let learning_rate = 0.1f32;
+        let sgd = Sgd { learning_rate: 0.1, momentum, nesterov, weight_decay };
         let rule = reference::Sgd {
-            learning_rate: learning_rate.into(),
+            learning_rate: sgd.learning_rate.into(),
             momentum: momentum.into(),
             nesterov,
             weight_decay: weight_decay.into(),
@@ -82,9 +81,8 @@ proptest! {
         for_each_isa(|isa| {
             let outputs = on_1_2_3_threads(|| {
                 let (mut velocity, mut w) = (vec![0.0; len], w.clone());
-                for g in &gradients {
-                    let (velocity, w) = (&mut velocity, &mut w);
-                    sgd(isa, Sgd { learning_rate, momentum, nesterov, weight_decay, g, velocity, w });
+                for (number, g) in (1..).zip(&gradients) {
+                    Step { rule: Rule::Sgd(sgd), number }.run(isa, g, [&mut velocity, &mut []], &mut w);
                 }
                 vec![velocity, w]
             });
