@@ -1,6 +1,7 @@
 //! What can go wrong with what a user hands in: each error names the file, the row and the remedy.
 //!
-//! Kernels do not return errors: their arguments are checked with `assert!`, since only our own code calls them.
+//! Kernels do not return errors: their arguments are checked with `assert!`, since a wrong one is a bug
+//! of the caller and never of the user.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -44,37 +45,37 @@ pub enum Error {
     },
     /// Training produced a loss that is not a number. Exit code 5.
     #[error(
-        "the loss became {loss} in epoch {epoch}, step {step}; lower --lr, or look at the posters of that batch: {films}"
+        "the loss became {loss} in epoch {epoch}, step {step}; lower the learning rate, or look at that batch: {batch}"
     )]
     Diverged {
         /// The loss as it was.
         loss: f64,
-        /// Counted from 1.
+        /// The epoch, counted from 1.
         epoch: usize,
-        /// Counted from 1, within the epoch.
+        /// The step, counted from 1 within the epoch.
         step: usize,
-        /// The films of the batch.
-        films: String,
+        /// The contents of the batch in words.
+        batch: String,
     },
 }
 
 impl Error {
-    /// Options or values that do not fit.
+    /// An error of options or values that do not fit.
     pub fn usage(what: impl Into<String>, remedy: impl Into<String>) -> Self {
         Self::Usage { what: what.into(), remedy: remedy.into() }
     }
 
-    /// A file whose content cannot be used.
+    /// An error of a file whose content cannot be used.
     pub fn data(path: &Path, what: impl Into<String>, remedy: impl Into<String>) -> Self {
         Self::Data { place: Place { path: path.into(), row: None }, what: what.into(), remedy: remedy.into() }
     }
 
-    /// A row of a file that cannot be used; rows are counted as an editor counts lines, from 1.
+    /// An error of a row of a file; rows are counted as an editor counts lines, from 1.
     pub fn row(path: &Path, row: u64, what: impl Into<String>, remedy: impl Into<String>) -> Self {
         Self::Data { place: Place { path: path.into(), row: Some(row) }, what: what.into(), remedy: remedy.into() }
     }
 
-    /// For `map_err`: `fs::read(path).map_err(Error::io(path, "read the file"))`.
+    /// An adapter for `map_err`: `fs::read(path).map_err(Error::io(path, "read the file"))`.
     pub fn io(path: &Path, doing: &'static str) -> impl FnOnce(std::io::Error) -> Self {
         move |source| Self::Io { path: path.into(), doing, source }
     }
@@ -95,7 +96,7 @@ impl Error {
 pub struct Place {
     /// The file or folder.
     pub path: PathBuf,
-    /// Counted from 1, the header included.
+    /// The row, counted from 1 with the header.
     pub row: Option<u64>,
 }
 

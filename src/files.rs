@@ -92,6 +92,7 @@ pub fn write_json(path: &Path, value: &impl Serialize) -> Result<()> {
 ///
 /// # Errors
 /// [`Error::Io`] with `path`; also if the records differ in their number of fields.
+#[cfg(feature = "posters")]
 pub fn write_csv(path: &Path, write: impl FnOnce(&mut csv::Writer<&mut dyn Write>) -> csv::Result<()>) -> Result<()> {
     write_atomically(path, |file| {
         let mut csv = csv::Writer::from_writer(file);
@@ -101,6 +102,7 @@ pub fn write_csv(path: &Path, write: impl FnOnce(&mut csv::Writer<&mut dyn Write
 }
 
 /// The system's own error if there is one: the kind "disk full" chooses the remedy, and csv's conversion loses it.
+#[cfg(feature = "posters")]
 fn as_io(error: csv::Error) -> io::Error {
     if !error.is_io_error() {
         return io::Error::other(error);

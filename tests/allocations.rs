@@ -10,12 +10,9 @@ use fast_image_resize::images::{TypedImage, TypedImageRef};
 use fast_image_resize::pixels::U8x3;
 use fast_image_resize::{FilterType, ResizeAlg, ResizeOptions, Resizer};
 use onesheet::data::decode::{Decoder, ImageSpec};
-use onesheet::loss::Head;
-use onesheet::nn::spec::Padding;
-use onesheet::nn::{Input, ModelSpec, Sequential};
-use onesheet::optim::{Optimizer, Rule};
-use onesheet::train::Trainer;
-use onesheet_kernels::simd::Isa;
+use onesheet::nn::{
+    Average, Head, Input, Isa, ModelSpec, Objective, Optimizer, Padding, Rule, Sequential, Sgd, Trainer,
+};
 use std::backtrace::Backtrace;
 use std::cell::Cell;
 use std::collections::BTreeMap;
@@ -77,18 +74,38 @@ fn models() -> [ModelSpec; 2] {
     })
 }
 
-/// Allocations in 10 steps on the current pool of two workers, after each of them has met every kind of task, whose working memory it
-/// then keeps.
-fn allocations_in_10_steps(spec: ModelSpec) -> usize {
-    let model = Sequential::build(spec, Isa::choose().unwrap(), 1).unwrap();
-    let optimizer = Optimizer::new(Rule::adam(1e-3), &model);
-    let trainer = Mutex::new(Trainer::new(model, Head::Sigmoid, optimizer, 1));
+/// Every way of training that a recipe can ask for, beside the plain one.
+fn objectives_and_rules() -> Vec<(Objective, Rule, Option<f64>)> {
+    let plain = || Objective::from(Head::Sigmoid);
+    let sgd = Sgd { momentum: 0.9, nesterov: true, ..Sgd::new(1e-3) };
+    vec![
+        (plain(), Rule::adam(1e-3), None),
+        (plain(), Rule::adamw(1e-3, 0.05), Some(0.9)),
+        (Head::Softmax.into(), Rule::Sgd(sgd), Some(0.9)),
+        (
+            Objective { class_weights: Some(vec![2.0; CLASSES]), focus: 1.5, smoothing: 0.1, ..plain() },
+            Rule::adam(1e-3),
+            None,
+        ),
+    ]
+}
+
+/// Allocations in 10 steps on the current pool of two workers, after each of them has met every kind of task,
+/// whose working memory it then keeps.
+fn allocations_in_10_steps(spec: &ModelSpec, (objective, rule, ema): (Objective, Rule, Option<f64>)) -> usize {
+    let mut model = Sequential::build(spec.clone(), Isa::choose().unwrap(), 1).unwrap();
+    let optimizer = Optimizer::new(rule, &mut model);
+    let one_class = objective.head == Head::Softmax;
+    let mut trainer = Trainer::new(objective, optimizer, 1);
+    trainer.average = ema.map(|decay| Average::new(decay, &model));
+    let training = Mutex::new((model, trainer));
     let images: Vec<u8> = (0..BATCH * SIDE * SIDE * 3).map(|i| (i * 7919 % 251) as u8).collect();
-    let labels: Vec<f32> = (0..BATCH * CLASSES).map(|i| f32::from(i % 7 == 0)).collect();
+    let every = if one_class { CLASSES } else { 7 };
+    let labels: Vec<f32> = (0..BATCH * CLASSES).map(|i| f32::from(i % every == 0)).collect();
     let steps = |count| {
-        let mut trainer = trainer.lock().unwrap();
+        let (model, trainer) = &mut *training.lock().unwrap();
         for _ in 0..count {
-            assert!(trainer.step(Input::U8(&images), &labels).is_finite());
+            assert!(trainer.step(model, Input::U8(&images), &labels).is_finite());
         }
     };
     // Each does all the tasks of some steps while the other waits and can take none.
@@ -162,6 +179,11 @@ fn a_steady_step_allocates_nothing() {
     // Each worker has started, and is counted from here on.
     pool.broadcast(|_| assert!(WORKS.get()));
     // Inside the pool throughout: to enter it may allocate.
-    let allocations = pool.install(|| models().map(allocations_in_10_steps));
-    assert_eq!(allocations, [0, 0], "allocations in 10 steps of each model, from\n{}", sites());
+    for model in models() {
+        for way in objectives_and_rules() {
+            let described = format!("{way:?}");
+            let allocations = pool.install(|| allocations_in_10_steps(&model, way));
+            assert_eq!(allocations, 0, "in 10 steps of {described}, from\n{}", sites());
+        }
+    }
 }

@@ -149,13 +149,13 @@ pub fn measure_blocks(
 
 /// The shapes of a model's convolutions.
 fn convolutions(spec: &ModelSpec) -> Vec<Conv2dShape> {
-    let (_, shapes) = spec.plan().expect("the model's shapes fit");
-    let layers = spec.layers.iter().zip(&shapes).filter_map(|(layer, input)| match *layer {
+    let plan = spec.plan().expect("the model's shapes fit");
+    let layers = spec.layers.iter().zip(&plan).filter_map(|(layer, planned)| match *layer {
         LayerSpec::Conv2d { filters, kernel: [kh, kw], stride, padding } => Some(Conv2dShape {
             n: IMAGES,
-            h: input[0],
-            w: input[1],
-            ic: input[2],
+            h: planned.input[0],
+            w: planned.input[1],
+            ic: planned.input[2],
             oc: filters,
             kh,
             kw,

@@ -1,11 +1,7 @@
 //! The model of the three experiments, its arithmetic, and a batch for it that lies in memory.
 
-use onesheet::loss::Head;
-use onesheet::nn::{Input, LayerSpec, ModelSpec, Pass, Sequential};
-use onesheet::optim::{Optimizer, Rule};
-use onesheet::recipe::Recipe;
-use onesheet::train::Trainer;
-use onesheet_kernels::simd::Isa;
+use onesheet::nn::{Head, Input, Isa, ModelSpec, Optimizer, Pass, Rule, Sequential, Trainer};
+use onesheet::run::recipe::Recipe;
 use rand::{RngExt, SeedableRng};
 use std::hint::black_box;
 
@@ -36,21 +32,15 @@ impl Model {
 pub struct Flops {
     /// Prediction: the forward pass.
     pub forward: f64,
-    /// Training: the forward pass and both gradients, which cost as much each; the images' own gradient is nobody's wish.
+    /// Training: the forward pass and both gradients, which cost as much each, but for that of the images.
     pub step: f64,
 }
 
 impl Flops {
     /// Counts them.
     pub fn of(spec: &ModelSpec) -> Self {
-        let (_, shapes) = spec.plan().expect("the model's shapes fit");
-        let values = |shape: &[usize]| shape.iter().product::<usize>() as f64;
-        let layers = spec.layers.iter().zip(shapes.windows(2)).filter_map(|(layer, io)| match layer {
-            LayerSpec::Conv2d { kernel: [kh, kw], .. } => Some(2.0 * values(&io[1]) * values(&[*kh, *kw, io[0][2]])),
-            LayerSpec::Dense { .. } => Some(2.0 * values(&io[0]) * values(&io[1])),
-            _ => None,
-        });
-        let layers: Vec<f64> = layers.collect();
+        let plan = spec.plan().expect("the model's shapes fit");
+        let layers: Vec<f64> = plan.iter().map(|layer| layer.flops as f64).filter(|&flops| flops > 0.0).collect();
         let forward: f64 = layers.iter().sum();
         Self { forward, step: 3.0 * forward - layers[0] }
     }
@@ -58,6 +48,7 @@ impl Flops {
 
 /// A model in training and one batch of random images and labels.
 pub struct Step {
+    model: Sequential,
     trainer: Trainer,
     images: Vec<u8>,
     labels: Vec<f32>,
@@ -72,18 +63,18 @@ impl Step {
         let labels = (0..batch * GENRES).map(|_| f32::from(rng.random_bool(0.1))).collect();
         let mut model = Sequential::build(spec, isa, 1)?;
         model.reserve(batch);
-        let optimizer = Optimizer::new(Rule::adam(1e-3), &model);
-        Ok(Self { trainer: Trainer::new(model, Head::Sigmoid, optimizer, 1), images, labels })
+        let optimizer = Optimizer::new(Rule::adam(1e-3), &mut model);
+        Ok(Self { model, trainer: Trainer::new(Head::Sigmoid, optimizer, 1), images, labels })
     }
 
     /// Conversion, forward with dropout, binary cross-entropy, backward, Adam.
     pub fn train(&mut self) {
-        let loss = self.trainer.step(Input::U8(black_box(&self.images)), &self.labels);
+        let loss = self.trainer.step(&mut self.model, Input::U8(black_box(&self.images)), &self.labels);
         assert!(loss.is_finite(), "the loss is {loss}");
     }
 
     /// Conversion and forward with the moving statistics, without dropout.
     pub fn predict(&mut self) {
-        black_box(self.trainer.model.forward(Input::U8(black_box(&self.images)), Pass::Inference).values());
+        black_box(self.model.forward(Input::U8(black_box(&self.images)), Pass::Inference).values());
     }
 }

@@ -27,6 +27,7 @@ pub mod duplicates;
 pub mod films;
 pub mod frames;
 pub mod labels;
+pub mod layout;
 pub mod ledger;
 mod mmap;
 pub mod refusal;

@@ -1,24 +1,34 @@
-//! A chain of layers, with every buffer it needs.
+//! A chain of layers, with the buffers between them.
 
-use super::activation::Relu;
-use super::batch_norm::BatchNorm;
-use super::conv_blocks::{self, ConvBlocks};
-use super::conv2d::Conv2d;
-use super::dense::Dense;
-use super::dropout::Dropout;
-use super::global_average_pool2d::GlobalAveragePool2d;
-use super::max_pool2d::MaxPool2d;
-use super::spec::{LayerSpec, ModelSpec, conv_shape};
-use super::{BYTE_SCALE, Backward, Layer, Parameter, Pass, Update};
+use super::layers::batch_norm::BatchNorm;
+use super::layers::conv_blocks::{BlockSpec, ConvBlocks};
+use super::layers::conv2d::{Conv2d, Options};
+use super::layers::dense::Dense;
+use super::layers::dropout::Dropout;
+use super::layers::global_average_pool2d::GlobalAveragePool2d;
+use super::layers::max_pool2d::MaxPool2d;
+use super::layers::relu::Relu;
+use super::layers::{BYTE_SCALE, Backward, Layer, Pass};
+use super::parameter::Parameter;
+use super::spec::{LayerSpec, ModelSpec, PlannedLayer};
+use super::tensor::Tensor;
 use crate::error::Result;
 use crate::rng::{Purpose, stream};
-use crate::tensor::Tensor;
-use onesheet_kernels::buffer::Buffer;
 use onesheet_kernels::image;
 use onesheet_kernels::optim::Step;
 use onesheet_kernels::simd::Isa;
 
-/// A built model: a chain of layers, their parameters and the buffers between them.
+/// A built model: a chain of layers with their parameters, and the buffers between them.
+///
+/// ```
+/// use onesheet::nn::{Input, Isa, ModelSpec, Pass, Sequential};
+///
+/// let spec = ModelSpec::input(&[4]).dense(8).relu().dense(3);
+/// let mut model = Sequential::build(spec, Isa::available()[0], 1)?;
+/// let logits = model.forward(Input::F32(&[0.5, -1.0, 0.0, 2.0]), Pass::Inference);
+/// assert_eq!((logits.n(), logits.shape()), (1, &[3][..]));
+/// # Ok::<(), onesheet::Error>(())
+/// ```
 pub struct Sequential {
     spec: ModelSpec,
     isa: Isa,
@@ -31,26 +41,48 @@ pub struct Sequential {
     activations: Vec<Tensor>,
     /// The gradients of a layer's output and input, in turn.
     gradients: [Tensor; 2],
-    /// The largest batch that the buffers hold.
-    capacity: usize,
-    /// Values of one item between the two layers where there are most.
-    largest: usize,
+    /// The largest batches that the buffers hold, in inference and in training.
+    capacity: Capacity,
+}
+
+/// The largest batches that buffers hold.
+#[derive(Clone, Copy, Debug, Default)]
+struct Capacity {
+    inference: usize,
+    training: usize,
 }
 
 /// A batch for the input of a model, `[n, input shape...]`.
 #[derive(Clone, Copy, Debug)]
 pub enum Input<'a> {
-    /// Images as they lie in the cache; scaled by 1/255.
+    /// Images of bytes, each of which is scaled by 1/255.
     U8(&'a [u8]),
     /// Values as they are.
     F32(&'a [f32]),
 }
 
+impl Input<'_> {
+    /// How many values the batch has.
+    pub fn len(&self) -> usize {
+        match self {
+            Self::U8(values) => values.len(),
+            Self::F32(values) => values.len(),
+        }
+    }
+
+    /// Whether the batch has no values.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
 impl Sequential {
-    /// Builds the layers of a spec, with initial weights drawn from `seed`. The instruction set is `isa`.
+    /// Builds the layers of a spec for the instruction set `isa`, with initial weights drawn from
+    /// `seed`.
     ///
-    /// A run of 3x3 convolution, ReLU, batch norm and 2x2 max-pooling becomes one operation; else a ReLU that follows a
-    /// convolution or a dense layer becomes part of it, as Keras' `activation="relu"`. Flatten is no operation at all.
+    /// A run of 3x3 convolution, ReLU, batch norm and 2x2 max-pooling becomes one operation; otherwise
+    /// a ReLU that follows a convolution or a dense layer becomes part of it, as Keras'
+    /// `activation="relu"`. Flatten is no operation at all.
     ///
     /// # Errors
     /// [`Error::Shape`](crate::Error::Shape) where a layer cannot take what the one before gives.
@@ -58,80 +90,49 @@ impl Sequential {
         Self::build_with(spec, isa, seed, true)
     }
 
-    /// [`build`](Self::build), with each layer an operation of its own: what the fused ones are compared with.
+    /// Like [`build`](Self::build), but every layer is an operation of its own: the measure of the
+    /// fused ones.
     ///
     /// # Errors
-    /// As [`build`](Self::build).
+    /// [`Error::Shape`](crate::Error::Shape) where a layer cannot take what the one before gives.
     pub fn build_unfused(spec: ModelSpec, isa: Isa, seed: u64) -> Result<Self> {
         Self::build_with(spec, isa, seed, false)
     }
 
     fn build_with(spec: ModelSpec, isa: Isa, seed: u64, fuse: bool) -> Result<Self> {
-        let (names, planned) = spec.plan()?;
+        let plan = spec.plan()?;
         let mut shapes = vec![spec.input.clone()];
         let mut layers = Vec::<Box<dyn Layer>>::new();
-        let mut fused_blocks = 0;
-        let rng = |i: usize| stream(seed, Purpose::Init, i as u64);
-        let mut i = 0;
+        let (mut fused_blocks, mut i) = (0, 0);
         while i < spec.layers.len() {
-            let name = &names[i];
-            let relu = spec.layers.get(i + 1) == Some(&LayerSpec::Relu);
-            let mut taken = 1;
-            match (&spec.layers[i], planned[i].as_slice()) {
-                (LayerSpec::Conv2d { .. }, _) if fuse && conv_blocks::begins_with_block(&spec.layers[i..]) => {
-                    let mut blocks = ConvBlocks::default();
-                    taken = 0;
-                    while let (layers, &[h, w, c]) = (&spec.layers[i + taken..], planned[i + taken].as_slice())
-                        && conv_blocks::begins_with_block(layers)
-                    {
-                        blocks.push(layers, &names[i + taken..], [h, w, c], &mut rng(i + taken));
-                        taken += conv_blocks::LAYERS;
-                        fused_blocks += 1;
-                    }
-                    layers.push(Box::new(blocks));
-                }
-                (&LayerSpec::Conv2d { filters, kernel, stride, padding }, &[h, w, c]) => {
-                    let shape = conv_shape(1, [h, w, c], filters, kernel, stride, padding);
-                    layers.push(Box::new(Conv2d::new(name, shape, relu, &mut rng(i))));
-                    taken += usize::from(relu);
-                }
-                (&LayerSpec::Dense { units }, &[inputs]) => {
-                    layers.push(Box::new(Dense::new(name, inputs, units, relu, &mut rng(i))));
-                    taken += usize::from(relu);
-                }
-                (&LayerSpec::MaxPooling2d { size }, &[h, w, c]) => {
-                    layers.push(Box::new(MaxPool2d::new([h, w, c], size)));
-                }
-                (&LayerSpec::BatchNormalization { momentum, epsilon }, shape) => {
-                    layers.push(Box::new(BatchNorm::new(name, shape, momentum, epsilon)));
-                }
-                (&LayerSpec::Dropout { rate }, _) => layers.push(Box::new(Dropout::new(rate, i))),
-                (LayerSpec::GlobalAveragePooling2d, _) => layers.push(Box::new(GlobalAveragePool2d)),
-                (LayerSpec::Relu, _) => layers.push(Box::new(Relu)),
-                // NHWC is contiguous: the values stay as they are.
-                (LayerSpec::Flatten, _) => {}
-                (layer, shape) => unreachable!("plan() refuses {layer:?} after {shape:?}"),
+            let blocks = if fuse { fused(&spec.layers[i..], &plan[i..], seed, i) } else { ConvBlocks::default() };
+            if blocks.len() > 0 {
+                fused_blocks += blocks.len();
+                i += blocks.len() * BlockSpec::LAYERS;
+                layers.push(Box::new(blocks));
+            } else {
+                let takes_relu = matches!(spec.layers[i], LayerSpec::Conv2d { .. } | LayerSpec::Dense { .. });
+                let relu = takes_relu && spec.layers.get(i + 1) == Some(&LayerSpec::Relu);
+                layers.extend(single(&spec.layers[i], &plan[i], relu, seed, i));
+                i += 1 + usize::from(relu);
             }
-            i += taken;
-            // Flatten changes how the output before it is seen.
+            // Flatten adds no layer: it changes how the output before it is seen.
             shapes.truncate(layers.len());
-            shapes.push(planned[i].clone());
+            shapes.push(plan[i - 1].output.clone());
         }
-        let activations = vec![Tensor::default(); layers.len() + 1];
         Ok(Self {
             spec,
             isa,
-            layers,
             shapes,
             fused_blocks,
-            activations,
+            activations: vec![Tensor::default(); layers.len() + 1],
+            layers,
             gradients: Default::default(),
-            capacity: 0,
-            largest: 0,
+            capacity: Capacity::default(),
         })
     }
 
-    /// What the model was built from.
+    /// The spec that the model was built from.
     pub fn spec(&self) -> &ModelSpec {
         &self.spec
     }
@@ -141,47 +142,61 @@ impl Sequential {
         self.isa
     }
 
-    /// Values of the output for one item.
+    /// How many values the output has for one item.
     pub fn outputs(&self) -> usize {
         self.shapes[self.layers.len()].iter().product()
     }
 
-    /// All parameters under their full names, such as `conv2d_1/kernel`, in the order of the layers.
-    pub fn parameters(&self) -> impl Iterator<Item = (String, &Parameter)> {
-        self.layers.iter().flat_map(|layer| layer.parameters().iter().map(|p| (p.name.clone(), p)))
+    /// Calls `visit` with each parameter, in the order of the layers.
+    pub fn each_parameter<'a>(&'a self, mut visit: impl FnMut(&'a Parameter)) {
+        self.layers.iter().for_each(|layer| layer.each_parameter(&mut visit));
     }
 
-    /// All parameters, to change, in the order of [`parameters`](Self::parameters).
-    pub fn parameters_mut(&mut self) -> impl Iterator<Item = &mut Parameter> {
-        self.layers.iter_mut().flat_map(|layer| layer.parameters_mut())
+    /// Calls `visit` with each parameter, to change it, in the order of the layers.
+    pub fn each_parameter_mut(&mut self, mut visit: impl FnMut(&mut Parameter)) {
+        self.layers.iter_mut().for_each(|layer| layer.each_parameter_mut(&mut visit));
     }
 
-    /// Claims and touches the buffers for batches of up to `n`: fresh pages cost more than a step's arithmetic.
+    /// All parameters, in the order of the layers.
+    pub fn parameters(&self) -> Vec<&Parameter> {
+        let mut all = Vec::new();
+        self.each_parameter(|parameter| all.push(parameter));
+        all
+    }
+
+    /// Claims and touches the memory for training and inference with batches of up to `n` items: fresh
+    /// pages cost more than the arithmetic of a step. Without it, the first pass claims what it needs.
     pub fn reserve(&mut self, n: usize) {
-        if n <= self.capacity {
+        self.claim(n, true);
+    }
+
+    fn claim(&mut self, n: usize, training: bool) {
+        let capacity = if training { &mut self.capacity.training } else { &mut self.capacity.inference };
+        if n <= *capacity {
             return;
         }
-        self.capacity = n;
+        *capacity = n;
+        let mut largest = 0;
         for (i, layer) in self.layers.iter_mut().enumerate() {
-            layer.reserve(n);
+            layer.reserve(n, training);
             self.activations[i + 1].reshape(n, &self.shapes[i + 1]);
-            self.largest = self.largest.max(self.activations[i + 1].item_len());
+            largest = largest.max(self.activations[i + 1].item_len());
+        }
+        if training {
+            self.gradients.iter_mut().for_each(|gradient| gradient.reshape(n, &[largest]));
         }
     }
 
-    /// The model's output, `[n, outputs]`, for a batch.
+    /// The model's output for a batch, `[n, outputs]`.
     ///
     /// # Panics
     /// If the input does not hold whole items.
     pub fn forward(&mut self, input: Input, pass: Pass) -> &Tensor {
         let item: usize = self.spec.input.iter().product();
-        let len = match input {
-            Input::U8(values) => values.len(),
-            Input::F32(values) => values.len(),
-        };
+        let len = input.len();
         assert!(len > 0 && len.is_multiple_of(item), "{len} values of items of {item}");
         let n = len / item;
-        self.reserve(n);
+        self.claim(n, pass.is_training());
         let (input_shape, first) = (&self.spec.input, &mut self.activations[0]);
         match input {
             Input::U8(bytes) if self.layers.first().is_some_and(|layer| layer.takes_bytes()) => {
@@ -205,43 +220,34 @@ impl Sequential {
         &self.activations[self.layers.len()]
     }
 
-    /// Adds the gradient of the loss to every parameter's, given the gradient of the output of the last training
-    /// [`forward`](Self::forward).
+    /// Adds the gradient of the loss to that of every parameter, given the gradient of the output of
+    /// the last training [`forward`](Self::forward).
     ///
     /// # Panics
     /// If `d_output` is not as long as that output.
     pub fn backward(&mut self, d_output: &[f32]) {
-        self.each_layer_backward(d_output, |layer, isa, Backward { x, y, dy, dx }| layer.backward(isa, x, y, dy, dx));
+        self.each_layer_backward(d_output, |layer, isa, io| layer.backward(isa, io));
     }
 
-    /// [`backward`](Self::backward) and an optimiser's step, layer by layer, so that the gradient of all weights need never
-    /// exist at once. `state` is what the optimiser remembers of each trained parameter, in the order of
-    /// [`parameters`](Self::parameters); the gradients are zero before and after.
+    /// [`backward`](Self::backward) and an optimiser's step, layer by layer, so that the gradient of
+    /// all weights need never exist at once. The gradients are zero before and after.
     ///
     /// # Panics
-    /// As [`backward`](Self::backward), and if there are not as many states as trained parameters.
-    pub(crate) fn backward_and_step(&mut self, d_output: &[f32], step: Step, state: &mut [[Buffer; 2]]) {
-        let mut rest = state;
-        self.each_layer_backward(d_output, |layer, isa, io| {
-            let trained = layer.parameters().iter().filter(|parameter| parameter.is_trained()).count();
-            let all = std::mem::take(&mut rest);
-            let (before, state) = all.split_at_mut(all.len() - trained);
-            rest = before;
-            layer.backward_and_step(isa, io, &mut Update { step, state });
-        });
+    /// If `d_output` is not as long as the output, or the parameters have no moments of the step's
+    /// rule.
+    pub(super) fn backward_and_step(&mut self, d_output: &[f32], step: &Step) {
+        self.each_layer_backward(d_output, |layer, isa, io| layer.backward_and_step(isa, io, step));
     }
 
     /// Calls `backward` for every layer, the last one first.
     fn each_layer_backward(&mut self, d_output: &[f32], mut backward: impl FnMut(&mut dyn Layer, Isa, Backward)) {
         let n = self.activations[0].n();
-        // Claimed here, so that a model that only predicts does without.
-        self.gradients.iter_mut().for_each(|gradient| gradient.reshape(self.capacity, &[self.largest]));
         let [dy, dx] = &mut self.gradients;
         dy.reshape(n, self.activations[self.layers.len()].shape());
         dy.values_mut().copy_from_slice(d_output);
         for (i, layer) in self.layers.iter_mut().enumerate().rev() {
             let (x, y) = (&self.activations[i], &self.activations[i + 1]);
-            // Nobody asks for the gradient of the images.
+            // The gradient of the input itself is not asked for.
             let wanted = i > 0;
             if wanted {
                 dx.reshape(n, x.shape());
@@ -250,4 +256,48 @@ impl Sequential {
             std::mem::swap(dy, dx);
         }
     }
+}
+
+/// The initial weights of the layer at that place of the spec.
+fn initial(seed: u64, i: usize) -> impl rand::Rng {
+    stream(seed, Purpose::Init, i as u64)
+}
+
+/// The run of fused blocks that the layers, of which the first is the model's layer `first`, begin
+/// with; it may be empty.
+fn fused(layers: &[LayerSpec], plan: &[PlannedLayer], seed: u64, first: usize) -> ConvBlocks {
+    let mut blocks = ConvBlocks::default();
+    let mut at = 0;
+    while let Some(block) = BlockSpec::at_start_of(&layers[at..])
+        && let [h, w, c] = plan[at].input[..]
+    {
+        // The convolution and the batch norm have parameters.
+        let names = [&plan[at].name[..], &plan[at + 2].name[..]];
+        blocks.push(&block, names, [h, w, c], &mut initial(seed, first + at));
+        at += BlockSpec::LAYERS;
+    }
+    blocks
+}
+
+/// One layer as an operation of its own, with the ReLU that follows it where `relu`; none where nothing
+/// is to be done.
+fn single(spec: &LayerSpec, plan: &PlannedLayer, relu: bool, seed: u64, i: usize) -> Option<Box<dyn Layer>> {
+    let (name, rng) = (&plan.name, &mut initial(seed, i));
+    Some(match (spec, &plan.input[..]) {
+        (&LayerSpec::Conv2d { filters, kernel, stride, padding }, &[h, w, c]) => {
+            let shape = Options { filters, kernel, stride, padding }.shape([h, w, c]);
+            Box::new(Conv2d::new(name, shape, relu, rng))
+        }
+        (&LayerSpec::Dense { units }, &[inputs]) => Box::new(Dense::new(name, inputs, units, relu, rng)),
+        (&LayerSpec::MaxPooling2d { size }, &[h, w, c]) => Box::new(MaxPool2d::new([h, w, c], size)),
+        (&LayerSpec::BatchNormalization { momentum, epsilon }, shape) => {
+            Box::new(BatchNorm::new(name, shape, momentum, epsilon))
+        }
+        (&LayerSpec::Dropout { rate }, _) => Box::new(Dropout::new(rate, i)),
+        (LayerSpec::GlobalAveragePooling2d, _) => Box::new(GlobalAveragePool2d),
+        (LayerSpec::Relu, _) => Box::new(Relu),
+        // NHWC is contiguous: the values stay as they are.
+        (LayerSpec::Flatten, _) => return None,
+        (layer, shape) => unreachable!("plan() refuses {layer:?} after {shape:?}"),
+    })
 }

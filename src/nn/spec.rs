@@ -1,13 +1,26 @@
 //! What a model is, as data: written into every model file, read back to rebuild the model.
 
+use super::layers::{Description, batch_norm, conv2d, dense, dropout, global_average_pool2d, max_pool2d, relu};
+use super::parameter::Role;
 use crate::error::{Error, Result};
 use onesheet_kernels::conv2d::Padding as KernelPadding;
 use serde::{Deserialize, Serialize};
 
 /// A chain of layers.
+///
+/// ```
+/// use onesheet::nn::{ModelSpec, Padding};
+///
+/// let spec = ModelSpec::input(&[32, 32, 3])
+///     .conv2d(16, 3, Padding::Same).relu().batch_norm(0.9).max_pool2d(2)
+///     .flatten()
+///     .dense(10);
+/// assert_eq!(spec.plan()?.last().unwrap().output, [10]);
+/// # Ok::<(), onesheet::Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ModelSpec {
-    /// Shape of one item of the input: `[h, w, c]` or `[inputs]`.
+    /// The shape of one item of the input: `[h, w, c]` or `[inputs]`.
     pub input: Vec<usize>,
     /// The layers, first to last.
     pub layers: Vec<LayerSpec>,
@@ -32,7 +45,8 @@ pub enum LayerSpec {
     Relu,
     /// Batch normalisation over all but the last axis.
     BatchNormalization {
-        /// `moving = momentum * moving + (1 - momentum) * batch`: Keras' sense; PyTorch's momentum is one minus this.
+        /// `moving = momentum * moving + (1 - momentum) * batch`: Keras' sense; PyTorch's momentum is
+        /// one minus this.
         momentum: f32,
         /// Added to the variance.
         epsilon: f32,
@@ -59,7 +73,7 @@ pub enum LayerSpec {
 }
 
 /// Border treatment of a convolution.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Padding {
     /// The window stays inside the image.
@@ -91,6 +105,22 @@ impl LayerSpec {
             Self::Dropout { .. } => "dropout",
         }
     }
+
+    /// What the layer makes of an input, or why it cannot take it.
+    fn describe(&self, input: &[usize]) -> Result<Description, &'static str> {
+        match *self {
+            Self::Conv2d { filters, kernel, stride, padding } => {
+                conv2d::Options { filters, kernel, stride, padding }.describe(input)
+            }
+            Self::Relu => Ok(relu::describe(input)),
+            Self::BatchNormalization { momentum, epsilon } => batch_norm::describe(input, momentum, epsilon),
+            Self::MaxPooling2d { size } => max_pool2d::describe(input, size),
+            Self::GlobalAveragePooling2d => global_average_pool2d::describe(input),
+            Self::Flatten => Ok(Description::of_output(vec![input.iter().product()])),
+            Self::Dense { units } => dense::describe(input, units),
+            Self::Dropout { rate } => dropout::describe(input, rate),
+        }
+    }
 }
 
 impl ModelSpec {
@@ -105,162 +135,91 @@ impl ModelSpec {
         self
     }
 
-    /// A square window, stride 1.
+    /// Adds a convolution with a square window of stride 1.
     pub fn conv2d(self, filters: usize, kernel: usize, padding: Padding) -> Self {
         self.layer(LayerSpec::Conv2d { filters, kernel: [kernel; 2], stride: 1, padding })
     }
 
-    /// ReLU; one that follows a convolution or a dense layer becomes part of it.
+    /// Adds a ReLU; one that follows a convolution or a dense layer becomes part of it.
     pub fn relu(self) -> Self {
         self.layer(LayerSpec::Relu)
     }
 
-    /// Batch normalisation.
+    /// Adds batch normalisation with Keras' epsilon.
     pub fn batch_norm(self, momentum: f32) -> Self {
         self.layer(LayerSpec::BatchNormalization { momentum, epsilon: 1e-3 })
     }
 
-    /// Max-pooling.
+    /// Adds max-pooling.
     pub fn max_pool2d(self, size: usize) -> Self {
         self.layer(LayerSpec::MaxPooling2d { size })
     }
 
-    /// Flatten.
+    /// Adds a layer that turns images into vectors of all their values.
     pub fn flatten(self) -> Self {
         self.layer(LayerSpec::Flatten)
     }
 
-    /// The mean of each image's pixels.
+    /// Adds a layer that turns images into vectors of the means of their pixels.
     pub fn global_average_pool2d(self) -> Self {
         self.layer(LayerSpec::GlobalAveragePooling2d)
     }
 
-    /// Dense.
+    /// Adds a dense layer.
     pub fn dense(self, units: usize) -> Self {
         self.layer(LayerSpec::Dense { units })
     }
 
-    /// Dropout.
+    /// Adds dropout.
     pub fn dropout(self, rate: f32) -> Self {
         self.layer(LayerSpec::Dropout { rate })
     }
 
-    /// The layers' names as Keras gives them, and the shapes of one item between them: the input's first, then each
-    /// layer's output.
+    /// What each layer is called and makes of what comes in, without building anything.
     ///
     /// # Errors
     /// [`Error::Shape`], naming the layer, where a layer cannot take what the one before gives.
-    pub fn plan(&self) -> Result<(Vec<String>, Vec<Vec<usize>>)> {
-        let mut names = Vec::<String>::new();
-        let mut shapes = vec![self.input.clone()];
-        if self.input.is_empty() || self.input.contains(&0) || self.input.len() > 3 || self.input.len() == 2 {
-            return Err(Error::Shape(format!(
-                "an input of shape {:?}; it is [height, width, channels] or [inputs]",
-                self.input
-            )));
+    pub fn plan(&self) -> Result<Vec<PlannedLayer>> {
+        if ![1, 3].contains(&self.input.len()) || self.input.contains(&0) {
+            let what = format!("an input of shape {:?}; it is [height, width, channels] or [inputs]", self.input);
+            return Err(Error::Shape(what));
         }
-        for layer in &self.layers {
-            let before = self.layers[..names.len()].iter().filter(|l| l.class() == layer.class()).count();
+        let mut plan = Vec::<PlannedLayer>::new();
+        for (i, layer) in self.layers.iter().enumerate() {
             let class = layer.class();
-            names.push(if before == 0 { class.into() } else { format!("{class}_{before}") });
-            let input = shapes.last().expect("the input's shape is there");
-            let shape = layer.output_shape(input).map_err(|why| {
-                Error::Shape(format!("{} after a shape of {input:?}: {why}", names.last().expect("just pushed")))
-            })?;
-            shapes.push(shape);
-        }
-        Ok((names, shapes))
-    }
-}
-
-impl ModelSpec {
-    /// The full names and shapes of all parameters, in the order of the layers, without building anything.
-    ///
-    /// # Errors
-    /// As [`plan`](Self::plan).
-    pub fn parameter_shapes(&self) -> Result<Vec<(String, Vec<usize>)>> {
-        let (names, shapes) = self.plan()?;
-        let mut all = Vec::new();
-        for ((layer, name), input) in self.layers.iter().zip(&names).zip(&shapes) {
-            let c = *input.last().expect("shapes have an axis");
-            let parameters = match layer {
-                LayerSpec::Conv2d { filters, kernel: [kh, kw], .. } => {
-                    vec![("kernel", vec![*kh, *kw, c, *filters]), ("bias", vec![*filters])]
-                }
-                LayerSpec::Dense { units } => vec![("kernel", vec![c, *units]), ("bias", vec![*units])],
-                LayerSpec::BatchNormalization { .. } => {
-                    ["gamma", "beta", "moving_mean", "moving_variance"].map(|part| (part, vec![c])).to_vec()
-                }
-                LayerSpec::Relu
-                | LayerSpec::MaxPooling2d { .. }
-                | LayerSpec::GlobalAveragePooling2d
-                | LayerSpec::Flatten
-                | LayerSpec::Dropout { .. } => vec![],
+            let name = match self.layers[..i].iter().filter(|before| before.class() == class).count() {
+                0 => class.to_owned(),
+                before => format!("{class}_{before}"),
             };
-            all.extend(parameters.into_iter().map(|(part, shape)| (format!("{name}/{part}"), shape)));
+            let input = plan.last().map_or(&self.input, |before| &before.output).clone();
+            let Description { output, parameters, flops } = layer
+                .describe(&input)
+                .map_err(|why| Error::Shape(format!("{name} after a shape of {input:?}: {why}")))?;
+            plan.push(PlannedLayer { name, input, output, parameters, flops });
         }
-        Ok(all)
+        Ok(plan)
     }
 }
 
-impl LayerSpec {
-    /// Multiply-adds, times two, of one item's forward pass; 0 where the arithmetic is a trifle beside moving the data.
-    pub(super) fn flops(&self, input: &[usize], output: &[usize]) -> u64 {
-        let c = *input.last().expect("shapes have an axis");
-        let under_an_output = match self {
-            Self::Conv2d { kernel: [kh, kw], .. } => kh * kw * c,
-            Self::Dense { .. } => c,
-            _ => 0,
-        };
-        2 * (under_an_output * output.iter().product::<usize>()) as u64
-    }
-
-    fn output_shape(&self, input: &[usize]) -> Result<Vec<usize>, &'static str> {
-        match (self, input) {
-            (Self::Conv2d { filters, kernel: [kh, kw], stride, padding }, &[h, w, c]) => {
-                if *filters == 0 || *kh == 0 || *kw == 0 || *stride == 0 {
-                    return Err("filters, kernel and stride are at least 1");
-                }
-                let shape = conv_shape(0, [h, w, c], *filters, [*kh, *kw], *stride, *padding);
-                match [shape.oh(), shape.ow()] {
-                    [0, _] | [_, 0] => Err("the window is larger than the image"),
-                    [oh, ow] => Ok(vec![oh, ow, *filters]),
-                }
-            }
-            (Self::MaxPooling2d { size }, &[h, w, c]) => match [h.checked_div(*size), w.checked_div(*size)] {
-                [None, _] | [_, None] => Err("the window's side is at least 1"),
-                _ if *size > 16 => Err("the window's side is at most 16"),
-                [Some(0), _] | [_, Some(0)] => Err("the window is larger than the image"),
-                [Some(oh), Some(ow)] => Ok(vec![oh, ow, c]),
-            },
-            (Self::GlobalAveragePooling2d, &[_, _, c]) => Ok(vec![c]),
-            (Self::Conv2d { .. } | Self::MaxPooling2d { .. } | Self::GlobalAveragePooling2d, _) => {
-                Err("it takes [height, width, channels]")
-            }
-            (Self::Flatten, input) => Ok(vec![input.iter().product()]),
-            (Self::Dense { units: 0 }, _) => Err("a dense layer has at least one unit"),
-            (Self::Dense { units }, &[_]) => Ok(vec![*units]),
-            (Self::Dense { .. }, _) => Err("it takes [inputs]; flatten first"),
-            (Self::Dropout { rate }, _) if !(0.0..1.0).contains(rate) => Err("the rate is at least 0 and below 1"),
-            (Self::BatchNormalization { momentum, .. }, _) if !(0.0..=1.0).contains(momentum) => {
-                Err("the momentum is between 0 and 1")
-            }
-            (Self::BatchNormalization { epsilon, .. }, _) if !(*epsilon > 0.0 && epsilon.is_finite()) => {
-                Err("epsilon is above 0")
-            }
-            (Self::Relu | Self::BatchNormalization { .. } | Self::Dropout { .. }, input) => Ok(input.to_vec()),
-        }
-    }
+/// A layer's place in a model: its name, and what it makes of what comes in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PlannedLayer {
+    /// The layer's name as Keras gives it, such as `conv2d_1`.
+    pub name: String,
+    /// The shape of one item of its input.
+    pub input: Vec<usize>,
+    /// The shape of one item of its output.
+    pub output: Vec<usize>,
+    /// The roles and shapes of its parameters, in Keras' order.
+    pub parameters: Vec<(Role, Vec<usize>)>,
+    /// Multiply-adds of one item's forward pass, times two; 0 where the arithmetic is small beside
+    /// moving the data.
+    pub flops: u64,
 }
 
-/// The kernels' description of a convolution over `n` images.
-pub(super) fn conv_shape(
-    n: usize,
-    [h, w, ic]: [usize; 3],
-    oc: usize,
-    [kh, kw]: [usize; 2],
-    stride: usize,
-    padding: Padding,
-) -> onesheet_kernels::conv2d::Conv2dShape {
-    onesheet_kernels::conv2d::Conv2dShape { n, h, w, ic, oc, kh, kw, stride, padding: padding.into() }
+impl PlannedLayer {
+    /// How many values its parameters have.
+    pub fn parameter_count(&self) -> usize {
+        self.parameters.iter().map(|(_, shape)| shape.iter().product::<usize>()).sum()
+    }
 }

@@ -1,4 +1,4 @@
-//! `history.csv`: a row an epoch.
+//! `history.csv`: one row per epoch.
 
 use std::fmt;
 use std::path::Path;
@@ -7,37 +7,37 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::Result;
 use crate::files;
-use crate::loss::Head;
-use crate::metrics::Metrics;
+use crate::nn::Head;
+use crate::report::Metrics;
 
 /// One epoch of training; its fields are the columns of `history.csv`, in this order.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Epoch {
     /// Counted from 1.
     pub epoch: usize,
-    /// Mean loss a film over the epoch's batches, each as it was before its own step.
+    /// The mean loss per film over the epoch's batches, each before its own step.
     pub train_loss: f64,
-    /// Mean loss a film on the validation films, after the epoch.
+    /// The mean loss per film on the validation films, after the epoch.
     pub val_loss: f64,
-    /// See [`Metrics::top1_hit`].
+    /// [`Metrics::top1_hit`] on the validation films.
     pub val_top1_hit: f64,
-    /// See [`Metrics::top3_hit`].
+    /// [`Metrics::top3_hit`] on the validation films.
     pub val_top3_hit: f64,
-    /// See [`Metrics::macro_ap`]; empty if it does not exist.
+    /// [`Metrics::macro_ap`] on the validation films; empty if it does not exist.
     pub val_macro_ap: Option<f64>,
-    /// See [`Metrics::macro_auc`]; empty if it does not exist.
+    /// [`Metrics::macro_auc`] on the validation films; empty if it does not exist.
     pub val_macro_auc: Option<f64>,
-    /// Duration of the training steps, validation not included.
+    /// The duration of the training steps in seconds, validation not included.
     pub seconds: f64,
-    /// Films trained on, divided by `seconds`.
+    /// The number of films trained on per second.
     pub images_per_second: f64,
-    /// Share of `seconds` in which training waited for images, from 0 to 1.
+    /// The share of `seconds` in which training waited for images, from 0 to 1.
     pub waiting: f64,
 }
 
 impl Epoch {
-    /// The row of an epoch that trained on `films` films in `seconds`, of which it `waited` some for images, and then got
-    /// `val` on the validation films.
+    /// The row of an epoch that trained on `films` films in `seconds`, of which it `waited` some for
+    /// images, and then got `val` on the validation films.
     ///
     /// # Panics
     /// If `seconds` is not positive.
@@ -57,10 +57,10 @@ impl Epoch {
         }
     }
 
-    /// How good it is beside others of its kind: more is better.
+    /// The score by which epochs of the same experiment are compared: more is better.
     ///
-    /// With one genre a film, few validation films have the rare genres, and a mean over genres follows these few; the loss counts
-    /// all films alike.
+    /// With one genre per film, few validation films have the rare genres, and a mean over genres
+    /// follows these few; the loss counts all films alike.
     pub fn score(&self, head: Head) -> f64 {
         match head {
             // A frame whose films all have a genre has no AP of it; all epochs are then as good.
@@ -69,7 +69,7 @@ impl Epoch {
         }
     }
 
-    /// What the best [`score`](Self::score) is, in words.
+    /// The best [`score`](Self::score) in words.
     pub fn best(head: Head) -> &'static str {
         match head {
             Head::Sigmoid => "highest macro AP on val",
@@ -96,7 +96,7 @@ impl fmt::Display for Epoch {
     }
 }
 
-/// Writes `history.csv`, all epochs so far: after each epoch the file is replaced, so that at any time it is whole.
+/// Writes `history.csv`, all epochs so far: the file is replaced after each epoch, and whole at any time.
 ///
 /// # Errors
 /// [`Error::Io`](crate::Error::Io) with `path`.

@@ -1,20 +1,21 @@
-//! What a run leaves behind for a reader: `metrics.json`, `history.csv`, `predictions.csv`, and the terminal's table.
+//! What a run leaves for a reader: `metrics.json`, `history.csv`, `predictions.csv`, and the table on the
+//! terminal.
 //!
 //! All files are written whole or not at all (see [`crate::files`]).
 
 mod history;
+mod metrics;
 mod predictions;
 mod table;
 
-use std::path::Path;
-
 pub use history::{Epoch, write_history};
+pub use metrics::{Baselines, Evaluation, GenreMetrics, Intervals, Metrics};
 pub use predictions::write_predictions;
 pub use table::Table;
 
 use crate::error::Result;
 use crate::files;
-use crate::metrics::Metrics;
+use std::path::Path;
 
 /// Writes `metrics.json`.
 ///

@@ -1,15 +1,17 @@
-//! `predictions.csv`: a row a film.
+//! `predictions.csv`: one row per film.
 
 use std::path::Path;
 
 use crate::error::Result;
 use crate::files;
-use crate::metrics::{Evaluation, top_k};
+use crate::nn::metrics::top_k;
+use crate::report::Evaluation;
 
-/// Writes `predictions.csv`: `id,true_genres,genre_1,probability_1,genre_2,probability_2,genre_3,probability_3`.
+/// Writes `predictions.csv` with the columns `id`, `true_genres`, and `genre_1`, `probability_1` to
+/// `genre_3`, `probability_3`.
 ///
-/// `true_genres` are joined by `|`; the predictions fall in probability, and are fewer than three if the genres are.
-/// Probabilities have the shortest digits that read back as the same f32.
+/// `true_genres` are joined by `|`; the predictions fall in probability, and are fewer than three if
+/// there are fewer genres. Probabilities have the shortest digits that read back as the same f32.
 ///
 /// # Errors
 /// [`Error::Io`](crate::Error::Io) with `path`.
@@ -19,7 +21,7 @@ use crate::metrics::{Evaluation, top_k};
 pub fn write_predictions(path: &Path, ids: &[u64], evaluation: &Evaluation) -> Result<()> {
     let &Evaluation { genres, probabilities, labels, .. } = evaluation;
     let classes = genres.len();
-    assert_eq!(probabilities.len(), ids.len() * classes, "probabilities are not a row a film");
+    assert_eq!(probabilities.len(), ids.len() * classes, "probabilities are not one row per film");
     assert_eq!(labels.len(), probabilities.len(), "probabilities and labels differ in shape");
     files::write_csv(path, |csv| {
         let mut header = vec!["id".to_string(), "true_genres".to_string()];

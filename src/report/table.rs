@@ -2,12 +2,13 @@
 
 use std::fmt;
 
-use crate::metrics::Metrics;
+use crate::report::Metrics;
 
-/// Results of experiments, a line each; right of a metric stands the trivial answer's, which it has to beat.
+/// The results of experiments, one line each; right of a metric stands the trivial answer's, which it
+/// has to beat.
 ///
-/// Shown by `Display`: plain text, columns aligned, a line feed after each line. Hits are in per cent; what does not
-/// apply is `n/a`.
+/// `Display` shows plain text with aligned columns, a line feed after each line. Hits are in per cent;
+/// what does not apply is `n/a`.
 #[derive(Clone, Copy, Debug)]
 pub struct Table<'a>(pub &'a [Metrics]);
 

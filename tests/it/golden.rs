@@ -5,10 +5,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use onesheet::loss::{Head, Objective};
-use onesheet::nn::{Input, ModelSpec, Pass, Sequential};
-use onesheet::optim::{Optimizer, Rule};
-use onesheet_kernels::simd::Isa;
+use onesheet::nn::{Head, Input, Isa, ModelSpec, Objective, Optimizer, Pass, Rule, Sequential};
 use safetensors::{Dtype, SafeTensors};
 use serde::Deserialize;
 
@@ -129,16 +126,16 @@ pub fn assert_close(what: &str, ours: &[f32], golden: &[f64], tolerance: f64) {
 fn train(case: &Case, isa: Isa) {
     let Spec { model: spec, loss: Loss { head, class_weights }, optimizer } = &case.spec;
     let mut model = Sequential::build(spec.clone(), isa, 0).unwrap();
-    let names: Vec<String> = model.parameters().map(|(name, _)| name).collect();
-    for (name, parameter) in names.iter().zip(model.parameters_mut()) {
-        let init = case.tensor(&format!("init/{name}"));
-        assert_eq!(init.shape, parameter.shape, "{}: {name}", case.name);
+    model.each_parameter_mut(|parameter| {
+        let init = case.tensor(&format!("init/{}", parameter.name()));
+        assert_eq!(init.shape, parameter.shape, "{}: {}", case.name, parameter.name());
         parameter.value.copy_from_slice(&init.to_f32());
-    }
-    assert_eq!(case.group("init").count(), names.len(), "{}: weights that our model does not have", case.name);
+    });
+    let parameters = model.parameters().len();
+    assert_eq!(case.group("init").count(), parameters, "{}: weights that our model does not have", case.name);
 
     let objective = Objective { class_weights: class_weights.clone(), ..Objective::from(*head) };
-    let mut optimizer = Optimizer::new(*optimizer, &model);
+    let mut optimizer = Optimizer::new(*optimizer, &mut model);
     let classes = model.outputs();
     let losses = &case.tensor("losses").values;
     for (step, &expected) in losses.iter().enumerate() {
@@ -149,15 +146,17 @@ fn train(case: &Case, isa: Isa) {
         assert_close(&format!("{}: loss of step {step}", case.name), &[loss as f32], &[expected], 1e-4);
         if step == 0 {
             model.backward(&dlogits);
-            for (name, parameter) in model.parameters().filter(|(_, parameter)| parameter.is_trained()) {
+            for parameter in model.parameters().into_iter().filter(|parameter| parameter.is_trained()) {
+                let name = parameter.name();
                 let golden = case.tensor(&format!("grad/{name}"));
                 assert_close(&format!("{}: gradient of {name}", case.name), &parameter.gradient, &golden.values, 1e-4);
             }
-            model.parameters_mut().for_each(|parameter| parameter.gradient.fill(0.0));
+            model.each_parameter_mut(|parameter| parameter.gradient.fill(0.0));
         }
         optimizer.step(&mut model, &dlogits);
     }
-    for (name, parameter) in model.parameters() {
+    for parameter in model.parameters() {
+        let name = parameter.name();
         let golden = case.tensor(&format!("final/{name}"));
         assert_close(&format!("{}: {name} in the end", case.name), &parameter.value, &golden.values, 1e-4);
     }

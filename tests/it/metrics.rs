@@ -1,8 +1,9 @@
 use std::time::Instant;
 
 use onesheet::Error;
-use onesheet::loss::Head;
-use onesheet::metrics::{Baselines, Evaluation, Metrics, Ranking, top_k};
+use onesheet::nn::Head;
+use onesheet::nn::metrics::{Ranking, top_k};
+use onesheet::report::{Baselines, Evaluation, Metrics};
 use proptest::prelude::*;
 use serde::Deserialize;
 use serde_json::Value;

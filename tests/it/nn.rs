@@ -1,12 +1,9 @@
 //! The framework: shapes, parameter counts, gradients of whole models, the same bits on any number of threads.
 
 use crate::kernels::{Data, assert_close, assert_same_bits, on_1_2_3_threads, wide};
-use onesheet::loss::{Head, Objective};
-use onesheet::nn::spec::Padding;
-use onesheet::nn::{Input, LayerSpec, ModelSpec, Pass, Sequential};
-use onesheet::optim::{Optimizer, Rule, Sgd};
-use onesheet::train::Trainer;
-use onesheet_kernels::simd::Isa;
+use onesheet::nn::{
+    Head, Input, Isa, LayerSpec, ModelSpec, Objective, Optimizer, Padding, Pass, Role, Rule, Sequential, Sgd, Trainer,
+};
 use proptest::prelude::*;
 
 /// The poster model of the three experiments.
@@ -25,6 +22,11 @@ fn small_model(h: usize, w: usize, padding: Padding, classes: usize) -> ModelSpe
     spec.layer(conv).batch_norm(0.9).relu().flatten().dense(7).relu().dropout(0.3).dense(classes)
 }
 
+/// The values of all parameters.
+fn values(model: &Sequential) -> Vec<Vec<f32>> {
+    model.parameters().iter().map(|parameter| parameter.value.to_vec()).collect()
+}
+
 fn best() -> Isa {
     Isa::available()[0]
 }
@@ -33,7 +35,7 @@ fn best() -> Isa {
 fn the_poster_model_has_keras_parameter_counts() {
     let model = Sequential::build(poster_model(19), best(), 1).unwrap();
     assert_eq!(model.parameter_counts(), (3_711_731, 3_711_507));
-    let names: Vec<String> = model.parameters().map(|(name, _)| name).collect();
+    let names: Vec<String> = model.parameters().iter().map(|parameter| parameter.name()).collect();
     assert_eq!(names[..4], ["conv2d/kernel", "conv2d/bias", "batch_normalization/gamma", "batch_normalization/beta"]);
     assert!(names.contains(&"conv2d_2/kernel".into()) && names.contains(&"dense_1/bias".into()));
     let summary = model.summary();
@@ -46,14 +48,18 @@ fn the_poster_model_has_keras_parameter_counts() {
 fn the_spec_names_the_parameters_that_the_model_has() {
     let spec = small_model(13, 12, Padding::Same, 3);
     let model = Sequential::build(spec.clone(), best(), 1).unwrap();
-    let built: Vec<_> = model.parameters().map(|(name, parameter)| (name, parameter.shape.clone())).collect();
-    assert_eq!(built, spec.parameter_shapes().unwrap());
+    let built = model.parameters().into_iter().map(|p| (p.layer.clone(), p.role, p.shape.clone()));
+    let plan = spec.plan().unwrap();
+    let planned = plan
+        .iter()
+        .flat_map(|layer| layer.parameters.iter().map(|(role, shape)| (layer.name.clone(), *role, shape.clone())));
+    assert_eq!(built.collect::<Vec<_>>(), planned.collect::<Vec<_>>());
 }
 
 #[test]
 fn glorot_uniform_fills_its_range() {
     let model = Sequential::build(ModelSpec::input(&[60]).dense(40), best(), 3).unwrap();
-    let (_, kernel) = model.parameters().next().unwrap();
+    let kernel = model.parameters()[0];
     let limit = (6.0f32 / 100.0).sqrt();
     let largest = kernel.value.iter().fold(0.0f32, |a, b| a.max(b.abs()));
     assert!(largest <= limit && largest > 0.99 * limit, "{largest} of {limit}");
@@ -111,20 +117,22 @@ proptest! {
         let mut model = Sequential::build(small_model(h, w, padding, classes), best(), seed).unwrap();
         let start = loss(&mut model, head, &x, &labels);
         prop_assert!(start.is_finite());
-        let gradients: Vec<Vec<f32>> = model.parameters().map(|(_, parameter)| parameter.gradient.clone()).collect();
+        let gradients: Vec<Vec<f32>> = model.parameters().iter().map(|parameter| parameter.gradient.clone()).collect();
         let norm = gradients.iter().flatten().map(|&g| f64::from(g).powi(2)).sum::<f64>().sqrt();
         let at = |model: &mut Sequential, distance: f64| {
-            for (parameter, gradient) in model.parameters_mut().zip(&gradients) {
-                let value = parameter.value.iter_mut().zip(gradient);
+            let mut gradients = gradients.iter();
+            model.each_parameter_mut(|parameter| {
+                let value = parameter.value.iter_mut().zip(gradients.next().unwrap());
                 value.for_each(|(value, &g)| *value += (distance / norm * f64::from(g)) as f32);
-            }
+            });
             loss(model, head, &x, &labels)
         };
-        let weights: Vec<Vec<f32>> = model.parameters().map(|(_, parameter)| parameter.value.to_vec()).collect();
+        let weights = values(&model);
         let errors = [1e-2, 1e-3, 1e-4, 2e-5].map(|change: f64| {
             [1.0, -1.0].map(|direction| {
                 let step = direction * change / norm;
-                model.parameters_mut().zip(&weights).for_each(|(parameter, weights)| parameter.value.copy_from_slice(weights));
+                let mut weights = weights.iter();
+                model.each_parameter_mut(|parameter| parameter.value.copy_from_slice(weights.next().unwrap()));
                 ((at(&mut model, step) - start) / step / norm - 1.0).abs()
             })
         });
@@ -137,14 +145,14 @@ fn training_gives_the_same_bits_on_any_number_of_threads() {
     let batches: Vec<_> = (0..4).map(|seed| Data::new(seed).vec(9 * 20 * 20 * 3)).collect();
     for isa in Isa::available() {
         let weights = on_1_2_3_threads(|| {
-            let model = Sequential::build(small_model(20, 20, Padding::Valid, 4), isa, 1).unwrap();
-            let optimizer = Optimizer::new(Rule::adam(1e-2), &model);
-            let mut trainer = Trainer::new(model, Head::Sigmoid, optimizer, 1);
+            let mut model = Sequential::build(small_model(20, 20, Padding::Valid, 4), isa, 1).unwrap();
+            let optimizer = Optimizer::new(Rule::adam(1e-2), &mut model);
+            let mut trainer = Trainer::new(Head::Sigmoid, optimizer, 1);
             let labels = [[1.0, 0.0, 0.0, 1.0], [0.0, 1.0, 0.0, 0.0], [1.0, 1.0, 1.0, 0.0]].concat().repeat(3);
             for x in &batches {
-                assert!(trainer.step(Input::F32(x), &labels).is_finite());
+                assert!(trainer.step(&mut model, Input::F32(x), &labels).is_finite());
             }
-            trainer.model.parameters().map(|(_, parameter)| parameter.value.to_vec()).collect()
+            values(&model)
         });
         assert!(weights.iter().flatten().all(|w| w.is_finite()));
     }
@@ -162,11 +170,11 @@ fn training_gives_the_same_bits_on_avx2_and_avx512() {
     let labels = [1.0, 0.0, 0.0, 0.0, 1.0, 1.0, 0.0, 1.0, 0.0, 1.0, 1.0, 1.0, 0.0, 0.0, 0.0];
     let fused: Vec<_> = Isa::available().into_iter().filter(|isa| isa.name().starts_with("avx")).collect();
     let trained = fused.into_iter().map(|isa| {
-        let model = Sequential::build(spec.clone(), isa, 1).unwrap();
-        let optimizer = Optimizer::new(Rule::adam(1e-3), &model);
-        let mut trainer = Trainer::new(model, Head::Sigmoid, optimizer, 1);
-        (0..3).for_each(|_| assert!(trainer.step(Input::U8(&bytes), &labels).is_finite()));
-        trainer.model.parameters().flat_map(|(_, p)| p.value.to_vec()).collect::<Vec<f32>>()
+        let mut model = Sequential::build(spec.clone(), isa, 1).unwrap();
+        let optimizer = Optimizer::new(Rule::adam(1e-3), &mut model);
+        let mut trainer = Trainer::new(Head::Sigmoid, optimizer, 1);
+        (0..3).for_each(|_| assert!(trainer.step(&mut model, Input::U8(&bytes), &labels).is_finite()));
+        values(&model).concat()
     });
     let trained: Vec<_> = trained.collect();
     trained.windows(2).for_each(|pair| assert_same_bits(&pair[0], &pair[1]));
@@ -188,13 +196,19 @@ fn fused_blocks_train_and_predict_as_their_single_layers_do() {
                 let build = if fuse { Sequential::build } else { Sequential::build_unfused };
                 let mut model = build(spec.clone(), isa, 1).unwrap();
                 assert_eq!(model.summary().contains("fused: 2 x"), fuse, "{}", model.summary());
-                let gamma = model.parameters_mut().find(|p| p.name.ends_with("gamma")).unwrap();
-                gamma.value[3] = -0.7;
-                let optimizer = Optimizer::new(Rule::Sgd(Sgd { momentum: 0.9, ..Sgd::new(0.05) }), &model);
-                let mut trainer = Trainer::new(model, Head::Sigmoid, optimizer, 1);
-                let losses: Vec<f32> = (0..4).map(|_| trainer.step(Input::U8(&bytes), &labels) as f32).collect();
-                let outputs = trainer.model.forward(Input::U8(&bytes), Pass::Inference).values().to_vec();
-                let weights = trainer.model.parameters().flat_map(|(_, p)| p.value.to_vec()).collect();
+                let mut gammas = 0;
+                model.each_parameter_mut(|parameter| {
+                    gammas += usize::from(parameter.role == Role::Gamma);
+                    if parameter.role == Role::Gamma && gammas == 1 {
+                        parameter.value[3] = -0.7;
+                    }
+                });
+                let optimizer = Optimizer::new(Rule::Sgd(Sgd { momentum: 0.9, ..Sgd::new(0.05) }), &mut model);
+                let mut trainer = Trainer::new(Head::Sigmoid, optimizer, 1);
+                let losses: Vec<f32> =
+                    (0..4).map(|_| trainer.step(&mut model, Input::U8(&bytes), &labels) as f32).collect();
+                let outputs = model.forward(Input::U8(&bytes), Pass::Inference).values().to_vec();
+                let weights = values(&model).concat();
                 [losses, outputs, weights]
             });
             for (fused, single) in fused.iter().zip(&single) {

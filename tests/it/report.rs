@@ -1,8 +1,7 @@
 use std::fs;
 
-use onesheet::loss::Head;
-use onesheet::metrics::{Evaluation, Metrics};
-use onesheet::report::{Epoch, Table, write_history, write_metrics, write_predictions};
+use onesheet::nn::Head;
+use onesheet::report::{Epoch, Evaluation, Metrics, Table, write_history, write_metrics, write_predictions};
 
 fn genres(names: &[&str]) -> Vec<String> {
     names.iter().map(|name| name.to_string()).collect()

@@ -1,28 +1,27 @@
 //! What surrounds the steps of training: learning rates, averages of weights, objectives, recipes.
 
 use crate::kernels::Data;
-use onesheet::average::Average;
+use onesheet::classifier::answers::mean_over_views;
 use onesheet::data::batches::Order;
 use onesheet::data::films::Film;
 use onesheet::data::frames::Frame;
-use onesheet::loss::{Head, Objective};
-use onesheet::nn::{Input, ModelSpec, Sequential};
-use onesheet::optim::{Decay, Optimizer, Rule, Schedule};
-use onesheet::recipe::{Balance, Pooling, Recipe};
-use onesheet::train::{Answers, Logits, Trainer};
-use onesheet_kernels::simd::Isa;
+use onesheet::data::transform::Views;
+use onesheet::nn::{
+    Average, Decay, Head, Input, Isa, ModelSpec, Objective, Optimizer, Pass, Rule, Schedule, Sequential, Trainer,
+};
+use onesheet::run::recipe::{Balance, Pooling, Recipe};
 
 fn model() -> Sequential {
     Sequential::build(ModelSpec::input(&[4]).dense(3), Isa::available()[0], 1).unwrap()
 }
 
 fn weights(model: &Sequential) -> Vec<f32> {
-    model.parameters().flat_map(|(_, parameter)| parameter.value.to_vec()).collect()
+    model.parameters().iter().flat_map(|parameter| parameter.value.to_vec()).collect()
 }
 
-fn trainer(model: Sequential) -> Trainer {
-    let optimizer = Optimizer::new(Rule::adam(0.01), &model);
-    Trainer::new(model, Head::Sigmoid, optimizer, 1)
+fn trainer(model: &mut Sequential) -> Trainer {
+    let optimizer = Optimizer::new(Rule::adam(0.01), model);
+    Trainer::new(Head::Sigmoid, optimizer, 1)
 }
 
 #[test]
@@ -44,11 +43,11 @@ fn an_optimizer_follows_its_schedule() {
     let moved = |factor_of_first_step: f64| {
         let mut model = model();
         let before = weights(&model);
-        let mut optimizer = Optimizer::new(Rule::adam(0.01), &model);
+        let mut optimizer = Optimizer::new(Rule::adam(0.01), &mut model);
         // The first of n steps of warm-up has the factor 1 / 2n.
         let steps = (0.5 / factor_of_first_step) as u64 * 2;
         optimizer.schedule = Schedule { warmup: 0.5, decay: Decay::Constant, steps };
-        model.forward(Input::F32(&[1.0; 4]), onesheet::nn::Pass::Training { seed: 1, step: 0 });
+        model.forward(Input::F32(&[1.0; 4]), Pass::Training { seed: 1, step: 0 });
         optimizer.step(&mut model, &[0.1, -0.1, 0.2]);
         weights(&model).iter().zip(before).map(|(after, before)| (after - before).abs()).fold(0.0, f32::max)
     };
@@ -59,9 +58,9 @@ fn an_optimizer_follows_its_schedule() {
 #[test]
 fn weight_decay_is_for_kernels_alone() {
     let mut model = model();
-    model.parameters_mut().for_each(|parameter| parameter.value.fill(1.0));
-    let mut optimizer = Optimizer::new(Rule::adamw(0.1, 0.5), &model);
-    model.forward(Input::F32(&[1.0; 4]), onesheet::nn::Pass::Training { seed: 1, step: 0 });
+    model.each_parameter_mut(|parameter| parameter.value.fill(1.0));
+    let mut optimizer = Optimizer::new(Rule::adamw(0.1, 0.5), &mut model);
+    model.forward(Input::F32(&[1.0; 4]), Pass::Training { seed: 1, step: 0 });
     optimizer.step(&mut model, &[0.0; 3]);
     let expected = [vec![0.95; 12], vec![1.0; 3]].concat();
     assert!(weights(&model).iter().zip(&expected).all(|(w, e)| (w - e).abs() < 1e-6), "{:?}", weights(&model));
@@ -69,34 +68,50 @@ fn weight_decay_is_for_kernels_alone() {
 
 #[test]
 fn the_average_follows_the_weights_and_gives_them_back() {
-    let mut trainer = trainer(model());
-    trainer.average = Some(Average::new(0.5, &trainer.model));
+    let mut model = model();
+    let mut trainer = trainer(&mut model);
+    trainer.average = Some(Average::new(0.5, &model));
     let mut data = Data::new(1);
-    let mut expected = weights(&trainer.model);
+    let mut expected = weights(&model);
     for step in 1..=5 {
-        trainer.step(Input::F32(&data.vec(8)), &[0.0, 1.0, 0.0, 1.0, 0.0, 0.0]);
+        trainer.step(&mut model, Input::F32(&data.vec(8)), &[0.0, 1.0, 0.0, 1.0, 0.0, 0.0]);
         // In the first steps (1 + n) / (10 + n) of the average are kept, less than a half.
         let kept = (1.0 + step as f32) / (10.0 + step as f32);
-        let now = weights(&trainer.model);
-        expected.iter_mut().zip(now).for_each(|(average, now)| *average += (1.0 - kept) * (now - *average));
+        expected.iter_mut().zip(weights(&model)).for_each(|(average, now)| *average += (1.0 - kept) * (now - *average));
     }
-    let now = weights(&trainer.model);
-    let averaged = trainer.with_result(|model| weights(model));
+    let now = weights(&model);
+    trainer.swap_average(&mut model);
+    let averaged = weights(&model);
     assert!(averaged.iter().zip(&expected).all(|(a, e)| (a - e).abs() < 1e-6));
     assert_ne!(averaged, now);
-    assert_eq!(weights(&trainer.model), now, "the training goes on where it was");
+    trainer.swap_average(&mut model);
+    assert_eq!(weights(&model), now, "the training goes on where it was");
+}
+
+#[test]
+fn an_optimizer_begins_without_what_another_remembered() {
+    let step = |model: &mut Sequential, optimizer: &mut Optimizer| {
+        model.forward(Input::F32(&[1.0; 4]), Pass::Training { seed: 1, step: 0 });
+        optimizer.step(model, &[0.1, -0.1, 0.2]);
+    };
+    let (mut fresh, mut used) = (model(), model());
+    let mut first = Optimizer::new(Rule::adam(0.1), &mut used);
+    step(&mut used, &mut first);
+    used.each_parameter_mut(|parameter| parameter.value.fill(0.0));
+    fresh.each_parameter_mut(|parameter| parameter.value.fill(0.0));
+    for model in [&mut fresh, &mut used] {
+        let mut optimizer = Optimizer::new(Rule::adam(0.01), model);
+        step(model, &mut optimizer);
+    }
+    assert_eq!(weights(&fresh), weights(&used));
 }
 
 #[test]
 fn views_are_averaged_before_they_become_probabilities() {
-    let view = |logits: [f32; 2]| Logits { ids: vec![7], logits: logits.to_vec(), labels: vec![1.0, 0.0] };
-    let answers = Answers::of(Head::Sigmoid, vec![view([3.0, -2.0]), view([1.0, 2.0])]);
-    let sigmoid = |z: f32| 1.0 / (1.0 + (-z).exp());
-    assert_eq!((answers.ids, answers.labels), (vec![7], vec![1.0, 0.0]));
-    assert!((answers.probabilities[0] - sigmoid(2.0)).abs() < 1e-6 && (answers.probabilities[1] - 0.5).abs() < 1e-6);
-    let loss = (f64::from(1.0 / sigmoid(2.0)).ln() + 2f64.ln()) / 2.0;
-    assert!((answers.loss - loss).abs() < 1e-6, "{}", answers.loss);
-    assert_eq!(Answers::of(Head::Softmax, vec![Logits::default()]).loss, 0.0);
+    let mut views = [vec![3.0, -2.0], vec![1.0, 2.0]].into_iter();
+    assert_eq!(mean_over_views(Views::Flip, |_| Ok(views.next().unwrap())).unwrap(), [2.0, 0.0]);
+    assert_eq!(views.next(), None, "each view is asked once");
+    assert_eq!(mean_over_views(Views::Crops, |_| Ok(vec![0.5])).unwrap(), [0.5], "of ten views");
 }
 
 /// 90 films of genre 0, 9 of genre 1, one of both.

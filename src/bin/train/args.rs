@@ -1,14 +1,10 @@
 //! What can be said on the command line.
 
-use crate::values::{
-    Filters, Side, at_least_one, filters, not_negative, positive, seed, share, share_up_to_one, side, up_to, up_to_one,
-};
 use clap::{Args as Group, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use onesheet::data::transform::Views;
-use onesheet::nn::spec::Padding;
-use onesheet::optim::Decay;
-use onesheet::recipe::{Balance, Keep, Pooling, Recipe};
-use onesheet::sweep::Axis;
+use onesheet::run::recipe::{Recipe, RecipeOptions};
+use onesheet::run::sweep::Axis;
+use onesheet::run::values::{Side, at_least_one, seed, side, up_to, up_to_one};
 use std::path::PathBuf;
 
 const EXIT_CODES: &str = "\
@@ -38,7 +34,7 @@ impl Args {
 fn recipes() -> String {
     let [best, report] =
         [Recipe::best(), Recipe::report()].map(|recipe| toml::Table::try_from(recipe).expect("plain data"));
-    let value = |of: &toml::Table, key: &str| match &of[key] {
+    let value = |of: &toml::Value| match of {
         toml::Value::String(name) => name.replace('_', "-"),
         // Recipes hold f32, whose decimals are shorter than those of the f64 they become here.
         toml::Value::Float(value) => (*value as f32).to_string(),
@@ -46,9 +42,11 @@ fn recipes() -> String {
         other => other.to_string(),
     };
     let mut lines = format!("Recipes:{:<17}{:<22}report\n", "", "best");
-    for key in best.keys().filter(|key| !["beta_1", "beta_2", "epsilon"].contains(&key.as_str())) {
-        let option = if key == "learning_rate" { "lr".into() } else { key.replace('_', "-") };
-        lines += &format!("  --{option:<19}  {:<22}{}\n", value(&best, key), value(&report, key));
+    for (option, field) in RecipeOptions::all() {
+        // Neither recipe has the momentum of an optimizer that it does not use.
+        if let (Some(best), Some(report)) = (best.get(&field), report.get(&field)) {
+            lines += &format!("  {option:<21}  {:<22}{}\n", value(best), value(report));
+        }
     }
     lines
 }
@@ -90,118 +88,31 @@ pub struct RunArgs {
     pub experiment: ExperimentName,
     /// Train on at most N films
     #[arg(long, value_name = "N", value_parser = at_least_one())]
-    pub limit: Option<u64>,
+    pub limit: Option<usize>,
     /// Validate on at most N films
     #[arg(long, value_name = "N", value_parser = at_least_one())]
-    pub limit_val: Option<u64>,
+    pub limit_val: Option<usize>,
     /// What the options below start from: what learns most, or the model and training of the starting report
     #[arg(long, default_value = "best")]
     pub recipe: RecipeName,
-    /// Passes over the training films
-    #[arg(long, value_name = "N", value_parser = at_least_one())]
-    pub epochs: Option<u64>,
-    /// Films a step
-    #[arg(long, value_name = "N", value_parser = up_to(4_096))]
-    pub batch: Option<u64>,
-    /// How weights follow their gradients
-    #[arg(long)]
-    pub optimizer: Option<OptimizerName>,
-    /// Learning rate [default: the recipe's, or that of Keras for another optimizer: 0.001 for adam, 0.01 for sgd]
-    #[arg(long, value_name = "F", value_parser = positive)]
-    pub lr: Option<f32>,
-    /// Momentum of sgd
-    #[arg(long, value_name = "F", value_parser = share)]
-    pub momentum: Option<f32>,
-    /// Nesterov's momentum, for sgd
-    #[arg(long)]
-    pub nesterov: bool,
-    /// The share of itself, times the learning rate, that a weight loses in a step (AdamW) [default: the recipe's, or 0 for another
-    /// optimizer]
-    #[arg(long, value_name = "F", value_parser = share)]
-    pub weight_decay: Option<f32>,
-    /// Share of all steps in which the learning rate rises from 0
-    #[arg(long, value_name = "SHARE", value_parser = share)]
-    pub warmup: Option<f32>,
-    /// The learning rate after that: it stays, or falls to 0 along a cosine
-    #[arg(long)]
-    pub schedule: Option<Decay>,
-    /// Keep a moving average of the weights, of which a step keeps this share, and use it; 0 keeps none
-    #[arg(long, value_name = "SHARE", value_parser = share)]
-    pub ema: Option<f32>,
-    /// Height and width that posters are brought to
-    #[arg(long, value_name = "N", value_parser = up_to(256))]
-    pub input: Option<u64>,
-    /// Filters of the convolutions, one block each
-    #[arg(long, value_name = "N,N,..", value_parser = filters)]
-    pub filters: Option<Filters>,
-    /// How the last block's image becomes a vector: all its values, or the mean of its pixels
-    #[arg(long)]
-    pub pooling: Option<Pooling>,
-    /// Units of a dense layer before the last one; 0 is none
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(..=16_384))]
-    pub dense: Option<u64>,
-    /// Fraction of what the last layer sees that dropout drops
-    #[arg(long, value_name = "F", value_parser = share)]
-    pub dropout: Option<f32>,
-    /// Momentum of batch norm's moving statistics, in Keras' sense: nearer to 1 is slower
-    #[arg(long, value_name = "F", value_parser = share)]
-    pub bn_momentum: Option<f32>,
-    /// Border of the convolutions: none, or zeros that keep the size
-    #[arg(long)]
-    pub padding: Option<Padding>,
-    /// Mirror every other poster
-    #[arg(long, value_name = "BOOL")]
-    pub flip: Option<bool>,
-    /// Show a random part of each poster, of at least this share of its area; 1 shows all
-    #[arg(long, value_name = "SHARE", value_parser = share_up_to_one)]
-    pub crop: Option<f32>,
-    /// Change brightness, contrast and saturation by up to this share
-    #[arg(long, value_name = "SHARE", value_parser = share)]
-    pub jitter: Option<f32>,
-    /// Grey a square at a random place, its side this share of the poster's
-    #[arg(long, value_name = "SHARE", value_parser = share)]
-    pub cutout: Option<f32>,
-    /// Mix posters and their genres in pairs, by shares from Beta(F, F)
-    #[arg(long, value_name = "F", value_parser = not_negative)]
-    pub mixup: Option<f32>,
-    /// What to do about rare genres: what suits the experiment; nothing; cut train and val to the smallest (top-6); weigh them more
-    /// in the loss, by number of films or by their effective number; draw them more often
-    #[arg(long)]
-    pub balance: Option<Balance>,
-    /// Focal loss: how much less counts what is known already; 0 is cross-entropy
-    #[arg(long, value_name = "F", value_parser = not_negative)]
-    pub focal: Option<f32>,
-    /// Spread this share of each label evenly
-    #[arg(long, value_name = "SHARE", value_parser = share)]
-    pub label_smoothing: Option<f32>,
-    /// Which weights to keep: the last, or those of the epoch that was best on val
-    #[arg(long)]
-    pub keep: Option<Keep>,
-    /// Give each genre the threshold with the best F1 on val, in place of 0.5 (multi-label alone)
-    #[arg(long, value_name = "BOOL")]
-    pub tune_thresholds: Option<bool>,
-    /// Views of a poster that a trained model's answers are averaged over: one, with its mirror image, with crops
-    #[arg(long)]
-    pub views: Option<Views>,
+    #[command(flatten)]
+    pub options: RecipeOptions,
     /// Start from the weights of a trained experiment, such as runs/1/multi-label, as far as the shapes agree
     #[arg(long, value_name = "RUN")]
     pub init_from: Option<PathBuf>,
-    /// In a run of all experiments, start single-genre and top-6 from the weights that multi-label ended with, and train them for this
-    /// share of the epochs at this share of the learning rate; 0 starts them afresh
-    #[arg(long, value_name = "SHARE", value_parser = up_to_one, conflicts_with = "init_from")]
-    pub transfer: Option<f64>,
-    /// Of everything random: weights, order, dropout, variations. The split of the films does not depend on it
+    /// Seed of everything random: weights, order, dropout, variations. The split of the films does not depend
+    /// on it
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = seed())]
     pub seed: u64,
     /// Worker threads [default: all cores]; the results are the same bytes for any number
     #[arg(long, value_name = "N", value_parser = up_to(1_024))]
-    pub threads: Option<u64>,
+    pub threads: Option<usize>,
     /// Drop films with more genres than this
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = at_least_one())]
-    pub max_genres: u64,
+    pub max_genres: usize,
     /// top-6: at most N films of each genre, train and validation together
     #[arg(long, value_name = "N", default_value_t = 25_000, value_parser = at_least_one())]
-    pub per_genre: u64,
+    pub per_genre: usize,
     /// Folder for the decoded posters, 192 kB each; runs on the same data can share it [default: OUT/cache]
     #[arg(long, value_name = "DIR")]
     pub cache: Option<PathBuf>,
@@ -212,7 +123,7 @@ pub struct RunArgs {
     #[arg(long, default_value = "skip")]
     pub on_bad_image: BadImage,
     /// End if more than this share of the films lacks a poster that decodes
-    #[arg(long, value_name = "SHARE", default_value_t = 1.0, value_parser = up_to_one)]
+    #[arg(long, value_name = "SHARE", default_value_t = 1.0, value_parser = up_to_one::<f64>)]
     pub max_missing: f64,
     /// Replace the results of an earlier run in OUT
     #[arg(long)]
@@ -237,7 +148,7 @@ pub struct SweepArgs {
     pub vary: Vec<Axis>,
     /// Only N points of the grid, drawn at random
     #[arg(long, value_name = "N", value_parser = at_least_one())]
-    pub random: Option<u64>,
+    pub random: Option<usize>,
     /// The same seed draws the same points
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub seed: u64,
@@ -276,7 +187,7 @@ pub struct PredictArgs {
     pub posters: Vec<PathBuf>,
     /// How many genres to name
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = at_least_one())]
-    pub top: u64,
+    pub top: usize,
     /// Print a JSON array
     #[arg(long)]
     pub json: bool,
@@ -292,7 +203,7 @@ pub struct DoctorArgs {
     pub cache: PathBuf,
     /// Worker threads [default: all cores]
     #[arg(long, value_name = "N", value_parser = up_to(1_024))]
-    pub threads: Option<u64>,
+    pub threads: Option<usize>,
     /// Print one JSON object
     #[arg(long)]
     pub json: bool,
@@ -321,7 +232,7 @@ pub struct CacheBuildArgs {
     pub cache: PathBuf,
     /// Worker threads [default: all cores]
     #[arg(long, value_name = "N", value_parser = up_to(1_024))]
-    pub threads: Option<u64>,
+    pub threads: Option<usize>,
     /// What to do about a poster that does not decode: go on without it, or end with its name
     #[arg(long, default_value = "skip")]
     pub on_bad_image: BadImage,
@@ -341,7 +252,7 @@ pub struct DemoArgs {
     pub out: PathBuf,
     /// How many films
     #[arg(long, value_name = "N", default_value_t = 1_200, value_parser = at_least_one())]
-    pub films: u64,
+    pub films: usize,
     /// The same seed draws the same posters
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub seed: u64,
@@ -369,10 +280,4 @@ pub enum ExperimentName {
 pub enum RecipeName {
     Best,
     Report,
-}
-
-#[derive(Clone, Copy, PartialEq, ValueEnum)]
-pub enum OptimizerName {
-    Adam,
-    Sgd,
 }

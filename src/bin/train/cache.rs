@@ -5,10 +5,11 @@ use crate::progress::Terminal;
 use crate::{run, say};
 use onesheet::data::cache::Cache;
 use onesheet::data::decode::ImageSpec;
-use onesheet::data::films::{Films, poster_name};
+use onesheet::data::films::Films;
+use onesheet::data::layout::poster_name;
 use onesheet::data::refusal::Refusal;
-use onesheet::posters::open_cache;
 use onesheet::progress::Progress;
+use onesheet::run::posters::open_cache;
 use onesheet::{Error, Result};
 
 /// Builds, verifies or describes a cache.
@@ -21,7 +22,7 @@ pub fn cache(command: CacheCommand) -> Result<()> {
 }
 
 fn build(args: &CacheBuildArgs) -> Result<()> {
-    let pool = run::pool(args.threads.map_or_else(run::all_cores, |n| n as usize))?;
+    let pool = run::pool(args.threads.unwrap_or_else(run::all_cores))?;
     let (posters, ids) = Films::posters(&args.data)?;
     let cache = pool.install(|| open_cache(&args.cache, &posters, &ids, &Terminal::new()))?;
     match cache.built() {
@@ -43,10 +44,10 @@ fn build(args: &CacheBuildArgs) -> Result<()> {
 
 fn verify(args: &CacheArgs) -> Result<()> {
     let cache = Cache::open(&Cache::path_in(&args.cache, ImageSpec::POSTER), ImageSpec::POSTER)?;
-    let progress = Terminal::new();
-    progress.start("verifying", cache.len());
-    let damaged = cache.verify(&|done, _| progress.at(done, None));
-    progress.finish();
+    let progress: &dyn Progress = &Terminal::new();
+    let bar = progress.bar("verifying", cache.len());
+    let damaged = cache.verify(&|done, _| bar.at(done, None));
+    drop(bar);
     if damaged.is_empty() {
         say(&format!("all {} records are as they were written", cache.len()));
         return Ok(());

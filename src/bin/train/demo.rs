@@ -5,11 +5,11 @@ use crate::{run, say};
 use clap::Parser;
 use onesheet::Result;
 use onesheet::data::demo;
-use onesheet_kernels::simd::Isa;
+use onesheet::nn::Isa;
 
 /// Draws a set of synthetic posters.
 pub fn draw(args: &DemoArgs) -> Result<()> {
-    let summary = demo::draw(&args.out, args.films as usize, args.seed)?;
+    let summary = demo::draw(&args.out, args.films, args.seed)?;
     say(&format!("{}: {summary}", args.out.display()));
     Ok(())
 }

@@ -4,11 +4,11 @@ use crate::args::DoctorArgs;
 use crate::progress::Terminal;
 use crate::{print_json, run, say};
 use onesheet::Result;
-use onesheet_kernels::simd::Isa;
+use onesheet::nn::Isa;
 
 /// Examines a folder of posters.
 pub fn doctor(args: &DoctorArgs, isa: Isa) -> Result<()> {
-    let pool = run::pool(args.threads.map_or_else(run::all_cores, |n| n as usize))?;
+    let pool = run::pool(args.threads.unwrap_or_else(run::all_cores))?;
     let report = pool.install(|| onesheet::doctor::examine(&args.data, &args.cache, isa, &Terminal::on_stderr()))?;
     if args.json {
         print_json(&report);

@@ -4,15 +4,16 @@ use crate::args::EvaluateArgs;
 use crate::progress::Terminal;
 use crate::{print_json, say};
 use onesheet::Result;
+use onesheet::classifier::Classifier;
+use onesheet::classifier::evaluate::Examination;
+use onesheet::nn::Isa;
 use onesheet::report::Table;
-use onesheet_kernels::simd::Isa;
 
-/// Measures a model on a folder.
-pub fn evaluate(args: EvaluateArgs, isa: Isa) -> Result<()> {
-    let (mut experiment, mut model) = onesheet::evaluate::open_run(&args.run, isa)?;
-    experiment.views = args.views.unwrap_or(experiment.views);
-    let folder = onesheet::evaluate::Folder { data: &args.data, split: args.split.0 };
-    let metrics = folder.evaluate(&experiment, &mut model, &Terminal::on_stderr())?;
+/// Measures a classifier on a folder.
+pub fn evaluate(args: &EvaluateArgs, isa: Isa) -> Result<()> {
+    let mut classifier = Classifier::open(&args.run, isa)?;
+    let on = Examination { data: &args.data, split: args.split.0, views: args.views };
+    let metrics = classifier.evaluate(on, &Terminal::on_stderr())?;
     if args.json {
         print_json(&metrics);
     } else {

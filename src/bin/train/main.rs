@@ -9,11 +9,10 @@ mod predict;
 mod progress;
 mod run;
 mod sweep;
-mod values;
 
 use args::{Args, Command};
 use onesheet::Error;
-use onesheet_kernels::simd::Isa;
+use onesheet::nn::Isa;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
@@ -38,8 +37,8 @@ fn dispatch(args: Args) -> onesheet::Result<()> {
         None => demo::run_demo(isa),
         Some(Command::Run(args)) => run::run(*args, isa),
         Some(Command::Sweep(args)) => sweep::sweep(&args, isa),
-        Some(Command::Evaluate(args)) => evaluate::evaluate(args, isa),
-        Some(Command::Predict(args)) => predict::predict(args, isa),
+        Some(Command::Evaluate(args)) => evaluate::evaluate(&args, isa),
+        Some(Command::Predict(args)) => predict::predict(&args, isa),
         Some(Command::Doctor(args)) => doctor::doctor(&args, isa),
         Some(Command::Cache(command)) => cache::cache(command),
         Some(Command::Demo(args)) => demo::draw(&args),

@@ -2,16 +2,17 @@
 
 use crate::args::PredictArgs;
 use crate::{print_json, say};
-use onesheet::evaluate::{Prediction, Predictor};
+use onesheet::classifier::Classifier;
+use onesheet::classifier::answers::Prediction;
+use onesheet::nn::Isa;
 use onesheet::{Error, Result};
-use onesheet_kernels::simd::Isa;
 
 /// Names the most probable genres of each poster. Those that do not decode are told, and counted in the error at the end.
-pub fn predict(args: PredictArgs, isa: Isa) -> Result<()> {
-    let mut predictor = Predictor::open(&args.run, isa)?;
+pub fn predict(args: &PredictArgs, isa: Isa) -> Result<()> {
+    let mut classifier = Classifier::open(&args.run, isa)?;
     let (mut predictions, mut failed) = (Vec::new(), Vec::new());
     for poster in &args.posters {
-        match predictor.predict(poster, args.top as usize) {
+        match classifier.predict(poster, args.top) {
             Ok(prediction) if args.json => predictions.push(prediction),
             Ok(prediction) => say(&line(&prediction)),
             Err(error) => failed.push(error),

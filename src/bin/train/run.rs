@@ -1,19 +1,16 @@
 //! `train run`.
 
-use crate::args::{BadImage, ExperimentName, OptimizerName, RecipeName, RunArgs};
+use crate::args::{BadImage, ExperimentName, RecipeName, RunArgs};
 use crate::progress::Terminal;
 use crate::say;
+use onesheet::classifier::experiment::Experiment;
 use onesheet::data::refusal::OnBadImage;
-use onesheet::data::transform::Augment;
-use onesheet::experiments::{Experiment, Options};
-use onesheet::fit::Outcome;
-use onesheet::loss::Head;
-use onesheet::metrics::Metrics;
-use onesheet::optim::{Adam, Rule, Sgd};
-use onesheet::recipe::{Balance, Recipe};
-use onesheet::report::Table;
+use onesheet::nn::{Head, Isa};
+use onesheet::report::{Metrics, Table};
+use onesheet::run::fit::Outcome;
+use onesheet::run::options::Options;
+use onesheet::run::recipe::{Balance, Recipe};
 use onesheet::{Error, Result};
-use onesheet_kernels::simd::Isa;
 use std::path::PathBuf;
 
 /// Trains the experiments that the arguments name.
@@ -47,7 +44,7 @@ pub fn experiments(args: &RunArgs) -> &'static [Experiment] {
     }
 }
 
-/// A pool of so many worker threads.
+/// A pool of that many worker threads.
 pub fn pool(threads: usize) -> Result<rayon::ThreadPool> {
     let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
     pool.map_err(|e| Error::usage(format!("{threads} threads do not start: {e}"), "lower --threads"))
@@ -67,10 +64,13 @@ fn print_examples(outcome: &Outcome) {
     }
 }
 
-/// What the arguments say.
+/// The options of a run that the arguments name.
 pub fn options(args: RunArgs) -> Result<Options> {
     check_use(&args)?;
-    let recipe = recipe(&args)?;
+    let (recipe_name, recipe) = match args.recipe {
+        RecipeName::Best => ("best", Recipe::best()),
+        RecipeName::Report => ("report", Recipe::report()),
+    };
     let out = args.out.unwrap_or_else(first_free_out);
     Ok(Options {
         cache: (!args.no_cache).then(|| args.cache.unwrap_or_else(|| out.join("cache"))),
@@ -81,113 +81,40 @@ pub fn options(args: RunArgs) -> Result<Options> {
         max_missing: args.max_missing,
         data: args.data,
         out,
-        limit: args.limit.map(|n| n as usize),
-        limit_val: args.limit_val.map(|n| n as usize),
-        max_genres: args.max_genres as usize,
-        per_genre: args.per_genre as usize,
-        recipe_name: match args.recipe {
-            RecipeName::Best => "best",
-            RecipeName::Report => "report",
-        },
-        recipe,
+        limit: args.limit,
+        limit_val: args.limit_val,
+        max_genres: args.max_genres,
+        per_genre: args.per_genre,
+        recipe_name,
+        recipe: args.options.apply(recipe)?,
         init_from: args.init_from,
         seed: args.seed,
-        threads: args.threads.map_or_else(all_cores, |n| n as usize),
+        threads: args.threads.unwrap_or_else(all_cores),
         overwrite: args.overwrite,
     })
 }
 
-/// Refuses what no experiment that the arguments name could use.
+/// Refuses options that none of the named experiments could use.
 fn check_use(args: &RunArgs) -> Result<()> {
-    let experiments = experiments(args);
-    if args.balance == Some(Balance::Undersample) && experiments.iter().all(|experiment| experiment.name != "top-6") {
+    let (experiments, options) = (experiments(args), &args.options);
+    let none_of_top_genres = !experiments.iter().any(Experiment::is_of_top_genres);
+    if options.given("balance") == Some(Balance::Undersample) && none_of_top_genres {
         let what = "--balance undersample is of the experiment top-6";
         return Err(Error::usage(what, "choose weights, effective-weights or sampler"));
     }
-    if args.tune_thresholds == Some(true) && experiments.iter().all(|experiment| experiment.head == Head::Softmax) {
+    let names_one_genre = |experiment: &Experiment| experiment.head == Head::Softmax;
+    if options.given("tune_thresholds") == Some(true) && experiments.iter().all(names_one_genre) {
         let what = "--tune-thresholds is of the experiment multi-label: the others name one genre";
         return Err(Error::usage(what, "leave it out"));
     }
-    if args.transfer.is_some_and(|share| share > 0.0) && experiments.len() == 1 {
+    if options.given::<f64>("transfer").is_some_and(|share| share > 0.0) && experiments.len() == 1 {
         let what = "--transfer is of a run of all experiments";
         return Err(Error::usage(what, "name the run to start from: --init-from"));
     }
     Ok(())
 }
 
-/// The recipe that the arguments name, with what they say otherwise.
-fn recipe(args: &RunArgs) -> Result<Recipe> {
-    let base = match args.recipe {
-        RecipeName::Best => Recipe::best(),
-        RecipeName::Report => Recipe::report(),
-    };
-    let count = |of: Option<u64>, default: usize| of.map_or(default, |n| n as usize);
-    let Augment { flip, crop, jitter, cutout, mixup } = base.augment;
-    Ok(Recipe {
-        rule: rule(args, base.rule)?,
-        input: count(args.input, base.input),
-        filters: args.filters.as_ref().map_or(base.filters, |filters| filters.0.clone()),
-        pooling: args.pooling.unwrap_or(base.pooling),
-        dense: count(args.dense, base.dense),
-        dropout: args.dropout.unwrap_or(base.dropout),
-        bn_momentum: args.bn_momentum.unwrap_or(base.bn_momentum),
-        padding: args.padding.unwrap_or(base.padding),
-        epochs: count(args.epochs, base.epochs),
-        batch: count(args.batch, base.batch),
-        warmup: args.warmup.map_or(base.warmup, shortest),
-        schedule: args.schedule.unwrap_or(base.schedule),
-        ema: args.ema.map_or(base.ema, shortest),
-        augment: Augment {
-            flip: args.flip.unwrap_or(flip),
-            crop: args.crop.unwrap_or(crop),
-            jitter: args.jitter.unwrap_or(jitter),
-            cutout: args.cutout.unwrap_or(cutout),
-            mixup: args.mixup.unwrap_or(mixup),
-        },
-        balance: args.balance.unwrap_or(base.balance),
-        focal: args.focal.unwrap_or(base.focal),
-        label_smoothing: args.label_smoothing.unwrap_or(base.label_smoothing),
-        keep: args.keep.unwrap_or(base.keep),
-        tune_thresholds: args.tune_thresholds.unwrap_or(base.tune_thresholds),
-        views: args.views.unwrap_or(base.views),
-        transfer: args.transfer.unwrap_or(base.transfer),
-    })
-}
-
-/// The update rule that the arguments ask for.
-fn rule(args: &RunArgs, base: Rule) -> Result<Rule> {
-    let rule = match (args.optimizer, base) {
-        (None, base) => base,
-        (Some(OptimizerName::Adam), base @ Rule::Adam(_)) => base,
-        (Some(OptimizerName::Adam), _) => Rule::adam(1e-3),
-        (Some(OptimizerName::Sgd), _) => Rule::Sgd(Sgd::new(1e-2)),
-    };
-    let rule = rule.with_learning_rate(args.lr.unwrap_or(rule.learning_rate()));
-    match rule {
-        Rule::Adam(_) if args.momentum.is_some() || args.nesterov => {
-            Err(Error::usage("--momentum and --nesterov are of sgd", "add --optimizer sgd"))
-        }
-        Rule::Adam(adam) => {
-            Ok(Rule::Adam(Adam { weight_decay: args.weight_decay.unwrap_or(adam.weight_decay), ..adam }))
-        }
-        Rule::Sgd(sgd) if args.nesterov && args.momentum.unwrap_or(sgd.momentum) == 0.0 => {
-            Err(Error::usage("--nesterov changes nothing without momentum", "add --momentum, such as 0.9"))
-        }
-        Rule::Sgd(sgd) => Ok(Rule::Sgd(Sgd {
-            momentum: args.momentum.unwrap_or(sgd.momentum),
-            nesterov: args.nesterov,
-            weight_decay: args.weight_decay.unwrap_or(sgd.weight_decay),
-            ..sgd
-        })),
-    }
-}
-
-/// An f32 in f64, as it is written: 0.2 and not 0.20000000298.
-fn shortest(value: f32) -> f64 {
-    value.to_string().parse().expect("a number's digits")
-}
-
-/// As many worker threads as the process may use cores.
+/// The number of cores that the process may use.
 pub fn all_cores() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
 }

@@ -3,14 +3,16 @@
 use crate::args::{Args, Command, SweepArgs};
 use crate::{run, say};
 use clap::Parser;
-use onesheet::experiments::{Experiment, Options};
-use onesheet::sweep::{Row, Trial, identity, trials, write};
+use onesheet::classifier::experiment::Experiment;
+use onesheet::nn::Isa;
+use onesheet::run::identity;
+use onesheet::run::options::Options;
+use onesheet::run::sweep::{Row, Trial, trials, write};
 use onesheet::{Error, Result, files};
-use onesheet_kernels::simd::Isa;
 use std::path::Path;
 use std::time::Instant;
 
-/// Written into a trial's folder when it has finished: its [`identity`], with a first line `# reason` if it diverged.
+/// The file in a trial's folder that says that it has finished: its [`identity`], with a first line `# reason` if it diverged.
 const FINISHED: &str = "trial.toml";
 
 /// A trial, ready to run.
@@ -63,7 +65,7 @@ impl Ready {
 
 /// Runs the trials that are not finished yet, and prints a table of all of them.
 pub fn sweep(args: &SweepArgs, isa: Isa) -> Result<()> {
-    let trials = trials(&args.vary, args.random.map(|n| n as usize), args.seed);
+    let trials = trials(&args.vary, args.random, args.seed);
     // All of them are made ready before the first one runs: a mistake ends the sweep now and not in an hour.
     let trials = trials.iter().map(|trial| ready(args, trial)).collect::<Result<Vec<_>>>()?;
     for (i, trial) in trials.iter().enumerate() {
@@ -161,7 +163,7 @@ fn ready(args: &SweepArgs, trial: &Trial) -> Result<Ready> {
     };
     let options = run::options(run).map_err(named)?;
     options.recipe.model(1).plan().map_err(named)?;
-    Ok(Ready { name, identity: identity(&options, experiments), options, experiments })
+    Ok(Ready { name, identity: identity::of_trial(&options, experiments), options, experiments })
 }
 
 fn read(name: &str, folder: &Path, experiments: &[Experiment]) -> Result<Vec<Row>> {

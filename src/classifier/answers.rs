@@ -1,0 +1,171 @@
+//! What a classifier says: of films, batch by batch, and of single posters.
+//!
+//! Both go through [`mean_over_views`]: the logits of all views are added up, then divided by their
+//! number, and become probabilities last.
+
+use crate::classifier::Classifier;
+use crate::data::batches::{Batches, Batching, Order, Source};
+use crate::data::decode::{Decoder, ImageSpec};
+use crate::data::films::Film;
+use crate::data::refusal::Refusal;
+use crate::data::transform::{Look, Transform, Transformer, View, Views};
+use crate::error::{Error, Result};
+use crate::nn::metrics::top_k;
+use crate::nn::{Input, Objective, Pass};
+use crate::progress::Progress;
+use serde::Serialize;
+use std::path::Path;
+
+/// A classifier's answers on some films.
+#[derive(Clone, Debug, Default)]
+pub struct Answers {
+    /// The ids of the films whose posters decode, in the order of the rows below.
+    pub ids: Vec<u64>,
+    /// `[films, genres]`.
+    pub probabilities: Vec<f32>,
+    /// `[films, genres]`, 0 or 1.
+    pub labels: Vec<f32>,
+    /// The mean loss per film; 0 where there are no films.
+    pub loss: f64,
+    /// The posters that did not decode; always none from a cache.
+    pub refused: Vec<(u64, Refusal)>,
+}
+
+/// A poster and its most probable genres.
+#[derive(Clone, Debug, Serialize)]
+pub struct Prediction {
+    /// The poster's file.
+    pub poster: String,
+    /// The genres, the most probable first.
+    pub predictions: Vec<GenreProbability>,
+}
+
+/// A genre and its probability.
+#[derive(Clone, Debug, Serialize)]
+pub struct GenreProbability {
+    /// The name of the genre.
+    pub genre: String,
+    /// From 0 to 1.
+    pub probability: f32,
+    /// Whether the probability is above the genre's threshold; `None` where the classifier has no
+    /// thresholds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub predicted: Option<bool>,
+}
+
+/// What it takes to ask a classifier about films.
+#[derive(Clone, Copy)]
+pub struct Question<'a> {
+    /// The films, whose genres are indexes into those of the classifier.
+    pub films: &'a [Film],
+    /// Where their posters come from.
+    pub source: &'a Source,
+    /// The views that the answers are averaged over.
+    pub views: Views,
+    /// Films per batch.
+    pub batch: usize,
+    /// The name of the films on the progress bar.
+    pub name: &'a str,
+}
+
+impl Classifier {
+    /// The answers on films, in their order.
+    ///
+    /// # Errors
+    /// Those of the source of the posters.
+    pub fn answers(&mut self, question: Question, progress: &dyn Progress) -> Result<Answers> {
+        let Question { films, source, views, batch, name } = question;
+        let (classes, size) = (self.meta.genres.len(), self.input());
+        let bar = progress.bar(name, films.len() * views.all().len());
+        let (mut done, mut answers) = (0, Answers::default());
+        let logits = mean_over_views(views, |view| {
+            let transform = Transform { size, look: Look::View(view) };
+            let batching = Batching { classes, order: Order::Sequential, size: batch, transform };
+            let mut batches = Batches::new(source.clone(), films, batching);
+            let mut of_view = Vec::new();
+            // Each view has the same films; the last one's are kept.
+            let Answers { ids, labels, .. } = &mut answers;
+            ids.clear();
+            labels.clear();
+            for batch in &mut batches {
+                let batch = batch?;
+                of_view.extend_from_slice(self.network.forward(Input::U8(&batch.images), Pass::Inference).values());
+                labels.extend_from_slice(&batch.labels);
+                ids.extend_from_slice(&batch.ids);
+                done += batch.len();
+                bar.at(done, None);
+            }
+            answers.refused = batches.refused().to_vec();
+            Ok(of_view)
+        })?;
+        drop(bar);
+        answers.probabilities.resize(logits.len(), 0.0);
+        if !answers.ids.is_empty() {
+            // Over all films at once, so that the loss does not depend on how they were batched.
+            let (Answers { probabilities, labels, loss, .. }, mut dlogits) = (&mut answers, vec![0.0; logits.len()]);
+            let objective = Objective::from(self.meta.head);
+            *loss = objective.cross_entropy(classes, &logits, labels, probabilities, &mut dlogits);
+        }
+        Ok(answers)
+    }
+
+    /// The probability of each genre for one poster.
+    ///
+    /// # Shapes
+    /// `poster`: u8 `[256, 256, 3]`, RGB; see [`ImageSpec::POSTER`]
+    /// # Panics
+    /// If the poster has another length.
+    pub fn answer(&mut self, poster: &[u8]) -> Vec<f32> {
+        let size = self.input();
+        let mut image = vec![0; size.bytes()];
+        let logits = mean_over_views(self.meta.views, |view| {
+            let transform = Transform { size, look: Look::View(view) };
+            Transformer::new(transform).apply(poster, ImageSpec::POSTER, 0, &mut image);
+            Ok(self.network.forward(Input::U8(&image), Pass::Inference).values().to_vec())
+        });
+        let logits = logits.expect("one poster has no source that could fail");
+        let mut probabilities = vec![0.0; logits.len()];
+        self.meta.head.probabilities_of(logits.len(), &logits, &mut probabilities);
+        probabilities
+    }
+
+    /// The `top` most probable genres of a poster's file.
+    ///
+    /// # Errors
+    /// [`Error::Data`], naming the file and the reason, if it does not decode.
+    pub fn predict(&mut self, poster: &Path, top: usize) -> Result<Prediction> {
+        let mut pixels = vec![0; ImageSpec::POSTER.bytes()];
+        let decoded = Decoder::new().decode_poster(poster, ImageSpec::POSTER, &mut pixels);
+        decoded.map_err(|why| Error::data(poster, why.to_string(), "name a whole JPEG file"))?;
+        let probabilities = self.answer(&pixels);
+        let named = |genre: usize| GenreProbability {
+            genre: self.meta.genres[genre].clone(),
+            probability: probabilities[genre],
+            predicted: self.meta.thresholds.as_ref().map(|thresholds| probabilities[genre] > thresholds[genre]),
+        };
+        let predictions = top_k(&probabilities, top).into_iter().map(named).collect();
+        Ok(Prediction { poster: poster.display().to_string(), predictions })
+    }
+}
+
+/// The mean of the logits that `logits_of` gives for each view.
+///
+/// # Errors
+/// Those of `logits_of`.
+/// # Panics
+/// If the views differ in how many logits they have.
+pub fn mean_over_views(views: Views, mut logits_of: impl FnMut(View) -> Result<Vec<f32>>) -> Result<Vec<f32>> {
+    let views = views.all();
+    let (first, others) = views.split_first().expect("there is one view at least");
+    let mut mean = logits_of(*first)?;
+    for &view in others {
+        let logits = logits_of(view)?;
+        assert_eq!(logits.len(), mean.len(), "all views are of the same films");
+        mean.iter_mut().zip(logits).for_each(|(sum, logit)| *sum += logit);
+    }
+    if !others.is_empty() {
+        let count = views.len() as f32;
+        mean.iter_mut().for_each(|logit| *logit /= count);
+    }
+    Ok(mean)
+}

@@ -1,0 +1,142 @@
+//! The noun of the house: a trained classifier, which is what a run leaves and all else uses.
+//!
+//! A file imports only from those above it in this list:
+//!
+//! | file | its job |
+//! |---|---|
+//! | [`experiment`] | the three questions that a classifier can be trained to answer |
+//! | `mod` | [`Classifier`]: a network, and what is needed to use it; its file |
+//! | [`answers`] | what a classifier says of films and of single posters |
+//! | [`evaluate`] | what its answers on a folder of posters are worth |
+
+pub mod answers;
+pub mod evaluate;
+pub mod experiment;
+
+use crate::classifier::experiment::Experiment;
+use crate::data::decode::ImageSpec;
+use crate::data::transform::Views;
+use crate::error::{Error, Result};
+use crate::files::write_atomically;
+use crate::nn::{Head, Isa, Sequential, weights};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use std::path::{Path, PathBuf};
+
+/// The name of a classifier's file in the folder of its experiment.
+pub const MODEL_FILE: &str = "model.safetensors";
+
+/// A network that tells the genres of posters, with all that is needed to use it.
+///
+/// ```no_run
+/// use onesheet::classifier::Classifier;
+/// use onesheet::nn::Isa;
+/// use std::path::Path;
+///
+/// let mut classifier = Classifier::open(Path::new("runs/1/multi-label"), Isa::available()[0])?;
+/// for of in classifier.predict(Path::new("poster.jpg"), 3)?.predictions {
+///     println!("{} {:.1} %", of.genre, 100.0 * of.probability);
+/// }
+/// # Ok::<(), onesheet::Error>(())
+/// ```
+pub struct Classifier {
+    /// What the classifier is beside its network.
+    pub meta: Meta,
+    /// The network, whose outputs are logits of the genres.
+    pub network: Sequential,
+}
+
+/// What a classifier's file says of it beside the network.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Meta {
+    /// The name of the experiment.
+    pub experiment: String,
+    /// The last activation and the loss.
+    pub head: Head,
+    /// The names of the outputs, in order.
+    pub genres: Vec<String>,
+    /// Films with more genres than this were not trained on.
+    pub max_genres: usize,
+    /// The epoch, counted from 1, after which the weights were as they are.
+    #[serde(default)]
+    pub epoch: Option<usize>,
+    /// What made that epoch the best of its run, such as the lowest loss on val; `None` where it was
+    /// the last.
+    #[serde(default)]
+    pub best: Option<String>,
+    /// The probability of each genre above which it counts as predicted, tuned for F1 on the
+    /// validation films; `None` is 0.5 for all.
+    #[serde(default)]
+    pub thresholds: Option<Vec<f32>>,
+    /// The views of a poster that the answers are averaged over.
+    #[serde(default = "one_view")]
+    pub views: Views,
+}
+
+fn one_view() -> Views {
+    Views::One
+}
+
+impl Classifier {
+    /// Opens the classifier of an experiment's folder, or of a model file.
+    ///
+    /// # Errors
+    /// [`Error::Data`] if there is none (the folder of a whole run is answered with the names of its
+    /// experiments), if it is damaged, or if it does not take posters; [`Error::Io`] if it cannot be
+    /// read.
+    pub fn open(run: &Path, isa: Isa) -> Result<Self> {
+        let path = Self::file_of(run);
+        if !path.exists() {
+            return Err(Error::data(run, format!("there is no {MODEL_FILE}"), remedy_without_model(run)));
+        }
+        let (meta, network) = weights::read::<Meta>(&path, isa)?;
+        let refuse = |what: String| Err(Error::data(&path, what, "name a model that `train run` made"));
+        match network.spec().input[..] {
+            [height, width, 3] if height == width && height <= ImageSpec::POSTER.height => {}
+            ref input => return refuse(format!("its input is {input:?}, which posters cannot be brought to")),
+        }
+        let (outputs, genres) = (network.outputs(), meta.genres.len());
+        if outputs != genres {
+            return refuse(format!("{outputs} outputs for {genres} genres"));
+        }
+        match &meta.thresholds {
+            Some(thresholds) if thresholds.len() != genres => {
+                refuse(format!("{} thresholds for {genres} genres", thresholds.len()))
+            }
+            _ => Ok(Self { meta, network }),
+        }
+    }
+
+    /// The file of the classifier that `run` names: itself, or the model in that folder.
+    pub fn file_of(run: &Path) -> PathBuf {
+        if run.is_dir() { run.join(MODEL_FILE) } else { run.to_path_buf() }
+    }
+
+    /// Writes the classifier to a file, whole or not at all, and returns the SHA-256 of its bytes in
+    /// hexadecimal. There is no time, path or thread count in the file: the same training gives the
+    /// same bytes.
+    ///
+    /// # Errors
+    /// [`Error::Io`] where the file cannot be written.
+    pub fn save(&self, path: &Path) -> Result<String> {
+        let bytes = weights::to_bytes(&self.network, &self.meta);
+        write_atomically(path, |file| file.write_all(&bytes))?;
+        Ok(Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect())
+    }
+
+    /// The size that posters are brought to for the network.
+    pub fn input(&self) -> ImageSpec {
+        let input = &self.network.spec().input;
+        ImageSpec { height: input[0], width: input[1] }
+    }
+}
+
+fn remedy_without_model(run: &Path) -> String {
+    let folders = Experiment::ALL.map(|experiment| run.join(experiment.name)).into_iter();
+    let inside: Vec<String> =
+        folders.filter(|folder| folder.join(MODEL_FILE).exists()).map(|folder| folder.display().to_string()).collect();
+    match inside.is_empty() {
+        true => "name the folder of a trained experiment, such as runs/1/multi-label".to_owned(),
+        false => format!("name one of its experiments: {}", inside.join(", ")),
+    }
+}

@@ -1,0 +1,170 @@
+//! What a folder of posters holds, what is wrong with it, and what a run on it would cost: everything is
+//! read once, and nothing is written.
+
+mod report;
+
+pub use report::{ExperimentPlan, GenreCount, Plan, RefusedPoster, Report, Sizes};
+
+use crate::classifier::experiment::Experiment;
+use crate::data::cache::Cache;
+use crate::data::decode::{Decoder, ImageSpec};
+use crate::data::duplicates::duplicates;
+use crate::data::films::Films;
+use crate::data::frames::{Frame, Limits};
+use crate::data::labels::Labels;
+use crate::data::layout::{list, poster_name};
+use crate::data::ledger::{Ledger, MALFORMED_ROWS};
+use crate::data::refusal::Refusal;
+use crate::data::split::Split;
+use crate::error::{Error, Result};
+use crate::nn::{Input, Isa, Optimizer, Sequential, Trainer};
+use crate::progress::Progress;
+use crate::run::options::Options;
+use crate::run::recipe::Recipe;
+use rayon::prelude::*;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Instant;
+
+/// Films per step of the measured training.
+const BATCH: usize = 32;
+
+/// Reads all of `data` on the current rayon pool; `cache` is the folder on whose disk a cache would be
+/// made.
+///
+/// # Errors
+/// If the folder does not have the layout, or `genres.csv` cannot be read.
+pub fn examine(data: &Path, cache: &Path, isa: Isa, progress: &dyn Progress) -> Result<Report> {
+    let films = Films::open(data, usize::MAX)?;
+    let labels = Labels::read_csv(&data.join("genres.csv"))?;
+    let found: Vec<u64> = list(&films.posters, &mut Ledger::default())?.into_iter().collect();
+    let begin = Instant::now();
+    let decoded = decode_all(&films.posters, &found, progress);
+    let posters_per_second = found.len() as f64 / begin.elapsed().as_secs_f64();
+
+    let (mut sizes, mut refused, mut bad) = (Vec::new(), Vec::new(), BTreeSet::new());
+    for (&id, result) in found.iter().zip(decoded) {
+        match result {
+            Ok(size) => sizes.push(size),
+            Err(refusal) => {
+                bad.insert(id);
+                refused.push(RefusedPoster { poster: poster_name(id), reason: refusal.to_string() });
+            }
+        }
+    }
+    let images_per_second = training_speed(films.genres.len(), isa)?;
+    let usable = Films::open(data, Options::MAX_GENRES)?;
+    let with_genre = found.iter().filter(|id| labels.films.contains_key(id)).count();
+    Ok(Report {
+        rows: rows(&labels),
+        films: labels.films.len(),
+        posters: found.len(),
+        accepted: sizes.len(),
+        refused,
+        genres: genre_counts(&films),
+        genres_per_film: genres_per_film(&films),
+        sizes: Sizes::of(sizes),
+        duplicates: groups(duplicates(&films.posters, &found)),
+        experiments: experiments(&usable, &bad, images_per_second),
+        plan: Plan {
+            cache_bytes: Cache::bytes_for(with_genre, ImageSpec::POSTER),
+            free_bytes: fs4::available_space(cache).map_err(Error::io(cache, "ask for the free space"))?,
+            seconds_to_build: with_genre as f64 / posters_per_second,
+            posters_per_second,
+            images_per_second,
+            memory_bytes: peak_memory(),
+            threads: rayon::current_num_threads(),
+        },
+        ledger: usable.ledger,
+    })
+}
+
+/// The sizes of all posters, or why they do not decode.
+fn decode_all(posters: &Path, found: &[u64], progress: &dyn Progress) -> Vec<Result<(usize, usize), Refusal>> {
+    let bar = progress.bar("reading", found.len());
+    let done = AtomicUsize::new(0);
+    let read = |(decoder, image): &mut (Decoder, Vec<u8>), &id: &u64| {
+        let result = decoder.decode_poster(&posters.join(poster_name(id)), ImageSpec::POSTER, image);
+        bar.at(done.fetch_add(1, Ordering::Relaxed) + 1, None);
+        result.map(|()| decoder.size())
+    };
+    let start = || (Decoder::new(), vec![0; ImageSpec::POSTER.bytes()]);
+    found.par_iter().map_init(start, read).collect()
+}
+
+/// The rows of `genres.csv` below its header.
+fn rows(labels: &Labels) -> usize {
+    let read = labels.films.values().map(Vec::len).sum::<usize>() + labels.repeats.len();
+    read + labels.ledger.count(MALFORMED_ROWS) as usize
+}
+
+fn genre_counts(films: &Films) -> Vec<GenreCount> {
+    let count = |(genre, name): (usize, &String)| GenreCount {
+        genre: name.clone(),
+        films: films.films.iter().filter(|film| film.genres.contains(&genre)).count(),
+    };
+    films.genres.iter().enumerate().map(count).collect()
+}
+
+fn genres_per_film(films: &Films) -> BTreeMap<usize, usize> {
+    let mut counts = BTreeMap::new();
+    films.films.iter().for_each(|film| *counts.entry(film.genres.len()).or_default() += 1);
+    counts
+}
+
+/// What each experiment of a default run would train on, without the films whose posters are `bad`.
+fn experiments(films: &Films, bad: &BTreeSet<u64>, images_per_second: f64) -> Vec<ExperimentPlan> {
+    let plan = |(turn, experiment): (usize, &Experiment)| {
+        let rule = experiment.film_rule(Options::PER_GENRE, false);
+        let (mut frame, _) = Frame::new(films, &rule, Limits::default());
+        frame.without(|id| bad.contains(&id));
+        ExperimentPlan {
+            experiment: experiment.name,
+            train: frame.side(Split::Train).len(),
+            val: frame.side(Split::Val).len(),
+            test: frame.side(Split::Test).len(),
+            epochs: Recipe::best().of_turn(turn).epochs,
+            seconds_an_epoch: frame.train.len() as f64 / images_per_second,
+            genres: frame.genres,
+        }
+    };
+    Experiment::ALL.iter().enumerate().map(plan).collect()
+}
+
+/// Groups of posters with the same bytes, the first poster of each group first.
+fn groups(duplicates: Vec<(u64, u64)>) -> Vec<Vec<String>> {
+    let mut groups = BTreeMap::<u64, Vec<String>>::new();
+    for (id, first) in duplicates {
+        groups.entry(first).or_insert_with(|| vec![poster_name(first)]).push(poster_name(id));
+    }
+    groups.into_values().collect()
+}
+
+/// Images per second in a few training steps of the default recipe on grey images, which cost as much as
+/// any.
+fn training_speed(classes: usize, isa: Isa) -> Result<f64> {
+    let recipe = Recipe::best();
+    let mut model = Sequential::build(recipe.model(classes), isa, 1)?;
+    model.reserve(BATCH);
+    let optimizer = Optimizer::new(recipe.rule, &mut model);
+    let mut trainer = Trainer::new(Experiment::ALL[0].head, optimizer, 1);
+    let (images, labels) = (vec![128; BATCH * recipe.size().bytes()], vec![0.0; BATCH * classes]);
+    let mut seconds: Vec<f64> = (0..5)
+        .map(|_| {
+            let begin = Instant::now();
+            trainer.step(&mut model, Input::U8(&images), &labels);
+            begin.elapsed().as_secs_f64()
+        })
+        .collect();
+    // The first steps touch their memory for the first time.
+    seconds.sort_by(f64::total_cmp);
+    Ok(BATCH as f64 / seconds[seconds.len() / 2])
+}
+
+/// The most memory that this process has had, in bytes.
+fn peak_memory() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    line.split_whitespace().next()?.parse::<u64>().ok().map(|kib| kib * 1024)
+}

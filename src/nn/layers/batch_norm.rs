@@ -1,0 +1,126 @@
+//! Batch normalisation.
+
+use super::{Backward, Description, Layer, Pass};
+use crate::nn::parameter::{Parameter, Role};
+use crate::nn::tensor::Tensor;
+use onesheet_kernels::batch_norm::{self, Gradients, Normalization, Workspace};
+use onesheet_kernels::simd::Isa;
+
+/// Batch norm keeps any shape; its parameters have one value per channel.
+pub fn describe(input: &[usize], momentum: f32, epsilon: f32) -> Result<Description, &'static str> {
+    if !(0.0..=1.0).contains(&momentum) {
+        return Err("the momentum is between 0 and 1");
+    }
+    if !(epsilon > 0.0 && epsilon.is_finite()) {
+        return Err("epsilon is above 0");
+    }
+    let c = channels(input);
+    let roles = [Role::Gamma, Role::Beta, Role::MovingMean, Role::MovingVariance];
+    Ok(Description { parameters: roles.map(|role| (role, vec![c])).to_vec(), ..Description::of_output(input.to_vec()) })
+}
+
+fn channels(input: &[usize]) -> usize {
+    *input.last().expect("shapes have an axis")
+}
+
+/// The parameters of batch norm, and how its statistics move.
+pub struct Norm {
+    pub gamma: Parameter,
+    pub beta: Parameter,
+    pub moving_mean: Parameter,
+    pub moving_variance: Parameter,
+    pub momentum: f32,
+    pub epsilon: f32,
+}
+
+impl Norm {
+    pub fn new(layer: &str, c: usize, momentum: f32, epsilon: f32) -> Self {
+        let parameter = |role, value| Parameter::per_channel(layer, role, c, value);
+        Self {
+            gamma: parameter(Role::Gamma, 1.0),
+            beta: parameter(Role::Beta, 0.0),
+            moving_mean: parameter(Role::MovingMean, 0.0),
+            moving_variance: parameter(Role::MovingVariance, 1.0),
+            momentum,
+            epsilon,
+        }
+    }
+
+    pub fn parameters(&self) -> [&Parameter; 4] {
+        [&self.gamma, &self.beta, &self.moving_mean, &self.moving_variance]
+    }
+
+    pub fn parameters_mut(&mut self) -> [&mut Parameter; 4] {
+        [&mut self.gamma, &mut self.beta, &mut self.moving_mean, &mut self.moving_variance]
+    }
+
+    /// Moves the statistics towards those of a batch.
+    pub fn follow(&mut self, mean: &[f32], variance: &[f32]) {
+        batch_norm::update_moving(self.momentum, mean, &mut self.moving_mean.value);
+        batch_norm::update_moving(self.momentum, variance, &mut self.moving_variance.value);
+    }
+
+    /// The normalisation with these statistics.
+    pub fn with<'a>(&'a self, mean: &'a [f32], variance: &'a [f32]) -> Normalization<'a> {
+        Normalization { gamma: &self.gamma.value, beta: &self.beta.value, mean, variance, epsilon: self.epsilon }
+    }
+}
+
+/// `y = gamma * (x - mean) / sqrt(variance + epsilon) + beta` for each channel.
+pub struct BatchNorm {
+    norm: Norm,
+    /// Values of one item.
+    item_len: usize,
+    /// The statistics of the last training batch, for the backward pass.
+    mean: Vec<f32>,
+    variance: Vec<f32>,
+    workspace: Workspace,
+}
+
+impl BatchNorm {
+    pub fn new(name: &str, input: &[usize], momentum: f32, epsilon: f32) -> Self {
+        let c = channels(input);
+        Self {
+            norm: Norm::new(name, c, momentum, epsilon),
+            item_len: input.iter().product(),
+            mean: vec![0.0; c],
+            variance: vec![0.0; c],
+            workspace: Workspace::default(),
+        }
+    }
+}
+
+impl Layer for BatchNorm {
+    fn each_parameter<'a>(&'a self, visit: &mut dyn FnMut(&'a Parameter)) {
+        self.norm.parameters().into_iter().for_each(visit);
+    }
+
+    fn each_parameter_mut(&mut self, visit: &mut dyn FnMut(&mut Parameter)) {
+        self.norm.parameters_mut().into_iter().for_each(visit);
+    }
+
+    fn reserve(&mut self, n: usize, _training: bool) {
+        let _ = n * self.item_len;
+    }
+
+    fn forward(&mut self, isa: Isa, x: &Tensor, y: &mut Tensor, pass: Pass) {
+        let Self { norm, mean, variance, workspace, .. } = self;
+        if pass.is_training() {
+            batch_norm::statistics(isa, x.values(), mean, variance, workspace);
+            norm.follow(mean, variance);
+        }
+        let by = match pass {
+            Pass::Training { .. } => norm.with(mean, variance),
+            Pass::Inference => norm.with(&norm.moving_mean.value, &norm.moving_variance.value),
+        };
+        batch_norm::forward(isa, &by, x.values(), y.values_mut(), workspace);
+    }
+
+    fn backward(&mut self, isa: Isa, Backward { x, dy, dx, .. }: Backward) {
+        let Self { norm: Norm { gamma, beta, epsilon, .. }, mean, variance, workspace, .. } = self;
+        let by = Normalization { gamma: &gamma.value, beta: &beta.value, mean, variance, epsilon: *epsilon };
+        let dx = dx.map(Tensor::values_mut);
+        let to = Gradients { dx, dgamma: &mut gamma.gradient, dbeta: &mut beta.gradient };
+        batch_norm::backward(isa, &by, x.values(), dy.values(), to, workspace);
+    }
+}

@@ -1,0 +1,142 @@
+//! 2-D convolution, with the ReLU that may follow it.
+
+use super::{Backward, Description, Layer, Pass};
+use crate::nn::parameter::{Parameter, Role};
+use crate::nn::spec::Padding;
+use crate::nn::tensor::Tensor;
+use onesheet_kernels::activation;
+use onesheet_kernels::buffer::Buffer;
+use onesheet_kernels::conv2d::{BackwardW, BackwardX, Conv2dShape, Forward};
+use onesheet_kernels::simd::Isa;
+use rand::Rng;
+
+/// What a convolution is asked for; see [`LayerSpec::Conv2d`](crate::nn::LayerSpec::Conv2d).
+#[derive(Clone, Copy)]
+pub struct Options {
+    pub filters: usize,
+    pub kernel: [usize; 2],
+    pub stride: usize,
+    pub padding: Padding,
+}
+
+impl Options {
+    /// The kernels' sizes for one image.
+    pub fn shape(self, [h, w, ic]: [usize; 3]) -> Conv2dShape {
+        let Self { filters: oc, kernel: [kh, kw], stride, padding } = self;
+        Conv2dShape { n: 1, h, w, ic, oc, kh, kw, stride, padding: padding.into() }
+    }
+
+    /// Images become images of one channel per filter.
+    pub fn describe(self, input: &[usize]) -> Result<Description, &'static str> {
+        let &[h, w, ic] = input else { return Err("it takes [height, width, channels]") };
+        let Self { filters, kernel: [kh, kw], stride, .. } = self;
+        if [filters, kh, kw, stride].contains(&0) {
+            return Err("filters, kernel and stride are at least 1");
+        }
+        let shape = self.shape([h, w, ic]);
+        let output = vec![shape.oh(), shape.ow(), filters];
+        if output.contains(&0) {
+            return Err("the window is larger than the image");
+        }
+        Ok(Description {
+            flops: 2 * (kh * kw * ic * shape.y_len()) as u64,
+            parameters: vec![(Role::Kernel, vec![kh, kw, ic, filters]), (Role::Bias, vec![filters])],
+            output,
+        })
+    }
+}
+
+/// The parameters of a convolution or of a dense layer.
+pub struct Affine {
+    pub kernel: Parameter,
+    pub bias: Parameter,
+}
+
+impl Affine {
+    /// A glorot_uniform kernel of that shape, and a bias of zeros.
+    pub fn new(layer: &str, shape: &[usize], rng: &mut impl Rng) -> Self {
+        let outputs = *shape.last().expect("a kernel has axes");
+        Self {
+            kernel: Parameter::kernel(layer, shape, rng),
+            bias: Parameter::per_channel(layer, Role::Bias, outputs, 0.0),
+        }
+    }
+
+    /// The parameters of a convolution.
+    pub fn of_conv2d(layer: &str, shape: &Conv2dShape, rng: &mut impl Rng) -> Self {
+        let Conv2dShape { kh, kw, ic, oc, .. } = *shape;
+        Self::new(layer, &[kh, kw, ic, oc], rng)
+    }
+
+    pub fn parameters(&self) -> [&Parameter; 2] {
+        [&self.kernel, &self.bias]
+    }
+
+    pub fn parameters_mut(&mut self) -> [&mut Parameter; 2] {
+        [&mut self.kernel, &mut self.bias]
+    }
+}
+
+/// `y = x * kernel + bias`, then ReLU where `relu`.
+pub struct Conv2d {
+    /// The sizes for a batch of one; `n` follows the batch.
+    shape: Conv2dShape,
+    relu: bool,
+    affine: Affine,
+    moved_w: Buffer,
+    partials: Vec<f32>,
+}
+
+impl Conv2d {
+    /// `shape` is that of a batch of one.
+    pub fn new(name: &str, shape: Conv2dShape, relu: bool, rng: &mut impl Rng) -> Self {
+        Self {
+            shape,
+            relu,
+            affine: Affine::of_conv2d(name, &shape, rng),
+            moved_w: Buffer::default(),
+            partials: Vec::new(),
+        }
+    }
+
+    fn shape(&self, n: usize) -> Conv2dShape {
+        Conv2dShape { n, ..self.shape }
+    }
+}
+
+impl Layer for Conv2d {
+    fn each_parameter<'a>(&'a self, visit: &mut dyn FnMut(&'a Parameter)) {
+        self.affine.parameters().into_iter().for_each(visit);
+    }
+
+    fn each_parameter_mut(&mut self, visit: &mut dyn FnMut(&mut Parameter)) {
+        self.affine.parameters_mut().into_iter().for_each(visit);
+    }
+
+    fn reserve(&mut self, n: usize, _training: bool) {
+        let largest = (1..=n).map(|n| Conv2dShape { n, ..self.shape }.partials_len()).max();
+        self.partials.resize(largest.unwrap_or(0), 0.0);
+        self.moved_w.resize(self.shape.moved_w_len());
+    }
+
+    fn forward(&mut self, isa: Isa, x: &Tensor, y: &mut Tensor, _pass: Pass) {
+        let shape = &self.shape(x.n());
+        let Self { relu, affine: Affine { kernel, bias }, moved_w, .. } = self;
+        let (x, w, bias, y) = (x.values(), &kernel.value, &bias.value, y.values_mut());
+        Forward { shape, x, w, bias, relu: *relu, y, packed_w: moved_w }.run(isa);
+    }
+
+    fn backward(&mut self, isa: Isa, Backward { x, y, dy, dx }: Backward) {
+        let shape = &self.shape(x.n());
+        if self.relu {
+            activation::relu_backward(isa, y.values(), dy.values_mut());
+        }
+        let Self { affine: Affine { kernel, bias }, moved_w, partials, .. } = self;
+        let partials = &mut partials[..shape.partials_len()];
+        let (x, dy, dw, db) = (x.values(), dy.values(), &mut kernel.gradient, &mut bias.gradient);
+        BackwardW { shape, x, dy, dw, db, partials }.run(isa);
+        if let Some(dx) = dx {
+            BackwardX { shape, dy, w: &kernel.value, dx: dx.values_mut(), turned_w: moved_w }.run(isa);
+        }
+    }
+}

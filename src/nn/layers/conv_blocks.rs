@@ -1,0 +1,232 @@
+//! A run of blocks, each convolution + ReLU + batch norm + 2x2 max-pooling, computed without the
+//! images between them.
+//!
+//! Between two blocks lie pooled values that are not normalised yet, and the affine function that
+//! normalises them: the next block applies it to the rows that it reads (see
+//! [`onesheet_kernels::conv_block`]).
+
+use super::batch_norm::Norm;
+use super::conv2d::{Affine, Options};
+use super::{BYTE_SCALE, Backward, Layer, Pass};
+use crate::nn::parameter::Parameter;
+use crate::nn::spec::LayerSpec;
+use crate::nn::tensor::Tensor;
+use onesheet_kernels::batch_norm::Normalization;
+use onesheet_kernels::buffer::Buffer;
+use onesheet_kernels::conv_block::{self, ConvBlockShape, Forward, Inference, Source, Workspace};
+use onesheet_kernels::conv_block::{affine_scale, normalise, pooled_sums};
+use onesheet_kernels::conv2d::Conv2dShape;
+use onesheet_kernels::simd::Isa;
+use rand::Rng;
+
+/// What a block is made of, in a model's description.
+pub struct BlockSpec {
+    conv: Options,
+    momentum: f32,
+    epsilon: f32,
+}
+
+impl BlockSpec {
+    /// How many layers of the description make a block.
+    pub const LAYERS: usize = 4;
+
+    /// The block that the layers begin with, if they do.
+    pub fn at_start_of(layers: &[LayerSpec]) -> Option<Self> {
+        match *layers {
+            [
+                LayerSpec::Conv2d { filters, kernel: kernel @ [3, 3], stride: stride @ 1, padding },
+                LayerSpec::Relu,
+                LayerSpec::BatchNormalization { momentum, epsilon },
+                LayerSpec::MaxPooling2d { size: 2 },
+                ..,
+            ] => Some(Self { conv: Options { filters, kernel, stride, padding }, momentum, epsilon }),
+            _ => None,
+        }
+    }
+}
+
+/// A run of blocks.
+#[derive(Default)]
+pub struct ConvBlocks {
+    blocks: Vec<Block>,
+}
+
+struct Block {
+    /// The sizes for a batch of one; `n` follows the batch.
+    shape: ConvBlockShape,
+    affine: Affine,
+    norm: Norm,
+    /// The convolution's output after its ReLU.
+    a: Buffer,
+    /// Pooled values: in training before, in inference after their normalisation.
+    p: Buffer,
+    /// The statistics of the last training batch, and `gamma / sigma`.
+    mean: Vec<f32>,
+    variance: Vec<f32>,
+    scale: Vec<f32>,
+    /// The gradient of the normalised values, and its sums; the last block's gradient is the caller's.
+    dp: Buffer,
+    dp_sums: Vec<f64>,
+    workspace: Workspace,
+}
+
+impl ConvBlocks {
+    /// How many blocks there are.
+    pub fn len(&self) -> usize {
+        self.blocks.len()
+    }
+
+    /// Adds a block for an input of `[h, w, c]`; `names` are those of its layers.
+    pub fn push(&mut self, spec: &BlockSpec, names: [&str; 2], input: [usize; 3], rng: &mut impl Rng) {
+        let BlockSpec { conv, momentum, epsilon } = *spec;
+        let (conv, c) = (conv.shape(input), conv.filters);
+        let [of_conv, of_norm] = names;
+        self.blocks.push(Block {
+            shape: ConvBlockShape { conv },
+            affine: Affine::of_conv2d(of_conv, &conv, rng),
+            norm: Norm::new(of_norm, c, momentum, epsilon),
+            a: Buffer::default(),
+            p: Buffer::default(),
+            mean: vec![0.0; c],
+            variance: vec![0.0; c],
+            scale: vec![0.0; c],
+            dp: Buffer::default(),
+            dp_sums: vec![0.0; 2 * c],
+            workspace: Workspace::default(),
+        });
+    }
+}
+
+impl Block {
+    fn shape(&self, n: usize) -> ConvBlockShape {
+        ConvBlockShape { conv: Conv2dShape { n, ..self.shape.conv } }
+    }
+
+    /// The function that normalises what the block has pooled in a training pass.
+    fn normalisation(&self) -> conv_block::Affine<'_> {
+        conv_block::Affine { mean: &self.mean, scale: &self.scale, beta: &self.norm.beta.value }
+    }
+
+    fn train(&mut self, isa: Isa, x: Source, n: usize) {
+        let shape = &self.shape(n);
+        let Self { affine: Affine { kernel, bias }, norm, a, p, mean, variance, scale, workspace, .. } = self;
+        a.resize(shape.conv.y_len());
+        p.resize(shape.p_len());
+        let (w, bias, gamma) = (&kernel.value, &bias.value, &norm.gamma.value);
+        Forward { shape, x, w, bias, gamma, a, p, mean, variance, workspace }.run(isa);
+        norm.follow(mean, variance);
+        affine_scale(&norm.with(mean, variance), scale);
+    }
+
+    /// The normalised output with the moving statistics, in `y`, or in the block's own buffer.
+    fn infer(&mut self, isa: Isa, x: Source, n: usize, y: Option<&mut [f32]>) {
+        let shape = &self.shape(n);
+        let Self { affine: Affine { kernel, bias }, norm, p, scale, workspace, .. } = self;
+        p.resize(shape.p_len());
+        let (mean, variance) = (&norm.moving_mean.value, &norm.moving_variance.value);
+        affine_scale(&norm.with(mean, variance), scale);
+        let norm = conv_block::Affine { mean, scale, beta: &norm.beta.value };
+        let y = y.unwrap_or(p);
+        Inference { shape, x, w: &kernel.value, bias: &bias.value, norm, y, workspace }.run(isa);
+    }
+}
+
+impl Layer for ConvBlocks {
+    fn each_parameter<'a>(&'a self, visit: &mut dyn FnMut(&'a Parameter)) {
+        for Block { affine, norm, .. } in &self.blocks {
+            affine.parameters().into_iter().chain(norm.parameters()).for_each(&mut *visit);
+        }
+    }
+
+    fn each_parameter_mut(&mut self, visit: &mut dyn FnMut(&mut Parameter)) {
+        for Block { affine, norm, .. } in &mut self.blocks {
+            affine.parameters_mut().into_iter().chain(norm.parameters_mut()).for_each(&mut *visit);
+        }
+    }
+
+    fn takes_bytes(&self) -> bool {
+        true
+    }
+
+    fn reserve(&mut self, n: usize, training: bool) {
+        let last = self.blocks.len() - 1;
+        for (i, block) in self.blocks.iter_mut().enumerate() {
+            let shape = block.shape(n);
+            block.p.resize(shape.p_len());
+            if training {
+                block.a.resize(shape.conv.y_len());
+                block.dp.resize(if i == last { 0 } else { shape.p_len() });
+            }
+            block.workspace.reserve(&shape, training);
+        }
+    }
+
+    fn forward(&mut self, isa: Isa, x: &Tensor, y: &mut Tensor, pass: Pass) {
+        let (n, last) = (y.n(), self.blocks.len() - 1);
+        for i in 0..=last {
+            let (below, rest) = self.blocks.split_at_mut(i);
+            match (pass, below.last()) {
+                (Pass::Training { .. }, None) => rest[0].train(isa, source(x), n),
+                (Pass::Training { .. }, Some(below)) => {
+                    rest[0].train(isa, Source::Normalised(&below.p, below.normalisation()), n);
+                }
+                (Pass::Inference, below) => {
+                    let x = below.map_or_else(|| source(x), |below| Source::F32(&below.p));
+                    rest[0].infer(isa, x, n, (i == last).then(|| y.values_mut()));
+                }
+            }
+        }
+        if pass.is_training() {
+            let last = &self.blocks[last];
+            normalise(isa, last.normalisation(), &last.p, y.values_mut());
+        }
+    }
+
+    fn backward(&mut self, isa: Isa, Backward { x, dy, mut dx, .. }: Backward) {
+        let (n, last) = (dy.n(), self.blocks.len() - 1);
+        let shape = &self.blocks[last].shape(n);
+        let Block { mean, p, dp_sums, workspace, .. } = &mut self.blocks[last];
+        pooled_sums(isa, shape, mean, p, dy.values(), workspace, dp_sums);
+        for i in (0..=last).rev() {
+            let (below, rest) = self.blocks.split_at_mut(i);
+            let shape = &rest[0].shape(n);
+            let Block { affine: Affine { kernel, bias }, norm, a, p, mean, variance, dp, dp_sums, workspace, .. } =
+                &mut rest[0];
+            let Norm { gamma, beta, epsilon, .. } = norm;
+            let (x, dx, dx_sums) = match below.last_mut() {
+                None => (source(x), dx.take().map(Tensor::values_mut), &mut [][..]),
+                Some(Block { norm, p, mean, scale, dp, dp_sums, .. }) => {
+                    dp.resize(p.len());
+                    let by = conv_block::Affine { mean, scale, beta: &norm.beta.value };
+                    (Source::Normalised(p, by), Some(&mut **dp), &mut **dp_sums)
+                }
+            };
+            conv_block::Backward {
+                shape,
+                x,
+                w: &kernel.value,
+                a,
+                p,
+                norm: Normalization { gamma: &gamma.value, beta: &beta.value, mean, variance, epsilon: *epsilon },
+                dp: if i == last { dy.values() } else { dp },
+                dp_sums,
+                dw: &mut kernel.gradient,
+                db: &mut bias.gradient,
+                dgamma: &mut gamma.gradient,
+                dbeta: &mut beta.gradient,
+                dx,
+                dx_sums,
+                workspace,
+            }
+            .run(isa);
+        }
+    }
+}
+
+/// The input of the first block.
+fn source(x: &Tensor) -> Source<'_> {
+    match x.bytes() {
+        Some(bytes) => Source::U8(bytes, BYTE_SCALE),
+        None => Source::F32(x.values()),
+    }
+}

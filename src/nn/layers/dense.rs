@@ -1,0 +1,109 @@
+//! The dense layer, with the ReLU that may follow it.
+
+use super::conv2d::Affine;
+use super::{Backward, Description, Layer, Pass};
+use crate::nn::parameter::{Parameter, Role};
+use crate::nn::tensor::Tensor;
+use onesheet_kernels::activation;
+use onesheet_kernels::buffer::Buffer;
+use onesheet_kernels::dense::{BackwardAndStep, BackwardW, BackwardX, DenseShape, Forward};
+use onesheet_kernels::optim::Step;
+use onesheet_kernels::simd::Isa;
+use rand::Rng;
+
+/// Vectors become vectors of one value per unit.
+pub fn describe(input: &[usize], units: usize) -> Result<Description, &'static str> {
+    match *input {
+        _ if units == 0 => Err("a dense layer has at least one unit"),
+        [inputs] => Ok(Description {
+            output: vec![units],
+            parameters: vec![(Role::Kernel, vec![inputs, units]), (Role::Bias, vec![units])],
+            flops: 2 * (inputs * units) as u64,
+        }),
+        _ => Err("it takes [inputs]; flatten first"),
+    }
+}
+
+/// `y = x kernel + bias`, then ReLU where `relu`.
+pub struct Dense {
+    inputs: usize,
+    units: usize,
+    relu: bool,
+    affine: Affine,
+    partials: Buffer,
+    turned_dy: Buffer,
+}
+
+impl Dense {
+    pub fn new(name: &str, inputs: usize, units: usize, relu: bool, rng: &mut impl Rng) -> Self {
+        let affine = Affine::new(name, &[inputs, units], rng);
+        Self { inputs, units, relu, affine, partials: Buffer::default(), turned_dy: Buffer::default() }
+    }
+
+    fn shape(&self, n: usize) -> DenseShape {
+        DenseShape { n, inputs: self.inputs, outputs: self.units }
+    }
+
+    /// Where a ReLU follows: the gradient before it, in place of the one behind it.
+    fn through_relu(&self, isa: Isa, y: &Tensor, dy: &mut Tensor) {
+        if self.relu {
+            activation::relu_backward(isa, y.values(), dy.values_mut());
+        }
+    }
+}
+
+impl Layer for Dense {
+    fn each_parameter<'a>(&'a self, visit: &mut dyn FnMut(&'a Parameter)) {
+        self.affine.parameters().into_iter().for_each(visit);
+    }
+
+    fn each_parameter_mut(&mut self, visit: &mut dyn FnMut(&mut Parameter)) {
+        self.affine.parameters_mut().into_iter().for_each(visit);
+    }
+
+    fn reserve(&mut self, n: usize, _training: bool) {
+        self.partials.resize(self.shape(n).partials_len());
+        self.turned_dy.resize(self.shape(n).turned_len());
+    }
+
+    fn forward(&mut self, isa: Isa, x: &Tensor, y: &mut Tensor, _pass: Pass) {
+        let shape = &self.shape(x.n());
+        let Self { relu, affine: Affine { kernel, bias }, partials, .. } = self;
+        partials.resize(shape.partials_len());
+        let (x, w, bias, y) = (x.values(), &kernel.value, &bias.value, y.values_mut());
+        Forward { shape, x, w, bias, relu: *relu, y, partials }.run(isa);
+    }
+
+    fn backward(&mut self, isa: Isa, Backward { x, y, dy, dx }: Backward) {
+        let shape = &self.shape(x.n());
+        self.through_relu(isa, y, dy);
+        let Self { affine: Affine { kernel, bias }, turned_dy, .. } = self;
+        turned_dy.resize(shape.turned_len());
+        let (dy, dw, db) = (dy.values(), &mut kernel.gradient, &mut bias.gradient);
+        BackwardW { shape, x: x.values(), dy, dw, db }.run(isa);
+        if let Some(dx) = dx {
+            BackwardX { shape, dy, w: &kernel.value, dx: dx.values_mut(), turned_dy }.run(isa);
+        }
+    }
+
+    fn backward_and_step(&mut self, isa: Isa, Backward { x, y, dy, dx }: Backward, step: &Step) {
+        let shape = &self.shape(x.n());
+        self.through_relu(isa, y, dy);
+        let Self { affine: Affine { kernel, bias }, turned_dy, .. } = self;
+        turned_dy.resize(shape.turned_len());
+        let [first, second] = &mut kernel.moments;
+        BackwardAndStep {
+            shape,
+            x: x.values(),
+            dy: dy.values(),
+            w: &mut kernel.value,
+            step: *step,
+            state: [first, second],
+            dx: dx.map(Tensor::values_mut),
+            db: &mut bias.gradient,
+            turned_dy,
+        }
+        .run(isa);
+        bias.step(isa, step);
+    }
+}

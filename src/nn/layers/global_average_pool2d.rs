@@ -1,0 +1,36 @@
+//! Global average pooling.
+
+use super::{Backward, Description, Layer, Pass};
+use crate::nn::tensor::Tensor;
+use onesheet_kernels::global_average_pool2d::{self, GlobalAveragePool2dShape};
+use onesheet_kernels::simd::Isa;
+
+/// Images become vectors of one mean per channel.
+pub fn describe(input: &[usize]) -> Result<Description, &'static str> {
+    match *input {
+        [_, _, c] => Ok(Description::of_output(vec![c])),
+        _ => Err("it takes [height, width, channels]"),
+    }
+}
+
+/// The mean of the pixels of each image.
+pub struct GlobalAveragePool2d;
+
+/// The sizes of a batch of images that became `y`.
+fn shape(x: &Tensor, y: &Tensor) -> GlobalAveragePool2dShape {
+    GlobalAveragePool2dShape { n: x.n(), pixels: x.item_len() / y.item_len(), c: y.item_len() }
+}
+
+impl Layer for GlobalAveragePool2d {
+    fn reserve(&mut self, _n: usize, _training: bool) {}
+
+    fn forward(&mut self, isa: Isa, x: &Tensor, y: &mut Tensor, _pass: Pass) {
+        global_average_pool2d::forward(isa, &shape(x, y), x.values(), y.values_mut());
+    }
+
+    fn backward(&mut self, isa: Isa, Backward { x, y, dy, dx }: Backward) {
+        if let Some(dx) = dx {
+            global_average_pool2d::backward(isa, &shape(x, y), dy.values(), dx.values_mut());
+        }
+    }
+}

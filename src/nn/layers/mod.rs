@@ -1,0 +1,104 @@
+//! The layers, each with its description, its forward pass and its hand-written backward pass.
+//!
+//! A layer owns its parameters and its workspace and knows nothing of its neighbours. Its file holds
+//! two things: `describe`, which says what the layer makes of an input shape and refuses those that it
+//! cannot take, and the [`Layer`] itself, which is built only where `describe` agreed.
+
+pub(super) mod batch_norm;
+pub(super) mod conv2d;
+pub(super) mod conv_blocks;
+pub(super) mod dense;
+pub(super) mod dropout;
+pub(super) mod global_average_pool2d;
+pub(super) mod max_pool2d;
+pub(super) mod relu;
+
+use super::parameter::{Parameter, Role};
+use super::tensor::Tensor;
+use onesheet_kernels::optim::Step;
+use onesheet_kernels::simd::Isa;
+
+/// The value of one step of a byte of an image: bytes become 0 to 1.
+pub(super) const BYTE_SCALE: f32 = 1.0 / 255.0;
+
+/// Whether a forward pass is for training.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pass {
+    /// Batch norm uses the batch's statistics and updates the moving ones; dropout drops by the
+    /// stream of (seed, step).
+    Training {
+        /// The seed of the training.
+        seed: u64,
+        /// The number of steps taken since training started.
+        step: u64,
+    },
+    /// Batch norm uses the moving statistics; dropout does nothing.
+    Inference,
+}
+
+impl Pass {
+    /// Whether the pass is for training.
+    pub fn is_training(self) -> bool {
+        matches!(self, Self::Training { .. })
+    }
+}
+
+/// What a layer makes of one item of its input.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Description {
+    /// The shape of one item of the output.
+    pub output: Vec<usize>,
+    /// The parameters, in Keras' order.
+    pub parameters: Vec<(Role, Vec<usize>)>,
+    /// Multiply-adds of one item's forward pass, times two; 0 where the arithmetic is small beside
+    /// moving the data.
+    pub flops: u64,
+}
+
+impl Description {
+    /// A layer without parameters whose arithmetic is small.
+    pub fn of_output(output: Vec<usize>) -> Self {
+        Self { output, parameters: Vec::new(), flops: 0 }
+    }
+}
+
+/// A layer of a chain. The shapes were checked when the model was built.
+pub(super) trait Layer: Send {
+    /// Calls `visit` with each parameter, in Keras' order.
+    fn each_parameter<'a>(&'a self, _visit: &mut dyn FnMut(&'a Parameter)) {}
+
+    /// Calls `visit` with each parameter, to change it, in the order of
+    /// [`each_parameter`](Layer::each_parameter).
+    fn each_parameter_mut(&mut self, _visit: &mut dyn FnMut(&mut Parameter)) {}
+
+    /// Whether [`forward`](Layer::forward) and [`backward`](Layer::backward) take bytes for `x`, scaled
+    /// by [`BYTE_SCALE`].
+    fn takes_bytes(&self) -> bool {
+        false
+    }
+
+    /// Claims the memory for batches of up to `n` items, that of the backward pass only for `training`.
+    fn reserve(&mut self, n: usize, training: bool);
+
+    /// Computes `y`, which has the output's shape.
+    fn forward(&mut self, isa: Isa, x: &Tensor, y: &mut Tensor, pass: Pass);
+
+    /// Adds to the gradients of the parameters and, where `dx` is asked for, overwrites it. Follows a
+    /// training [`forward`](Layer::forward) of the same `x` and `y`; may use `dy` as workspace.
+    fn backward(&mut self, isa: Isa, io: Backward);
+
+    /// [`backward`](Layer::backward), then the update of the layer's parameters, whose gradients are
+    /// zero before and after. A layer with large parameters does both in one pass.
+    fn backward_and_step(&mut self, isa: Isa, io: Backward, step: &Step) {
+        self.backward(isa, io);
+        self.each_parameter_mut(&mut |parameter| parameter.step(isa, step));
+    }
+}
+
+/// The tensors of a backward pass; see [`Layer::backward`].
+pub(super) struct Backward<'a> {
+    pub x: &'a Tensor,
+    pub y: &'a Tensor,
+    pub dy: &'a mut Tensor,
+    pub dx: Option<&'a mut Tensor>,
+}

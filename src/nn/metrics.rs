@@ -1,0 +1,125 @@
+//! How good scores are: average precision, the area under the ROC curve, the best threshold, top-k.
+//!
+//! The first two are defined by thresholds, and a threshold cannot separate equal scores. So items of
+//! equal score form one group, and both numbers are sums over groups from the highest score to the
+//! lowest. This is what scikit-learn computes, and why the order of the items can change nothing.
+
+/// Items ordered by falling score, those of equal score taken together.
+///
+/// ```
+/// use onesheet::nn::metrics::Ranking;
+///
+/// let ranking = Ranking::new([(0.9, true), (0.8, false), (0.3, true), (0.1, false)]);
+/// assert_eq!(ranking.roc_auc(), Some(0.75));
+/// ```
+#[derive(Clone, Debug)]
+pub struct Ranking {
+    groups: Vec<Group>,
+    positives: u64,
+    negatives: u64,
+}
+
+/// Items of one score.
+#[derive(Clone, Copy, Debug)]
+struct Group {
+    score: f32,
+    positives: u64,
+    negatives: u64,
+}
+
+impl Ranking {
+    /// Ranks items by score; each comes with whether it is a positive. Takes `O(n log n)`.
+    ///
+    /// # Panics
+    /// If a score is NaN: it would have no rank.
+    pub fn new(items: impl IntoIterator<Item = (f32, bool)>) -> Self {
+        let mut items: Vec<_> = items.into_iter().collect();
+        assert!(items.iter().all(|(score, _)| !score.is_nan()), "a score is NaN");
+        items.sort_unstable_by(|(a, _), (b, _)| b.total_cmp(a));
+        let groups: Vec<_> = items
+            .chunk_by(|(a, _), (b, _)| a == b)
+            .map(|tied| {
+                let positives = tied.iter().filter(|(_, positive)| *positive).count() as u64;
+                Group { score: tied[0].0, positives, negatives: tied.len() as u64 - positives }
+            })
+            .collect();
+        let positives = groups.iter().map(|group| group.positives).sum();
+        Self { groups, positives, negatives: items.len() as u64 - positives }
+    }
+
+    /// The threshold with the highest F1 if scores above it count as predicted: half-way between two scores, the higher one of
+    /// several that are equally good.
+    ///
+    /// `None` without positives.
+    pub fn best_f1_threshold(&self) -> Option<f32> {
+        let (mut found, mut seen, mut best) = (0, 0, None);
+        for (i, group) in self.groups.iter().enumerate() {
+            found += group.positives;
+            seen += group.positives + group.negatives;
+            let f1 = (2 * found) as f64 / (seen + self.positives) as f64;
+            if best.is_none_or(|(highest, _)| f1 > highest) {
+                let next = self.groups.get(i + 1).map_or(0.0, |next| next.score);
+                let middle = next + (group.score - next) / 2.0;
+                // Between neighbouring floats there is no middle.
+                best = Some((f1, if middle < group.score { middle } else { next }));
+            }
+        }
+        best.filter(|_| self.positives > 0).map(|(_, threshold)| threshold)
+    }
+
+    /// Average precision, `sum over groups of (recall_i - recall_(i-1)) * precision_i`, without interpolation.
+    ///
+    /// `None` without positives.
+    ///
+    /// # Source
+    /// scikit-learn's `average_precision_score`.
+    pub fn average_precision(&self) -> Option<f64> {
+        let (mut found, mut seen, mut sum) = (0, 0, 0.0);
+        for group in &self.groups {
+            found += group.positives;
+            seen += group.positives + group.negatives;
+            sum += group.positives as f64 * (found as f64 / seen as f64);
+        }
+        (self.positives > 0).then(|| sum / self.positives as f64)
+    }
+
+    /// Area under the ROC curve: the chance that a positive scores above a negative, an equal score counting one half.
+    ///
+    /// `None` without positives or without negatives.
+    ///
+    /// # Source
+    /// scikit-learn's `roc_auc_score`; the equality with the pairwise chance is Mann and Whitney's U statistic.
+    pub fn roc_auc(&self) -> Option<f64> {
+        // In halves of a pair, so that the sum is exact.
+        let (mut below, mut halves) = (self.negatives, 0_u64);
+        for group in &self.groups {
+            below -= group.negatives;
+            halves += group.positives * (2 * below + group.negatives);
+        }
+        let pairs = self.positives * self.negatives;
+        (pairs > 0).then(|| halves as f64 / (2 * pairs) as f64)
+    }
+}
+
+/// The threshold of each class that has the highest F1 on these items; 0.5 for a class without
+/// positives.
+///
+/// # Shapes
+/// `probabilities`, `labels` (0 or 1): `[n, classes]`
+pub fn best_f1_thresholds(classes: usize, probabilities: &[f32], labels: &[f32]) -> Vec<f32> {
+    let threshold = |class: usize| {
+        let of_class = |values: &[f32]| values.iter().skip(class).step_by(classes).copied().collect::<Vec<_>>();
+        let items = of_class(probabilities).into_iter().zip(of_class(labels));
+        Ranking::new(items.map(|(score, label)| (score, label == 1.0))).best_f1_threshold().unwrap_or(0.5)
+    };
+    (0..classes).map(threshold).collect()
+}
+
+/// The indices of the `k` highest probabilities (of all, if there are fewer), the highest first; equal
+/// ones in the order of their indices.
+pub fn top_k(probabilities: &[f32], k: usize) -> Vec<usize> {
+    let mut order: Vec<usize> = (0..probabilities.len()).collect();
+    order.sort_by(|&a, &b| probabilities[b].total_cmp(&probabilities[a]));
+    order.truncate(k);
+    order
+}

@@ -1,0 +1,289 @@
+//! One experiment of a run: trained, measured and written down.
+
+use crate::classifier::answers::{Answers, Question};
+use crate::classifier::experiment::Experiment;
+use crate::classifier::{Classifier, MODEL_FILE, Meta};
+use crate::data::batches::{Batches, Batching, Order};
+use crate::data::cache::PIXEL_RULES;
+use crate::data::frames::Frame;
+use crate::data::split::Split;
+use crate::data::transform::{Look, Transform, Views};
+use crate::error::{Error, Result};
+use crate::files;
+use crate::nn::metrics::{best_f1_thresholds, top_k};
+use crate::nn::{Average, Head, Input, Isa, Objective, Optimizer, Schedule, Sequential, Trainer};
+use crate::progress::Progress;
+use crate::report::{self, Epoch, Metrics};
+use crate::run::options::Options;
+use crate::run::posters::Posters;
+use crate::run::recipe::{Balance, Keep};
+use crate::run::start::start_from;
+use serde::Serialize;
+use std::path::Path;
+use std::time::Instant;
+
+/// What an experiment ended with.
+pub struct Outcome {
+    /// The metrics on the test films.
+    pub metrics: Metrics,
+    /// The SHA-256 of the model file.
+    pub model_sha256: String,
+    /// The first few test films.
+    pub examples: Vec<Example>,
+}
+
+/// A test film, and what the classifier says of it.
+pub struct Example {
+    /// The file name of the poster.
+    pub poster: String,
+    /// The film's genres.
+    pub genres: Vec<String>,
+    /// The three most probable genres with their probabilities.
+    pub predicted: Vec<(String, f32)>,
+}
+
+/// The content of `config.toml`.
+#[derive(Serialize)]
+struct Config<'a> {
+    onesheet: &'static str,
+    pixels: &'static str,
+    experiment: &'static str,
+    isa: &'static str,
+    options: &'a Options,
+}
+
+/// An experiment at work: what it is trained on, by which options, and who is told.
+pub(crate) struct Fit<'a> {
+    pub options: &'a Options,
+    pub experiment: &'a Experiment,
+    pub frame: &'a Frame,
+    pub posters: &'a mut Posters,
+    pub progress: &'a dyn Progress,
+}
+
+impl Fit<'_> {
+    /// Trains the experiment and fills its folder.
+    pub fn run(mut self, folder: &Path, isa: Isa) -> Result<Outcome> {
+        self.write_config(folder, isa)?;
+        let mut classifier = self.untrained(isa)?;
+        let mut trainer = self.trainer(&mut classifier.network);
+        let kept = self.train(&mut classifier, &mut trainer, folder)?;
+        self.keep(&mut classifier, &kept)?;
+
+        let model_sha256 = classifier.save(&folder.join(MODEL_FILE))?;
+        let answers = self.answers(&mut classifier, Split::Test, self.options.recipe.views)?;
+        let evaluation = classifier.evaluation("test", &answers);
+        let metrics = Metrics::with_intervals(&evaluation)?;
+        report::write_metrics(&folder.join("metrics.json"), &metrics)?;
+        report::write_predictions(&folder.join("predictions.csv"), &answers.ids, &evaluation)?;
+        Ok(Outcome { metrics, model_sha256, examples: examples(self.frame, &answers) })
+    }
+
+    fn write_config(&self, folder: &Path, isa: Isa) -> Result<()> {
+        let config = Config {
+            onesheet: env!("CARGO_PKG_VERSION"),
+            pixels: PIXEL_RULES,
+            experiment: self.experiment.name,
+            isa: isa.name(),
+            options: self.options,
+        };
+        let config = toml::to_string(&config).expect("plain data");
+        files::write_atomically(&folder.join("config.toml"), |file| file.write_all(config.as_bytes()))
+    }
+
+    /// The classifier as it starts.
+    fn untrained(&self, isa: Isa) -> Result<Classifier> {
+        let Self { options, experiment, frame, progress, .. } = self;
+        let recipe = &options.recipe;
+        let mut network = Sequential::build(recipe.model(frame.genres.len()), isa, options.seed)?;
+        network.reserve(recipe.batch);
+        if let Some(run) = &options.init_from {
+            progress.note(&start_from(run, &frame.genres, &mut network)?);
+        }
+        let (train, val, test) = (frame.train.len(), frame.val.len(), frame.test.len());
+        progress.note(&format!("\n{}: {train} films to train, {val} to validate, {test} to test", experiment.name));
+        progress.note(&network.summary());
+        let meta = Meta {
+            experiment: experiment.name.into(),
+            head: experiment.head,
+            genres: frame.genres.clone(),
+            max_genres: options.max_genres,
+            epoch: None,
+            best: None,
+            thresholds: None,
+            views: recipe.views,
+        };
+        Ok(Classifier { meta, network })
+    }
+
+    fn trainer(&self, network: &mut Sequential) -> Trainer {
+        let (recipe, head) = (&self.options.recipe, self.experiment.head);
+        let mut optimizer = Optimizer::new(recipe.rule, network);
+        let steps = (recipe.epochs * self.frame.train.len().div_ceil(recipe.batch)) as u64;
+        optimizer.schedule = Schedule { warmup: recipe.warmup, decay: recipe.schedule, steps };
+        let class_weights = recipe.class_weights(head, self.frame);
+        let objective = Objective { head, class_weights, focus: recipe.focal, smoothing: recipe.label_smoothing };
+        let mut trainer = Trainer::new(objective, optimizer, self.options.seed);
+        trainer.average = (recipe.ema > 0.0).then(|| Average::new(recipe.ema, network));
+        trainer
+    }
+
+    /// All epochs; the one whose weights are to be kept.
+    fn train(&mut self, classifier: &mut Classifier, trainer: &mut Trainer, folder: &Path) -> Result<Kept> {
+        let recipe = &self.options.recipe;
+        let mut history = Vec::new();
+        let mut kept: Option<Kept> = None;
+        for epoch in 1..=recipe.epochs {
+            let trained = self.train_epoch(classifier, trainer, epoch)?;
+            // From here to the next step the classifier is as it would be kept.
+            trainer.swap_average(&mut classifier.network);
+            let line = self.validate(classifier, trained)?;
+            self.progress.note(&line.to_string());
+            let score = line.score(self.experiment.head);
+            if recipe.keep == Keep::Last || kept.as_ref().is_none_or(|kept| score >= kept.score) {
+                kept = Some(Kept::of(epoch, score, &classifier.network));
+            }
+            trainer.swap_average(&mut classifier.network);
+            history.push(line);
+            report::write_history(&folder.join("history.csv"), &history)?;
+        }
+        Ok(kept.expect("an epoch at least"))
+    }
+
+    /// One pass over the training films.
+    fn train_epoch(
+        &mut self,
+        classifier: &mut Classifier,
+        trainer: &mut Trainer,
+        epoch: usize,
+    ) -> Result<TrainedEpoch> {
+        let Self { options, experiment, frame, progress, .. } = *self;
+        let Options { recipe, seed, .. } = options;
+        let (seed, number) = (*seed, epoch as u64);
+        let order = match recipe.balance_of(experiment) {
+            Balance::Sampler => Order::Balanced { seed, epoch: number },
+            _ => Order::Shuffled { seed, epoch: number },
+        };
+        let look = Look::Varied { augment: recipe.augment(), seed, epoch: number };
+        let transform = Transform { size: recipe.size(), look };
+        let batching = Batching { classes: frame.genres.len(), order, size: recipe.batch, transform };
+
+        let bar = progress.bar(&format!("epoch {epoch}/{}", recipe.epochs), frame.train.len());
+        let started = Instant::now();
+        let mut batches = Batches::new(self.posters.source.clone(), &frame.train, batching);
+        let (mut films, mut sum) = (0, 0.0);
+        for (step, batch) in (&mut batches).enumerate() {
+            let batch = batch?;
+            let loss = trainer.step(&mut classifier.network, Input::U8(&batch.images), &batch.labels);
+            if !loss.is_finite() {
+                let ids: Vec<String> = batch.ids.iter().map(u64::to_string).collect();
+                let batch = format!("films {}", ids.join(", "));
+                return Err(Error::Diverged { loss, epoch, step: step + 1, batch });
+            }
+            films += batch.len();
+            sum += loss * batch.len() as f64;
+            bar.at(films, Some(sum / films as f64));
+        }
+        let (seconds, waited) = (started.elapsed().as_secs_f64(), batches.waited().as_secs_f64());
+        drop(bar);
+        self.posters.refuse(batches.refused(), options)?;
+        if films == 0 {
+            return Err(Error::data(&options.data, "none of the training posters decodes", "see `train doctor`"));
+        }
+        Ok(TrainedEpoch { epoch, loss: sum / films as f64, seconds, waited })
+    }
+
+    /// What an epoch brought on the validation films.
+    fn validate(&mut self, classifier: &mut Classifier, trained: TrainedEpoch) -> Result<Epoch> {
+        let TrainedEpoch { epoch, loss, seconds, waited } = trained;
+        let train = self.frame.train.len();
+        // One view: it is to tell the epochs apart, and quickly.
+        let answers = self.answers(classifier, Split::Val, Views::One)?;
+        if !answers.loss.is_finite() {
+            // The last step's weights are broken, but no step came after it to notice.
+            let step = train.div_ceil(self.options.recipe.batch);
+            return Err(Error::Diverged { loss: answers.loss, epoch, step, batch: "the one of the last step".into() });
+        }
+        let metrics = Metrics::of(&classifier.evaluation("val", &answers))?;
+        Ok(Epoch::new(epoch, loss, &metrics, train, seconds, waited))
+    }
+
+    /// Makes the classifier what it is in the end: the weights of the epoch that is kept, and the
+    /// thresholds for them.
+    fn keep(&mut self, classifier: &mut Classifier, kept: &Kept) -> Result<()> {
+        let (recipe, head) = (&self.options.recipe, self.experiment.head);
+        kept.restore(&mut classifier.network);
+        classifier.meta.epoch = Some(kept.epoch);
+        if recipe.keep == Keep::Best {
+            let best = Epoch::best(head);
+            self.progress.note(&format!("kept: epoch {}, the {best}", kept.epoch));
+            classifier.meta.best = Some(best.to_owned());
+        }
+        // A softmax answers with one genre and has no thresholds.
+        if head == Head::Sigmoid && recipe.tune_thresholds {
+            let answers = self.answers(classifier, Split::Val, recipe.views)?;
+            let classes = self.frame.genres.len();
+            classifier.meta.thresholds = Some(best_f1_thresholds(classes, &answers.probabilities, &answers.labels));
+        }
+        Ok(())
+    }
+
+    fn answers(&mut self, classifier: &mut Classifier, split: Split, views: Views) -> Result<Answers> {
+        let Self { options, experiment, frame, progress, .. } = *self;
+        let (source, films) = (&self.posters.source, frame.side(split));
+        let question = Question { films, source, views, batch: options.recipe.batch, name: &split.to_string() };
+        let answers = classifier.answers(question, progress)?;
+        self.posters.refuse(&answers.refused, options)?;
+        if answers.ids.is_empty() {
+            let what = format!("none of the {split} posters of {} decodes", experiment.name);
+            return Err(Error::data(&options.data, what, "see `train doctor`"));
+        }
+        Ok(answers)
+    }
+}
+
+/// An epoch of training, before it is validated.
+struct TrainedEpoch {
+    epoch: usize,
+    /// The mean loss per film.
+    loss: f64,
+    seconds: f64,
+    /// How many of the seconds the training waited for images.
+    waited: f64,
+}
+
+/// The weights of an epoch.
+struct Kept {
+    epoch: usize,
+    score: f64,
+    values: Vec<Vec<f32>>,
+}
+
+impl Kept {
+    fn of(epoch: usize, score: f64, network: &Sequential) -> Self {
+        let values = network.parameters().into_iter().map(|parameter| parameter.value.to_vec());
+        Self { epoch, score, values: values.collect() }
+    }
+
+    fn restore(&self, network: &mut Sequential) {
+        let mut values = self.values.iter();
+        network.each_parameter_mut(|parameter| {
+            parameter.value.copy_from_slice(values.next().expect("the weights are of this network"));
+        });
+    }
+}
+
+/// The first five test films by id whose posters decode: the same ones in every run on the same data.
+fn examples(frame: &Frame, answers: &Answers) -> Vec<Example> {
+    let names = |genres: &[usize]| genres.iter().map(|&genre| frame.genres[genre].clone()).collect();
+    let example = |(id, probabilities): (&u64, &[f32])| {
+        let film = frame.test.iter().find(|film| film.id == *id).expect("the answers are on these films");
+        let predicted = top_k(probabilities, 3).into_iter();
+        Example {
+            poster: film.filename(),
+            genres: names(&film.genres),
+            predicted: predicted.map(|genre| (frame.genres[genre].clone(), probabilities[genre])).collect(),
+        }
+    };
+    answers.ids.iter().zip(answers.probabilities.chunks_exact(frame.genres.len())).take(5).map(example).collect()
+}

@@ -1,0 +1,61 @@
+//! What results depend on, as text: results are used again only where it is the same.
+//!
+//! An identity is a TOML table, so that a user can read why something is made again. Large things, such
+//! as the labels, are in it by their checksums.
+
+use crate::classifier::Classifier;
+use crate::classifier::experiment::Experiment;
+use crate::data::films::Films;
+use crate::data::frames::FilmRule;
+use crate::run::options::Options;
+use std::path::Path;
+use toml::{Table, Value};
+
+/// The identity of an experiment's frames: what decides which films are in them. The `refused` are those
+/// of their films whose posters do not decode.
+pub fn of_frames(options: &Options, rule: &FilmRule, films: &Films, refused: impl Iterator<Item = u64>) -> String {
+    let refused: Vec<u8> = refused.flat_map(u64::to_le_bytes).collect();
+    let mut table = Table::new();
+    table.insert("data".into(), options.data.display().to_string().into());
+    for (limit, of) in [("limit", options.limit), ("limit_val", options.limit_val)] {
+        table.insert(limit.into(), of.map_or("none".into(), |limit| Value::Integer(limit as i64)));
+    }
+    table.insert("rule".into(), format!("{rule:?}").into());
+    table.insert("max_genres".into(), Value::Integer(options.max_genres as i64));
+    table.insert("films".into(), checksum_text(films.digest()));
+    table.insert("refused".into(), checksum(&refused));
+    with_version(table)
+}
+
+/// The identity of a trial's results. Where it runs and on how many threads changes nothing; of the
+/// data, the labels count, and not which posters there are.
+pub fn of_trial(options: &Options, experiments: &[Experiment]) -> String {
+    let mut table = Table::try_from(options).expect("plain data");
+    ["data", "out", "cache", "threads", "init_from"].iter().for_each(|place| drop(table.remove(*place)));
+    table.insert("labels".into(), checksum_of(&options.data.join("genres.csv")));
+    if let Some(run) = &options.init_from {
+        table.insert("init_from".into(), checksum_of(&Classifier::file_of(run)));
+    }
+    table.insert("cached".into(), options.cache.is_some().into());
+    let names: Vec<Value> = experiments.iter().map(|experiment| experiment.name.into()).collect();
+    table.insert("experiments".into(), names.into());
+    with_version(table)
+}
+
+/// Another version of the program may choose and train otherwise.
+fn with_version(mut table: Table) -> String {
+    table.insert("onesheet".into(), env!("CARGO_PKG_VERSION").into());
+    toml::to_string(&table).expect("plain data")
+}
+
+fn checksum(bytes: &[u8]) -> Value {
+    checksum_text(crc32fast::hash(bytes))
+}
+
+fn checksum_text(checksum: u32) -> Value {
+    format!("{checksum:08x}").into()
+}
+
+fn checksum_of(file: &Path) -> Value {
+    std::fs::read(file).map_or("none".into(), |bytes| checksum(&bytes))
+}

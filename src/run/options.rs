@@ -1,0 +1,96 @@
+//! The options of a run.
+
+use crate::data::refusal::OnBadImage;
+use crate::run::recipe::Recipe;
+use serde::Serialize;
+use std::path::{Path, PathBuf};
+
+/// All effective options of a run; written to `config.toml`.
+#[derive(Clone, Debug, Serialize)]
+pub struct Options {
+    /// The folder of the data, in the Letterboxd layout.
+    #[serde(serialize_with = "lossy")]
+    pub data: PathBuf,
+    /// The folder of the results.
+    #[serde(serialize_with = "lossy")]
+    pub out: PathBuf,
+    /// The folder of the decoded posters; `None` where they are decoded again whenever they are needed.
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "lossy_or_none")]
+    pub cache: Option<PathBuf>,
+    /// What becomes of posters that do not decode.
+    pub on_bad_image: OnBadImage,
+    /// The share of films that may lack a poster that decodes.
+    pub max_missing: f64,
+    /// The most training films; `None` takes all.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub limit: Option<usize>,
+    /// The most validation films; `None` takes all.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub limit_val: Option<usize>,
+    /// Films with more genres are dropped.
+    pub max_genres: usize,
+    /// The most training and validation films per genre in top-6.
+    pub per_genre: usize,
+    /// The name of the recipe that the options started from.
+    pub recipe_name: &'static str,
+    /// The model and its training.
+    #[serde(flatten)]
+    pub recipe: Recipe,
+    /// The folder of a trained experiment whose weights the run starts from.
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "lossy_or_none")]
+    pub init_from: Option<PathBuf>,
+    /// The seed of everything random.
+    pub seed: u64,
+    /// The number of worker threads.
+    pub threads: usize,
+    /// Whether the results of an earlier run may be replaced.
+    #[serde(skip)]
+    pub overwrite: bool,
+}
+
+/// A path that is not UTF-8 is shown as well as it can be.
+fn lossy<S: serde::Serializer>(path: &Path, to: S) -> Result<S::Ok, S::Error> {
+    to.serialize_str(&path.to_string_lossy())
+}
+
+fn lossy_or_none<S: serde::Serializer>(path: &Option<PathBuf>, to: S) -> Result<S::Ok, S::Error> {
+    path.as_ref().map(|path| path.to_string_lossy()).serialize(to)
+}
+
+impl Options {
+    /// The default of `max_genres`: the starting report's.
+    pub const MAX_GENRES: usize = 3;
+    /// The default of `per_genre`: the starting report's.
+    pub const PER_GENRE: usize = 25_000;
+
+    /// The options of a run that says nothing but what it needs: all films, seed 1, the threads of the
+    /// current pool, no cache, posters that do not decode are skipped.
+    pub fn new(data: &Path, out: &Path, recipe: Recipe) -> Self {
+        Self {
+            data: data.to_path_buf(),
+            out: out.to_path_buf(),
+            cache: None,
+            on_bad_image: OnBadImage::Skip,
+            max_missing: 1.0,
+            limit: None,
+            limit_val: None,
+            max_genres: Self::MAX_GENRES,
+            per_genre: Self::PER_GENRE,
+            recipe_name: "own",
+            recipe,
+            init_from: None,
+            seed: 1,
+            threads: rayon::current_num_threads(),
+            overwrite: false,
+        }
+    }
+
+    /// The options of the experiment whose turn in the run it is, counted from 0; the first one's results
+    /// are in the folder `first`.
+    pub fn of_turn(&self, turn: usize, first: &Path) -> Self {
+        if turn == 0 || self.recipe.transfer == 0.0 || self.init_from.is_some() {
+            return self.clone();
+        }
+        Self { recipe: self.recipe.of_turn(turn), init_from: Some(first.to_path_buf()), ..self.clone() }
+    }
+}

@@ -1,0 +1,106 @@
+//! Where a run's posters come from, and which of them it has to do without.
+
+use crate::data::batches::Source;
+use crate::data::cache::{Building, Cache};
+use crate::data::decode::ImageSpec;
+use crate::data::films::Films;
+use crate::data::layout::poster_name;
+use crate::data::ledger::{Ledger, WITHOUT_POSTER};
+use crate::data::refusal::{OnBadImage, Refusal};
+use crate::error::{Error, Result};
+use crate::progress::Progress;
+use crate::run::options::Options;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::sync::Arc;
+
+/// The posters of a run, and those that do not decode.
+pub(crate) struct Posters {
+    /// Where the images of the films come from.
+    pub source: Source,
+    /// The posters that are known not to decode before anything is trained: those of a cache.
+    pub refused: BTreeMap<u64, Refusal>,
+    /// The posters that turn out not to decode on the way: without a cache they come to light one by
+    /// one.
+    pub late: BTreeMap<u64, Refusal>,
+    /// How many films the run has in all its frames.
+    films: usize,
+    /// The share of films that have no poster.
+    without: f64,
+}
+
+impl Posters {
+    /// The source of the posters of the films `ids`: their files, or a cache, which is made where it is
+    /// not there.
+    ///
+    /// # Errors
+    /// If more posters are missing or do not decode than the options allow; those of the cache.
+    pub fn open(options: &Options, films: &Films, ids: &BTreeSet<u64>, progress: &dyn Progress) -> Result<Self> {
+        let without = films.ledger.count(WITHOUT_POSTER) as f64;
+        let without = without / (without + films.films.len() as f64);
+        let on_bad_image = options.on_bad_image;
+        let files = Source::Files { posters: films.posters.clone(), spec: ImageSpec::POSTER, on_bad_image };
+        let (refused, late) = Default::default();
+        let mut posters = Self { source: files, refused, late, films: ids.len(), without };
+        posters.check_missing(options)?;
+        let Some(folder) = &options.cache else { return Ok(posters) };
+
+        let cache = cache_of(folder, &films.posters, ids, progress)?;
+        // The cache may hold the posters of other runs, too.
+        posters.refused = cache.refused().iter().filter(|(id, _)| ids.contains(id)).cloned().collect();
+        if let (OnBadImage::Fail, Some((id, refusal))) = (on_bad_image, posters.refused.first_key_value()) {
+            return Err(refusal.clone().into_error(&films.posters.join(poster_name(*id))));
+        }
+        posters.check_missing(options)?;
+        posters.source = Source::Cache(Arc::new(cache));
+        Ok(posters)
+    }
+
+    /// Notes posters that turned out not to decode, and ends the run where there are more of them than the
+    /// options allow.
+    pub fn refuse(&mut self, late: &[(u64, Refusal)], options: &Options) -> Result<()> {
+        self.late.extend(late.iter().cloned());
+        self.check_missing(options)
+    }
+
+    fn check_missing(&self, options: &Options) -> Result<()> {
+        let share =
+            self.without + (1.0 - self.without) * (self.refused.len() + self.late.len()) as f64 / self.films as f64;
+        if share <= options.max_missing {
+            return Ok(());
+        }
+        let (share, most) = (100.0 * share, 100.0 * options.max_missing);
+        let what = format!("{share:.1} % of the films lack a poster that decodes, and at most {most:.1} % may");
+        Err(Error::data(&options.data, what, "`train doctor` names them; add the posters, or raise --max-missing"))
+    }
+}
+
+/// Counts refused posters by reason.
+pub(crate) fn refusals(refused: &BTreeMap<u64, Refusal>) -> Ledger {
+    Refusal::ledger(refused.iter().map(|(id, refusal)| (poster_name(*id), refusal)))
+}
+
+/// A cache of these posters, made where it is not there; what was decoded is noted.
+fn cache_of(folder: &Path, posters: &Path, ids: &BTreeSet<u64>, progress: &dyn Progress) -> Result<Cache> {
+    let ids: Vec<u64> = ids.iter().copied().collect();
+    let cache = open_cache(folder, posters, &ids, progress)?;
+    if let Some(built) = cache.built() {
+        let (decoded, seconds) = (built.decoded, built.time.as_secs_f64());
+        progress.note(&format!("{decoded} posters decoded into {} in {seconds:.1} s: {}", folder.display(), built.why));
+    }
+    Ok(cache)
+}
+
+/// Opens or builds a [`Cache`] of posters as the models see them, with a bar.
+///
+/// # Errors
+/// Those of [`Cache::open_or_build`].
+pub fn open_cache(folder: &Path, posters: &Path, ids: &[u64], progress: &dyn Progress) -> Result<Cache> {
+    let bar = progress.bar("decoding", ids.len());
+    let tell = |building| match building {
+        Building::Waits => progress.note(&format!("another process works on {}: waiting for it", folder.display())),
+        // Posters that the cache keeps for other runs are counted, too.
+        Building::Posters { done, of } => bar.at(done * ids.len() / of, None),
+    };
+    Cache::open_or_build(folder, posters, ids, ImageSpec::POSTER, &tell)
+}

@@ -1,0 +1,414 @@
+//! Recipes: what a model is and how it is trained, in one value whose fields are the options of the
+//! command line.
+//!
+//! An option is a field of [`Recipe`], with its help and its bounds beside it, and its values in
+//! [`Recipe::report`] and [`Recipe::best`]; nothing else has to know of it but the code that uses it.
+
+use crate::classifier::experiment::Experiment;
+use crate::data::decode::ImageSpec;
+use crate::data::frames::Frame;
+use crate::data::transform::{Augment, Views};
+use crate::error::{Error, Result};
+use crate::nn::{Adam, Decay, Head, ModelSpec, Padding, Rule, Sgd};
+use crate::run::values::{
+    at_least_one, at_most, choice, filters, not_negative, positive, share, share_up_to_one, up_to, up_to_one,
+};
+use clap::{ArgAction, ArgMatches, Args, Command, FromArgMatches, ValueEnum};
+use serde::{Deserialize, Serialize};
+
+/// A model, its training and its use.
+#[derive(Clone, Debug, PartialEq, Serialize, Args)]
+pub struct Recipe {
+    /// Height and width that posters are brought to.
+    #[arg(long, value_name = "N", value_parser = up_to(256))]
+    pub input: usize,
+    /// Filters of the convolutions, one block each.
+    // The path in full keeps clap from taking one value for several.
+    #[arg(long, value_name = "N,N,..", value_parser = filters)]
+    pub filters: ::std::vec::Vec<usize>,
+    /// How the last block's image becomes a vector: all its values, or the mean of its pixels.
+    #[arg(long)]
+    pub pooling: Pooling,
+    /// Units of a dense layer before the last one; 0 is none.
+    #[arg(long, value_name = "N", value_parser = at_most(16_384))]
+    pub dense: usize,
+    /// The fraction of its input that dropout drops before the last layer.
+    #[arg(long, value_name = "F", value_parser = share::<f32>)]
+    pub dropout: f32,
+    /// Momentum of batch norm's moving statistics, in Keras' sense: nearer to 1 is slower.
+    #[arg(long, value_name = "F", value_parser = share::<f32>)]
+    pub bn_momentum: f32,
+    /// Border of the convolutions: none, or zeros that keep the size.
+    #[arg(long, value_parser = choice(&PADDINGS))]
+    pub padding: Padding,
+    /// Passes over the training films.
+    #[arg(long, value_name = "N", value_parser = at_least_one())]
+    pub epochs: usize,
+    /// Films per step.
+    #[arg(long, value_name = "N", value_parser = up_to(4_096))]
+    pub batch: usize,
+    /// The update rule; on the command line the options of [`RuleOptions`].
+    #[serde(flatten)]
+    #[arg(skip = Rule::adam(1e-3))]
+    pub rule: Rule,
+    /// The share of all steps in which the learning rate rises from 0.
+    #[arg(long, value_name = "SHARE", value_parser = share::<f64>)]
+    pub warmup: f64,
+    /// The learning rate after its rise: it stays, or falls to 0 along a cosine.
+    #[arg(long, value_parser = choice(&DECAYS))]
+    pub schedule: Decay,
+    /// Keep a moving average of the weights, of which a step keeps this share, and use it; 0 keeps none.
+    #[arg(long, value_name = "SHARE", value_parser = share::<f64>)]
+    pub ema: f64,
+    /// Mirror every other poster.
+    #[arg(long, value_name = "BOOL", action = ArgAction::Set)]
+    pub flip: bool,
+    /// Show a random part of each poster, of at least this share of its area; 1 shows all.
+    #[arg(long, value_name = "SHARE", value_parser = share_up_to_one::<f32>)]
+    pub crop: f32,
+    /// Change brightness, contrast and saturation by up to this share.
+    #[arg(long, value_name = "SHARE", value_parser = share::<f32>)]
+    pub jitter: f32,
+    /// Grey a square at a random place, its side this share of the poster's.
+    #[arg(long, value_name = "SHARE", value_parser = share::<f32>)]
+    pub cutout: f32,
+    /// Mix posters and their genres in pairs, by shares from Beta(F, F).
+    #[arg(long, value_name = "F", value_parser = not_negative::<f32>)]
+    pub mixup: f32,
+    /// What to do about rare genres: what suits the experiment; nothing; cut train and val to the
+    /// smallest (top-6); weigh them more in the loss, by number of films or by their effective number;
+    /// draw them more often.
+    #[arg(long)]
+    pub balance: Balance,
+    /// Focal loss: how much less a genre counts that is known already; 0 is cross-entropy.
+    #[arg(long, value_name = "F", value_parser = not_negative::<f32>)]
+    pub focal: f32,
+    /// Spread this share of each label evenly.
+    #[arg(long, value_name = "SHARE", value_parser = share::<f32>)]
+    pub label_smoothing: f32,
+    /// Which weights to keep: the last, or those of the epoch that was best on val.
+    #[arg(long)]
+    pub keep: Keep,
+    /// Give each genre the threshold with the best F1 on val, in place of 0.5 (multi-label alone).
+    #[arg(long, value_name = "BOOL", action = ArgAction::Set)]
+    pub tune_thresholds: bool,
+    /// Views of a poster that a trained model's answers are averaged over: one, with its mirror image,
+    /// with crops.
+    #[arg(long)]
+    pub views: Views,
+    /// In a run of all experiments, start single-genre and top-6 from the weights that multi-label ended
+    /// with, and train them for this share of the epochs at this share of the learning rate; 0 starts
+    /// them afresh.
+    // The films with one genre are too few to learn from alone, and are among those of multi-label.
+    #[arg(long, value_name = "SHARE", value_parser = up_to_one::<f64>, conflicts_with = "init_from")]
+    pub transfer: f64,
+}
+
+const PADDINGS: [(&str, &str, Padding); 2] = [
+    ("valid", "The window stays inside the image", Padding::Valid),
+    ("same", "Zeros around the image, so that it keeps its size", Padding::Same),
+];
+
+const DECAYS: [(&str, &str, Decay); 2] = [
+    ("constant", "It stays", Decay::Constant),
+    ("cosine", "It falls to 0 along half a cosine that ends with the training", Decay::Cosine),
+];
+
+/// How the image that the last block leaves becomes a vector.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
+#[serde(rename_all = "snake_case")]
+pub enum Pooling {
+    /// All its values.
+    Flatten,
+    /// The mean of its pixels.
+    Average,
+}
+
+/// What is done about genres that are rarer than others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
+#[serde(rename_all = "snake_case")]
+pub enum Balance {
+    /// The sampler in top-6, whose question is a balanced one; nothing in the others.
+    Auto,
+    /// Nothing.
+    None,
+    /// In top-6, train and validation are cut to the smallest genre.
+    Undersample,
+    /// A genre's share of the loss is weighted by one by its number of films.
+    Weights,
+    /// A genre's share of the loss is weighted by one by its effective number of films, which grows ever
+    /// more slowly.
+    ///
+    /// Cui et al. 2019, Class-Balanced Loss, <https://arxiv.org/abs/1901.05555>, with their beta = 0.999.
+    EffectiveWeights,
+    /// Films are drawn so that every genre comes up equally often.
+    Sampler,
+}
+
+/// Which epoch's weights are kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
+#[serde(rename_all = "snake_case")]
+pub enum Keep {
+    /// Those of the last epoch.
+    Last,
+    /// Those of the best epoch on the validation films: by macro AP in multi-label, by the loss where a
+    /// film has one genre.
+    Best,
+}
+
+impl Recipe {
+    /// The recipe of the starting report: what Keras does when nothing is asked of it.
+    pub fn report() -> Self {
+        Self {
+            input: ImageSpec::POSTER.height,
+            filters: vec![16, 32, 64],
+            pooling: Pooling::Flatten,
+            dense: 64,
+            dropout: 0.5,
+            bn_momentum: 0.99,
+            padding: Padding::Valid,
+            epochs: 10,
+            batch: 32,
+            rule: Rule::adam(1e-3),
+            warmup: 0.0,
+            schedule: Decay::Constant,
+            ema: 0.0,
+            flip: false,
+            crop: 1.0,
+            jitter: 0.0,
+            cutout: 0.0,
+            mixup: 0.0,
+            balance: Balance::None,
+            focal: 0.0,
+            label_smoothing: 0.0,
+            keep: Keep::Last,
+            tune_thresholds: false,
+            views: Views::One,
+            transfer: 0.0,
+        }
+    }
+
+    /// The recipe that learns most from the sample of real posters that it was chosen on.
+    pub fn best() -> Self {
+        Self {
+            input: 128,
+            filters: vec![32, 64, 128, 256, 256],
+            pooling: Pooling::Average,
+            dense: 0,
+            dropout: 0.2,
+            bn_momentum: 0.9,
+            padding: Padding::Same,
+            epochs: 24,
+            rule: Rule::adamw(2e-3, 0.05),
+            warmup: 0.2,
+            schedule: Decay::Cosine,
+            flip: true,
+            crop: 0.6,
+            jitter: 0.2,
+            balance: Balance::Auto,
+            keep: Keep::Best,
+            tune_thresholds: true,
+            views: Views::Flip,
+            transfer: 0.25,
+            ..Self::report()
+        }
+    }
+
+    /// The recipe of the experiment whose turn in a run it is, counted from 0: those after the first start
+    /// from its weights and take a share of its training; see [`transfer`](Self::transfer).
+    pub fn of_turn(&self, turn: usize) -> Self {
+        if turn == 0 || self.transfer == 0.0 {
+            return self.clone();
+        }
+        let epochs = (self.epochs as f64 * self.transfer).ceil() as usize;
+        Self { epochs, rule: self.rule.slowed(self.transfer as f32), ..self.clone() }
+    }
+
+    /// The size of the model's input.
+    pub fn size(&self) -> ImageSpec {
+        ImageSpec { height: self.input, width: self.input }
+    }
+
+    /// What varies from one showing of a poster to the next.
+    pub fn augment(&self) -> Augment {
+        let &Self { flip, crop, jitter, cutout, mixup, .. } = self;
+        Augment { flip, crop, jitter, cutout, mixup }
+    }
+
+    /// What is done about rare genres in an experiment.
+    pub fn balance_of(&self, experiment: &Experiment) -> Balance {
+        match self.balance {
+            Balance::Auto if experiment.is_of_top_genres() => Balance::Sampler,
+            Balance::Auto => Balance::None,
+            asked => asked,
+        }
+    }
+
+    /// Blocks of convolution + ReLU, batch norm and max-pooling, then dense layers.
+    pub fn model(&self, classes: usize) -> ModelSpec {
+        let Self { input, filters, pooling, dense, dropout, bn_momentum, padding, .. } = self;
+        let mut spec = ModelSpec::input(&[*input, *input, 3]);
+        for &filters in filters {
+            spec = spec.conv2d(filters, 3, *padding).relu().batch_norm(*bn_momentum).max_pool2d(2);
+        }
+        spec = match pooling {
+            Pooling::Flatten => spec.flatten(),
+            Pooling::Average => spec.global_average_pool2d(),
+        };
+        if *dense > 0 {
+            spec = spec.dense(*dense).relu();
+        }
+        if *dropout > 0.0 {
+            spec = spec.dropout(*dropout);
+        }
+        spec.dense(classes)
+    }
+
+    /// The weights of the classes in the loss, for the training films of a frame; `None` where all weigh
+    /// the same. Their mean, over the classes of a sigmoid or the films of a softmax, is 1, and so is
+    /// the weight of a class without films.
+    pub fn class_weights(&self, head: Head, frame: &Frame) -> Option<Vec<f32>> {
+        let mut films = vec![0.0f64; frame.genres.len()];
+        frame.train.iter().flat_map(|film| &film.genres).for_each(|&genre| films[genre] += 1.0);
+        let weight = |films: f64| match self.balance {
+            Balance::EffectiveWeights => (1.0 - EFFECTIVE) / (1.0 - EFFECTIVE.powf(films)),
+            _ => 1.0 / films,
+        };
+        if !matches!(self.balance, Balance::Weights | Balance::EffectiveWeights) {
+            return None;
+        }
+        let present = films.iter().copied().filter(|&films| films > 0.0);
+        let mean = match head {
+            Head::Sigmoid => present.clone().map(weight).sum::<f64>() / present.count() as f64,
+            Head::Softmax => present.clone().map(|films| weight(films) * films).sum::<f64>() / present.sum::<f64>(),
+        };
+        // That no film has a genre is to be learned, too, and is learned easily.
+        Some(films.iter().map(|&films| if films > 0.0 { (weight(films) / mean) as f32 } else { 1.0 }).collect())
+    }
+}
+
+/// Beta of [`Balance::EffectiveWeights`].
+const EFFECTIVE: f64 = 0.999;
+
+/// The options of the update rule on the command line. They depend on each other: another optimiser has
+/// other defaults.
+#[derive(Clone, Debug, Args)]
+pub struct RuleOptions {
+    /// How weights follow their gradients.
+    #[arg(long)]
+    pub optimizer: Option<OptimizerName>,
+    /// Learning rate [default: the recipe's, or that of Keras for another optimizer: 0.001 for adam, 0.01
+    /// for sgd].
+    #[arg(long = "lr", value_name = "F", value_parser = positive::<f32>)]
+    pub learning_rate: Option<f32>,
+    /// Momentum of sgd.
+    #[arg(long, value_name = "F", value_parser = share::<f32>)]
+    pub momentum: Option<f32>,
+    /// Nesterov's momentum, for sgd.
+    #[arg(long)]
+    pub nesterov: bool,
+    /// The share of itself, times the learning rate, that a weight loses in a step (AdamW) [default: the
+    /// recipe's, or 0 for another optimizer].
+    #[arg(long, value_name = "F", value_parser = share::<f32>)]
+    pub weight_decay: Option<f32>,
+}
+
+/// The names of the update rules.
+#[derive(Clone, Copy, Debug, PartialEq, ValueEnum)]
+pub enum OptimizerName {
+    /// Adam, or AdamW where weights decay.
+    Adam,
+    /// Stochastic gradient descent.
+    Sgd,
+}
+
+impl RuleOptions {
+    /// The rule that the options make of a recipe's.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] for options that nothing would use.
+    fn apply(&self, base: Rule) -> Result<Rule> {
+        let rule = match (self.optimizer, base) {
+            (None, base) | (Some(OptimizerName::Adam), base @ Rule::Adam(_)) => base,
+            (Some(OptimizerName::Adam), _) => Rule::adam(1e-3),
+            (Some(OptimizerName::Sgd), _) => {
+                Rule::Sgd(Sgd { learning_rate: 1e-2, momentum: 0.0, nesterov: false, weight_decay: 0.0 })
+            }
+        };
+        match rule {
+            Rule::Adam(_) if self.momentum.is_some() || self.nesterov => {
+                Err(Error::usage("--momentum and --nesterov are of sgd", "add --optimizer sgd"))
+            }
+            Rule::Adam(adam) => Ok(Rule::Adam(Adam {
+                learning_rate: self.learning_rate.unwrap_or(adam.learning_rate),
+                weight_decay: self.weight_decay.unwrap_or(adam.weight_decay),
+                ..adam
+            })),
+            Rule::Sgd(sgd) if self.nesterov && self.momentum.unwrap_or(sgd.momentum) == 0.0 => {
+                Err(Error::usage("--nesterov changes nothing without momentum", "add --momentum, such as 0.9"))
+            }
+            Rule::Sgd(sgd) => Ok(Rule::Sgd(Sgd {
+                learning_rate: self.learning_rate.unwrap_or(sgd.learning_rate),
+                momentum: self.momentum.unwrap_or(sgd.momentum),
+                nesterov: self.nesterov,
+                weight_decay: self.weight_decay.unwrap_or(sgd.weight_decay),
+            })),
+        }
+    }
+}
+
+/// The options of a recipe as a command line gives them: each changes one field of whatever recipe they
+/// are applied to.
+#[derive(Clone, Debug)]
+pub struct RecipeOptions {
+    rule: RuleOptions,
+    given: ArgMatches,
+}
+
+impl RecipeOptions {
+    /// The recipe with the fields changed for which there is an option.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] for options that nothing would use.
+    pub fn apply(&self, mut recipe: Recipe) -> Result<Recipe> {
+        recipe.update_from_arg_matches(&self.given).expect("clap has read them already");
+        Ok(Recipe { rule: self.rule.apply(recipe.rule)?, ..recipe })
+    }
+
+    /// The value that was given for the field of that name, if one was.
+    ///
+    /// # Panics
+    /// If a recipe has no such field, or it is of another type.
+    pub fn given<T: Clone + Send + Sync + 'static>(&self, field: &str) -> Option<T> {
+        self.given.get_one(field).cloned()
+    }
+
+    /// The options and their fields, in the order of the help text.
+    pub fn all() -> Vec<(String, String)> {
+        let command = Self::augment_args(Command::new("recipe"));
+        let named = |arg: &clap::Arg| Some((format!("--{}", arg.get_long()?), arg.get_id().to_string()));
+        command.get_arguments().filter_map(named).collect()
+    }
+}
+
+impl Args for RecipeOptions {
+    /// None of them has to be there: a recipe stands behind them.
+    fn augment_args(command: Command) -> Command {
+        RuleOptions::augment_args(Recipe::augment_args_for_update(command))
+    }
+
+    fn augment_args_for_update(command: Command) -> Command {
+        Self::augment_args(command)
+    }
+}
+
+impl FromArgMatches for RecipeOptions {
+    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
+        Ok(Self { rule: RuleOptions::from_arg_matches(matches)?, given: matches.clone() })
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
+        *self = Self::from_arg_matches(matches)?;
+        Ok(())
+    }
+}

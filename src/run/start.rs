@@ -1,0 +1,66 @@
+//! Starting from the weights of another run.
+
+use crate::classifier::Classifier;
+use crate::error::{Error, Result};
+use crate::nn::{Isa, Sequential};
+use crate::run::options::Options;
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+
+/// Refuses a model to start from that cannot be read or does not fit, or that the run would replace
+/// before it is read: before anything is decoded or removed. `folders` are those that the run fills.
+pub(crate) fn check_start(run: &Path, folders: &[PathBuf], options: &Options, isa: Isa) -> Result<()> {
+    start_from(run, &[], &mut Sequential::build(options.recipe.model(1), isa, options.seed)?)?;
+    let place = |path: &Path| path.canonicalize().ok();
+    let of_model = place(if run.is_dir() { run } else { run.parent().unwrap_or(run) });
+    match folders.iter().find(|folder| of_model.is_some() && place(folder) == of_model) {
+        Some(folder) => {
+            let what = format!("{} is to be replaced, and --init-from needs its model", folder.display());
+            Err(Error::usage(what, "name another --out"))
+        }
+        None => Ok(()),
+    }
+}
+
+/// Takes over the layers of another run's model up to the first that has other shapes; says how many
+/// weights those are, and which layers start afresh. The last layer's weights belong to genres: they are
+/// taken if these are the same.
+///
+/// # Errors
+/// If the model cannot be read, or no layer fits.
+pub(crate) fn start_from(run: &Path, genres: &[String], network: &mut Sequential) -> Result<String> {
+    let other = Classifier::open(run, network.isa())?;
+    let theirs: HashMap<String, _> = other.network.parameters().into_iter().map(|p| (p.name(), p)).collect();
+    let mut layers: Vec<(String, bool)> = Vec::new();
+    for own in network.parameters() {
+        let same = theirs.get(&own.name()).is_some_and(|from| from.shape == own.shape);
+        match layers.last_mut() {
+            Some((layer, fits)) if *layer == own.layer => *fits &= same,
+            below => {
+                let fits = same && below.is_none_or(|(_, fits)| *fits);
+                layers.push((own.layer.clone(), fits));
+            }
+        }
+    }
+    if let Some((_, fits)) = layers.last_mut() {
+        *fits &= other.meta.genres == genres;
+    }
+    let (taken, afresh): (Vec<_>, Vec<_>) = layers.into_iter().partition(|&(_, fits)| fits);
+    if taken.is_empty() {
+        let what = "its model's first layer has another shape than this recipe's";
+        return Err(Error::data(run, what, "name a run of the same --filters, or leave --init-from out"));
+    }
+    let mut copied = 0;
+    network.each_parameter_mut(|own| {
+        if taken.iter().any(|(layer, _)| *layer == own.layer) {
+            let from = theirs[&own.name()];
+            own.value.copy_from_slice(&from.value);
+            copied += own.value.len();
+        }
+    });
+    let afresh = match &afresh[..] {
+        [] => String::new(),
+        layers => format!("; afresh: {}", layers.iter().map(|(name, _)| &name[..]).collect::<Vec<_>>().join(", ")),
+    };
+    Ok(format!("{copied} of the weights start as those of {}{afresh}", run.display()))
+}
