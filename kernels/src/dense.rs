@@ -3,7 +3,7 @@
 //! The matrix of weights is the largest thing a step touches, so every pass goes over it in blocks of rows that stay in a
 //! cache while all images of the batch meet them, and [`BackwardAndStep`] does in one pass what else takes three.
 
-use crate::gemm::{Init, Product};
+use crate::gemm::{Init, Product, View};
 use crate::optim::Step;
 use crate::scratch;
 use crate::simd::{Isa, MAX_LANES};
@@ -75,24 +75,9 @@ impl Forward<'_> {
         assert_eq!(self.partials.len(), self.shape.partials_len(), "partials: see partials_len");
         let blocks = self.partials.par_chunks_exact_mut(n * outputs).zip(self.w.par_chunks(BLOCK * outputs));
         blocks.enumerate().for_each(|(block, (partial, w))| {
-            Product {
-                m: n,
-                n: outputs,
-                segments: 1,
-                depth: w.len() / outputs,
-                a: &self.x[block * BLOCK..],
-                a_row: inputs,
-                a_col: 1,
-                a_segment: 0,
-                b: w,
-                b_row: outputs,
-                b_segment: 0,
-                c: partial,
-                c_row: outputs,
-                init: Init::Zero,
-                relu: false,
-            }
-            .run(isa);
+            let (a, b) = (View::rows(&self.x[block * BLOCK..], inputs), View::rows(w, outputs));
+            let depth = w.len() / outputs;
+            Product { segments: 1, depth, a, b, c: partial, init: Init::Zero, relu: false }.run(isa);
         });
         for y in self.y.chunks_exact_mut(outputs) {
             y.copy_from_slice(self.bias);
@@ -279,24 +264,8 @@ fn bias_gradient(dy: &[f32], db: &mut [f32]) {
 /// `dw` of the inputs from `first` on, as many as it has rows.
 fn weight_gradient(isa: Isa, shape: &DenseShape, x: &[f32], dy: &[f32], first: usize, init: Init, dw: &mut [f32]) {
     let DenseShape { n, inputs, outputs } = *shape;
-    Product {
-        m: dw.len() / outputs,
-        n: outputs,
-        segments: 1,
-        depth: n,
-        a: &x[first..],
-        a_row: 1,
-        a_col: inputs,
-        a_segment: 0,
-        b: dy,
-        b_row: outputs,
-        b_segment: 0,
-        c: dw,
-        c_row: outputs,
-        init,
-        relu: false,
-    }
-    .run(isa);
+    let (a, b) = (View::rows(&x[first..], inputs).transposed(), View::rows(dy, outputs));
+    Product { segments: 1, depth: n, a, b, c: dw, init, relu: false }.run(isa);
 }
 
 /// `dx` for some inputs at a time, in vectors over the images: `dx^T = w dy^T` reads the weights as they lie, and only the
@@ -330,24 +299,8 @@ impl<'a> ToInput<'a> {
         let DenseShape { n, outputs, .. } = *self.shape;
         let (rows, columns) = (w.len() / outputs, self.shape.columns());
         let turned_dx = &mut scratch[..rows * columns];
-        Product {
-            m: rows,
-            n: columns,
-            segments: 1,
-            depth: outputs,
-            a: w,
-            a_row: outputs,
-            a_col: 1,
-            a_segment: 0,
-            b: self.turned_dy,
-            b_row: columns,
-            b_segment: 0,
-            c: turned_dx,
-            c_row: columns,
-            init: Init::Zero,
-            relu: false,
-        }
-        .run(self.isa);
+        let (a, b) = (View::rows(w, outputs), View::rows(self.turned_dy, columns));
+        Product { segments: 1, depth: outputs, a, b, c: turned_dx, init: Init::Zero, relu: false }.run(self.isa);
         for image in 0..n {
             // SAFETY: tasks have different inputs, so none has these columns of dx.
             let dx = unsafe { self.dx.part(image, first, rows) };

@@ -3,7 +3,7 @@
 use super::correlate::{Plane, stage};
 use super::gradient_tile::{self, TapGradients};
 use super::{Conv2dShape, Padding, im2col};
-use crate::gemm::{Init, Product};
+use crate::gemm::{Init, Product, View};
 use crate::scratch;
 use crate::simd::{Ahead, Isa, Kernel, Simd, each_group};
 use rayon::prelude::*;
@@ -198,24 +198,10 @@ impl WeightGradient<'_> {
                 continue;
             }
             for (u, dw) in dw.chunks_exact_mut(window_row * oc).enumerate() {
-                Product {
-                    m: window_row,
-                    n: oc,
-                    segments: at_once.min(rows - first),
-                    depth: width,
-                    a: &x[(first + u) * x_row..],
-                    a_row: 1,
-                    a_col: ic,
-                    a_segment: x_row,
-                    b: &dy[first * dy_row..],
-                    b_row: oc,
-                    b_segment: dy_row,
-                    c: dw,
-                    c_row: oc,
-                    init: Init::Accumulate,
-                    relu: false,
-                }
-                .run(isa);
+                let segments = at_once.min(rows - first);
+                let a = View::rows(&x[(first + u) * x_row..], ic).transposed().segments(x_row);
+                let b = View::rows(&dy[first * dy_row..], oc).segments(dy_row);
+                Product { segments, depth: width, a, b, c: dw, init: Init::Accumulate, relu: false }.run(isa);
             }
         }
     }

@@ -1,7 +1,7 @@
 //! The stride-1 correlation behind forward and backward_x.
 
 use super::{Conv2dShape, tile, winograd};
-use crate::gemm::{Init, Product};
+use crate::gemm::{Init, Product, View};
 use crate::scratch;
 use crate::simd::{Ahead, Isa, MAX_LANES};
 use rayon::prelude::*;
@@ -138,9 +138,7 @@ impl<'a> Rows<'a> {
             Weights::Points(u) => self.by_points(u, x, x_row, y, width, ahead),
             Weights::Taps(w) => match self.ic {
                 3 => self.by_tiles::<3>(w, x, x_row, y, width, ahead),
-                16 => self.by_tiles::<16>(w, x, x_row, y, width, ahead),
                 32 => self.by_tiles::<32>(w, x, x_row, y, width, ahead),
-                64 => self.by_tiles::<64>(w, x, x_row, y, width, ahead),
                 _ => self.by_tiles::<0>(w, x, x_row, y, width, ahead),
             },
         }
@@ -175,24 +173,11 @@ impl<'a> Rows<'a> {
 
     fn by_product(&self, w: &[f32], x: &[f32], x_row: usize, y: &mut [f32], width: usize) {
         for (r, y) in y.chunks_exact_mut(width * self.oc).enumerate() {
-            Product {
-                m: width,
-                n: self.oc,
-                segments: self.kh,
-                depth: self.kw * self.ic,
-                a: &x[r * x_row..],
-                a_row: self.ic,
-                a_col: 1,
-                a_segment: x_row,
-                b: w,
-                b_row: self.oc,
-                b_segment: self.kw * self.ic * self.oc,
-                c: y,
-                c_row: self.oc,
-                init: self.bias.map_or(Init::Zero, Init::Bias),
-                relu: self.relu,
-            }
-            .run(self.isa);
+            let depth = self.kw * self.ic;
+            let a = View::rows(&x[r * x_row..], self.ic).segments(x_row);
+            let b = View::rows(w, self.oc).segments(depth * self.oc);
+            let init = self.bias.map_or(Init::Zero, Init::Bias);
+            Product { segments: self.kh, depth, a, b, c: y, init, relu: self.relu }.run(self.isa);
         }
     }
 }

@@ -4,7 +4,7 @@
 //! `Product` as everywhere. It is the path of strided layers, and the middle line of the benches.
 
 use super::{BackwardW, BackwardX, Conv2dShape, Forward};
-use crate::gemm::{Init, Product};
+use crate::gemm::{Init, Product, View};
 use crate::scratch;
 use crate::simd::Isa;
 use rayon::prelude::*;
@@ -23,25 +23,10 @@ pub fn forward(isa: Isa, f: Forward) {
         y.par_chunks_mut(block(shape) * row).enumerate().for_each(|(i, y)| {
             let first = i * block(shape);
             let rows = first..first + y.len() / row;
-            with_columns(shape, x, rows, |columns, pixels| {
-                Product {
-                    m: pixels,
-                    n: shape.oc,
-                    segments: 1,
-                    depth: shape.window(),
-                    a: columns,
-                    a_row: shape.window(),
-                    a_col: 1,
-                    a_segment: 0,
-                    b: f.w,
-                    b_row: shape.oc,
-                    b_segment: 0,
-                    c: y,
-                    c_row: shape.oc,
-                    init: Init::Bias(f.bias),
-                    relu: f.relu,
-                }
-                .run(isa);
+            with_columns(shape, x, rows, |columns, _| {
+                let (a, b) = (View::rows(columns, shape.window()), View::rows(f.w, shape.oc));
+                let init = Init::Bias(f.bias);
+                Product { segments: 1, depth: shape.window(), a, b, c: y, init, relu: f.relu }.run(isa);
             });
         });
     });
@@ -68,24 +53,8 @@ pub fn backward_x(isa: Isa, b: BackwardX) {
         dx.fill(0.0);
         scratch::with(shape.ow() * window, |columns| {
             for (r, dy) in dy.chunks_exact(row).enumerate() {
-                Product {
-                    m: shape.ow(),
-                    n: window,
-                    segments: 1,
-                    depth: shape.oc,
-                    a: dy,
-                    a_row: shape.oc,
-                    a_col: 1,
-                    a_segment: 0,
-                    b: turned_w,
-                    b_row: window,
-                    b_segment: 0,
-                    c: columns,
-                    c_row: window,
-                    init: Init::Zero,
-                    relu: false,
-                }
-                .run(isa);
+                let (a, b) = (View::rows(dy, shape.oc), View::rows(turned_w, window));
+                Product { segments: 1, depth: shape.oc, a, b, c: columns, init: Init::Zero, relu: false }.run(isa);
                 each_run(shape, r, |column, pixel, len| {
                     let to = &mut dx[pixel..pixel + len];
                     to.iter_mut().zip(&columns[column..column + len]).for_each(|(dx, &column)| *dx += column);
@@ -117,24 +86,9 @@ pub(super) fn backward_w_rows(
     while first < rows.end {
         let count = block(shape).min(rows.end - first);
         with_columns(shape, x, first..first + count, |columns, pixels| {
-            Product {
-                m: shape.window(),
-                n: shape.oc,
-                segments: 1,
-                depth: pixels,
-                a: columns,
-                a_row: 1,
-                a_col: shape.window(),
-                a_segment: 0,
-                b: &dy[first * row..],
-                b_row: shape.oc,
-                b_segment: 0,
-                c: dw,
-                c_row: shape.oc,
-                init: Init::Accumulate,
-                relu: false,
-            }
-            .run(isa);
+            let a = View::rows(columns, shape.window()).transposed();
+            let b = View::rows(&dy[first * row..], shape.oc);
+            Product { segments: 1, depth: pixels, a, b, c: dw, init: Init::Accumulate, relu: false }.run(isa);
         });
         first += count;
     }

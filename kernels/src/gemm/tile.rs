@@ -2,7 +2,7 @@
 
 use crate::simd::Simd;
 
-/// Pointers to the tile's first elements; the strides are those of [`Product`](super::Product).
+/// Pointers to the tile's first elements; the strides are those of the [`View`](super::View)s.
 pub(super) struct Operands {
     pub segments: usize,
     pub depth: usize,
@@ -11,10 +11,10 @@ pub(super) struct Operands {
     pub a_col: usize,
     pub a_segment: usize,
     pub b: *const f32,
-    pub b_row: usize,
     pub b_segment: usize,
     pub c: *mut f32,
-    pub c_row: usize,
+    /// Values from one row of `b` to the next, and of `c`.
+    pub n: usize,
     /// Columns of the tile: `V * LANES`, or fewer than `LANES` where `PART`.
     pub columns: usize,
 }
@@ -33,7 +33,7 @@ pub(super) enum Start<'a> {
 ///
 /// # Safety
 /// For p in 0..P, s in 0..segments, k in 0..depth: `a + p*a_row + s*a_segment + k*a_col` is valid for reads,
-/// `b + s*b_segment + k*b_row` for reads of `columns` values, `c + p*c_row` for reads and writes of `columns` values. A
+/// `b + s*b_segment + k*n` for reads of `columns` values, `c + p*n` for reads and writes of `columns` values. A
 /// bias holds at least `columns` values.
 #[inline(always)]
 pub(super) unsafe fn tile<S: Simd, const ROW: usize, const P: usize, const V: usize, const PART: bool>(
@@ -59,7 +59,7 @@ pub(super) unsafe fn tile<S: Simd, const ROW: usize, const P: usize, const V: us
             for (p, acc) in acc.iter_mut().enumerate() {
                 for (v, acc) in acc.iter_mut().enumerate() {
                     // SAFETY: p < P, for which the caller vouches.
-                    *acc = load(unsafe { o.c.add(p * o.c_row) }, v);
+                    *acc = load(unsafe { o.c.add(p * o.n) }, v);
                 }
             }
         }
@@ -79,7 +79,7 @@ pub(super) unsafe fn tile<S: Simd, const ROW: usize, const P: usize, const V: us
             }
             // The last step leaves both pointers past their ends, where they are not read.
             a = a.wrapping_add(o.a_col);
-            b = b.wrapping_add(o.b_row);
+            b = b.wrapping_add(o.n);
         }
     }
 
@@ -89,7 +89,7 @@ pub(super) unsafe fn tile<S: Simd, const ROW: usize, const P: usize, const V: us
             let value = if relu { s.max(s.zero(), acc) } else { acc };
             // SAFETY: p < P, v < V, for which the caller vouches.
             unsafe {
-                let to = o.c.add(p * o.c_row);
+                let to = o.c.add(p * o.n);
                 if PART { s.store_part_ptr(to, value, o.columns) } else { s.store_ptr(to.add(v * S::LANES), value) }
             }
         }
