@@ -1,10 +1,10 @@
-//! The model's three convolutions, forward and backward, on one thread: the naive loops, the explicit im2col matrix with the
-//! same matrix product, and the copy-free view, on every instruction set that the machine has.
+//! The model's three convolutions, forward and backward, on one thread: the naive loops, and every algorithm of the
+//! kernels on every instruction set that the machine has.
 //!
 //! `cargo bench --bench conv2d`; a filter such as `conv2/forward` runs a part of it.
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use onesheet_kernels::conv2d::{BackwardW, BackwardX, Conv2dShape, Forward, Padding, im2col};
+use onesheet_kernels::conv2d::{Algorithm, BackwardW, BackwardX, Conv2dShape, Forward, Padding, Pass};
 use onesheet_kernels::simd::Isa;
 use rand::{RngExt, SeedableRng};
 use std::hint::black_box;
@@ -69,23 +69,15 @@ fn conv2d(c: &mut Criterion) {
         group.throughput(Throughput::Elements(flops)).sample_size(10);
         group.bench_function("naive", |b| b.iter(|| naive::forward(&shape, black_box(&x), &w, &bias, &mut y)));
         for isa in Isa::available() {
-            let mut run = |way: &str, forward: &dyn Fn(Forward)| {
-                group.bench_function(format!("{way}/{}", isa.name()), |b| {
+            for algorithm in Algorithm::available(isa, &shape, Pass::Forward) {
+                group.bench_function(format!("{algorithm}/{}", isa.name()), |b| {
                     b.iter(|| {
-                        forward(Forward {
-                            shape: &shape,
-                            x: black_box(&x),
-                            w: &w,
-                            bias: &bias,
-                            relu: false,
-                            y: &mut y,
-                            packed_w: &mut packed_w,
-                        })
+                        let (x, y, packed_w) = (black_box(&x), &mut y, &mut packed_w);
+                        let forward = Forward { shape: &shape, x, w: &w, bias: &bias, relu: false, y, packed_w };
+                        forward.run_with(isa, algorithm);
                     });
                 });
-            };
-            run("im2col", &|f| im2col::forward(isa, f));
-            run("view", &|f| f.run(isa));
+            }
         }
         group.finish();
 
@@ -93,16 +85,14 @@ fn conv2d(c: &mut Criterion) {
         group.throughput(Throughput::Elements(flops)).sample_size(10);
         group.bench_function("naive", |b| b.iter(|| naive::backward_x(&shape, black_box(&dy), &w, &mut dx)));
         for isa in Isa::available() {
-            let mut run = |way: &str, backward_x: &dyn Fn(BackwardX)| {
-                group.bench_function(format!("{way}/{}", isa.name()), |b| {
+            for algorithm in Algorithm::available(isa, &shape, Pass::BackwardX) {
+                group.bench_function(format!("{algorithm}/{}", isa.name()), |b| {
                     b.iter(|| {
                         let (dy, dx, turned_w) = (black_box(&dy), &mut dx, &mut turned_w);
-                        backward_x(BackwardX { shape: &shape, dy, w: &w, dx, turned_w });
+                        BackwardX { shape: &shape, dy, w: &w, dx, turned_w }.run_with(isa, algorithm);
                     });
                 });
-            };
-            run("im2col", &|b| im2col::backward_x(isa, b));
-            run("view", &|b| b.run(isa));
+            }
         }
         group.finish();
 
@@ -110,16 +100,15 @@ fn conv2d(c: &mut Criterion) {
         group.throughput(Throughput::Elements(flops)).sample_size(10);
         group.bench_function("naive", |b| b.iter(|| naive::backward_w(&shape, black_box(&x), &dy, &mut dw)));
         for isa in Isa::available() {
-            let mut run = |way: &str, backward_w: &dyn Fn(BackwardW)| {
-                group.bench_function(format!("{way}/{}", isa.name()), |b| {
+            for algorithm in Algorithm::available(isa, &shape, Pass::BackwardW) {
+                group.bench_function(format!("{algorithm}/{}", isa.name()), |b| {
                     b.iter(|| {
                         let (dw, db, partials) = (&mut dw, &mut db, &mut partials);
-                        backward_w(BackwardW { shape: &shape, x: black_box(&x), dy: &dy, dw, db, partials });
+                        BackwardW { shape: &shape, x: black_box(&x), dy: &dy, dw, db, partials }
+                            .run_with(isa, algorithm);
                     });
                 });
-            };
-            run("im2col", &|b| im2col::backward_w(isa, b));
-            run("view", &|b| b.run(isa));
+            }
         }
         group.finish();
     }

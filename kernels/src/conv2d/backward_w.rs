@@ -1,8 +1,8 @@
 //! Weight gradient.
 
-use super::correlate::{Plane, stage};
-use super::gradient_tile::{self, TapGradients};
-use super::{Conv2dShape, Padding, im2col};
+use super::correlation::{Plane, stage};
+use super::gradient_tile::TapGradients;
+use super::{Algorithm, Conv2dShape, Padding, Pass, im2col};
 use crate::gemm::{Init, Product, View};
 use crate::scratch;
 use crate::simd::{Ahead, Isa, Kernel, Simd, each_group};
@@ -53,22 +53,19 @@ impl Conv2dShape {
 }
 
 impl BackwardW<'_> {
-    /// Adds to `dw` and `db`.
+    /// Adds to `dw` and `db` by the algorithm that is [chosen](Algorithm::choose) for the shape.
     pub fn run(self, isa: Isa) {
-        if self.shape.stride == 1 {
-            self.run_with(isa, rows_by_view)
-        } else {
-            self.run_with(isa, im2col::backward_w_rows)
-        }
+        let algorithm = Algorithm::choose(isa, self.shape, Pass::BackwardW);
+        self.run_with(isa, algorithm);
     }
 
-    /// Sums each part's gradient by `rows(isa, shape, x, dy, part of the output's rows, dw)`, then the parts.
-    pub(super) fn run_with(
-        self,
-        isa: Isa,
-        rows: impl Fn(Isa, &Conv2dShape, &[f32], &[f32], Range<usize>, &mut [f32]) + Sync,
-    ) {
+    /// Adds to `dw` and `db` by this algorithm: each part sums its gradient, then the parts are added.
+    ///
+    /// # Panics
+    /// If it does not [fit](Algorithm::fits), too.
+    pub fn run_with(self, isa: Isa, algorithm: Algorithm) {
         let shape = self.shape;
+        algorithm.check(isa, shape, Pass::BackwardW);
         shape.assert_fits(self.x, self.dw, self.dy);
         assert_eq!(self.db.len(), shape.oc, "db is [oc]");
         assert_eq!(self.partials.len(), shape.partials_len(), "partials: see partials_len");
@@ -86,7 +83,11 @@ impl BackwardW<'_> {
             let row = shape.ow() * shape.oc;
             for first in part.clone().step_by(BLOCK) {
                 let block = first..part.end.min(first + BLOCK);
-                rows(isa, shape, x, dy, block.clone(), dw);
+                if algorithm == Algorithm::Im2col {
+                    im2col::backward_w(isa, shape, x, dy, block.clone(), dw);
+                } else {
+                    add_rows(isa, algorithm, shape, x, dy, block.clone(), dw);
+                }
                 isa.run(PixelSums { dy: &dy[block.start * row..block.end * row], db });
             }
         });
@@ -141,14 +142,26 @@ pub(crate) fn add_parts(partials: &[f32], part_len: usize, offset: usize, to: &m
 }
 
 /// Adds the gradient of up to `BLOCK` output rows of one image.
-fn rows_by_view(isa: Isa, shape: &Conv2dShape, x: &[f32], dy: &[f32], rows: Range<usize>, dw: &mut [f32]) {
+fn add_rows(
+    isa: Isa,
+    algorithm: Algorithm,
+    shape: &Conv2dShape,
+    x: &[f32],
+    dy: &[f32],
+    rows: Range<usize>,
+    dw: &mut [f32],
+) {
     let dy_row = shape.ow() * shape.oc;
     let dy = &dy[rows.start * dy_row..rows.end * dy_row];
     match shape.padding {
         Padding::Valid => {
             let x_row = shape.w * shape.ic;
             let x = &x[rows.start * x_row..];
-            WeightGradient { shape, x, x_row, dy, dy_row, rows: rows.len() }.add_to(isa, dw, Ahead::default());
+            WeightGradient { shape, algorithm, x, x_row, dy, dy_row, rows: rows.len() }.add_to(
+                isa,
+                dw,
+                Ahead::default(),
+            );
         }
         Padding::Same => {
             let width = shape.ow() + shape.kw - 1;
@@ -157,7 +170,7 @@ fn rows_by_view(isa: Isa, shape: &Conv2dShape, x: &[f32], dy: &[f32], rows: Rang
             let plane = Plane { h: shape.h, w: shape.w, c: shape.ic };
             scratch::with(staged_rows.len() * x_row, |staged| {
                 stage(x, plane, shape.pad_top(), shape.pad_left(), staged_rows, width, staged);
-                WeightGradient { shape, x: staged, x_row, dy, dy_row, rows: rows.len() }.add_to(
+                WeightGradient { shape, algorithm, x: staged, x_row, dy, dy_row, rows: rows.len() }.add_to(
                     isa,
                     dw,
                     Ahead::default(),
@@ -170,6 +183,8 @@ fn rows_by_view(isa: Isa, shape: &Conv2dShape, x: &[f32], dy: &[f32], rows: Rang
 /// The gradient of some output rows: the transposed view of the image times `dy`.
 pub(crate) struct WeightGradient<'a> {
     pub shape: &'a Conv2dShape,
+    /// By taps, or else by products of the view.
+    pub algorithm: Algorithm,
     /// The rows under the windows, `x_row` values apart, with all the zeros they need.
     pub x: &'a [f32],
     pub x_row: usize,
@@ -185,14 +200,13 @@ impl WeightGradient<'_> {
         /// Pixels that stay in the L1 cache while the tiles of a kernel row pass over them: 128 with two vectors of `dy` and
         /// one of `x` are 24 kB.
         const PIXELS: usize = 128;
-        let &Self { shape, x, x_row, dy, dy_row, rows } = self;
-        let Conv2dShape { kh, kw, ic, oc, .. } = *shape;
+        let &Self { shape, algorithm, x, x_row, dy, dy_row, rows } = self;
+        let Conv2dShape { kw, ic, oc, .. } = *shape;
         let (width, window_row) = (shape.ow(), kw * ic);
         // At least two: fewer, and `dw` is loaded and stored too often.
         let at_once = (PIXELS / width).max(2);
-        let tiles = (kh, kw) == (3, 3) && isa.registers() >= 16 && gradient_tile::has_tile(ic, oc);
         for first in (0..rows).step_by(at_once) {
-            if tiles {
+            if algorithm == Algorithm::Taps {
                 let (x, dy, rows) = (&x[first * x_row..], &dy[first * dy_row..], at_once.min(rows - first));
                 ahead = isa.run(TapGradients { x, x_row, ic, dy, dy_row, rows, width, oc, dw, ahead });
                 continue;

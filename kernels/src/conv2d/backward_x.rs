@@ -1,7 +1,7 @@
 //! Input gradient.
 
-use super::correlate::{Correlation, Plane, Rows};
-use super::{Conv2dShape, im2col};
+use super::correlation::{Correlation, Images, Plane};
+use super::{Algorithm, Conv2dShape, Pass, im2col};
 use crate::simd::Isa;
 
 /// Input gradient of a 2-D convolution.
@@ -34,23 +34,32 @@ pub struct BackwardX<'a> {
 }
 
 impl BackwardX<'_> {
-    /// Computes `dx`.
+    /// Computes `dx` by the algorithm that is [chosen](Algorithm::choose) for the shape.
     pub fn run(self, isa: Isa) {
+        let algorithm = Algorithm::choose(isa, self.shape, Pass::BackwardX);
+        self.run_with(isa, algorithm);
+    }
+
+    /// Computes `dx` by this algorithm.
+    ///
+    /// # Panics
+    /// If it does not [fit](Algorithm::fits), too.
+    pub fn run_with(self, isa: Isa, algorithm: Algorithm) {
         let shape = self.shape;
-        if shape.stride != 1 {
-            return im2col::backward_x(isa, self);
-        }
         shape.assert_fits(self.dx, self.w, self.dy);
         assert_eq!(self.turned_w.len(), shape.moved_w_len(), "turned_w: see moved_w_len");
+        if algorithm == Algorithm::Im2col {
+            return im2col::backward_x(isa, self);
+        }
         let Conv2dShape { kh, kw, ic, oc, .. } = *shape;
-        let correlation = Correlation {
-            rows: Rows::backward_x(isa, shape, self.w, self.turned_w),
+        let images = Images {
+            rows: Correlation::backward_x(isa, algorithm, shape, self.w, self.turned_w),
             input: Plane { h: shape.oh(), w: shape.ow(), c: oc },
             output: Plane { h: shape.h, w: shape.w, c: ic },
             top: kh - 1 - shape.pad_top(),
             left: kw - 1 - shape.pad_left(),
             band: shape.band(),
         };
-        correlation.run(self.dy, self.dx);
+        images.run(self.dy, self.dx);
     }
 }

@@ -1,7 +1,7 @@
 //! Forward.
 
-use super::correlate::{Correlation, Plane, Rows};
-use super::{Conv2dShape, im2col};
+use super::correlation::{Correlation, Images, Plane};
+use super::{Algorithm, Conv2dShape, Pass, im2col};
 use crate::simd::Isa;
 
 /// A 2-D convolution with bias and, if asked, ReLU.
@@ -34,24 +34,33 @@ pub struct Forward<'a> {
 }
 
 impl Forward<'_> {
-    /// Computes `y`: on the copy-free view where the stride is 1, else by the explicit im2col matrix.
+    /// Computes `y` by the algorithm that is [chosen](Algorithm::choose) for the shape.
     pub fn run(self, isa: Isa) {
+        let algorithm = Algorithm::choose(isa, self.shape, Pass::Forward);
+        self.run_with(isa, algorithm);
+    }
+
+    /// Computes `y` by this algorithm.
+    ///
+    /// # Panics
+    /// If it does not [fit](Algorithm::fits), too.
+    pub fn run_with(self, isa: Isa, algorithm: Algorithm) {
         let shape = self.shape;
-        if shape.stride != 1 {
-            return im2col::forward(isa, self);
-        }
         shape.assert_fits(self.x, self.w, self.y);
         assert_eq!(self.packed_w.len(), shape.moved_w_len(), "packed_w: see moved_w_len");
         assert_eq!(self.bias.len(), shape.oc, "bias is [oc]");
+        if algorithm == Algorithm::Im2col {
+            return im2col::forward(isa, self);
+        }
         let Conv2dShape { ic, oc, .. } = *shape;
-        let correlation = Correlation {
-            rows: Rows::forward(isa, shape, self.w, self.bias, self.relu, self.packed_w),
+        let images = Images {
+            rows: Correlation::forward(isa, algorithm, shape, self.w, self.bias, self.relu, self.packed_w),
             input: Plane { h: shape.h, w: shape.w, c: ic },
             output: Plane { h: shape.oh(), w: shape.ow(), c: oc },
             top: shape.pad_top(),
             left: shape.pad_left(),
             band: shape.band(),
         };
-        correlation.run(self.x, self.y);
+        images.run(self.x, self.y);
     }
 }

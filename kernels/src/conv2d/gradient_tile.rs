@@ -30,7 +30,7 @@ pub(super) struct TapGradients<'a, 'b> {
 
 /// Whether [`TapGradients`] computes these: whole tiles of every instruction set, so that all that have it sum in the
 /// same order.
-pub(super) fn has_tile(ic: usize, oc: usize) -> bool {
+pub(super) fn fits(ic: usize, oc: usize) -> bool {
     (ic == 3 || ic.is_multiple_of(4)) && oc.is_multiple_of(MAX_LANES)
 }
 
@@ -40,7 +40,7 @@ impl<'b> Kernel for TapGradients<'_, 'b> {
     #[inline(always)]
     fn run<S: Simd>(mut self, s: S) -> Ahead<'b> {
         let Self { x_row, ic, dy_row, rows, width, oc, .. } = self;
-        assert!(rows > 0 && width > 0 && has_tile(ic, oc));
+        assert!(rows > 0 && width > 0 && fits(ic, oc));
         assert!(self.x.len() >= (rows + 1) * x_row + (width + 2) * ic, "x has the rows under the windows");
         assert!(self.dy.len() >= (rows - 1) * dy_row + width * oc, "dy has its rows");
         assert_eq!(self.dw.len(), 9 * ic * oc);

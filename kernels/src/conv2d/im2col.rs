@@ -3,7 +3,7 @@
 //! The matrix is written for a few output rows at a time, so that it stays in the cache; the product is the same
 //! `Product` as everywhere. It is the path of strided layers, and the middle line of the benches.
 
-use super::{BackwardW, BackwardX, Conv2dShape, Forward};
+use super::{BackwardX, Conv2dShape, Forward};
 use crate::gemm::{Init, Product, View};
 use crate::scratch;
 use crate::simd::Isa;
@@ -11,12 +11,8 @@ use rayon::prelude::*;
 use std::ops::Range;
 
 /// [`Forward`] by the explicit matrix.
-///
-/// # Panics
-/// As [`Forward`].
-pub fn forward(isa: Isa, f: Forward) {
+pub(super) fn forward(isa: Isa, f: Forward) {
     let shape = f.shape;
-    shape.assert_fits(f.x, f.w, f.y);
     let (x_len, row) = (shape.x_len() / shape.n, shape.ow() * shape.oc);
     let images = f.x.par_chunks_exact(x_len).zip(f.y.par_chunks_exact_mut(shape.oh() * row));
     images.for_each(|(x, y)| {
@@ -33,13 +29,8 @@ pub fn forward(isa: Isa, f: Forward) {
 }
 
 /// [`BackwardX`] by the explicit matrix: `dcolumns = dy w^T`, then each value is added to the pixel it came from.
-///
-/// # Panics
-/// As [`BackwardX`].
-pub fn backward_x(isa: Isa, b: BackwardX) {
+pub(super) fn backward_x(isa: Isa, b: BackwardX) {
     let shape = b.shape;
-    shape.assert_fits(b.dx, b.w, b.dy);
-    assert_eq!(b.turned_w.len(), b.shape.moved_w_len(), "turned_w: see moved_w_len");
     let window = shape.window();
     for (k, w) in b.w.chunks_exact(shape.oc).enumerate() {
         for (o, &w) in w.iter().enumerate() {
@@ -64,23 +55,8 @@ pub fn backward_x(isa: Isa, b: BackwardX) {
     });
 }
 
-/// [`BackwardW`] by the explicit matrix.
-///
-/// # Panics
-/// As [`BackwardW`].
-pub fn backward_w(isa: Isa, b: BackwardW) {
-    b.run_with(isa, backward_w_rows);
-}
-
-/// Adds the gradient of some output rows of one image.
-pub(super) fn backward_w_rows(
-    isa: Isa,
-    shape: &Conv2dShape,
-    x: &[f32],
-    dy: &[f32],
-    rows: Range<usize>,
-    dw: &mut [f32],
-) {
+/// Adds the weight gradient of some output rows of one image.
+pub(super) fn backward_w(isa: Isa, shape: &Conv2dShape, x: &[f32], dy: &[f32], rows: Range<usize>, dw: &mut [f32]) {
     let row = shape.ow() * shape.oc;
     let mut first = rows.start;
     while first < rows.end {

@@ -8,18 +8,18 @@
 //! next pixel's run starts `ic` floats further on. So the matrix is there already, as overlapping rows of the image itself:
 //! the convolution is a sum over `u` of products whose A has the row stride `ic`
 //! (`gemm::Product` calls the kernel rows *segments*). Nothing is copied, except that an image
-//! with zeros around it is staged, a few rows at a time, in a buffer that has them (`correlate`).
+//! with zeros around it is staged, a few rows at a time, in a buffer that has them (`correlation`).
 //!
 //! - forward and backward_x are that correlation; backward_x runs it over `dy` with zeros around, the weights flipped
 //!   and transposed.
 //! - backward_w is the transposed view times `dy`, summed over the rows of the image.
 //!
-//! Any other stride takes the [explicit im2col matrix](im2col), a few output rows at a time.
+//! Any other stride takes the explicit im2col matrix (`im2col`), a few output rows at a time.
 //!
 //! # 3x3 windows
 //! A product of the view broadcasts every input once for each tap that it feeds. The windows of neighbouring pixels
 //! overlap, so for 3x3 windows and channels in whole vectors of 16 two tiles keep what overlaps in registers:
-//! `tile` (forward, backward_x) and `gradient_tile` (backward_w). Correlations from at least 16 to at least 32 channels take
+//! `tap_tile` (forward, backward_x) and `gradient_tile` (backward_w). Correlations from at least 16 to at least 32 channels take
 //! 16 multiplications for four outputs instead of 36, by minimal filtering (`winograd`).
 //!
 //! What their inner loops hold on AVX-512, as `tools/assembly` reads it from the machine code (an FMA unit starts two a
@@ -38,19 +38,21 @@
 //! Other windows and channel counts go through `gemm::Product`: 14 x 2 vectors (28 FMAs of 14 broadcasts and 2 loads) or
 //! 6 x 4 (24 of 6 and 4), which are bound by loads and by FMAs.
 
+mod algorithm;
 mod backward_w;
 mod backward_x;
-mod correlate;
+mod correlation;
 mod forward;
 mod gradient_tile;
-pub mod im2col;
-mod tile;
+mod im2col;
+mod tap_tile;
 mod winograd;
 
+pub use algorithm::{Algorithm, Pass};
 pub use backward_w::BackwardW;
 pub(crate) use backward_w::{WeightGradient, add_parts};
 pub use backward_x::BackwardX;
-pub(crate) use correlate::Rows;
+pub(crate) use correlation::Correlation;
 pub use forward::Forward;
 
 /// How an image's border is treated.

@@ -33,7 +33,7 @@
 //! # Source
 //! Lavin and Gray 2015, "Fast Algorithms for Convolutional Neural Networks", <https://arxiv.org/abs/1509.09308>, section 4.1.
 
-use super::tile::{each, narrowest_cover};
+use super::tap_tile::{each, narrowest_cover};
 use crate::simd::{Ahead, Kernel, MAX_LANES, Simd};
 use rayon::prelude::*;
 
@@ -42,7 +42,7 @@ pub(super) const POINTS: usize = 16;
 
 /// Whether the transformations pay and every instruction set has whole register tiles. The channels on one side share the
 /// transformations of the other side; where the output has but 16, they cost what the multiplications save.
-pub(super) fn has_tile(ic: usize, oc: usize, oh: usize, ow: usize) -> bool {
+pub(super) fn fits([ic, oc]: [usize; 2], [oh, ow]: [usize; 2]) -> bool {
     ic.is_multiple_of(MAX_LANES) && oc.is_multiple_of(2 * MAX_LANES) && oh >= 2 && ow >= 2
 }
 

@@ -3,7 +3,7 @@
 use super::rows::{GradientSums, Scatter, next_band, staged_len};
 use super::{ConvBlockShape, Source, Workspace, parts};
 use crate::batch_norm::Normalization;
-use crate::conv2d::{Conv2dShape, Rows, WeightGradient, add_parts};
+use crate::conv2d::{self, Algorithm, Conv2dShape, Correlation, WeightGradient, add_parts};
 use crate::scratch;
 use crate::simd::{Ahead, Isa};
 use crate::tasks::each_task;
@@ -73,7 +73,9 @@ struct Pass<'a> {
     slope: &'a [f32],
     offset: &'a [f32],
     /// The correlation from `dz` to `dx`; none where nobody asks for `dx`.
-    to_dx: Option<Rows<'a>>,
+    to_dx: Option<Correlation<'a>>,
+    /// How the weight gradient is computed.
+    to_dw: Algorithm,
     /// Parts of an image.
     parts: usize,
 }
@@ -111,9 +113,13 @@ impl Backward<'_> {
             offset[o] = (-factor * sum_dp / m - along * f64::from(norm.mean[o])) as f32;
         }
 
-        let to_dx = dx.is_some().then(|| Rows::backward_x(isa, conv, w, moved_w));
+        let to_dx = dx.is_some().then(|| {
+            let algorithm = Algorithm::choose(isa, conv, conv2d::Pass::BackwardX);
+            Correlation::backward_x(isa, algorithm, conv, w, moved_w)
+        });
+        let to_dw = Algorithm::choose(isa, conv, conv2d::Pass::BackwardW);
         let parts = parts(n, shape.bands());
-        let pass = Pass { isa, shape, x, a, p, dp, scale, slope, offset, to_dx, parts };
+        let pass = Pass { isa, shape, x, a, p, dp, scale, slope, offset, to_dx, to_dw, parts };
         let gradient = conv.w_len() + oc;
         let (gradients, sums) = (&mut gradients[..n * parts * gradient], &mut sums[..n * parts * dx_sums.len()]);
         let (dx, sums_len) = (dx.unwrap_or_default(), dx_sums.len());
@@ -199,7 +205,15 @@ impl Pass<'_> {
             self.scatter(image, rows.clone(), of_band, db);
             self.x.with_rows(self.isa, conv, image, rows.clone(), stage, |x, x_row| {
                 let dy = &of_band[self.dz_left() * conv.oc..];
-                let gradient = WeightGradient { shape: conv, x, x_row, dy, dy_row: dz_row, rows: rows.len() };
+                let gradient = WeightGradient {
+                    shape: conv,
+                    algorithm: self.to_dw,
+                    x,
+                    x_row,
+                    dy,
+                    dy_row: dz_row,
+                    rows: rows.len(),
+                };
                 gradient.add_to(self.isa, dw, self.after(image, band));
             });
             if let Some(to_dx) = self.to_dx {

@@ -2,7 +2,7 @@
 
 use super::rows::{Pool, RowSums, next_band, staged_len};
 use super::{ConvBlockShape, Source, Workspace};
-use crate::conv2d::{Conv2dShape, Rows};
+use crate::conv2d::{Algorithm, Conv2dShape, Correlation, Pass};
 use crate::scratch;
 use crate::simd::Isa;
 use crate::tasks::each_task;
@@ -58,7 +58,8 @@ impl Forward<'_> {
             "bias, gamma, mean, variance are [oc]"
         );
         workspace.reserve(shape, true);
-        let rows = Rows::forward(isa, conv, w, bias, true, &mut workspace.moved_w);
+        let algorithm = Algorithm::choose(isa, conv, Pass::Forward);
+        let rows = Correlation::forward(isa, algorithm, conv, w, bias, true, &mut workspace.moved_w);
         let at_once = rows.at_once();
         let (bands, a_row, p_row) = (shape.bands(), conv.ow() * oc, shape.pw() * oc);
         let sums = &mut workspace.sums[..n * bands * 2 * oc];

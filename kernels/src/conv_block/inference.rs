@@ -2,7 +2,7 @@
 
 use super::rows::{Normalise, Pool, next_band, staged_len};
 use super::{Affine, ConvBlockShape, Source, Workspace};
-use crate::conv2d::{Conv2dShape, Rows};
+use crate::conv2d::{Algorithm, Conv2dShape, Correlation, Pass};
 use crate::scratch;
 use crate::simd::{BLOCK, Isa};
 use crate::tasks::each_task;
@@ -48,7 +48,8 @@ impl Inference<'_> {
         assert_eq!(bias.len(), oc, "bias is [oc]");
         norm.check(oc);
         workspace.reserve(shape, false);
-        let rows = Rows::forward(isa, conv, w, bias, true, &mut workspace.moved_w);
+        let algorithm = Algorithm::choose(isa, conv, Pass::Forward);
+        let rows = Correlation::forward(isa, algorithm, conv, w, bias, true, &mut workspace.moved_w);
         let (bands, a_row, y_row) = (shape.bands(), conv.ow() * oc, shape.pw() * oc);
         let starts =
             |task: usize| ([(task / bands * shape.ph() + shape.band_pooled_rows(task % bands).start) * y_row], 0);

@@ -1,7 +1,7 @@
-//! Convolution on the copy-free view and by explicit im2col, against the reference.
+//! Convolution by every algorithm, against the reference.
 
 use super::*;
-use onesheet_kernels::conv2d::{BackwardW, BackwardX, Conv2dShape, Forward, Padding, im2col};
+use onesheet_kernels::conv2d::{Algorithm, BackwardW, BackwardX, Conv2dShape, Forward, Padding, Pass};
 use onesheet_kernels::reference::conv2d as reference;
 use proptest::prelude::*;
 
@@ -17,8 +17,8 @@ fn shapes() -> impl Strategy<Value = Conv2dShape> {
     })
 }
 
-/// All that a convolution computes: y, dx, dw, db.
-fn all_of(isa: Isa, shape: &Conv2dShape, explicit: bool, relu: bool, seed: u64) -> Vec<Vec<f32>> {
+/// All that a convolution computes, each pass by its algorithm: y, dx, dw, db.
+fn all_by(isa: Isa, shape: &Conv2dShape, algorithms: [Algorithm; 3], relu: bool, seed: u64) -> Vec<Vec<f32>> {
     let mut data = Data::new(seed);
     let (x, w, bias) = (data.vec(shape.x_len()), data.vec(shape.w_len()), data.vec(shape.oc));
     let dy = data.vec(shape.y_len());
@@ -26,19 +26,18 @@ fn all_of(isa: Isa, shape: &Conv2dShape, explicit: bool, relu: bool, seed: u64) 
     let (mut y, mut dx) = (poisoned(shape.y_len()), poisoned(shape.x_len()));
     let (mut turned_w, mut partials) = (poisoned(shape.moved_w_len()), poisoned(shape.partials_len()));
     let mut packed_w = poisoned(shape.moved_w_len());
-    let forward = Forward { shape, x: &x, w: &w, bias: &bias, relu, y: &mut y, packed_w: &mut packed_w };
-    let backward_x = BackwardX { shape, dy: &dy, w: &w, dx: &mut dx, turned_w: &mut turned_w };
-    let backward_w = BackwardW { shape, x: &x, dy: &dy, dw: &mut dw, db: &mut db, partials: &mut partials };
-    if explicit {
-        im2col::forward(isa, forward);
-        im2col::backward_x(isa, backward_x);
-        im2col::backward_w(isa, backward_w);
-    } else {
-        forward.run(isa);
-        backward_x.run(isa);
-        backward_w.run(isa);
-    }
+    let [forward, backward_x, backward_w] = algorithms;
+    Forward { shape, x: &x, w: &w, bias: &bias, relu, y: &mut y, packed_w: &mut packed_w }.run_with(isa, forward);
+    BackwardX { shape, dy: &dy, w: &w, dx: &mut dx, turned_w: &mut turned_w }.run_with(isa, backward_x);
+    BackwardW { shape, x: &x, dy: &dy, dw: &mut dw, db: &mut db, partials: &mut partials }.run_with(isa, backward_w);
     vec![y, dx, dw, db]
+}
+
+const PASSES: [Pass; 3] = [Pass::Forward, Pass::BackwardX, Pass::BackwardW];
+
+/// The same by the algorithms that are chosen for the shape.
+fn all_of(isa: Isa, shape: &Conv2dShape, relu: bool, seed: u64) -> Vec<Vec<f32>> {
+    all_by(isa, shape, PASSES.map(|pass| Algorithm::choose(isa, shape, pass)), relu, seed)
 }
 
 /// The same from the reference.
@@ -61,8 +60,11 @@ fn expected(shape: &Conv2dShape, relu: bool, seed: u64) -> Vec<Vec<f64>> {
 fn check(shape: &Conv2dShape, relu: bool, seed: u64) {
     let expected = expected(shape, relu, seed);
     for_each_isa(|isa| {
-        for explicit in [false, true] {
-            let actual = all_of(isa, shape, explicit, relu, seed);
+        let available = PASSES.map(|pass| Algorithm::available(isa, shape, pass));
+        let most = available.iter().map(Vec::len).max().unwrap_or(0);
+        for i in 0..most {
+            let algorithms = available.each_ref().map(|available| available[i % available.len()]);
+            let actual = all_by(isa, shape, algorithms, relu, seed);
             actual.iter().zip(&expected).for_each(|(actual, expected)| assert_close(actual, expected, 2e-5));
         }
     });
@@ -100,14 +102,55 @@ fn the_models_layers_agree_with_the_reference() {
 }
 
 #[test]
+fn the_models_layers_get_the_algorithms_that_the_docs_say() {
+    use Algorithm::{Im2col, Taps, View, Winograd};
+    let shape = |w, ic, oc, k, stride| {
+        let padding = Padding::Valid;
+        Conv2dShape { n: 2, h: w, w, ic, oc, kh: k, kw: k, stride, padding }
+    };
+    let cases = [
+        (shape(256, 3, 16, 3, 1), [Taps, View, Taps]),
+        (shape(127, 16, 32, 3, 1), [Winograd, Taps, Taps]),
+        (shape(62, 32, 64, 3, 1), [Winograd, Winograd, Taps]),
+        (shape(128, 3, 32, 3, 1), [Taps, View, Taps]),
+        (shape(16, 256, 256, 3, 1), [Winograd, Winograd, Taps]),
+        (shape(62, 32, 64, 5, 1), [View, View, View]),
+        (shape(62, 32, 64, 3, 2), [Im2col, Im2col, Im2col]),
+    ];
+    for_each_isa(|isa| {
+        for (shape, expected) in cases {
+            for (pass, expected) in PASSES.into_iter().zip(expected) {
+                // Too few registers for tiles.
+                let expected = if isa.registers() < 16 && shape.stride == 1 { View } else { expected };
+                let (chosen, available) =
+                    (Algorithm::choose(isa, &shape, pass), Algorithm::available(isa, &shape, pass));
+                assert_eq!(chosen, expected, "{pass:?} of {shape:?}");
+                assert!(available[0] == chosen && available.ends_with(&[Im2col]), "{available:?}");
+                assert!(available.iter().all(|algorithm| algorithm.fits(isa, &shape, pass)));
+            }
+        }
+    });
+}
+
+#[test]
+#[should_panic(expected = "no Forward by view")]
+fn an_algorithm_that_does_not_fit_panics() {
+    let shape = Conv2dShape { n: 1, h: 5, w: 5, ic: 1, oc: 1, kh: 3, kw: 3, stride: 2, padding: Padding::Valid };
+    let mut packed_w = vec![0.0; shape.moved_w_len()];
+    let (x, w, mut y) = ([0.0; 25], [0.0; 9], [0.0; 4]);
+    Forward { shape: &shape, x: &x, w: &w, bias: &[0.0], relu: false, y: &mut y, packed_w: &mut packed_w }
+        .run_with(Isa::available()[0], Algorithm::View);
+}
+
+#[test]
 fn the_same_bits_for_any_number_of_threads() {
     for n in [1, 5, 16] {
         for stride in [1, 2] {
             let shape = Conv2dShape { n, h: 37, w: 41, ic: 5, oc: 18, kh: 3, kw: 3, stride, padding: Padding::Same };
-            for_each_isa(|isa| drop(on_1_2_3_threads(|| all_of(isa, &shape, false, true, 7))));
+            for_each_isa(|isa| drop(on_1_2_3_threads(|| all_of(isa, &shape, true, 7))));
         }
         let shape = Conv2dShape { n, h: 37, w: 41, ic: 16, oc: 32, kh: 3, kw: 3, stride: 1, padding: Padding::Same };
-        for_each_isa(|isa| drop(on_1_2_3_threads(|| all_of(isa, &shape, false, true, 7))));
+        for_each_isa(|isa| drop(on_1_2_3_threads(|| all_of(isa, &shape, true, 7))));
     }
 }
 
@@ -118,7 +161,7 @@ fn avx2_and_avx512_agree_to_the_bit() {
     for (ic, oc) in [(3, 16), (16, 32), (32, 64), (96, 128)] {
         let shape = Conv2dShape { n: 2, h: 11, w: 40, ic, oc, kh: 3, kw: 3, stride: 1, padding: Padding::Valid };
         for pair in fused.windows(2) {
-            let [a, b] = [pair[0], pair[1]].map(|isa| all_of(isa, &shape, false, true, 3));
+            let [a, b] = [pair[0], pair[1]].map(|isa| all_of(isa, &shape, true, 3));
             a.iter().zip(&b).for_each(|(a, b)| assert_same_bits(a, b));
         }
     }

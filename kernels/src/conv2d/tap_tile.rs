@@ -7,7 +7,7 @@
 //!
 //! What bounds it: the FMA units; the loads take two thirds of the time that the FMAs take where a cycle has two of each.
 
-use crate::simd::{Ahead, Kernel, Simd};
+use crate::simd::{Ahead, Kernel, MAX_LANES, Simd};
 
 /// The body once for each of the constants for which the condition holds. A rolled loop would keep the accumulators in
 /// memory, at a third of the speed.
@@ -22,10 +22,15 @@ macro_rules! each {
 
 pub(super) use each;
 
+/// Whether [`TapTiles`] computes these output channels: whole vectors of every instruction set.
+pub(super) fn fits(oc: usize) -> bool {
+    oc.is_multiple_of(MAX_LANES)
+}
+
 /// Output rows of a 3x3 correlation with stride 1 over rows that have all the zeros they need.
 ///
 /// `y[r,q,o] = bias[o] + sum over i,u,v of x[r+u, q+v, i] * w[i,u,v,o]`, then ReLU where `relu`; `IC` is `ic`, or 0 for any
-pub(super) struct Rows<'a, 'b, const IC: usize> {
+pub(super) struct TapTiles<'a, 'b, const IC: usize> {
     /// `rows + 2` rows, `x_row` values from one to the next, pixels of `ic` channels.
     pub x: &'a [f32],
     pub x_row: usize,
@@ -44,7 +49,7 @@ pub(super) struct Rows<'a, 'b, const IC: usize> {
     pub ahead: &'a mut Ahead<'b>,
 }
 
-impl<const IC: usize> Kernel for Rows<'_, '_, IC> {
+impl<const IC: usize> Kernel for TapTiles<'_, '_, IC> {
     type Output = ();
 
     #[inline(always)]
@@ -82,7 +87,7 @@ pub(super) fn narrowest_cover<const N: usize>(width: usize, candidates: [usize; 
 /// Lines of what is ahead that are asked for after a tile.
 const LINES: usize = 16;
 
-impl<const IC: usize> Rows<'_, '_, IC> {
+impl<const IC: usize> TapTiles<'_, '_, IC> {
     /// All tiles; the last of a row, and of a column of tiles, may lie over the one before and store the same again.
     #[inline(always)]
     fn each_tile<S: Simd, const R: usize, const P: usize>(&mut self, s: S) {

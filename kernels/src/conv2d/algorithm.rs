@@ -1,0 +1,86 @@
+//! Which way a convolution is computed: the one place that decides it.
+
+use super::{Conv2dShape, gradient_tile, tap_tile, winograd};
+use crate::simd::Isa;
+use std::fmt;
+
+/// A way to compute a pass of a convolution.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Algorithm {
+    /// A product with the explicit im2col matrix, written for a few output rows at a time. Takes any stride.
+    Im2col,
+    /// Products with the im2col matrix as a view of the image itself, which copies nothing. Every input is broadcast
+    /// once for each tap that it feeds.
+    View,
+    /// Tiles of 3x3 windows that keep in registers what the windows of neighbouring pixels share.
+    Taps,
+    /// Winograd's minimal filtering of 3x3 windows: 16 multiplications for four outputs instead of 36.
+    Winograd,
+}
+
+/// What a convolution computes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pass {
+    /// The output: [`Forward`](super::Forward).
+    Forward,
+    /// The input gradient: [`BackwardX`](super::BackwardX).
+    BackwardX,
+    /// The weight gradient: [`BackwardW`](super::BackwardW).
+    BackwardW,
+}
+
+impl Algorithm {
+    /// All algorithms, the fastest first. That one is best which multiplies least, and of those that multiply the same,
+    /// the one that loads least for a multiplication: a tap tile makes 0.34 loads per FMA, a product of the view 0.57
+    /// and more, and the explicit matrix is written and read beside it.
+    const BY_SPEED: [Self; 4] = [Self::Winograd, Self::Taps, Self::View, Self::Im2col];
+
+    /// The fastest algorithm that [fits](Self::fits).
+    pub fn choose(isa: Isa, shape: &Conv2dShape, pass: Pass) -> Self {
+        let fitting = Self::BY_SPEED.into_iter().find(|algorithm| algorithm.fits(isa, shape, pass));
+        fitting.expect("im2col fits always")
+    }
+
+    /// All algorithms that [fit](Self::fits), the fastest first.
+    pub fn available(isa: Isa, shape: &Conv2dShape, pass: Pass) -> Vec<Self> {
+        Self::BY_SPEED.into_iter().filter(|algorithm| algorithm.fits(isa, shape, pass)).collect()
+    }
+
+    /// Whether the algorithm computes this pass of such a convolution.
+    ///
+    /// The tiles are for 3x3 windows with stride 1 and want the channels in whole vectors of every instruction set, so
+    /// that all that have 16 registers or more choose the same and sum in the same order. With fewer registers, a tile
+    /// would be too small to share anything.
+    pub fn fits(self, isa: Isa, shape: &Conv2dShape, pass: Pass) -> bool {
+        let Conv2dShape { h, w, ic, oc, kh, kw, stride, .. } = *shape;
+        let has_tiles = (kh, kw, stride) == (3, 3, 1) && isa.registers() >= 16;
+        match (self, pass) {
+            (Self::Im2col, _) => true,
+            (Self::View, _) => stride == 1,
+            (Self::Taps, Pass::Forward) => has_tiles && tap_tile::fits(oc),
+            (Self::Taps, Pass::BackwardX) => has_tiles && tap_tile::fits(ic),
+            (Self::Taps, Pass::BackwardW) => has_tiles && gradient_tile::fits(ic, oc),
+            (Self::Winograd, Pass::Forward) => has_tiles && winograd::fits([ic, oc], [shape.oh(), shape.ow()]),
+            (Self::Winograd, Pass::BackwardX) => has_tiles && winograd::fits([oc, ic], [h, w]),
+            // It would need transformations of its own, those of F(3x3, 2x2).
+            (Self::Winograd, Pass::BackwardW) => false,
+        }
+    }
+
+    /// # Panics
+    /// If the algorithm does not fit.
+    pub(super) fn check(self, isa: Isa, shape: &Conv2dShape, pass: Pass) {
+        assert!(self.fits(isa, shape, pass), "no {pass:?} by {self} on {}: {shape:?}", isa.name());
+    }
+}
+
+impl fmt::Display for Algorithm {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.write_str(match self {
+            Self::Im2col => "im2col",
+            Self::View => "view",
+            Self::Taps => "taps",
+            Self::Winograd => "minimal filtering",
+        })
+    }
+}

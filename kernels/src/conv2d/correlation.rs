@@ -1,0 +1,227 @@
+//! The stride-1 correlation behind forward and backward_x.
+
+use super::tap_tile::TapTiles;
+use super::{Algorithm, Conv2dShape, Pass, winograd};
+use crate::gemm::{Init, Product, View};
+use crate::scratch;
+use crate::simd::{Ahead, Isa};
+use rayon::prelude::*;
+use std::ops::Range;
+
+/// One image plane layout: height, width, channels.
+#[derive(Clone, Copy)]
+pub(super) struct Plane {
+    pub h: usize,
+    pub w: usize,
+    pub c: usize,
+}
+
+impl Plane {
+    pub fn len(&self) -> usize {
+        self.h * self.w * self.c
+    }
+}
+
+/// A stride-1 correlation, row by row.
+///
+/// `y[r,q,o] = bias[o] + sum over u,v,i of x[r+u, q+v, i] * w[u,v,i,o]`, then ReLU where `relu`
+#[derive(Clone, Copy)]
+pub(crate) struct Correlation<'a> {
+    isa: Isa,
+    /// Any but im2col.
+    algorithm: Algorithm,
+    kh: usize,
+    kw: usize,
+    ic: usize,
+    oc: usize,
+    /// By taps, `[ic][3][3][oc]`; by minimal filtering, the transformed kernels, `[oc/16][16][ic][16]`; else
+    /// `[kh][kw][ic][oc]`.
+    w: &'a [f32],
+    bias: Option<&'a [f32]>,
+    relu: bool,
+}
+
+impl<'a> Correlation<'a> {
+    /// The forward pass of a convolution; `workspace` has `moved_w_len` values.
+    ///
+    /// # Panics
+    /// If the algorithm is im2col or does not fit.
+    pub fn forward(
+        isa: Isa,
+        algorithm: Algorithm,
+        shape: &Conv2dShape,
+        w: &'a [f32],
+        bias: &'a [f32],
+        relu: bool,
+        workspace: &'a mut [f32],
+    ) -> Self {
+        algorithm.check(isa, shape, Pass::Forward);
+        let Conv2dShape { kh, kw, ic, oc, .. } = *shape;
+        let w = match algorithm {
+            Algorithm::View => w,
+            _ => arrange(algorithm, shape, [ic, oc], |u, v, i, o| w[((u * kw + v) * ic + i) * oc + o], workspace),
+        };
+        Self { isa, algorithm, kh, kw, ic, oc, w, bias: Some(bias), relu }
+    }
+
+    /// The correlation that takes `dy`, with zeros around it, to `dx`; `workspace` has `moved_w_len` values. Its weights
+    /// are flipped in both directions and have their channels exchanged.
+    ///
+    /// # Panics
+    /// If the algorithm is im2col or does not fit.
+    pub fn backward_x(
+        isa: Isa,
+        algorithm: Algorithm,
+        shape: &Conv2dShape,
+        w: &[f32],
+        workspace: &'a mut [f32],
+    ) -> Self {
+        algorithm.check(isa, shape, Pass::BackwardX);
+        let Conv2dShape { kh, kw, ic, oc, .. } = *shape;
+        let flipped = |u, v, o, i| w[(((kh - 1 - u) * kw + kw - 1 - v) * ic + i) * oc + o];
+        let w = arrange(algorithm, shape, [oc, ic], flipped, workspace);
+        Self { isa, algorithm, kh, kw, ic: oc, oc: ic, w, bias: None, relu: false }
+    }
+
+    /// How many rows [`run`](Self::run) is best given at a time; even.
+    pub fn at_once(&self) -> usize {
+        match self.algorithm {
+            Algorithm::Winograd => winograd::rows_at_once(self.ic, self.oc),
+            _ => 2,
+        }
+    }
+
+    /// `y`, rows of `width` pixels, from the rows of `x` under their windows, `x_row` values apart; `x` has all the zeros
+    /// it needs. Asks for what lies `ahead` on the way.
+    pub fn run(&self, x: &[f32], x_row: usize, y: &mut [f32], width: usize, ahead: &mut Ahead) {
+        match (self.algorithm, self.ic) {
+            (Algorithm::Winograd, _) => self.by_points(x, x_row, y, width, ahead),
+            // The channels whose tap tiles the models use: the first layer's 3, and 32 back to 16.
+            (Algorithm::Taps, 3) => self.by_taps::<3>(x, x_row, y, width, ahead),
+            (Algorithm::Taps, 32) => self.by_taps::<32>(x, x_row, y, width, ahead),
+            (Algorithm::Taps, _) => self.by_taps::<0>(x, x_row, y, width, ahead),
+            _ => self.by_product(x, x_row, y, width),
+        }
+    }
+
+    fn by_taps<const IC: usize>(&self, x: &[f32], x_row: usize, y: &mut [f32], width: usize, ahead: &mut Ahead) {
+        let &Self { isa, ic, oc, w, bias, relu, .. } = self;
+        for (r, y) in y.chunks_mut(2 * width * oc).enumerate() {
+            let (x, rows) = (&x[2 * r * x_row..], y.len() / (width * oc));
+            isa.run(TapTiles::<IC> { x, x_row, ic, w, bias, relu, y, rows, width, oc, ahead });
+        }
+    }
+
+    fn by_points(&self, x: &[f32], x_row: usize, y: &mut [f32], width: usize, ahead: &mut Ahead) {
+        let &Self { isa, ic, oc, w: u, bias, relu, .. } = self;
+        scratch::with(winograd::workspace_len(ic, oc), |workspace| {
+            let at_once = self.at_once();
+            for (r, y) in y.chunks_mut(at_once * width * oc).enumerate() {
+                let (x, rows) = (&x[at_once * r * x_row..], y.len() / (width * oc));
+                isa.run(winograd::Tiles { x, x_row, ic, u, bias, relu, y, rows, width, oc, workspace, ahead });
+            }
+        });
+    }
+
+    fn by_product(&self, x: &[f32], x_row: usize, y: &mut [f32], width: usize) {
+        let &Self { isa, kh, kw, ic, oc, w, bias, relu, .. } = self;
+        let b = View::rows(w, oc).segments(kw * ic * oc);
+        let init = bias.map_or(Init::Zero, Init::Bias);
+        for (r, y) in y.chunks_exact_mut(width * oc).enumerate() {
+            let a = View::rows(&x[r * x_row..], ic).segments(x_row);
+            Product { segments: kh, depth: kw * ic, a, b, c: y, init, relu }.run(isa);
+        }
+    }
+}
+
+/// Writes the weights of a correlation between these channels, `w(u, v, i, o)`, in the order that the algorithm reads.
+fn arrange<'a>(
+    algorithm: Algorithm,
+    shape: &Conv2dShape,
+    [ic, oc]: [usize; 2],
+    w: impl Fn(usize, usize, usize, usize) -> f32 + Sync,
+    to: &'a mut [f32],
+) -> &'a [f32] {
+    let Conv2dShape { kh, kw, .. } = *shape;
+    if algorithm == Algorithm::Winograd {
+        let to = &mut to[..winograd::POINTS * ic * oc];
+        winograd::transform_weights(ic, oc, w, to);
+        return to;
+    }
+    assert_ne!(algorithm, Algorithm::Im2col, "the explicit matrix is no correlation of rows");
+    let to = &mut to[..shape.w_len()];
+    for (row, to) in to.chunks_exact_mut(oc).enumerate() {
+        let (tap, i) = match algorithm {
+            Algorithm::Taps => (row % (kh * kw), row / (kh * kw)),
+            _ => (row / ic, row % ic),
+        };
+        to.iter_mut().enumerate().for_each(|(o, to)| *to = w(tap / kw, tap % kw, i, o));
+    }
+    to
+}
+
+/// A correlation of whole images: `y[n,r,q] = rows(x)[n, r-top, q-left]`, zeros outside the image.
+pub(super) struct Images<'a> {
+    pub rows: Correlation<'a>,
+    pub input: Plane,
+    pub output: Plane,
+    /// Rows and columns of zeros before the image; those after it follow from the sizes.
+    pub top: usize,
+    pub left: usize,
+    /// Output rows a task.
+    pub band: usize,
+}
+
+impl Images<'_> {
+    /// `x`: `[n]` input planes; `y`: `[n]` output planes, overwritten.
+    pub fn run(&self, x: &[f32], y: &mut [f32]) {
+        let images = x.par_chunks_exact(self.input.len()).zip(y.par_chunks_exact_mut(self.output.len()));
+        images.for_each(|(x, y)| {
+            let band_len = self.band * self.output.w * self.output.c;
+            y.par_chunks_mut(band_len).enumerate().for_each(|(i, y)| self.band(x, i * self.band, y));
+        });
+    }
+
+    /// Output rows from `first` on, as many as `y` holds.
+    fn band(&self, x: &[f32], first: usize, y: &mut [f32]) {
+        let Correlation { kh, kw, .. } = self.rows;
+        let rows = y.len() / (self.output.w * self.output.c);
+        let padded_w = self.output.w + kw - 1;
+        if self.top == 0 && self.left == 0 && padded_w == self.input.w && self.output.h + kh - 1 == self.input.h {
+            let row = self.input.w * self.input.c;
+            return self.rows.run(&x[first * row..], row, y, self.output.w, &mut Ahead::default());
+        }
+        let staged_rows = first..first + rows + kh - 1;
+        let row = padded_w * self.input.c;
+        scratch::with(staged_rows.len() * row, |staged| {
+            stage(x, self.input, self.top, self.left, staged_rows, padded_w, staged);
+            self.rows.run(staged, row, y, self.output.w, &mut Ahead::default());
+        });
+    }
+}
+
+/// Copies rows of an image with zeros around it; `rows` count from `top` rows above the image, a staged row is `width`
+/// pixels that start `left` pixels before it.
+pub(super) fn stage(
+    x: &[f32],
+    plane: Plane,
+    top: usize,
+    left: usize,
+    rows: Range<usize>,
+    width: usize,
+    to: &mut [f32],
+) {
+    let x_row = plane.w * plane.c;
+    for (r, to) in rows.zip(to.chunks_exact_mut(width * plane.c)) {
+        if r < top || r >= top + plane.h {
+            to.fill(0.0);
+            continue;
+        }
+        let (before, rest) = to.split_at_mut(left * plane.c);
+        let kept = x_row.min(rest.len());
+        let (inside, after) = rest.split_at_mut(kept);
+        before.fill(0.0);
+        inside.copy_from_slice(&x[(r - top) * x_row..][..kept]);
+        after.fill(0.0);
+    }
+}
