@@ -4,7 +4,7 @@
 //! `cargo bench --bench conv2d`; a filter such as `conv2/forward` runs a part of it.
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use onesheet_kernels::conv2d::{Algorithm, BackwardW, BackwardX, Conv2dShape, Forward, Padding, Pass};
+use onesheet_kernels::conv2d::{Algorithm, BackwardW, BackwardX, Conv2dShape, Forward, Padding, Pass, Workspace};
 use onesheet_kernels::simd::Isa;
 use rand::{RngExt, SeedableRng};
 use std::hint::black_box;
@@ -61,8 +61,7 @@ fn conv2d(c: &mut Criterion) {
         let (mut y, mut dx) = (random(shape.y_len()), random(shape.x_len()));
         let (mut dw, mut db) = (random(shape.w_len()), random(oc));
         let dy = random(shape.y_len());
-        let mut packed_w = random(shape.moved_w_len());
-        let (mut turned_w, mut partials) = (random(shape.moved_w_len()), random(shape.partials_len()));
+        let mut workspace = Workspace::default();
         let flops = 2 * (shape.y_len() * 9 * ic) as u64;
 
         let mut group = c.benchmark_group(format!("{name}/forward"));
@@ -72,8 +71,8 @@ fn conv2d(c: &mut Criterion) {
             for algorithm in Algorithm::available(isa, &shape, Pass::Forward) {
                 group.bench_function(format!("{algorithm}/{}", isa.name()), |b| {
                     b.iter(|| {
-                        let (x, y, packed_w) = (black_box(&x), &mut y, &mut packed_w);
-                        let forward = Forward { shape: &shape, x, w: &w, bias: &bias, relu: false, y, packed_w };
+                        let (x, y, workspace) = (black_box(&x), &mut y, &mut workspace);
+                        let forward = Forward { shape: &shape, x, w: &w, bias: &bias, relu: false, y, workspace };
                         forward.run_with(isa, algorithm);
                     });
                 });
@@ -88,8 +87,8 @@ fn conv2d(c: &mut Criterion) {
             for algorithm in Algorithm::available(isa, &shape, Pass::BackwardX) {
                 group.bench_function(format!("{algorithm}/{}", isa.name()), |b| {
                     b.iter(|| {
-                        let (dy, dx, turned_w) = (black_box(&dy), &mut dx, &mut turned_w);
-                        BackwardX { shape: &shape, dy, w: &w, dx, turned_w }.run_with(isa, algorithm);
+                        let (dy, dx, workspace) = (black_box(&dy), &mut dx, &mut workspace);
+                        BackwardX { shape: &shape, dy, w: &w, dx, workspace }.run_with(isa, algorithm);
                     });
                 });
             }
@@ -103,8 +102,8 @@ fn conv2d(c: &mut Criterion) {
             for algorithm in Algorithm::available(isa, &shape, Pass::BackwardW) {
                 group.bench_function(format!("{algorithm}/{}", isa.name()), |b| {
                     b.iter(|| {
-                        let (dw, db, partials) = (&mut dw, &mut db, &mut partials);
-                        BackwardW { shape: &shape, x: black_box(&x), dy: &dy, dw, db, partials }
+                        let (dw, db, workspace) = (&mut dw, &mut db, &mut workspace);
+                        BackwardW { shape: &shape, x: black_box(&x), dy: &dy, dw, db, workspace }
                             .run_with(isa, algorithm);
                     });
                 });

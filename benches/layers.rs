@@ -6,7 +6,7 @@
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use onesheet_kernels::batch_norm::{Gradients, Normalization, Workspace};
-use onesheet_kernels::dense::{BackwardW, BackwardX, DenseShape, Forward};
+use onesheet_kernels::dense::{self, BackwardW, BackwardX, DenseShape, Forward};
 use onesheet_kernels::loss::CrossEntropy;
 use onesheet_kernels::max_pool2d::MaxPool2dShape;
 use onesheet_kernels::optim::{Rule, Sgd, Step};
@@ -245,7 +245,7 @@ fn head(c: &mut Criterion) {
     for (layer, inputs, outputs) in [(1, 30 * 30 * 64, 64), (2, 64, 19)] {
         let shape = &DenseShape { n: BATCH, inputs, outputs };
         let (x, w, bias) = (random(BATCH * inputs), random(inputs * outputs), random(outputs));
-        let (mut y, mut partials) = (random(BATCH * outputs), random(shape.partials_len()));
+        let (mut y, mut workspace) = (random(BATCH * outputs), dense::Workspace::default());
         compare(
             c,
             &format!("dense{layer}/forward"),
@@ -253,19 +253,18 @@ fn head(c: &mut Criterion) {
             &mut y,
             |y| naive::dense_forward(shape, &x, &w, &bias, y),
             |isa, y| {
-                let partials = &mut partials;
-                Forward { shape, x: &x, w: &w, bias: &bias, relu: false, y, partials }.run(isa);
+                let workspace = &mut workspace;
+                Forward { shape, x: &x, w: &w, bias: &bias, relu: false, y, workspace }.run(isa);
             },
         );
         let dy = y;
-        let mut turned_dy = vec![0.0; shape.turned_len()];
         compare(
             c,
             &format!("dense{layer}/backward_x"),
             BATCH,
             &mut random(BATCH * inputs),
             |dx| naive::dense_backward_x(shape, &dy, &w, dx),
-            |isa, dx| BackwardX { shape, dy: &dy, w: &w, dx, turned_dy: &mut turned_dy }.run(isa),
+            |isa, dx| BackwardX { shape, dy: &dy, w: &w, dx, workspace: &mut workspace }.run(isa),
         );
         let mut db = random(outputs);
         compare(

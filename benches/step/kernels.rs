@@ -6,7 +6,7 @@ use onesheet::nn::{LayerSpec, ModelSpec};
 use onesheet_kernels::batch_norm::Normalization;
 use onesheet_kernels::buffer::Buffer;
 use onesheet_kernels::conv_block::{self, Affine, ConvBlockShape, Source, Workspace};
-use onesheet_kernels::conv2d::{BackwardW, BackwardX, Conv2dShape, Forward};
+use onesheet_kernels::conv2d::{self, BackwardW, BackwardX, Conv2dShape, Forward};
 use onesheet_kernels::simd::Isa;
 use rand::{RngExt, SeedableRng};
 use serde::Serialize;
@@ -54,8 +54,7 @@ pub fn measure(isa: Isa, spec: &ModelSpec, pools: &mut [Pool], effort: Effort) -
         let (x, w, bias, dy) = (random(shape.x_len()), random(shape.w_len()), random(oc), random(shape.y_len()));
         let (mut y, mut dx) = (random(shape.y_len()), random(shape.x_len()));
         let (mut dw, mut db) = (random(shape.w_len()), random(oc));
-        let mut packed_w = random(shape.moved_w_len());
-        let (mut turned_w, mut partials) = (random(shape.moved_w_len()), random(shape.partials_len()));
+        let mut workspace = conv2d::Workspace::default();
 
         let mut measure = |pass: &str, call: &mut (dyn FnMut() + Send)| {
             for pool in &mut *pools {
@@ -64,15 +63,16 @@ pub fn measure(isa: Isa, spec: &ModelSpec, pools: &mut [Pool], effort: Effort) -
         };
         if i > 0 {
             measure("forward", &mut || {
-                Forward { shape, x: &x, w: &w, bias: &bias, relu: true, y: &mut y, packed_w: &mut packed_w }.run(isa);
+                let (y, workspace) = (&mut y, &mut workspace);
+                Forward { shape, x: &x, w: &w, bias: &bias, relu: true, y, workspace }.run(isa);
             });
             measure("backward_x", &mut || {
-                BackwardX { shape, dy: &dy, w: &w, dx: &mut dx, turned_w: &mut turned_w }.run(isa);
+                BackwardX { shape, dy: &dy, w: &w, dx: &mut dx, workspace: &mut workspace }.run(isa);
             });
         }
         measure("backward_w", &mut || {
-            let (dw, db, partials) = (&mut dw, &mut db, &mut partials);
-            BackwardW { shape, x: &x, dy: &dy, dw, db, partials }.run(isa);
+            let (dw, db, workspace) = (&mut dw, &mut db, &mut workspace);
+            BackwardW { shape, x: &x, dy: &dy, dw, db, workspace }.run(isa);
         });
     }
     speeds

@@ -32,6 +32,20 @@ impl Buffer {
         }
         self.len = len;
     }
+
+    /// [Resizes](Self::resize) and lends the values.
+    pub(crate) fn sized(&mut self, len: usize) -> &mut [f32] {
+        self.resize(len);
+        self
+    }
+}
+
+/// The first `len` values, which are unspecified; where there are fewer, more are allocated.
+pub(crate) fn sized(values: &mut Vec<f64>, len: usize) -> &mut [f64] {
+    if values.len() < len {
+        values.resize(len, 0.0);
+    }
+    &mut values[..len]
 }
 
 impl Deref for Buffer {

@@ -3,6 +3,7 @@
 //! The matrix of weights is the largest thing a step touches, so every pass goes over it in blocks of rows that stay in a
 //! cache while all images of the batch meet them, and [`BackwardAndStep`] does in one pass what else takes three.
 
+use crate::buffer::Buffer;
 use crate::gemm::{Init, Product, View};
 use crate::optim::Step;
 use crate::scratch;
@@ -26,8 +27,8 @@ pub struct DenseShape {
 }
 
 impl DenseShape {
-    /// Values in the workspace of [`Forward`].
-    pub fn partials_len(&self) -> usize {
+    /// Values in the outputs of all blocks of inputs.
+    fn partials_len(&self) -> usize {
         self.inputs.div_ceil(BLOCK) * self.n * self.outputs
     }
 
@@ -38,13 +39,32 @@ impl DenseShape {
     }
 }
 
+/// Memory that a dense layer's passes work in. It grows to what they ask for and stays.
+#[derive(Clone, Debug, Default)]
+pub struct Workspace {
+    /// The outputs of each block of inputs.
+    partials: Buffer,
+    /// `dy` transposed.
+    turned_dy: Buffer,
+}
+
+impl Workspace {
+    /// Claims what the passes over batches of up to the shape's `n` need, so that they allocate nothing; for inference,
+    /// only what [`Forward`] needs.
+    pub fn reserve(&mut self, shape: &DenseShape, training: bool) {
+        self.partials.resize(shape.partials_len());
+        if training {
+            self.turned_dy.resize(shape.turned_len());
+        }
+    }
+}
+
 /// A dense layer with bias and, if asked, ReLU.
 ///
 /// `y[n,o] = bias[o] + sum over i of x[n,i] * w[i,o]`
 ///
 /// # Shapes (f32, contiguous)
-/// `x`: `[n, inputs]`; `w`: `[inputs, outputs]`; `bias`: `[outputs]`; `y`: `[n, outputs]`, overwritten; `partials`:
-/// workspace of [`partials_len`](DenseShape::partials_len) values, overwritten
+/// `x`: `[n, inputs]`; `w`: `[inputs, outputs]`; `bias`: `[outputs]`; `y`: `[n, outputs]`, overwritten
 /// # Accuracy
 /// An f32 sum over each block of 512 inputs, then over the blocks in order: the same bits for any number of threads.
 /// # Panics
@@ -63,7 +83,7 @@ pub struct Forward<'a> {
     /// Output.
     pub y: &'a mut [f32],
     /// Workspace.
-    pub partials: &'a mut [f32],
+    pub workspace: &'a mut Workspace,
 }
 
 impl Forward<'_> {
@@ -72,8 +92,8 @@ impl Forward<'_> {
         let DenseShape { n, inputs, outputs } = *self.shape;
         self.shape.assert_fits(self.x, self.w, self.y);
         assert_eq!(self.bias.len(), outputs, "bias is [outputs]");
-        assert_eq!(self.partials.len(), self.shape.partials_len(), "partials: see partials_len");
-        let blocks = self.partials.par_chunks_exact_mut(n * outputs).zip(self.w.par_chunks(BLOCK * outputs));
+        let partials = self.workspace.partials.sized(self.shape.partials_len());
+        let blocks = partials.par_chunks_exact_mut(n * outputs).zip(self.w.par_chunks(BLOCK * outputs));
         blocks.enumerate().for_each(|(block, (partial, w))| {
             let (a, b) = (View::rows(&self.x[block * BLOCK..], inputs), View::rows(w, outputs));
             let depth = w.len() / outputs;
@@ -82,7 +102,7 @@ impl Forward<'_> {
         for y in self.y.chunks_exact_mut(outputs) {
             y.copy_from_slice(self.bias);
         }
-        for partial in self.partials.chunks_exact(n * outputs) {
+        for partial in partials.chunks_exact(n * outputs) {
             self.y.iter_mut().zip(partial).for_each(|(y, &partial)| *y += partial);
         }
         if self.relu {
@@ -97,8 +117,7 @@ impl Forward<'_> {
 /// `dx[n,i] = sum over o of dy[n,o] * w[i,o]`
 ///
 /// # Shapes (f32, contiguous)
-/// `dy`: `[n, outputs]`; `w`: `[inputs, outputs]`; `dx`: `[n, inputs]`, overwritten; `turned_dy`: workspace of
-/// [`turned_len`](DenseShape::turned_len) values, overwritten
+/// `dy`: `[n, outputs]`; `w`: `[inputs, outputs]`; `dx`: `[n, inputs]`, overwritten
 /// # Units
 /// As `dy`.
 /// # Accuracy
@@ -115,7 +134,7 @@ pub struct BackwardX<'a> {
     /// Gradient of the input.
     pub dx: &'a mut [f32],
     /// Workspace.
-    pub turned_dy: &'a mut [f32],
+    pub workspace: &'a mut Workspace,
 }
 
 impl BackwardX<'_> {
@@ -123,7 +142,7 @@ impl BackwardX<'_> {
     pub fn run(self, isa: Isa) {
         let shape = self.shape;
         shape.assert_fits(self.dx, self.w, self.dy);
-        let pass = ToInput::new(isa, shape, self.dy, self.dx, self.turned_dy);
+        let pass = ToInput::new(isa, shape, self.dy, self.dx, &mut self.workspace.turned_dy);
         let rows = shape.chunk();
         self.w.par_chunks(rows * shape.outputs).enumerate().for_each(|(chunk, w)| {
             scratch::with(pass.scratch_len(), |scratch| pass.run(chunk * rows, w, scratch));
@@ -176,8 +195,7 @@ impl BackwardW<'_> {
 ///
 /// # Shapes (f32, contiguous)
 /// `x`: `[n, inputs]`; `dy`: `[n, outputs]`; `w`: `[inputs, outputs]`, overwritten; `state`: as in
-/// [`Step::run`]; `dx`: `[n, inputs]`, overwritten; `db`: `[outputs]`, accumulated into; `turned_dy`: workspace of
-/// [`turned_len`](DenseShape::turned_len) values, overwritten
+/// [`Step::run`]; `dx`: `[n, inputs]`, overwritten; `db`: `[outputs]`, accumulated into
 /// # Accuracy
 /// The same bits as the three passes, for any number of threads.
 /// # Panics
@@ -200,20 +218,20 @@ pub struct BackwardAndStep<'a> {
     /// Gradient of the bias.
     pub db: &'a mut [f32],
     /// Workspace.
-    pub turned_dy: &'a mut [f32],
+    pub workspace: &'a mut Workspace,
 }
 
 impl BackwardAndStep<'_> {
     /// Computes `dx`, adds to `db` and changes `w`.
     pub fn run(self, isa: Isa) {
-        let Self { shape, x, dy, w, step, state: [first, second], dx, db, turned_dy } = self;
+        let Self { shape, x, dy, w, step, state: [first, second], dx, db, workspace } = self;
         let DenseShape { inputs, outputs, .. } = *shape;
         shape.assert_fits(x, w, dy);
         step.check(w.len(), [first, second], w);
         bias_gradient(dy, db);
         let pass = dx.map(|dx| {
             assert_eq!(dx.len(), x.len(), "dx is [n, inputs]: {shape:?}");
-            ToInput::new(isa, shape, dy, dx, turned_dy)
+            ToInput::new(isa, shape, dy, dx, &mut workspace.turned_dy)
         });
         let rows = shape.chunk();
         let starts = |chunk: usize| {
@@ -237,8 +255,8 @@ impl BackwardAndStep<'_> {
 }
 
 impl DenseShape {
-    /// Values in the workspace of [`BackwardX`].
-    pub fn turned_len(&self) -> usize {
+    /// Values in `dy` as [`ToInput`] reads it.
+    fn turned_len(&self) -> usize {
         self.outputs * self.columns()
     }
 
@@ -279,8 +297,8 @@ struct ToInput<'a> {
 }
 
 impl<'a> ToInput<'a> {
-    fn new(isa: Isa, shape: &'a DenseShape, dy: &[f32], dx: &'a mut [f32], turned_dy: &'a mut [f32]) -> Self {
-        assert_eq!(turned_dy.len(), shape.turned_len(), "turned_dy: see turned_len");
+    fn new(isa: Isa, shape: &'a DenseShape, dy: &[f32], dx: &'a mut [f32], turned_dy: &'a mut Buffer) -> Self {
+        let turned_dy = turned_dy.sized(shape.turned_len());
         turned_dy.fill(0.0);
         for (image, dy) in dy.chunks_exact(shape.outputs).enumerate() {
             for (o, &dy) in dy.iter().enumerate() {

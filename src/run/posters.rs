@@ -70,7 +70,8 @@ impl Posters {
             return Ok(());
         }
         let (share, most) = (100.0 * share, 100.0 * options.max_missing);
-        let what = format!("{share:.1} % of the films lack a poster that decodes, and --max-missing allows {most:.1} %");
+        let what =
+            format!("{share:.1} % of the films lack a poster that decodes, and --max-missing allows {most:.1} %");
         Err(Error::data(&options.data, what, "`train doctor` names them; add the posters, or raise --max-missing"))
     }
 }

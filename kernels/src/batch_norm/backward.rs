@@ -41,7 +41,7 @@ pub fn backward(isa: Isa, by: &Normalization, x: &[f32], dy: &[f32], to: Gradien
     assert!(dgamma.len() == c && dbeta.len() == c, "gamma, dgamma and dbeta");
     // Of each chunk: the sums of dy and of dy * (x - mean).
     let [mean] = spread(&mut workspace.stripes, c, |i| [f64::from(by.mean[i])]);
-    let sums = zeros(&mut workspace.partials, (1 + x.len().div_ceil(chunk(c))) * 2 * c);
+    let sums = zeros(&mut workspace.sums, (1 + x.len().div_ceil(chunk(c))) * 2 * c);
     let (sums, partials) = sums.split_at_mut(2 * c);
     let inputs = x.par_chunks(chunk(c)).zip(dy.par_chunks(chunk(c)));
     inputs.zip(partials.par_chunks_mut(2 * c)).for_each(|((x, dy), partial)| {

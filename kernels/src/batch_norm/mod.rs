@@ -16,7 +16,7 @@ mod backward;
 mod forward;
 mod statistics;
 
-use crate::buffer::Buffer;
+use crate::buffer::{Buffer, sized};
 use crate::simd::{BLOCK, MAX_LANES};
 
 pub use backward::{Gradients, backward};
@@ -71,15 +71,35 @@ fn chunk(c: usize) -> usize {
     8 * block(c)
 }
 
-/// Memory that the passes work in, claimed with the first batch.
+/// Memory that the passes work in. It grows to what they ask for and stays.
 #[derive(Clone, Debug, Default)]
 pub struct Workspace {
+    /// Up to [`PARAMETERS`] parameters, each as a stripe.
     stripes: Buffer,
-    partials: Vec<f64>,
+    /// Sums of each chunk, up to [`SUMS`] per channel, and those of the whole.
+    sums: Vec<f64>,
+}
+
+/// The most parameters that a pass spreads over stripes.
+const PARAMETERS: usize = 4;
+
+/// The most sums that a chunk has per channel: those of [`statistics`].
+const SUMS: usize = 4;
+
+impl Workspace {
+    /// Claims what the passes over up to `len` values of `c` channels need, so that they allocate nothing.
+    ///
+    /// # Panics
+    /// If `c` is 0.
+    pub fn reserve(&mut self, len: usize, c: usize) {
+        self.stripes.resize(PARAMETERS * stripe(c));
+        sized(&mut self.sums, len.div_ceil(chunk(c)).max(1) * SUMS * c);
+    }
 }
 
 /// Stripes in which every pixel has the value of a parameter at its channel, `parameters(channel)`.
 fn spread<const K: usize>(stripes: &mut Buffer, c: usize, parameters: impl Fn(usize) -> [f64; K]) -> [&[f32]; K] {
+    const { assert!(K <= PARAMETERS) };
     let len = stripe(c);
     stripes.resize(K * len);
     for i in 0..len {
@@ -91,10 +111,10 @@ fn spread<const K: usize>(stripes: &mut Buffer, c: usize, parameters: impl Fn(us
 }
 
 /// Sums, zeros at first.
-fn zeros(partials: &mut Vec<f64>, len: usize) -> &mut [f64] {
-    partials.clear();
-    partials.resize(len, 0.0);
-    partials
+fn zeros(sums: &mut Vec<f64>, len: usize) -> &mut [f64] {
+    let sums = sized(sums, len);
+    sums.fill(0.0);
+    sums
 }
 
 /// Adds the pixels of a stripe of sums to the sum of each channel.

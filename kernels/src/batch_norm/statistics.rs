@@ -1,6 +1,6 @@
 //! Mean and variance in one pass over memory.
 
-use super::{Workspace, block, chunk, fold, stripe, zeros};
+use super::{SUMS, Workspace, block, chunk, fold, stripe, zeros};
 use crate::scratch;
 use crate::simd::{Isa, Kernel, Simd, map};
 use rayon::prelude::*;
@@ -22,14 +22,14 @@ pub fn statistics(isa: Isa, x: &[f32], mean: &mut [f32], variance: &mut [f32], w
     assert_eq!(c, variance.len(), "mean and variance");
     assert!(c > 0 && !x.is_empty() && x.len().is_multiple_of(c), "{} values of {c} channels", x.len());
     // Of each chunk: means, squares about them, and room for the sums of a block.
-    let partials = zeros(&mut workspace.partials, x.len().div_ceil(chunk(c)) * 4 * c);
-    x.par_chunks(chunk(c)).zip(partials.par_chunks_mut(4 * c)).for_each(|(x, partial)| {
+    let partials = zeros(&mut workspace.sums, x.len().div_ceil(chunk(c)) * SUMS * c);
+    x.par_chunks(chunk(c)).zip(partials.par_chunks_mut(SUMS * c)).for_each(|(x, partial)| {
         scratch::with(3 * stripe(c), |scratch| isa.run(ChunkStatistics { c, x, scratch, partial }));
     });
-    let (first, others) = partials.split_at_mut(4 * c);
+    let (first, others) = partials.split_at_mut(SUMS * c);
     let (means, squares) = first[..2 * c].split_at_mut(c);
     let mut count = chunk(c).min(x.len()) / c;
-    for (x, partial) in x.chunks(chunk(c)).skip(1).zip(others.chunks_exact(4 * c)) {
+    for (x, partial) in x.chunks(chunk(c)).skip(1).zip(others.chunks_exact(SUMS * c)) {
         for i in 0..c {
             merge((&mut means[i], &mut squares[i], count), (partial[i], partial[c + i], x.len() / c));
         }

@@ -2,7 +2,7 @@
 
 use super::correlation::{Plane, stage};
 use super::gradient_tile::TapGradients;
-use super::{Algorithm, Conv2dShape, Padding, Pass, im2col};
+use super::{Algorithm, Conv2dShape, Padding, Pass, Workspace, im2col};
 use crate::gemm::{Init, Product, View};
 use crate::scratch;
 use crate::simd::{Ahead, Isa, Kernel, Simd, each_group};
@@ -16,7 +16,7 @@ use std::ops::Range;
 ///
 /// # Shapes (f32, contiguous, NHWC / HWIO)
 /// `x`: `[n, h, w, ic]`; `dy`: `[n, oh, ow, oc]`; `dw`: `[kh, kw, ic, oc]`, accumulated into; `db`: `[oc]`, accumulated
-/// into; `partials`: workspace of [`partials_len`](Conv2dShape::partials_len) values, overwritten
+/// into
 /// # Units
 /// As `dy`; nothing is divided by `n`.
 /// # Accuracy
@@ -36,12 +36,12 @@ pub struct BackwardW<'a> {
     /// Gradient of the bias.
     pub db: &'a mut [f32],
     /// Workspace.
-    pub partials: &'a mut [f32],
+    pub workspace: &'a mut Workspace,
 }
 
 impl Conv2dShape {
-    /// Values in the workspace of [`BackwardW`].
-    pub fn partials_len(&self) -> usize {
+    /// Values in the gradients of all parts of the batch.
+    pub(super) fn partials_len(&self) -> usize {
         self.n * self.parts() * (self.w_len() + self.oc)
     }
 
@@ -68,11 +68,11 @@ impl BackwardW<'_> {
         algorithm.check(isa, shape, Pass::BackwardW);
         shape.assert_fits(self.x, self.dw, self.dy);
         assert_eq!(self.db.len(), shape.oc, "db is [oc]");
-        assert_eq!(self.partials.len(), shape.partials_len(), "partials: see partials_len");
+        let partials = self.workspace.partials.sized(shape.partials_len());
         let (parts, oh) = (shape.parts(), shape.oh());
         let (x_len, dy_len) = (shape.x_len() / shape.n, shape.y_len() / shape.n);
         let part_len = shape.w_len() + shape.oc;
-        self.partials.par_chunks_exact_mut(part_len).enumerate().for_each(|(i, sum)| {
+        partials.par_chunks_exact_mut(part_len).enumerate().for_each(|(i, sum)| {
             let (image, part) = (i / parts, i % parts);
             let x = &self.x[image * x_len..][..x_len];
             let dy = &self.dy[image * dy_len..][..dy_len];
@@ -91,8 +91,8 @@ impl BackwardW<'_> {
                 isa.run(PixelSums { dy: &dy[block.start * row..block.end * row], db });
             }
         });
-        add_parts(self.partials, part_len, 0, self.dw);
-        add_parts(self.partials, part_len, shape.w_len(), self.db);
+        add_parts(partials, part_len, 0, self.dw);
+        add_parts(partials, part_len, shape.w_len(), self.db);
     }
 }
 

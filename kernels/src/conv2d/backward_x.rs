@@ -1,7 +1,7 @@
 //! Input gradient.
 
 use super::correlation::{Correlation, Images, Plane};
-use super::{Algorithm, Conv2dShape, Pass, im2col};
+use super::{Algorithm, Conv2dShape, Pass, Workspace, im2col};
 use crate::simd::Isa;
 
 /// Input gradient of a 2-D convolution.
@@ -12,8 +12,7 @@ use crate::simd::Isa;
 /// their channels exchanged.
 ///
 /// # Shapes (f32, contiguous, NHWC / HWIO)
-/// `dy`: `[n, oh, ow, oc]`; `w`: `[kh, kw, ic, oc]`; `dx`: `[n, h, w, ic]`, overwritten;
-/// `turned_w`: workspace of [`moved_w_len`](Conv2dShape::moved_w_len) values, overwritten
+/// `dy`: `[n, oh, ow, oc]`; `w`: `[kh, kw, ic, oc]`; `dx`: `[n, h, w, ic]`, overwritten
 /// # Units
 /// As `dy`.
 /// # Accuracy
@@ -30,7 +29,7 @@ pub struct BackwardX<'a> {
     /// Gradient of the input.
     pub dx: &'a mut [f32],
     /// Workspace.
-    pub turned_w: &'a mut [f32],
+    pub workspace: &'a mut Workspace,
 }
 
 impl BackwardX<'_> {
@@ -47,13 +46,12 @@ impl BackwardX<'_> {
     pub fn run_with(self, isa: Isa, algorithm: Algorithm) {
         let shape = self.shape;
         shape.assert_fits(self.dx, self.w, self.dy);
-        assert_eq!(self.turned_w.len(), shape.moved_w_len(), "turned_w: see moved_w_len");
         if algorithm == Algorithm::Im2col {
             return im2col::backward_x(isa, self);
         }
         let Conv2dShape { kh, kw, ic, oc, .. } = *shape;
         let images = Images {
-            rows: Correlation::backward_x(isa, algorithm, shape, self.w, self.turned_w),
+            rows: Correlation::backward_x(isa, algorithm, shape, self.w, &mut self.workspace.arranged),
             input: Plane { h: shape.oh(), w: shape.ow(), c: oc },
             output: Plane { h: shape.h, w: shape.w, c: ic },
             top: kh - 1 - shape.pad_top(),

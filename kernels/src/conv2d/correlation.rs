@@ -2,6 +2,7 @@
 
 use super::tap_tile::TapTiles;
 use super::{Algorithm, Conv2dShape, Pass, winograd};
+use crate::buffer::Buffer;
 use crate::gemm::{Init, Product, View};
 use crate::scratch;
 use crate::simd::{Ahead, Isa};
@@ -42,7 +43,7 @@ pub(crate) struct Correlation<'a> {
 }
 
 impl<'a> Correlation<'a> {
-    /// The forward pass of a convolution; `workspace` has `moved_w_len` values.
+    /// The forward pass of a convolution.
     ///
     /// # Panics
     /// If the algorithm is im2col or does not fit.
@@ -53,19 +54,18 @@ impl<'a> Correlation<'a> {
         w: &'a [f32],
         bias: &'a [f32],
         relu: bool,
-        workspace: &'a mut [f32],
+        arranged: &'a mut Buffer,
     ) -> Self {
         algorithm.check(isa, shape, Pass::Forward);
         let Conv2dShape { kh, kw, ic, oc, .. } = *shape;
         let w = match algorithm {
             Algorithm::View => w,
-            _ => arrange(algorithm, shape, [ic, oc], |u, v, i, o| w[((u * kw + v) * ic + i) * oc + o], workspace),
+            _ => arrange(algorithm, shape, [ic, oc], |u, v, i, o| w[((u * kw + v) * ic + i) * oc + o], arranged),
         };
         Self { isa, algorithm, kh, kw, ic, oc, w, bias: Some(bias), relu }
     }
 
-    /// The correlation that takes `dy`, with zeros around it, to `dx`; `workspace` has `moved_w_len` values. Its weights
-    /// are flipped in both directions and have their channels exchanged.
+    /// The correlation that takes `dy`, with zeros around it, to `dx`: its weights are flipped in both directions and have their channels exchanged.
     ///
     /// # Panics
     /// If the algorithm is im2col or does not fit.
@@ -74,12 +74,12 @@ impl<'a> Correlation<'a> {
         algorithm: Algorithm,
         shape: &Conv2dShape,
         w: &[f32],
-        workspace: &'a mut [f32],
+        arranged: &'a mut Buffer,
     ) -> Self {
         algorithm.check(isa, shape, Pass::BackwardX);
         let Conv2dShape { kh, kw, ic, oc, .. } = *shape;
         let flipped = |u, v, o, i| w[(((kh - 1 - u) * kw + kw - 1 - v) * ic + i) * oc + o];
-        let w = arrange(algorithm, shape, [oc, ic], flipped, workspace);
+        let w = arrange(algorithm, shape, [oc, ic], flipped, arranged);
         Self { isa, algorithm, kh, kw, ic: oc, oc: ic, w, bias: None, relu: false }
     }
 
@@ -140,16 +140,16 @@ fn arrange<'a>(
     shape: &Conv2dShape,
     [ic, oc]: [usize; 2],
     w: impl Fn(usize, usize, usize, usize) -> f32 + Sync,
-    to: &'a mut [f32],
+    to: &'a mut Buffer,
 ) -> &'a [f32] {
     let Conv2dShape { kh, kw, .. } = *shape;
     if algorithm == Algorithm::Winograd {
-        let to = &mut to[..winograd::POINTS * ic * oc];
+        let to = to.sized(winograd::POINTS * ic * oc);
         winograd::transform_weights(ic, oc, w, to);
         return to;
     }
     assert_ne!(algorithm, Algorithm::Im2col, "the explicit matrix is no correlation of rows");
-    let to = &mut to[..shape.w_len()];
+    let to = to.sized(shape.w_len());
     for (row, to) in to.chunks_exact_mut(oc).enumerate() {
         let (tap, i) = match algorithm {
             Algorithm::Taps => (row % (kh * kw), row / (kh * kw)),

@@ -1,7 +1,7 @@
 //! Forward.
 
 use super::correlation::{Correlation, Images, Plane};
-use super::{Algorithm, Conv2dShape, Pass, im2col};
+use super::{Algorithm, Conv2dShape, Pass, Workspace, im2col};
 use crate::simd::Isa;
 
 /// A 2-D convolution with bias and, if asked, ReLU.
@@ -9,8 +9,7 @@ use crate::simd::Isa;
 /// `y[n,y,x,o] = bias[o] + sum over u,v,i of x[n, y*s+u-pad_top, x*s+v-pad_left, i] * w[u,v,i,o]`
 ///
 /// # Shapes (f32, contiguous, NHWC / HWIO)
-/// `x`: `[n, h, w, ic]`; `w`: `[kh, kw, ic, oc]`; `bias`: `[oc]`; `y`: `[n, oh, ow, oc]`, overwritten;
-/// `packed_w`: workspace of [`moved_w_len`](Conv2dShape::moved_w_len) values, overwritten
+/// `x`: `[n, h, w, ic]`; `w`: `[kh, kw, ic, oc]`; `bias`: `[oc]`; `y`: `[n, oh, ow, oc]`, overwritten
 /// # Accuracy
 /// Running f32 sums: within `1e-6 * sqrt(kh*kw*ic)` of the sum of the terms' magnitudes of
 /// [`reference`](crate::reference); the same bits for any number of threads.
@@ -30,7 +29,7 @@ pub struct Forward<'a> {
     /// Output.
     pub y: &'a mut [f32],
     /// Workspace.
-    pub packed_w: &'a mut [f32],
+    pub workspace: &'a mut Workspace,
 }
 
 impl Forward<'_> {
@@ -47,14 +46,21 @@ impl Forward<'_> {
     pub fn run_with(self, isa: Isa, algorithm: Algorithm) {
         let shape = self.shape;
         shape.assert_fits(self.x, self.w, self.y);
-        assert_eq!(self.packed_w.len(), shape.moved_w_len(), "packed_w: see moved_w_len");
         assert_eq!(self.bias.len(), shape.oc, "bias is [oc]");
         if algorithm == Algorithm::Im2col {
             return im2col::forward(isa, self);
         }
         let Conv2dShape { ic, oc, .. } = *shape;
         let images = Images {
-            rows: Correlation::forward(isa, algorithm, shape, self.w, self.bias, self.relu, self.packed_w),
+            rows: Correlation::forward(
+                isa,
+                algorithm,
+                shape,
+                self.w,
+                self.bias,
+                self.relu,
+                &mut self.workspace.arranged,
+            ),
             input: Plane { h: shape.h, w: shape.w, c: ic },
             output: Plane { h: shape.oh(), w: shape.ow(), c: oc },
             top: shape.pad_top(),

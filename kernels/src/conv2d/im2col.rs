@@ -32,12 +32,13 @@ pub(super) fn forward(isa: Isa, f: Forward) {
 pub(super) fn backward_x(isa: Isa, b: BackwardX) {
     let shape = b.shape;
     let window = shape.window();
+    let turned_w = b.workspace.arranged.sized(shape.w_len());
     for (k, w) in b.w.chunks_exact(shape.oc).enumerate() {
         for (o, &w) in w.iter().enumerate() {
-            b.turned_w[o * window + k] = w;
+            turned_w[o * window + k] = w;
         }
     }
-    let turned_w = &*b.turned_w;
+    let turned_w = &*turned_w;
     let (x_len, row) = (shape.x_len() / shape.n, shape.ow() * shape.oc);
     let images = b.dy.par_chunks_exact(shape.oh() * row).zip(b.dx.par_chunks_exact_mut(x_len));
     images.for_each(|(dy, dx)| {

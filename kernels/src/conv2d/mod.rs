@@ -55,6 +55,8 @@ pub use backward_x::BackwardX;
 pub(crate) use correlation::Correlation;
 pub use forward::Forward;
 
+use crate::buffer::Buffer;
+
 /// How an image's border is treated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Padding {
@@ -128,13 +130,11 @@ impl Conv2dShape {
         self.kh * self.kw * self.ic * self.oc
     }
 
-    /// Values in the workspace for the weights as [`Forward`] and [`BackwardX`] want them.
-    pub fn moved_w_len(&self) -> usize {
+    /// The most values that the weights have as an algorithm arranges them.
+    pub(crate) fn arranged_len(&self) -> usize {
         self.w_len().max(winograd::POINTS * self.ic * self.oc)
     }
-}
 
-impl Conv2dShape {
     fn assert_fits(&self, x: &[f32], w: &[f32], y: &[f32]) {
         assert!(self.oh() > 0 && self.ow() > 0, "the window does not fit: {self:?}");
         assert_eq!(x.len(), self.x_len(), "x is [n, h, w, ic]: {self:?}");
@@ -148,6 +148,28 @@ impl Conv2dShape {
         const TASKS: usize = 64;
         let per_image = TASKS.div_ceil(self.n);
         self.oh().div_ceil(per_image).next_multiple_of(2).min(32)
+    }
+}
+
+/// Memory that a convolution's passes work in. It grows to what they ask for and stays.
+#[derive(Clone, Debug, Default)]
+pub struct Workspace {
+    /// The weights as an algorithm arranges them.
+    arranged: Buffer,
+    /// The gradients of the parts of a batch.
+    partials: Buffer,
+}
+
+impl Workspace {
+    /// Claims what the passes over batches of up to the shape's `n` need, so that they allocate nothing; for inference,
+    /// only what [`Forward`] needs.
+    pub fn reserve(&mut self, shape: &Conv2dShape, training: bool) {
+        self.arranged.resize(shape.arranged_len());
+        if training {
+            // A small batch is cut into parts, so that the largest batch need not be the one that needs most.
+            let lens = (1..=shape.n).map(|n| Conv2dShape { n, ..*shape }.partials_len());
+            self.partials.resize(lens.max().unwrap_or(0));
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 use super::rows::{GradientSums, Scatter, next_band, staged_len};
 use super::{ConvBlockShape, Source, Workspace, parts};
 use crate::batch_norm::Normalization;
+use crate::buffer::sized;
 use crate::conv2d::{self, Algorithm, Conv2dShape, Correlation, WeightGradient, add_parts};
 use crate::scratch;
 use crate::simd::{Ahead, Isa};
@@ -96,10 +97,9 @@ impl Backward<'_> {
         assert!([db.len(), dgamma.len(), dbeta.len()] == [oc; 3], "db, dgamma and dbeta are [oc]");
         let summed = matches!(x, Source::Normalised(..)) && dx.is_some();
         assert_eq!(dx_sums.len(), if summed { 2 * ic } else { 0 }, "dx_sums is [2, ic] for a normalised source");
-        workspace.reserve(shape, true);
-        let Workspace { moved_w, sums, gradients, coefficients } = workspace;
+        let Workspace { arranged, sums, gradients, coefficients } = workspace;
 
-        let (scale, rest) = coefficients.split_at_mut(oc);
+        let (scale, rest) = coefficients.sized(3 * oc).split_at_mut(oc);
         let (slope, offset) = rest.split_at_mut(oc);
         let m = (n * conv.oh() * conv.ow()) as f64;
         for o in 0..oc {
@@ -115,13 +115,13 @@ impl Backward<'_> {
 
         let to_dx = dx.is_some().then(|| {
             let algorithm = Algorithm::choose(isa, conv, conv2d::Pass::BackwardX);
-            Correlation::backward_x(isa, algorithm, conv, w, moved_w)
+            Correlation::backward_x(isa, algorithm, conv, w, arranged)
         });
         let to_dw = Algorithm::choose(isa, conv, conv2d::Pass::BackwardW);
         let parts = parts(n, shape.bands());
         let pass = Pass { isa, shape, x, a, p, dp, scale, slope, offset, to_dx, to_dw, parts };
         let gradient = conv.w_len() + oc;
-        let (gradients, sums) = (&mut gradients[..n * parts * gradient], &mut sums[..n * parts * dx_sums.len()]);
+        let (gradients, sums) = (gradients.sized(n * parts * gradient), sized(sums, n * parts * dx_sums.len()));
         let (dx, sums_len) = (dx.unwrap_or_default(), dx_sums.len());
         let starts = |task: usize| {
             let (image, part) = (task / parts, task % parts);
@@ -324,8 +324,7 @@ pub fn pooled_sums(
         "p, dp and sums"
     );
     let (n, image, width) = (shape.conv.n, p.len() / shape.conv.n, shape.pw());
-    workspace.reserve(shape, true);
-    let partials = &mut workspace.sums[..n * 2 * c];
+    let partials = sized(&mut workspace.sums, n * 2 * c);
     each_task(0..n, [], partials, &|task| ([], task * 2 * c), &|task, [], partial| {
         partial.fill(0.0);
         let at = task * image..(task + 1) * image;

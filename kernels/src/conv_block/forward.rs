@@ -2,6 +2,7 @@
 
 use super::rows::{Pool, RowSums, next_band, staged_len};
 use super::{ConvBlockShape, Source, Workspace};
+use crate::buffer::sized;
 use crate::conv2d::{Algorithm, Conv2dShape, Correlation, Pass};
 use crate::scratch;
 use crate::simd::Isa;
@@ -57,12 +58,11 @@ impl Forward<'_> {
             [bias.len(), gamma.len(), mean.len(), variance.len()] == [oc; 4],
             "bias, gamma, mean, variance are [oc]"
         );
-        workspace.reserve(shape, true);
         let algorithm = Algorithm::choose(isa, conv, Pass::Forward);
-        let rows = Correlation::forward(isa, algorithm, conv, w, bias, true, &mut workspace.moved_w);
+        let rows = Correlation::forward(isa, algorithm, conv, w, bias, true, &mut workspace.arranged);
         let at_once = rows.at_once();
         let (bands, a_row, p_row) = (shape.bands(), conv.ow() * oc, shape.pw() * oc);
-        let sums = &mut workspace.sums[..n * bands * 2 * oc];
+        let sums = sized(&mut workspace.sums, n * bands * 2 * oc);
         let starts = |task: usize| {
             let (image, band) = (task / bands, task % bands);
             let a = (image * conv.oh() + shape.band_rows(band).start) * a_row;

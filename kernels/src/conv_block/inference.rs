@@ -47,9 +47,8 @@ impl Inference<'_> {
         assert_eq!(y.len(), shape.p_len(), "y is [n, oh/2, ow/2, oc]: {shape:?}");
         assert_eq!(bias.len(), oc, "bias is [oc]");
         norm.check(oc);
-        workspace.reserve(shape, false);
         let algorithm = Algorithm::choose(isa, conv, Pass::Forward);
-        let rows = Correlation::forward(isa, algorithm, conv, w, bias, true, &mut workspace.moved_w);
+        let rows = Correlation::forward(isa, algorithm, conv, w, bias, true, &mut workspace.arranged);
         let (bands, a_row, y_row) = (shape.bands(), conv.ow() * oc, shape.pw() * oc);
         let starts =
             |task: usize| ([(task / bands * shape.ph() + shape.band_pooled_rows(task % bands).start) * y_row], 0);

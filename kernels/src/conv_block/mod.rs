@@ -36,7 +36,7 @@ mod inference;
 mod rows;
 
 use crate::batch_norm::Normalization;
-use crate::buffer::Buffer;
+use crate::buffer::{Buffer, sized};
 use crate::conv2d::Conv2dShape;
 
 pub use backward::{Backward, pooled_sums};
@@ -142,11 +142,11 @@ pub fn affine_scale(by: &Normalization, scale: &mut [f32]) {
     }
 }
 
-/// Memory that a block's passes work in, claimed once.
-#[derive(Debug, Default)]
+/// Memory that a block's passes work in. It grows to what they ask for and stays.
+#[derive(Clone, Debug, Default)]
 pub struct Workspace {
-    /// The weights in the order that the kernels want.
-    moved_w: Buffer,
+    /// The weights as an algorithm arranges them.
+    arranged: Buffer,
     /// Sums of each task, in f64.
     sums: Vec<f64>,
     /// Weight gradients of each task.
@@ -156,13 +156,14 @@ pub struct Workspace {
 }
 
 impl Workspace {
-    /// Claims what the passes over batches of up to the shape's `n` need; training needs the second part.
+    /// Claims what the passes over batches of up to the shape's `n` need, so that they allocate nothing; for inference,
+    /// only what [`Inference`] needs.
     pub fn reserve(&mut self, shape: &ConvBlockShape, training: bool) {
         let Conv2dShape { n, ic, oc, .. } = shape.conv;
-        self.moved_w.resize(shape.conv.moved_w_len());
+        self.arranged.resize(shape.conv.arranged_len());
         if training {
             let parts = (1..=n).map(|n| n * parts(n, shape.bands())).max().unwrap_or(0);
-            self.sums.resize((n * shape.bands() * 2 * oc).max(parts * 2 * ic), 0.0);
+            sized(&mut self.sums, (n * shape.bands() * 2 * oc).max(parts * 2 * ic));
             self.gradients.resize(parts * (shape.conv.w_len() + oc));
             self.coefficients.resize(3 * oc);
         }

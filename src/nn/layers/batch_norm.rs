@@ -100,7 +100,7 @@ impl Layer for BatchNorm {
     }
 
     fn reserve(&mut self, n: usize, _training: bool) {
-        let _ = n * self.item_len;
+        self.workspace.reserve(n * self.item_len, self.mean.len());
     }
 
     fn forward(&mut self, isa: Isa, x: &Tensor, y: &mut Tensor, pass: Pass) {

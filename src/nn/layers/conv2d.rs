@@ -5,8 +5,7 @@ use crate::nn::parameter::{Parameter, Role};
 use crate::nn::spec::Padding;
 use crate::nn::tensor::Tensor;
 use onesheet_kernels::activation;
-use onesheet_kernels::buffer::Buffer;
-use onesheet_kernels::conv2d::{BackwardW, BackwardX, Conv2dShape, Forward};
+use onesheet_kernels::conv2d::{BackwardW, BackwardX, Conv2dShape, Forward, Workspace};
 use onesheet_kernels::simd::Isa;
 use rand::Rng;
 
@@ -83,20 +82,13 @@ pub struct Conv2d {
     shape: Conv2dShape,
     relu: bool,
     affine: Affine,
-    moved_w: Buffer,
-    partials: Vec<f32>,
+    workspace: Workspace,
 }
 
 impl Conv2d {
     /// `shape` is that of a batch of one.
     pub fn new(name: &str, shape: Conv2dShape, relu: bool, rng: &mut impl Rng) -> Self {
-        Self {
-            shape,
-            relu,
-            affine: Affine::of_conv2d(name, &shape, rng),
-            moved_w: Buffer::default(),
-            partials: Vec::new(),
-        }
+        Self { shape, relu, affine: Affine::of_conv2d(name, &shape, rng), workspace: Workspace::default() }
     }
 
     fn shape(&self, n: usize) -> Conv2dShape {
@@ -113,17 +105,15 @@ impl Layer for Conv2d {
         self.affine.parameters_mut().into_iter().for_each(visit);
     }
 
-    fn reserve(&mut self, n: usize, _training: bool) {
-        let largest = (1..=n).map(|n| Conv2dShape { n, ..self.shape }.partials_len()).max();
-        self.partials.resize(largest.unwrap_or(0), 0.0);
-        self.moved_w.resize(self.shape.moved_w_len());
+    fn reserve(&mut self, n: usize, training: bool) {
+        self.workspace.reserve(&self.shape(n), training);
     }
 
     fn forward(&mut self, isa: Isa, x: &Tensor, y: &mut Tensor, _pass: Pass) {
         let shape = &self.shape(x.n());
-        let Self { relu, affine: Affine { kernel, bias }, moved_w, .. } = self;
+        let Self { relu, affine: Affine { kernel, bias }, workspace, .. } = self;
         let (x, w, bias, y) = (x.values(), &kernel.value, &bias.value, y.values_mut());
-        Forward { shape, x, w, bias, relu: *relu, y, packed_w: moved_w }.run(isa);
+        Forward { shape, x, w, bias, relu: *relu, y, workspace }.run(isa);
     }
 
     fn backward(&mut self, isa: Isa, Backward { x, y, dy, dx }: Backward) {
@@ -131,12 +121,11 @@ impl Layer for Conv2d {
         if self.relu {
             activation::relu_backward(isa, y.values(), dy.values_mut());
         }
-        let Self { affine: Affine { kernel, bias }, moved_w, partials, .. } = self;
-        let partials = &mut partials[..shape.partials_len()];
+        let Self { affine: Affine { kernel, bias }, workspace, .. } = self;
         let (x, dy, dw, db) = (x.values(), dy.values(), &mut kernel.gradient, &mut bias.gradient);
-        BackwardW { shape, x, dy, dw, db, partials }.run(isa);
+        BackwardW { shape, x, dy, dw, db, workspace }.run(isa);
         if let Some(dx) = dx {
-            BackwardX { shape, dy, w: &kernel.value, dx: dx.values_mut(), turned_w: moved_w }.run(isa);
+            BackwardX { shape, dy, w: &kernel.value, dx: dx.values_mut(), workspace }.run(isa);
         }
     }
 }

@@ -5,8 +5,7 @@ use super::{Backward, Description, Layer, Pass};
 use crate::nn::parameter::{Parameter, Role};
 use crate::nn::tensor::Tensor;
 use onesheet_kernels::activation;
-use onesheet_kernels::buffer::Buffer;
-use onesheet_kernels::dense::{BackwardAndStep, BackwardW, BackwardX, DenseShape, Forward};
+use onesheet_kernels::dense::{BackwardAndStep, BackwardW, BackwardX, DenseShape, Forward, Workspace};
 use onesheet_kernels::optim::Step;
 use onesheet_kernels::simd::Isa;
 use rand::Rng;
@@ -30,14 +29,13 @@ pub struct Dense {
     units: usize,
     relu: bool,
     affine: Affine,
-    partials: Buffer,
-    turned_dy: Buffer,
+    workspace: Workspace,
 }
 
 impl Dense {
     pub fn new(name: &str, inputs: usize, units: usize, relu: bool, rng: &mut impl Rng) -> Self {
         let affine = Affine::new(name, &[inputs, units], rng);
-        Self { inputs, units, relu, affine, partials: Buffer::default(), turned_dy: Buffer::default() }
+        Self { inputs, units, relu, affine, workspace: Workspace::default() }
     }
 
     fn shape(&self, n: usize) -> DenseShape {
@@ -61,36 +59,32 @@ impl Layer for Dense {
         self.affine.parameters_mut().into_iter().for_each(visit);
     }
 
-    fn reserve(&mut self, n: usize, _training: bool) {
-        self.partials.resize(self.shape(n).partials_len());
-        self.turned_dy.resize(self.shape(n).turned_len());
+    fn reserve(&mut self, n: usize, training: bool) {
+        self.workspace.reserve(&self.shape(n), training);
     }
 
     fn forward(&mut self, isa: Isa, x: &Tensor, y: &mut Tensor, _pass: Pass) {
         let shape = &self.shape(x.n());
-        let Self { relu, affine: Affine { kernel, bias }, partials, .. } = self;
-        partials.resize(shape.partials_len());
+        let Self { relu, affine: Affine { kernel, bias }, workspace, .. } = self;
         let (x, w, bias, y) = (x.values(), &kernel.value, &bias.value, y.values_mut());
-        Forward { shape, x, w, bias, relu: *relu, y, partials }.run(isa);
+        Forward { shape, x, w, bias, relu: *relu, y, workspace }.run(isa);
     }
 
     fn backward(&mut self, isa: Isa, Backward { x, y, dy, dx }: Backward) {
         let shape = &self.shape(x.n());
         self.through_relu(isa, y, dy);
-        let Self { affine: Affine { kernel, bias }, turned_dy, .. } = self;
-        turned_dy.resize(shape.turned_len());
+        let Self { affine: Affine { kernel, bias }, workspace, .. } = self;
         let (dy, dw, db) = (dy.values(), &mut kernel.gradient, &mut bias.gradient);
         BackwardW { shape, x: x.values(), dy, dw, db }.run(isa);
         if let Some(dx) = dx {
-            BackwardX { shape, dy, w: &kernel.value, dx: dx.values_mut(), turned_dy }.run(isa);
+            BackwardX { shape, dy, w: &kernel.value, dx: dx.values_mut(), workspace }.run(isa);
         }
     }
 
     fn backward_and_step(&mut self, isa: Isa, Backward { x, y, dy, dx }: Backward, step: &Step) {
         let shape = &self.shape(x.n());
         self.through_relu(isa, y, dy);
-        let Self { affine: Affine { kernel, bias }, turned_dy, .. } = self;
-        turned_dy.resize(shape.turned_len());
+        let Self { affine: Affine { kernel, bias }, workspace, .. } = self;
         let [first, second] = &mut kernel.moments;
         BackwardAndStep {
             shape,
@@ -101,7 +95,7 @@ impl Layer for Dense {
             state: [first, second],
             dx: dx.map(Tensor::values_mut),
             db: &mut bias.gradient,
-            turned_dy,
+            workspace,
         }
         .run(isa);
         bias.step(isa, step);

@@ -1,7 +1,7 @@
 //! Convolution by every algorithm, against the reference.
 
 use super::*;
-use onesheet_kernels::conv2d::{Algorithm, BackwardW, BackwardX, Conv2dShape, Forward, Padding, Pass};
+use onesheet_kernels::conv2d::{Algorithm, BackwardW, BackwardX, Conv2dShape, Forward, Padding, Pass, Workspace};
 use onesheet_kernels::reference::conv2d as reference;
 use proptest::prelude::*;
 
@@ -17,20 +17,26 @@ fn shapes() -> impl Strategy<Value = Conv2dShape> {
     })
 }
 
-/// All that a convolution computes, each pass by its algorithm: y, dx, dw, db.
+/// All that a convolution computes, each pass by its algorithm: y, dx, dw, db. The workspace comes from a batch of NaN,
+/// so that a value which is read before it is written is found out.
 fn all_by(isa: Isa, shape: &Conv2dShape, algorithms: [Algorithm; 3], relu: bool, seed: u64) -> Vec<Vec<f32>> {
     let mut data = Data::new(seed);
     let (x, w, bias) = (data.vec(shape.x_len()), data.vec(shape.w_len()), data.vec(shape.oc));
     let dy = data.vec(shape.y_len());
-    let (mut dw, mut db) = (data.vec(shape.w_len()), data.vec(shape.oc));
-    let (mut y, mut dx) = (poisoned(shape.y_len()), poisoned(shape.x_len()));
-    let (mut turned_w, mut partials) = (poisoned(shape.moved_w_len()), poisoned(shape.partials_len()));
-    let mut packed_w = poisoned(shape.moved_w_len());
+    let (dw, db) = (data.vec(shape.w_len()), data.vec(shape.oc));
     let [forward, backward_x, backward_w] = algorithms;
-    Forward { shape, x: &x, w: &w, bias: &bias, relu, y: &mut y, packed_w: &mut packed_w }.run_with(isa, forward);
-    BackwardX { shape, dy: &dy, w: &w, dx: &mut dx, turned_w: &mut turned_w }.run_with(isa, backward_x);
-    BackwardW { shape, x: &x, dy: &dy, dw: &mut dw, db: &mut db, partials: &mut partials }.run_with(isa, backward_w);
-    vec![y, dx, dw, db]
+    let mut workspace = Workspace::default();
+    let mut run = |x: &[f32], w: &[f32], dy: &[f32]| {
+        let (mut y, mut dx) = (poisoned(shape.y_len()), poisoned(shape.x_len()));
+        let (mut dw, mut db) = (dw.clone(), db.clone());
+        let workspace = &mut workspace;
+        Forward { shape, x, w, bias: &bias, relu, y: &mut y, workspace }.run_with(isa, forward);
+        BackwardX { shape, dy, w, dx: &mut dx, workspace }.run_with(isa, backward_x);
+        BackwardW { shape, x, dy, dw: &mut dw, db: &mut db, workspace }.run_with(isa, backward_w);
+        vec![y, dx, dw, db]
+    };
+    run(&poisoned(x.len()), &poisoned(w.len()), &poisoned(dy.len()));
+    run(&x, &w, &dy)
 }
 
 const PASSES: [Pass; 3] = [Pass::Forward, Pass::BackwardX, Pass::BackwardW];
@@ -136,9 +142,8 @@ fn the_models_layers_get_the_algorithms_that_the_docs_say() {
 #[should_panic(expected = "no Forward by view")]
 fn an_algorithm_that_does_not_fit_panics() {
     let shape = Conv2dShape { n: 1, h: 5, w: 5, ic: 1, oc: 1, kh: 3, kw: 3, stride: 2, padding: Padding::Valid };
-    let mut packed_w = vec![0.0; shape.moved_w_len()];
-    let (x, w, mut y) = ([0.0; 25], [0.0; 9], [0.0; 4]);
-    Forward { shape: &shape, x: &x, w: &w, bias: &[0.0], relu: false, y: &mut y, packed_w: &mut packed_w }
+    let (x, w, mut y, workspace) = ([0.0; 25], [0.0; 9], [0.0; 4], &mut Workspace::default());
+    Forward { shape: &shape, x: &x, w: &w, bias: &[0.0], relu: false, y: &mut y, workspace }
         .run_with(Isa::available()[0], Algorithm::View);
 }
 
@@ -179,7 +184,7 @@ fn same_padding_puts_the_odd_row_at_the_bottom_as_tensorflow_does() {
 fn a_wrong_length_panics() {
     let shape = Conv2dShape { n: 1, h: 4, w: 4, ic: 1, oc: 1, kh: 3, kw: 3, stride: 1, padding: Padding::Valid };
     let (x, w, bias, mut y) = ([0.0; 15], [0.0; 9], [0.0; 1], [0.0; 4]);
-    Forward { shape: &shape, x: &x, w: &w, bias: &bias, relu: false, y: &mut y, packed_w: &mut [] }
+    Forward { shape: &shape, x: &x, w: &w, bias: &bias, relu: false, y: &mut y, workspace: &mut Workspace::default() }
         .run(Isa::available()[0]);
 }
 
@@ -190,8 +195,8 @@ fn relu_does_not_hide_nan() {
     let (x, bias) = (vec![1.0; shape.x_len()], vec![0.0; shape.oc]);
     let w = vec![f32::NAN; shape.w_len()];
     for_each_isa(|isa| {
-        let (mut y, mut packed_w) = (vec![0.0; shape.y_len()], poisoned(shape.moved_w_len()));
-        Forward { shape: &shape, x: &x, w: &w, bias: &bias, relu: true, y: &mut y, packed_w: &mut packed_w }.run(isa);
+        let (mut y, workspace) = (vec![0.0; shape.y_len()], &mut Workspace::default());
+        Forward { shape: &shape, x: &x, w: &w, bias: &bias, relu: true, y: &mut y, workspace }.run(isa);
         assert!(y.iter().all(|y| y.is_nan()));
     });
 }

@@ -1,7 +1,7 @@
 //! The dense layer against the reference.
 
 use super::*;
-use onesheet_kernels::dense::{BackwardAndStep, BackwardW, BackwardX, DenseShape, Forward};
+use onesheet_kernels::dense::{BackwardAndStep, BackwardW, BackwardX, DenseShape, Forward, Workspace};
 use onesheet_kernels::optim::{Rule, Sgd, Step};
 use onesheet_kernels::reference::dense as reference;
 use proptest::prelude::*;
@@ -12,19 +12,24 @@ fn shapes() -> impl Strategy<Value = DenseShape> {
     (1..40usize, inputs, outputs).prop_map(|(n, inputs, outputs)| DenseShape { n, inputs, outputs })
 }
 
-/// y, dx, dw, db.
+/// y, dx, dw, db. The workspace comes from a batch of NaN, so that a value which is read before it is written is found
+/// out.
 fn all_of(isa: Isa, shape: &DenseShape, relu: bool, seed: u64) -> Vec<Vec<f32>> {
     let mut data = Data::new(seed);
     let (x, w) = (data.vec(shape.n * shape.inputs), data.vec(shape.inputs * shape.outputs));
     let (bias, dy) = (data.vec(shape.outputs), data.vec(shape.n * shape.outputs));
-    let (mut y, mut dx) = (poisoned(dy.len()), poisoned(x.len()));
-    let (mut dw, mut db) = (w.clone(), bias.clone());
-    let mut partials = poisoned(shape.partials_len());
-    Forward { shape, x: &x, w: &w, bias: &bias, relu, y: &mut y, partials: &mut partials }.run(isa);
-    let mut turned_dy = poisoned(shape.turned_len());
-    BackwardX { shape, dy: &dy, w: &w, dx: &mut dx, turned_dy: &mut turned_dy }.run(isa);
-    BackwardW { shape, x: &x, dy: &dy, dw: &mut dw, db: &mut db }.run(isa);
-    vec![y, dx, dw, db]
+    let mut workspace = Workspace::default();
+    let mut run = |x: &[f32], w: &[f32], dy: &[f32]| {
+        let (mut y, mut dx) = (poisoned(dy.len()), poisoned(x.len()));
+        let (mut dw, mut db) = (w.to_vec(), bias.clone());
+        let workspace = &mut workspace;
+        Forward { shape, x, w, bias: &bias, relu, y: &mut y, workspace }.run(isa);
+        BackwardX { shape, dy, w, dx: &mut dx, workspace }.run(isa);
+        BackwardW { shape, x, dy, dw: &mut dw, db: &mut db }.run(isa);
+        vec![y, dx, dw, db]
+    };
+    run(&poisoned(x.len()), &poisoned(w.len()), &poisoned(dy.len()));
+    run(&x, &w, &dy)
 }
 
 proptest! {
@@ -72,11 +77,10 @@ fn backward_and_step_is_the_two_gradients_and_then_the_step() {
                 let (w, m, v) =
                     (data.vec(inputs * outputs), data.vec(inputs * outputs), data.between(0.0, 1.0, inputs * outputs));
                 let v = if let Rule::Adam(_) = rule { v } else { Vec::new() };
-                let turned_dy = &mut *poisoned(shape.turned_len());
                 let in_three = {
                     let (mut w, mut m, mut v) = (w.clone(), m.clone(), v.clone());
                     let (mut dx, mut dw, mut db) = (poisoned(x.len()), vec![0.0; w.len()], vec![0.5; outputs]);
-                    BackwardX { shape, dy: &dy, w: &w, dx: &mut dx, turned_dy }.run(isa);
+                    BackwardX { shape, dy: &dy, w: &w, dx: &mut dx, workspace: &mut Workspace::default() }.run(isa);
                     BackwardW { shape, x: &x, dy: &dy, dw: &mut dw, db: &mut db }.run(isa);
                     step.run(isa, &dw, [&mut m, &mut v], &mut w);
                     [w, m, v, dx, db]
@@ -84,8 +88,7 @@ fn backward_and_step_is_the_two_gradients_and_then_the_step() {
                 let in_one = on_1_2_3_threads(|| {
                     let (mut w, mut m, mut v) = (w.clone(), m.clone(), v.clone());
                     let (mut dx, mut db) = (poisoned(x.len()), vec![0.5; outputs]);
-                    let (state, dx_to, turned_dy) =
-                        ([&mut *m, &mut *v], Some(&mut *dx), &mut *poisoned(shape.turned_len()));
+                    let (state, dx_to) = ([&mut *m, &mut *v], Some(&mut *dx));
                     BackwardAndStep {
                         shape,
                         x: &x,
@@ -95,7 +98,7 @@ fn backward_and_step_is_the_two_gradients_and_then_the_step() {
                         state,
                         dx: dx_to,
                         db: &mut db,
-                        turned_dy,
+                        workspace: &mut Workspace::default(),
                     }
                     .run(isa);
                     vec![w, m, v, dx, db]
