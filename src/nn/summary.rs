@@ -1,6 +1,8 @@
 //! The model as a table, in the manner of Keras' `summary()`.
 
-use super::{PlannedLayer, Sequential};
+use super::layers::conv2d::Options;
+use super::{LayerSpec, PlannedLayer, Sequential};
+use onesheet_kernels::conv2d::{Algorithm, Pass};
 use std::fmt::Write;
 
 impl Sequential {
@@ -19,36 +21,57 @@ impl Sequential {
         self.plan().iter().map(|layer| layer.flops).sum()
     }
 
-    /// One line per layer: name, shape of one item of the output, parameters, arithmetic; then the
-    /// totals.
+    /// One line per layer: name, shape of one item of the output, parameters, arithmetic of the forward
+    /// pass and its share of the model's, and the algorithms of a convolution: of its forward pass, its
+    /// input gradient and its weight gradient. Then the totals.
     pub fn summary(&self) -> String {
-        let mut text = String::new();
-        let mut line = |name: &str, shape: &str, parameters: &str, mflop: &str| {
-            let text = &mut text;
-            writeln!(text, "{name:<26}{shape:<20}{parameters:>12}{mflop:>14}").expect("a String takes all");
-        };
-        line("layer", "output", "parameters", "MFLOP forward");
-        line("input", &dims(&self.spec().input), "", "");
-        for layer in self.plan() {
-            let mflop = layer.flops as f64 / 1e6;
-            let mflop = if mflop > 0.0 { format!("{mflop:.1}") } else { String::new() };
-            line(&layer.name, &dims(&layer.output), &thousands(layer.parameter_count()), &mflop);
+        let (plan, flops) = (self.plan(), self.forward_flops() as f64);
+        let heads = ["layer", "output", "parameters", "MFLOP", "share"].map(str::to_owned);
+        let mut text = line(heads, "forward, dx, dw by");
+        text += &line(["input".into(), dims(&self.spec().input), String::new(), String::new(), String::new()], "");
+        for (i, (layer, spec)) in plan.iter().zip(&self.spec().layers).enumerate() {
+            let own = layer.flops as f64;
+            let [mflop, share] = match layer.flops {
+                0 => Default::default(),
+                _ => [format!("{:.1}", own / 1e6), format!("{:.1} %", 100.0 * own / flops)],
+            };
+            let columns = [layer.name.clone(), dims(&layer.output), thousands(layer.parameter_count()), mflop, share];
+            text += &line(columns, &self.algorithms(spec, layer, i == 0));
         }
         let (all, trained) = self.parameter_counts();
-        line("total", "", &thousands(all), &format!("{:.1}", self.forward_flops() as f64 / 1e6));
-        writeln!(text, "{} parameters are trained, {} are statistics", thousands(trained), thousands(all - trained))
+        let total = ["total".into(), String::new(), thousands(all), format!("{:.1}", flops / 1e6), String::new()];
+        text += &line(total, "");
+        let statistics = thousands(all - trained);
+        writeln!(text, "{} parameters are trained, {statistics} are statistics", thousands(trained))
             .expect("a String takes all");
-        match self.fused_blocks {
-            0 => {}
-            blocks => writeln!(text, "fused: {blocks} x (conv2d, re_lu, batch_normalization, max_pooling2d)")
-                .expect("a String takes all"),
+        if self.fused_blocks > 0 {
+            let layers = "(conv2d, re_lu, batch_normalization, max_pooling2d)";
+            writeln!(text, "fused: {} x {layers}", self.fused_blocks).expect("a String takes all");
         }
         text
+    }
+
+    /// The algorithms of a layer's passes, if it is a convolution; the first layer has no input gradient.
+    fn algorithms(&self, spec: &LayerSpec, layer: &PlannedLayer, is_first: bool) -> String {
+        let (&LayerSpec::Conv2d { filters, kernel, stride, padding }, &[h, w, c]) = (spec, &layer.input[..]) else {
+            return String::new();
+        };
+        let shape = Options { filters, kernel, stride, padding }.shape([h, w, c]);
+        let of = |pass| match pass {
+            Pass::BackwardX if is_first => "-".to_owned(),
+            pass => Algorithm::choose(self.isa(), &shape, pass).to_string(),
+        };
+        [Pass::Forward, Pass::BackwardX, Pass::BackwardW].map(of).join(", ")
     }
 
     fn plan(&self) -> Vec<PlannedLayer> {
         self.spec().plan().expect("the model was built from it")
     }
+}
+
+fn line([name, shape, parameters, mflop, share]: [String; 5], algorithms: &str) -> String {
+    let text = format!("{name:<26}{shape:<16}{parameters:>12}{mflop:>9}{share:>9}  {algorithms}");
+    format!("{}\n", text.trim_end())
 }
 
 fn dims(shape: &[usize]) -> String {
