@@ -1,13 +1,10 @@
 //! Weight gradient.
 
-use super::correlation::{Plane, stage};
 use super::gradient_tile::TapGradients;
-use super::{Algorithm, Conv2dShape, Padding, Pass, Workspace, im2col};
+use super::{Algorithm, Conv2dShape, Pass, Staging, Workspace, im2col};
 use crate::gemm::{Init, Product, View};
-use crate::scratch;
 use crate::simd::{Ahead, Isa, Kernel, Simd, each_group};
 use rayon::prelude::*;
-use std::ops::Range;
 
 /// Weight and bias gradients of a 2-D convolution.
 ///
@@ -66,6 +63,7 @@ impl BackwardW<'_> {
     pub fn run_with(self, isa: Isa, algorithm: Algorithm) {
         let shape = self.shape;
         algorithm.check(isa, shape, Pass::BackwardW);
+        let staging = Staging::forward(shape);
         shape.assert_fits(self.x, self.dw, self.dy);
         assert_eq!(self.db.len(), shape.oc, "db is [oc]");
         let partials = self.workspace.partials.sized(shape.partials_len());
@@ -83,12 +81,17 @@ impl BackwardW<'_> {
             let row = shape.ow() * shape.oc;
             for first in part.clone().step_by(BLOCK) {
                 let block = first..part.end.min(first + BLOCK);
+                let dy = &dy[block.start * row..block.end * row];
                 if algorithm == Algorithm::Im2col {
-                    im2col::backward_w(isa, shape, x, dy, block.clone(), dw);
+                    im2col::backward_w(isa, shape, x, dy, block, dw);
                 } else {
-                    add_rows(isa, algorithm, shape, x, dy, block.clone(), dw);
+                    staging.with_rows(x, &block, |x| {
+                        let (x_row, rows) = (staging.row(), block.len());
+                        let gradient = WeightGradient { shape, algorithm, x, x_row, dy, dy_row: row, rows };
+                        gradient.add_to(isa, dw, Ahead::default());
+                    });
                 }
-                isa.run(PixelSums { dy: &dy[block.start * row..block.end * row], db });
+                isa.run(PixelSums { dy, db });
             }
         });
         add_parts(partials, part_len, 0, self.dw);
@@ -139,45 +142,6 @@ pub(crate) fn add_parts(partials: &[f32], part_len: usize, offset: usize, to: &m
             to.iter_mut().zip(part).for_each(|(to, &part)| *to += part);
         }
     });
-}
-
-/// Adds the gradient of up to `BLOCK` output rows of one image.
-fn add_rows(
-    isa: Isa,
-    algorithm: Algorithm,
-    shape: &Conv2dShape,
-    x: &[f32],
-    dy: &[f32],
-    rows: Range<usize>,
-    dw: &mut [f32],
-) {
-    let dy_row = shape.ow() * shape.oc;
-    let dy = &dy[rows.start * dy_row..rows.end * dy_row];
-    match shape.padding {
-        Padding::Valid => {
-            let x_row = shape.w * shape.ic;
-            let x = &x[rows.start * x_row..];
-            WeightGradient { shape, algorithm, x, x_row, dy, dy_row, rows: rows.len() }.add_to(
-                isa,
-                dw,
-                Ahead::default(),
-            );
-        }
-        Padding::Same => {
-            let width = shape.ow() + shape.kw - 1;
-            let staged_rows = rows.start..rows.end + shape.kh - 1;
-            let x_row = width * shape.ic;
-            let plane = Plane { h: shape.h, w: shape.w, c: shape.ic };
-            scratch::with(staged_rows.len() * x_row, |staged| {
-                stage(x, plane, shape.pad_top(), shape.pad_left(), staged_rows, width, staged);
-                WeightGradient { shape, algorithm, x: staged, x_row, dy, dy_row, rows: rows.len() }.add_to(
-                    isa,
-                    dw,
-                    Ahead::default(),
-                );
-            });
-        }
-    }
 }
 
 /// The gradient of some output rows: the transposed view of the image times `dy`.

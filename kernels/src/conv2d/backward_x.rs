@@ -1,7 +1,6 @@
 //! Input gradient.
 
-use super::correlation::{Correlation, Images, Plane};
-use super::{Algorithm, Conv2dShape, Pass, Workspace, im2col};
+use super::{Algorithm, Conv2dShape, Correlation, Pass, Staging, Workspace, im2col};
 use crate::simd::Isa;
 
 /// Input gradient of a 2-D convolution.
@@ -49,15 +48,8 @@ impl BackwardX<'_> {
         if algorithm == Algorithm::Im2col {
             return im2col::backward_x(isa, self);
         }
-        let Conv2dShape { kh, kw, ic, oc, .. } = *shape;
-        let images = Images {
-            rows: Correlation::backward_x(isa, algorithm, shape, self.w, &mut self.workspace.arranged),
-            input: Plane { h: shape.oh(), w: shape.ow(), c: oc },
-            output: Plane { h: shape.h, w: shape.w, c: ic },
-            top: kh - 1 - shape.pad_top(),
-            left: kw - 1 - shape.pad_left(),
-            band: shape.band(),
-        };
-        images.run(self.dy, self.dx);
+        let arranged = &mut self.workspace.arranged;
+        let rows = Correlation::backward_x(isa, algorithm, shape, self.w, arranged);
+        rows.run_images(&Staging::backward_x(shape), shape.band(), self.dy, self.dx);
     }
 }

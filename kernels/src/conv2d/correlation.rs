@@ -1,27 +1,12 @@
 //! The stride-1 correlation behind forward and backward_x.
 
 use super::tap_tile::TapTiles;
-use super::{Algorithm, Conv2dShape, Pass, winograd};
+use super::{Algorithm, Conv2dShape, Pass, Staging, winograd};
 use crate::buffer::Buffer;
 use crate::gemm::{Init, Product, View};
 use crate::scratch;
 use crate::simd::{Ahead, Isa};
 use rayon::prelude::*;
-use std::ops::Range;
-
-/// One image plane layout: height, width, channels.
-#[derive(Clone, Copy)]
-pub(super) struct Plane {
-    pub h: usize,
-    pub w: usize,
-    pub c: usize,
-}
-
-impl Plane {
-    pub fn len(&self) -> usize {
-        self.h * self.w * self.c
-    }
-}
 
 /// A stride-1 correlation, row by row.
 ///
@@ -104,6 +89,18 @@ impl<'a> Correlation<'a> {
         }
     }
 
+    /// [`run`](Self::run) over whole images, `band` output rows per task; `y` is overwritten.
+    pub fn run_images(&self, staging: &Staging, band: usize, x: &[f32], y: &mut [f32]) {
+        let width = staging.width() + 1 - self.kw;
+        let (row, y_len) = (width * self.oc, y.len() / (x.len() / staging.image_len()));
+        x.par_chunks_exact(staging.image_len()).zip(y.par_chunks_exact_mut(y_len)).for_each(|(x, y)| {
+            y.par_chunks_mut(band * row).enumerate().for_each(|(i, y)| {
+                let rows = i * band..i * band + y.len() / row;
+                staging.with_rows(x, &rows, |x| self.run(x, staging.row(), y, width, &mut Ahead::default()));
+            });
+        });
+    }
+
     fn by_taps<const IC: usize>(&self, x: &[f32], x_row: usize, y: &mut [f32], width: usize, ahead: &mut Ahead) {
         let &Self { isa, ic, oc, w, bias, relu, .. } = self;
         for (r, y) in y.chunks_mut(2 * width * oc).enumerate() {
@@ -158,70 +155,4 @@ fn arrange<'a>(
         to.iter_mut().enumerate().for_each(|(o, to)| *to = w(tap / kw, tap % kw, i, o));
     }
     to
-}
-
-/// A correlation of whole images: `y[n,r,q] = rows(x)[n, r-top, q-left]`, zeros outside the image.
-pub(super) struct Images<'a> {
-    pub rows: Correlation<'a>,
-    pub input: Plane,
-    pub output: Plane,
-    /// Rows and columns of zeros before the image; those after it follow from the sizes.
-    pub top: usize,
-    pub left: usize,
-    /// Output rows a task.
-    pub band: usize,
-}
-
-impl Images<'_> {
-    /// `x`: `[n]` input planes; `y`: `[n]` output planes, overwritten.
-    pub fn run(&self, x: &[f32], y: &mut [f32]) {
-        let images = x.par_chunks_exact(self.input.len()).zip(y.par_chunks_exact_mut(self.output.len()));
-        images.for_each(|(x, y)| {
-            let band_len = self.band * self.output.w * self.output.c;
-            y.par_chunks_mut(band_len).enumerate().for_each(|(i, y)| self.band(x, i * self.band, y));
-        });
-    }
-
-    /// Output rows from `first` on, as many as `y` holds.
-    fn band(&self, x: &[f32], first: usize, y: &mut [f32]) {
-        let Correlation { kh, kw, .. } = self.rows;
-        let rows = y.len() / (self.output.w * self.output.c);
-        let padded_w = self.output.w + kw - 1;
-        if self.top == 0 && self.left == 0 && padded_w == self.input.w && self.output.h + kh - 1 == self.input.h {
-            let row = self.input.w * self.input.c;
-            return self.rows.run(&x[first * row..], row, y, self.output.w, &mut Ahead::default());
-        }
-        let staged_rows = first..first + rows + kh - 1;
-        let row = padded_w * self.input.c;
-        scratch::with(staged_rows.len() * row, |staged| {
-            stage(x, self.input, self.top, self.left, staged_rows, padded_w, staged);
-            self.rows.run(staged, row, y, self.output.w, &mut Ahead::default());
-        });
-    }
-}
-
-/// Copies rows of an image with zeros around it; `rows` count from `top` rows above the image, a staged row is `width`
-/// pixels that start `left` pixels before it.
-pub(super) fn stage(
-    x: &[f32],
-    plane: Plane,
-    top: usize,
-    left: usize,
-    rows: Range<usize>,
-    width: usize,
-    to: &mut [f32],
-) {
-    let x_row = plane.w * plane.c;
-    for (r, to) in rows.zip(to.chunks_exact_mut(width * plane.c)) {
-        if r < top || r >= top + plane.h {
-            to.fill(0.0);
-            continue;
-        }
-        let (before, rest) = to.split_at_mut(left * plane.c);
-        let kept = x_row.min(rest.len());
-        let (inside, after) = rest.split_at_mut(kept);
-        before.fill(0.0);
-        inside.copy_from_slice(&x[(r - top) * x_row..][..kept]);
-        after.fill(0.0);
-    }
 }

@@ -1,7 +1,6 @@
 //! Forward.
 
-use super::correlation::{Correlation, Images, Plane};
-use super::{Algorithm, Conv2dShape, Pass, Workspace, im2col};
+use super::{Algorithm, Conv2dShape, Correlation, Pass, Staging, Workspace, im2col};
 use crate::simd::Isa;
 
 /// A 2-D convolution with bias and, if asked, ReLU.
@@ -50,23 +49,8 @@ impl Forward<'_> {
         if algorithm == Algorithm::Im2col {
             return im2col::forward(isa, self);
         }
-        let Conv2dShape { ic, oc, .. } = *shape;
-        let images = Images {
-            rows: Correlation::forward(
-                isa,
-                algorithm,
-                shape,
-                self.w,
-                self.bias,
-                self.relu,
-                &mut self.workspace.arranged,
-            ),
-            input: Plane { h: shape.h, w: shape.w, c: ic },
-            output: Plane { h: shape.oh(), w: shape.ow(), c: oc },
-            top: shape.pad_top(),
-            left: shape.pad_left(),
-            band: shape.band(),
-        };
-        images.run(self.x, self.y);
+        let arranged = &mut self.workspace.arranged;
+        let rows = Correlation::forward(isa, algorithm, shape, self.w, self.bias, self.relu, arranged);
+        rows.run_images(&Staging::forward(shape), shape.band(), self.x, self.y);
     }
 }

@@ -56,18 +56,15 @@ pub(super) fn backward_x(isa: Isa, b: BackwardX) {
     });
 }
 
-/// Adds the weight gradient of some output rows of one image.
+/// Adds the weight gradient of some output rows of one image; `dy` is theirs.
 pub(super) fn backward_w(isa: Isa, shape: &Conv2dShape, x: &[f32], dy: &[f32], rows: Range<usize>, dw: &mut [f32]) {
     let row = shape.ow() * shape.oc;
-    let mut first = rows.start;
-    while first < rows.end {
-        let count = block(shape).min(rows.end - first);
-        with_columns(shape, x, first..first + count, |columns, pixels| {
-            let a = View::rows(columns, shape.window()).transposed();
-            let b = View::rows(&dy[first * row..], shape.oc);
+    for (i, dy) in dy.chunks(block(shape) * row).enumerate() {
+        let first = rows.start + i * block(shape);
+        with_columns(shape, x, first..first + dy.len() / row, |columns, pixels| {
+            let (a, b) = (View::rows(columns, shape.window()).transposed(), View::rows(dy, shape.oc));
             Product { segments: 1, depth: pixels, a, b, c: dw, init: Init::Accumulate, relu: false }.run(isa);
         });
-        first += count;
     }
 }
 

@@ -8,7 +8,7 @@
 //! next pixel's run starts `ic` floats further on. So the matrix is there already, as overlapping rows of the image itself:
 //! the convolution is a sum over `u` of products whose A has the row stride `ic`
 //! (`gemm::Product` calls the kernel rows *segments*). Nothing is copied, except that an image
-//! with zeros around it is staged, a few rows at a time, in a buffer that has them (`correlation`).
+//! with zeros around it is staged, a few rows at a time, in a buffer that has them (`staging`).
 //!
 //! - forward and backward_x are that correlation; backward_x runs it over `dy` with zeros around, the weights flipped
 //!   and transposed.
@@ -45,6 +45,7 @@ mod correlation;
 mod forward;
 mod gradient_tile;
 mod im2col;
+mod staging;
 mod tap_tile;
 mod winograd;
 
@@ -54,6 +55,7 @@ pub(crate) use backward_w::{WeightGradient, add_parts};
 pub use backward_x::BackwardX;
 pub(crate) use correlation::Correlation;
 pub use forward::Forward;
+pub(crate) use staging::Staging;
 
 use crate::buffer::Buffer;
 

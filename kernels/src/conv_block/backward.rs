@@ -1,10 +1,10 @@
 //! The backward pass.
 
-use super::rows::{GradientSums, Scatter, next_band, staged_len};
+use super::rows::{GradientSums, Scatter};
 use super::{ConvBlockShape, Source, Workspace, parts};
 use crate::batch_norm::Normalization;
 use crate::buffer::sized;
-use crate::conv2d::{self, Algorithm, Conv2dShape, Correlation, WeightGradient, add_parts};
+use crate::conv2d::{self, Algorithm, Conv2dShape, Correlation, Staging, WeightGradient, add_parts};
 use crate::scratch;
 use crate::simd::{Ahead, Isa};
 use crate::tasks::each_task;
@@ -67,6 +67,8 @@ struct Pass<'a> {
     isa: Isa,
     shape: &'a ConvBlockShape,
     x: Source<'a>,
+    /// How the rows of `x` lie.
+    staging: Staging,
     a: &'a [f32],
     p: &'a [f32],
     dp: &'a [f32],
@@ -119,7 +121,8 @@ impl Backward<'_> {
         });
         let to_dw = Algorithm::choose(isa, conv, conv2d::Pass::BackwardW);
         let parts = parts(n, shape.bands());
-        let pass = Pass { isa, shape, x, a, p, dp, scale, slope, offset, to_dx, to_dw, parts };
+        let staging = Staging::forward(conv);
+        let pass = Pass { isa, shape, x, staging, a, p, dp, scale, slope, offset, to_dx, to_dw, parts };
         let gradient = conv.w_len() + oc;
         let (gradients, sums) = (gradients.sized(n * parts * gradient), sized(sums, n * parts * dx_sums.len()));
         let (dx, sums_len) = (dx.unwrap_or_default(), dx_sums.len());
@@ -129,7 +132,7 @@ impl Backward<'_> {
             ([dx, task * gradient], task * sums_len)
         };
         each_task(0..n * parts, [dx, gradients], sums, &starts, &|task, [dx, gradient], sums| {
-            let stage_len = staged_len(conv, 2 * super::BAND + 1).next_multiple_of(16);
+            let stage_len = staging.len(2 * super::BAND + 1).next_multiple_of(16);
             let dz_len = (2 * super::BAND + 1 + 2 * BEFORE) * pass.dz_width() * oc;
             scratch::with(stage_len + dz_len + (2 * ic).max(oc), |scratch| {
                 let (stage, rest) = scratch.split_at_mut(stage_len);
@@ -203,13 +206,13 @@ impl Pass<'_> {
                 Some(start) => self.scatter(image, start..rows.start, halo, &mut row_sums[..conv.oc]),
             }
             self.scatter(image, rows.clone(), of_band, db);
-            self.x.with_rows(self.isa, conv, image, rows.clone(), stage, |x, x_row| {
+            self.x.with_rows(self.isa, &self.staging, image, rows.clone(), stage, |x| {
                 let dy = &of_band[self.dz_left() * conv.oc..];
                 let gradient = WeightGradient {
                     shape: conv,
                     algorithm: self.to_dw,
                     x,
-                    x_row,
+                    x_row: self.staging.row(),
                     dy,
                     dy_row: dz_row,
                     rows: rows.len(),
@@ -224,7 +227,7 @@ impl Pass<'_> {
                 dx = others;
                 // Row r of dx begins at row r + pad_top - 2 of dz.
                 let first = dx_rows.start + conv.pad_top() - rows.start;
-                let mut ahead = next_band(self.x, self.shape, image, band);
+                let mut ahead = self.x.after(self.shape, image, band);
                 // A few rows at a time, which are summed while they are near.
                 let at_once = to_dx.at_once();
                 for (step, dx) in of_band.chunks_mut(at_once * conv.w * conv.ic).enumerate() {
@@ -237,12 +240,8 @@ impl Pass<'_> {
 
     /// What the next band will read first: its part of `a`, of `p` and of `dp`.
     fn after(&self, image: usize, band: usize) -> Ahead<'_> {
-        let next = image * self.shape.bands() + band + 1;
-        let (image, band) = (next / self.shape.bands(), next % self.shape.bands());
+        let Some((image, band)) = self.shape.next_band(image, band) else { return Ahead::default() };
         let conv = &self.shape.conv;
-        if image == conv.n {
-            return Ahead::default();
-        }
         let part = |of: &[f32], rows_of_image: usize, rows: Range<usize>| {
             let row = of.len() / (conv.n * rows_of_image);
             (image * rows_of_image + rows.start) * row..(image * rows_of_image + rows.end) * row

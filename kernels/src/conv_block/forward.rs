@@ -1,9 +1,9 @@
 //! The forward pass in training.
 
-use super::rows::{Pool, RowSums, next_band, staged_len};
+use super::rows::{Pool, RowSums};
 use super::{ConvBlockShape, Source, Workspace};
 use crate::buffer::sized;
-use crate::conv2d::{Algorithm, Conv2dShape, Correlation, Pass};
+use crate::conv2d::{Algorithm, Conv2dShape, Correlation, Pass, Staging};
 use crate::scratch;
 use crate::simd::Isa;
 use crate::tasks::each_task;
@@ -58,7 +58,7 @@ impl Forward<'_> {
             [bias.len(), gamma.len(), mean.len(), variance.len()] == [oc; 4],
             "bias, gamma, mean, variance are [oc]"
         );
-        let algorithm = Algorithm::choose(isa, conv, Pass::Forward);
+        let (staging, algorithm) = (Staging::forward(conv), Algorithm::choose(isa, conv, Pass::Forward));
         let rows = Correlation::forward(isa, algorithm, conv, w, bias, true, &mut workspace.arranged);
         let at_once = rows.at_once();
         let (bands, a_row, p_row) = (shape.bands(), conv.ow() * oc, shape.pw() * oc);
@@ -71,15 +71,15 @@ impl Forward<'_> {
         };
         each_task(0..n * bands, [a, p], sums, &starts, &|task, [a, p], sums| {
             let band = shape.band_rows(task % bands);
-            let stage_len = staged_len(conv, band.len());
+            let stage_len = staging.len(band.len());
             scratch::with(stage_len + 2 * oc, |scratch| {
                 let (stage, pair_sums) = scratch.split_at_mut(stage_len);
                 sums.fill(0.0);
-                let mut ahead = next_band(x, shape, task / bands, task % bands);
-                x.with_rows(isa, conv, task / bands, band, stage, |x, x_row| {
+                let mut ahead = x.after(shape, task / bands, task % bands);
+                x.with_rows(isa, &staging, task / bands, band, stage, |x| {
                     let mut pooled = p.chunks_exact_mut(p_row);
                     for (step, a) in a.chunks_mut(at_once * a_row).enumerate() {
-                        rows.run(&x[step * at_once * x_row..], x_row, a, conv.ow(), &mut ahead);
+                        rows.run(&x[step * at_once * staging.row()..], staging.row(), a, conv.ow(), &mut ahead);
                         for a in a.chunks(2 * a_row) {
                             pair_sums.fill(0.0);
                             let (sum, squares) = pair_sums.split_at_mut(oc);

@@ -1,8 +1,8 @@
 //! The forward pass with given statistics.
 
-use super::rows::{Normalise, Pool, next_band, staged_len};
+use super::rows::{Normalise, Pool};
 use super::{Affine, ConvBlockShape, Source, Workspace};
-use crate::conv2d::{Algorithm, Conv2dShape, Correlation, Pass};
+use crate::conv2d::{Algorithm, Conv2dShape, Correlation, Pass, Staging};
 use crate::scratch;
 use crate::simd::{BLOCK, Isa};
 use crate::tasks::each_task;
@@ -47,7 +47,7 @@ impl Inference<'_> {
         assert_eq!(y.len(), shape.p_len(), "y is [n, oh/2, ow/2, oc]: {shape:?}");
         assert_eq!(bias.len(), oc, "bias is [oc]");
         norm.check(oc);
-        let algorithm = Algorithm::choose(isa, conv, Pass::Forward);
+        let (staging, algorithm) = (Staging::forward(conv), Algorithm::choose(isa, conv, Pass::Forward));
         let rows = Correlation::forward(isa, algorithm, conv, w, bias, true, &mut workspace.arranged);
         let (bands, a_row, y_row) = (shape.bands(), conv.ow() * oc, shape.pw() * oc);
         let starts =
@@ -55,17 +55,16 @@ impl Inference<'_> {
         each_task(0..n * bands, [y], &mut [], &starts, &|task, [y], _| {
             let pooled_rows = shape.band_pooled_rows(task % bands);
             let band = 2 * pooled_rows.start..2 * pooled_rows.end;
-            let stage_len = staged_len(conv, band.len());
-            let stage_len = stage_len.next_multiple_of(16);
+            let stage_len = staging.len(band.len()).next_multiple_of(16);
             let at_once = rows.at_once().min(band.len());
             scratch::with(stage_len + at_once * a_row + y_row, |scratch| {
                 let (stage, rest) = scratch.split_at_mut(stage_len);
                 let (a, p) = rest.split_at_mut(at_once * a_row);
-                let mut ahead = next_band(x, shape, task / bands, task % bands);
-                x.with_rows(isa, conv, task / bands, band, stage, |x, x_row| {
+                let mut ahead = x.after(shape, task / bands, task % bands);
+                x.with_rows(isa, &staging, task / bands, band, stage, |x| {
                     for (step, y) in y.chunks_mut(at_once / 2 * y_row).enumerate() {
                         let a = &mut a[..y.len() / y_row * 2 * a_row];
-                        rows.run(&x[step * at_once * x_row..], x_row, a, conv.ow(), &mut ahead);
+                        rows.run(&x[step * at_once * staging.row()..], staging.row(), a, conv.ow(), &mut ahead);
                         for (a, y) in a.chunks_exact(2 * a_row).zip(y.chunks_exact_mut(y_row)) {
                             let (a0, a1) = a.split_at(a_row);
                             isa.run(Pool { c: oc, a: [a0, a1], gamma: norm.scale, p, sums: None });

@@ -34,14 +34,15 @@ mod backward;
 mod forward;
 mod inference;
 mod rows;
+mod source;
 
-use crate::batch_norm::Normalization;
 use crate::buffer::{Buffer, sized};
 use crate::conv2d::Conv2dShape;
 
 pub use backward::{Backward, pooled_sums};
 pub use forward::Forward;
 pub use inference::{Inference, normalise};
+pub use source::{Affine, Source, affine_scale};
 
 /// The sizes of a block: those of its convolution, 3x3 with stride 1; the pooling's window is 2x2.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -86,59 +87,17 @@ impl ConvBlockShape {
         band * BAND..((band + 1) * BAND).min(self.ph())
     }
 
+    /// The image and band that a thread takes after this one, if there is one.
+    fn next_band(&self, image: usize, band: usize) -> Option<(usize, usize)> {
+        let next = image * self.bands() + band + 1;
+        let (image, band) = (next / self.bands(), next % self.bands());
+        (image < self.conv.n).then_some((image, band))
+    }
+
     fn check(&self) {
         let Conv2dShape { kh, kw, stride, .. } = self.conv;
         assert_eq!((kh, kw, stride), (3, 3, 1), "a block's convolution is 3x3 with stride 1");
         assert!(self.p_len() > 0, "the windows do not fit: {self:?}");
-    }
-}
-
-/// What a block's convolution reads: `[n, h, w, ic]`.
-#[derive(Clone, Copy, Debug)]
-pub enum Source<'a> {
-    /// Bytes, times the scale.
-    U8(&'a [u8], f32),
-    /// Values as they are.
-    F32(&'a [f32]),
-    /// The normalised output of the block below: pooled values before their affine function, and the function.
-    Normalised(&'a [f32], Affine<'a>),
-}
-
-impl Source<'_> {
-    fn len(&self) -> usize {
-        match self {
-            Self::U8(x, _) => x.len(),
-            Self::F32(x) | Self::Normalised(x, _) => x.len(),
-        }
-    }
-}
-
-/// `(x - mean) * scale + beta`, one of each a channel.
-#[derive(Clone, Copy, Debug)]
-pub struct Affine<'a> {
-    /// Subtracted first.
-    pub mean: &'a [f32],
-    /// `gamma / sqrt(variance + epsilon)`.
-    pub scale: &'a [f32],
-    /// Added last.
-    pub beta: &'a [f32],
-}
-
-impl Affine<'_> {
-    fn check(&self, channels: usize) {
-        let Self { mean, scale, beta } = self;
-        assert!(mean.len() == channels && scale.len() == channels && beta.len() == channels, "a value each channel");
-    }
-}
-
-/// `scale = gamma / sqrt(variance + epsilon)`, for [`Affine`].
-///
-/// # Panics
-/// If the lengths differ.
-pub fn affine_scale(by: &Normalization, scale: &mut [f32]) {
-    assert_eq!(scale.len(), by.gamma.len(), "scale and gamma");
-    for (i, scale) in scale.iter_mut().enumerate() {
-        *scale = (f64::from(by.gamma[i]) * by.inv_std(i)) as f32;
     }
 }
 

@@ -1,10 +1,7 @@
 //! The passes over a row or two, each with the channels outermost, so that what belongs to a channel stays in registers.
 
-use super::{Affine, ConvBlockShape, Source};
-use crate::conv2d::Conv2dShape;
-use crate::image::U8ToF32;
-use crate::simd::{Ahead, Channels, Isa, Kernel, Simd, each_group};
-use std::ops::Range;
+use super::Affine;
+use crate::simd::{Channels, Kernel, Simd, each_group};
 
 /// The 2x2 pooling of two rows before their normalisation, and the sums over all their values.
 ///
@@ -288,66 +285,4 @@ impl Kernel for Normalise<'_> {
             }
         });
     }
-}
-
-impl Source<'_> {
-    /// Calls `work(rows, values from one to the next)` with the rows of an image that lie under the windows of some of the
-    /// convolution's output rows, zeros around the image included: as they are, or staged in `stage`, which has
-    /// [`staged_len`] values.
-    pub(super) fn with_rows<T>(
-        &self,
-        isa: Isa,
-        shape: &Conv2dShape,
-        image: usize,
-        rows: Range<usize>,
-        stage: &mut [f32],
-        work: impl FnOnce(&[f32], usize) -> T,
-    ) -> T {
-        let Conv2dShape { h, w, ic, kh, kw, .. } = *shape;
-        let row = w * ic;
-        let (top, left, width) = (shape.pad_top(), shape.pad_left(), shape.ow() + kw - 1);
-        let under = rows.start..rows.end + kh - 1;
-        if let (Self::F32(x), true) = (self, width == w && top == 0 && shape.oh() + kh - 1 == h) {
-            return work(&x[(image * h + under.start) * row..][..under.len() * row], row);
-        }
-        let staged = &mut stage[..under.len() * width * ic];
-        for (r, to) in under.zip(staged.chunks_exact_mut(width * ic)) {
-            if r < top || r >= top + h {
-                to.fill(0.0);
-                continue;
-            }
-            let (before, rest) = to.split_at_mut(left * ic);
-            let (inside, after) = rest.split_at_mut(row.min(rest.len()));
-            before.fill(0.0);
-            after.fill(0.0);
-            let from = (image * h + r - top) * row..(image * h + r - top) * row + inside.len();
-            match *self {
-                Self::U8(x, scale) => isa.run(U8ToF32 { x: &x[from], scale, y: inside }),
-                Self::F32(x) => inside.copy_from_slice(&x[from]),
-                Self::Normalised(x, by) => isa.run(Normalise { by, x: &x[from], y: inside }),
-            }
-        }
-        work(staged, width * ic)
-    }
-}
-
-/// What a task reads first if it follows the one on that band of that image: its part of the source, as far as it is of
-/// `f32` and a whole window's height below what lies under the band.
-pub(super) fn next_band<'a>(x: Source<'a>, shape: &ConvBlockShape, image: usize, band: usize) -> Ahead<'a> {
-    let (Source::F32(x) | Source::Normalised(x, _)) = x else { return Ahead::default() };
-    let Conv2dShape { n, h, w, ic, kh, .. } = shape.conv;
-    let next = image * shape.bands() + band + 1;
-    let (image, band) = (next / shape.bands(), next % shape.bands());
-    if image == n {
-        return Ahead::default();
-    }
-    let rows = shape.band_rows(band);
-    let first = if band == 0 { 0 } else { rows.start + kh - 1 };
-    let end = (rows.end + kh - 1).min(h);
-    Ahead([&x[(image * h + first.min(end)) * w * ic..(image * h + end) * w * ic], &[], &[]])
-}
-
-/// The most values that [`Source::with_rows`] stages for that many output rows.
-pub(super) fn staged_len(shape: &Conv2dShape, rows: usize) -> usize {
-    (rows + shape.kh - 1) * (shape.ow() + shape.kw - 1) * shape.ic
 }

@@ -1,0 +1,101 @@
+//! The rows of an image that a stride-1 correlation reads, with the zeros around them.
+
+use super::Conv2dShape;
+use crate::scratch;
+use std::ops::Range;
+
+/// How rows under the windows of a correlation lie: inside the image, or staged with zeros around them.
+#[derive(Clone, Copy)]
+pub(crate) struct Staging {
+    /// Height, width and channels of the image.
+    h: usize,
+    w: usize,
+    c: usize,
+    /// Rows and columns of zeros before the image; those after it follow from the sizes.
+    top: usize,
+    left: usize,
+    /// Pixels of a row: those under the windows of a row of output.
+    width: usize,
+    /// Rows under a window.
+    kh: usize,
+    /// Whether no window reaches beyond the image, and all of the image is under windows.
+    borderless: bool,
+}
+
+impl Staging {
+    /// The rows of `x` that the output is computed from.
+    pub fn forward(shape: &Conv2dShape) -> Self {
+        let image = [shape.h, shape.w, shape.ic];
+        Self::new(shape, image, [shape.oh(), shape.ow()], [shape.pad_top(), shape.pad_left()])
+    }
+
+    /// The rows of `dy` that the input gradient is computed from.
+    pub fn backward_x(shape: &Conv2dShape) -> Self {
+        let before = [shape.kh - 1 - shape.pad_top(), shape.kw - 1 - shape.pad_left()];
+        Self::new(shape, [shape.oh(), shape.ow(), shape.oc], [shape.h, shape.w], before)
+    }
+
+    fn new(
+        &Conv2dShape { kh, kw, .. }: &Conv2dShape,
+        [h, w, c]: [usize; 3],
+        [output_h, output_w]: [usize; 2],
+        [top, left]: [usize; 2],
+    ) -> Self {
+        let width = output_w + kw - 1;
+        let borderless = top == 0 && left == 0 && width == w && output_h + kh - 1 == h;
+        Self { h, w, c, top, left, width, kh, borderless }
+    }
+
+    /// Values of an image.
+    pub fn image_len(&self) -> usize {
+        self.h * self.w * self.c
+    }
+
+    /// Pixels of a row.
+    pub fn width(&self) -> usize {
+        self.width
+    }
+
+    /// Values from one row to the next.
+    pub fn row(&self) -> usize {
+        self.width * self.c
+    }
+
+    /// Values of the rows under so many output rows.
+    pub fn len(&self, rows: usize) -> usize {
+        (rows + self.kh - 1) * self.row()
+    }
+
+    /// The rows of an image under these output rows as they lie, where they need no zeros around them.
+    pub fn in_place<'x>(&self, x: &'x [f32], rows: &Range<usize>) -> Option<&'x [f32]> {
+        self.borderless.then(|| &x[rows.start * self.row()..][..self.len(rows.len())])
+    }
+
+    /// Writes the rows under these output rows to `to`: zeros outside the image, inside it `fill(values of the image,
+    /// where they belong)`.
+    pub fn stage(&self, rows: &Range<usize>, to: &mut [f32], mut fill: impl FnMut(Range<usize>, &mut [f32])) {
+        let x_row = self.w * self.c;
+        for (r, to) in (rows.start..).zip(to[..self.len(rows.len())].chunks_exact_mut(self.row())) {
+            let Some(r) = r.checked_sub(self.top).filter(|&r| r < self.h) else {
+                to.fill(0.0);
+                continue;
+            };
+            let (before, rest) = to.split_at_mut(self.left * self.c);
+            let (inside, after) = rest.split_at_mut(x_row.min(rest.len()));
+            before.fill(0.0);
+            fill(r * x_row..r * x_row + inside.len(), inside);
+            after.fill(0.0);
+        }
+    }
+
+    /// Lends `work` the rows of an image under these output rows: as they lie, or staged.
+    pub fn with_rows(&self, x: &[f32], rows: &Range<usize>, work: impl FnOnce(&[f32])) {
+        match self.in_place(x, rows) {
+            Some(x) => work(x),
+            None => scratch::with(self.len(rows.len()), |staged| {
+                self.stage(rows, staged, |from, to| to.copy_from_slice(&x[from]));
+                work(staged);
+            }),
+        }
+    }
+}
