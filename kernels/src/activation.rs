@@ -1,6 +1,6 @@
 //! Rectified linear unit, in place.
 
-use crate::simd::{BLOCK, Isa, Kernel, Simd, map};
+use crate::simd::{Isa, Kernel, Simd, VALUES_PER_TASK, map};
 use rayon::prelude::*;
 
 /// `y = max(y, 0)`; NaN stays NaN.
@@ -10,7 +10,7 @@ use rayon::prelude::*;
 /// # Accuracy
 /// Exact.
 pub fn relu(isa: Isa, y: &mut [f32]) {
-    y.par_chunks_mut(BLOCK).for_each(|y| isa.run(Relu { y }));
+    y.par_chunks_mut(VALUES_PER_TASK).for_each(|y| isa.run(Relu { y }));
 }
 
 struct Relu<'a> {
@@ -45,7 +45,9 @@ impl Kernel for Relu<'_> {
 /// If the lengths differ.
 pub fn relu_backward(isa: Isa, y: &[f32], dy: &mut [f32]) {
     assert_eq!(y.len(), dy.len(), "y and dy");
-    y.par_chunks(BLOCK).zip(dy.par_chunks_mut(BLOCK)).for_each(|(y, dy)| isa.run(ReluBackward { y, dy }));
+    y.par_chunks(VALUES_PER_TASK)
+        .zip(dy.par_chunks_mut(VALUES_PER_TASK))
+        .for_each(|(y, dy)| isa.run(ReluBackward { y, dy }));
 }
 
 struct ReluBackward<'a> {

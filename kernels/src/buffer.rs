@@ -14,21 +14,21 @@ pub struct Buffer {
 
 #[derive(Clone, Copy, Debug, Pod, Zeroable)]
 #[repr(C, align(64))]
-struct Line([f32; LINE]);
+struct Line([f32; VALUES_PER_LINE]);
 
 /// Values on a cache line.
-const LINE: usize = 16;
+pub(crate) const VALUES_PER_LINE: usize = 16;
 
 impl Buffer {
     /// `len` zeros.
     pub fn new(len: usize) -> Self {
-        Self { lines: vec![Line([0.0; LINE]); len.div_ceil(LINE)], len }
+        Self { lines: vec![Line([0.0; VALUES_PER_LINE]); len.div_ceil(VALUES_PER_LINE)], len }
     }
 
     /// Takes another length; the values are unspecified afterwards. Allocates only beyond the largest length it had.
     pub fn resize(&mut self, len: usize) {
-        if self.lines.len() * LINE < len {
-            self.lines.resize(len.div_ceil(LINE), Line([0.0; LINE]));
+        if self.lines.len() * VALUES_PER_LINE < len {
+            self.lines.resize(len.div_ceil(VALUES_PER_LINE), Line([0.0; VALUES_PER_LINE]));
         }
         self.len = len;
     }

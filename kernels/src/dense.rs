@@ -13,7 +13,7 @@ use rayon::prelude::*;
 use std::marker::PhantomData;
 
 /// Rows of the weights that a task of the forward pass works on.
-const BLOCK: usize = 512;
+const FORWARD_ROWS: usize = 512;
 
 /// The sizes of a dense layer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,7 +29,7 @@ pub struct DenseShape {
 impl DenseShape {
     /// Values in the outputs of all blocks of inputs.
     fn partials_len(&self) -> usize {
-        self.inputs.div_ceil(BLOCK) * self.n * self.outputs
+        self.inputs.div_ceil(FORWARD_ROWS) * self.n * self.outputs
     }
 
     fn assert_fits(&self, x: &[f32], w: &[f32], y: &[f32]) {
@@ -93,9 +93,9 @@ impl Forward<'_> {
         self.shape.assert_fits(self.x, self.w, self.y);
         assert_eq!(self.bias.len(), outputs, "bias is [outputs]");
         let partials = self.workspace.partials.sized(self.shape.partials_len());
-        let blocks = partials.par_chunks_exact_mut(n * outputs).zip(self.w.par_chunks(BLOCK * outputs));
+        let blocks = partials.par_chunks_exact_mut(n * outputs).zip(self.w.par_chunks(FORWARD_ROWS * outputs));
         blocks.enumerate().for_each(|(block, (partial, w))| {
-            let (a, b) = (View::rows(&self.x[block * BLOCK..], inputs), View::rows(w, outputs));
+            let (a, b) = (View::rows(&self.x[block * FORWARD_ROWS..], inputs), View::rows(w, outputs));
             let depth = w.len() / outputs;
             Product { segments: 1, depth, a, b, c: partial, init: Init::Zero, relu: false }.run(isa);
         });

@@ -1,6 +1,6 @@
 //! Bytes of images to the numbers a network takes.
 
-use crate::simd::{BLOCK, Isa, Kernel, Simd};
+use crate::simd::{Isa, Kernel, Simd, VALUES_PER_TASK};
 use rayon::prelude::*;
 
 /// `y = x * scale`; with `scale = 1.0 / 255.0`, 0 to 1.
@@ -13,7 +13,9 @@ use rayon::prelude::*;
 /// If the lengths differ.
 pub fn u8_to_f32(isa: Isa, x: &[u8], scale: f32, y: &mut [f32]) {
     assert_eq!(x.len(), y.len(), "x and y");
-    x.par_chunks(BLOCK).zip(y.par_chunks_mut(BLOCK)).for_each(|(x, y)| isa.run(U8ToF32 { x, scale, y }));
+    x.par_chunks(VALUES_PER_TASK)
+        .zip(y.par_chunks_mut(VALUES_PER_TASK))
+        .for_each(|(x, y)| isa.run(U8ToF32 { x, scale, y }));
 }
 
 /// The kernel of a block, or of a row.

@@ -1,5 +1,34 @@
 //! The compute kernels of onesheet: slices in, slices out.
 //!
+//! A kernel is written once, against the trait [`Simd`](simd::Simd), and runs on whichever instruction set the machine
+//! has:
+//!
+//! ```
+//! use onesheet_kernels::simd::{Isa, Kernel, Simd};
+//!
+//! /// `y = y * y`.
+//! struct Square<'a> {
+//!     y: &'a mut [f32],
+//! }
+//!
+//! impl Kernel for Square<'_> {
+//!     type Output = ();
+//!
+//!     #[inline(always)]
+//!     fn run<S: Simd>(self, s: S) {
+//!         for y in self.y.chunks_mut(S::LANES) {
+//!             let x = s.load_part(y);
+//!             s.store_part(y, s.mul(x, x));
+//!         }
+//!     }
+//! }
+//!
+//! let isa = Isa::choose().expect("ONESHEET_ISA is not set, or names an instruction set of this machine");
+//! let mut y: Vec<f32> = (0..100u8).map(f32::from).collect();
+//! isa.run(Square { y: &mut y });
+//! assert_eq!(y[99], 9801.0);
+//! ```
+//!
 //! # Conventions
 //! - Images are NHWC (`[n][h][w][c]`, channels innermost), convolution weights HWIO (`[kh][kw][ic][oc]`), dense weights
 //!   `[in][out]`: Keras' own layouts. All slices are contiguous `f32` unless a docstring says otherwise.

@@ -1,6 +1,6 @@
 //! Optimiser updates in Keras' form, in place.
 
-use crate::simd::{BLOCK, Isa, Kernel, Simd, map};
+use crate::simd::{Isa, Kernel, Simd, VALUES_PER_TASK, map};
 use crate::tasks::each_task;
 #[cfg(feature = "serde")]
 use serde::{Deserialize, Serialize};
@@ -162,13 +162,19 @@ impl Step {
         self.check(g.len(), [first, second], w);
         let len = g.len();
         let starts = |block: usize| {
-            let at = (block * BLOCK).min(len);
+            let at = (block * VALUES_PER_TASK).min(len);
             let [first, second] = self.rule.state_lens(at);
             ([first, second, at], 0)
         };
-        each_task(0..len.div_ceil(BLOCK), [first, second, w], &mut [], &starts, &|block, [first, second, w], _| {
-            self.run_block(isa, &g[block * BLOCK..][..w.len()], [first, second], w);
-        });
+        each_task(
+            0..len.div_ceil(VALUES_PER_TASK),
+            [first, second, w],
+            &mut [],
+            &starts,
+            &|block, [first, second, w], _| {
+                self.run_block(isa, &g[block * VALUES_PER_TASK..][..w.len()], [first, second], w);
+            },
+        );
     }
 
     /// [`run`](Self::run) on this thread alone.

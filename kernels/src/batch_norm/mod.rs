@@ -17,7 +17,7 @@ mod forward;
 mod statistics;
 
 use crate::buffer::{Buffer, sized};
-use crate::simd::{BLOCK, MAX_LANES};
+use crate::simd::{MAX_LANES, VALUES_PER_TASK};
 
 pub use backward::{Gradients, backward};
 pub use forward::forward;
@@ -63,7 +63,7 @@ fn stripe(c: usize) -> usize {
 
 /// Values in a block: whole stripes.
 fn block(c: usize) -> usize {
-    (BLOCK / stripe(c)).max(1) * stripe(c)
+    (VALUES_PER_TASK / stripe(c)).max(1) * stripe(c)
 }
 
 /// Values in a chunk, the share of one task in a sum.

@@ -79,8 +79,8 @@ impl BackwardW<'_> {
             dw.fill(0.0);
             db.fill(0.0);
             let row = shape.ow() * shape.oc;
-            for first in part.clone().step_by(BLOCK) {
-                let block = first..part.end.min(first + BLOCK);
+            for first in part.clone().step_by(ROWS_IN_L2) {
+                let block = first..part.end.min(first + ROWS_IN_L2);
                 let dy = &dy[block.start * row..block.end * row];
                 if algorithm == Algorithm::Im2col {
                     im2col::backward_w(isa, shape, x, dy, block, dw);
@@ -100,7 +100,7 @@ impl BackwardW<'_> {
 }
 
 /// Rows of the output that stay in the L2 cache while all that needs them passes over them.
-const BLOCK: usize = 16;
+const ROWS_IN_L2: usize = 16;
 
 /// `db[o] += sum over pixels of dy[pixel, o]`.
 struct PixelSums<'a> {
@@ -135,10 +135,10 @@ impl Kernel for PixelSums<'_> {
 
 /// `to[i] += sum over parts of partials[part][offset + i]`, the parts in order.
 pub(crate) fn add_parts(partials: &[f32], part_len: usize, offset: usize, to: &mut [f32]) {
-    const BLOCK: usize = 1024;
-    to.par_chunks_mut(BLOCK).enumerate().for_each(|(block, to)| {
+    const CHUNK: usize = 1024;
+    to.par_chunks_mut(CHUNK).enumerate().for_each(|(chunk, to)| {
         for part in partials.chunks_exact(part_len) {
-            let part = &part[offset + block * BLOCK..][..to.len()];
+            let part = &part[offset + chunk * CHUNK..][..to.len()];
             to.iter_mut().zip(part).for_each(|(to, &part)| *to += part);
         }
     });

@@ -54,19 +54,19 @@ pub(super) fn transform_weights(
     u: &mut [f32],
 ) {
     assert_eq!(u.len(), POINTS * ic * oc);
-    let along = |g: [[f32; BLOCK]; 3]| {
-        let even: [f32; BLOCK] = std::array::from_fn(|o| 0.5 * (g[0][o] + g[2][o]));
-        let odd: [f32; BLOCK] = std::array::from_fn(|o| 0.5 * g[1][o]);
+    let along = |g: [[f32; CHANNELS]; 3]| {
+        let even: [f32; CHANNELS] = std::array::from_fn(|o| 0.5 * (g[0][o] + g[2][o]));
+        let odd: [f32; CHANNELS] = std::array::from_fn(|o| 0.5 * g[1][o]);
         [g[0], std::array::from_fn(|o| even[o] + odd[o]), std::array::from_fn(|o| even[o] - odd[o]), g[2]]
     };
-    u.par_chunks_exact_mut(POINTS * ic * BLOCK).enumerate().for_each(|(block, u)| {
+    u.par_chunks_exact_mut(POINTS * ic * CHANNELS).enumerate().for_each(|(block, u)| {
         for i in 0..ic {
-            let tap = |u, v| std::array::from_fn(|o| g(u, v, i, block * BLOCK + o));
-            let columns: [[[f32; BLOCK]; 4]; 3] = std::array::from_fn(|v| along([tap(0, v), tap(1, v), tap(2, v)]));
+            let tap = |u, v| std::array::from_fn(|o| g(u, v, i, block * CHANNELS + o));
+            let columns: [[[f32; CHANNELS]; 4]; 3] = std::array::from_fn(|v| along([tap(0, v), tap(1, v), tap(2, v)]));
             for row in 0..4 {
                 let points = along([columns[0][row], columns[1][row], columns[2][row]]);
                 for (column, point) in points.iter().enumerate() {
-                    u[((row * 4 + column) * ic + i) * BLOCK..][..BLOCK].copy_from_slice(point);
+                    u[((row * 4 + column) * ic + i) * CHANNELS..][..CHANNELS].copy_from_slice(point);
                 }
             }
         }
@@ -96,7 +96,7 @@ pub(super) struct Tiles<'a, 'b> {
 }
 
 /// Channels that lie together in `v`, `u` and `m`: with a constant distance between tiles, one register addresses them all.
-const BLOCK: usize = MAX_LANES;
+const CHANNELS: usize = MAX_LANES;
 
 /// Lines of what is ahead that are asked for with a point.
 const LINES: usize = 4;
@@ -215,7 +215,8 @@ impl Tiles<'_, '_> {
         for i in (0..ic).step_by(S::LANES) {
             // SAFETY: rows below rows + 2, columns below width + 2, channels below ic; `v` holds 16 * chunk * ic values.
             unsafe {
-                let mut v = self.workspace.as_mut_ptr().add((group * ic + i / BLOCK * BLOCK) * POINTS * T + i % BLOCK);
+                let mut v =
+                    self.workspace.as_mut_ptr().add((group * ic + i / CHANNELS * CHANNELS) * POINTS * T + i % CHANNELS);
                 let mut t = [[s.zero(); 4]; 4];
                 let mut next = Place { row: usize::MAX, column: 0 };
                 for place in places {
@@ -241,10 +242,10 @@ impl Tiles<'_, '_> {
                         let t = [t[0][r], t[1][r], t[2][r], t[3][r]];
                         let points = [s.sub(t[0], t[2]), s.add(t[1], t[2]), s.sub(t[2], t[1]), s.sub(t[1], t[3])];
                         each!(c in [0 1 2 3] if true => {
-                            s.store_ptr(v.add((r * 4 + c) * T * BLOCK), points[c]);
+                            s.store_ptr(v.add((r * 4 + c) * T * CHANNELS), points[c]);
                         });
                     });
-                    v = v.wrapping_add(BLOCK);
+                    v = v.wrapping_add(CHANNELS);
                 }
             }
         }
@@ -265,29 +266,29 @@ impl Tiles<'_, '_> {
                 for group in 0..groups {
                     // SAFETY: the sizes of v, u and m.
                     unsafe {
-                        let mut v = v.as_ptr().add((group * ic * POINTS + point * BLOCK) * T);
+                        let mut v = v.as_ptr().add((group * ic * POINTS + point * CHANNELS) * T);
                         // The channels of a vector begin at o + k * LANES.
-                        let of = |o: usize| (o / BLOCK * POINTS + point) * ic * BLOCK + o % BLOCK;
+                        let of = |o: usize| (o / CHANNELS * POINTS + point) * ic * CHANNELS + o % CHANNELS;
                         let mut u: [*const f32; V] = std::array::from_fn(|k| self.u.as_ptr().add(of(o + k * S::LANES)));
                         let mut acc = [[s.zero(); V]; T];
-                        for _ in 0..ic / BLOCK {
-                            for i in 0..BLOCK {
+                        for _ in 0..ic / CHANNELS {
+                            for i in 0..CHANNELS {
                                 let mut b = [s.zero(); V];
-                                each!(k in [0 1 2 3] if k < V => { b[k] = s.load_ptr(u[k].add(i * BLOCK)); });
+                                each!(k in [0 1 2 3] if k < V => { b[k] = s.load_ptr(u[k].add(i * CHANNELS)); });
                                 each!(t in [0 1 2 3 4 5 6 7 8 9 10 11] if t < T => {
-                                    let a = s.splat(*v.add(t * BLOCK + i));
+                                    let a = s.splat(*v.add(t * CHANNELS + i));
                                     each!(k in [0 1 2 3] if k < V => { acc[t][k] = s.mul_add(a, b[k], acc[t][k]); });
                                 });
                             }
-                            each!(k in [0 1 2 3] if k < V => { u[k] = u[k].wrapping_add(BLOCK * BLOCK); });
-                            v = v.wrapping_add(POINTS * T * BLOCK);
+                            each!(k in [0 1 2 3] if k < V => { u[k] = u[k].wrapping_add(CHANNELS * CHANNELS); });
+                            v = v.wrapping_add(POINTS * T * CHANNELS);
                         }
                         each!(k in [0 1 2 3] if k < V => {
                             let o = o + k * S::LANES;
-                            let at = (group * oc + o / BLOCK * BLOCK) * POINTS * T + point * T * BLOCK + o % BLOCK;
+                            let at = (group * oc + o / CHANNELS * CHANNELS) * POINTS * T + point * T * CHANNELS + o % CHANNELS;
                             let m = m.as_mut_ptr().add(at);
                             each!(t in [0 1 2 3 4 5 6 7 8 9 10 11] if t < T => {
-                                s.store_ptr(m.add(t * BLOCK), acc[t][k]);
+                                s.store_ptr(m.add(t * CHANNELS), acc[t][k]);
                             });
                         });
                     }
@@ -309,10 +310,10 @@ impl Tiles<'_, '_> {
             let bias = self.bias.map_or(s.zero(), |bias| s.load(&bias[o..]));
             // SAFETY: `m` holds 16 * chunk * oc values; rows below rows, columns below width, channels below oc of y.
             unsafe {
-                let mut m = m.as_ptr().add((group * oc + o / BLOCK * BLOCK) * POINTS * T + o % BLOCK);
+                let mut m = m.as_ptr().add((group * oc + o / CHANNELS * CHANNELS) * POINTS * T + o % CHANNELS);
                 for place in places {
                     let y = self.y.as_mut_ptr().add((place.row * width + place.column) * oc + o);
-                    let point = |r: usize, c: usize| s.load_ptr(m.add((r * 4 + c) * T * BLOCK));
+                    let point = |r: usize, c: usize| s.load_ptr(m.add((r * 4 + c) * T * CHANNELS));
                     // A^T by a column of M.
                     let column = |c: usize| {
                         let m = [point(0, c), point(1, c), point(2, c), point(3, c)];
@@ -331,7 +332,7 @@ impl Tiles<'_, '_> {
                             s.store_ptr(y.add((r * width + c) * oc), value);
                         });
                     });
-                    m = m.add(BLOCK);
+                    m = m.add(CHANNELS);
                 }
             }
         }

@@ -4,7 +4,7 @@ use super::rows::{Normalise, Pool};
 use super::{Affine, ConvBlockShape, Source, Workspace};
 use crate::conv2d::{Algorithm, Conv2dShape, Correlation, Pass, Staging};
 use crate::scratch;
-use crate::simd::{BLOCK, Isa};
+use crate::simd::{Isa, VALUES_PER_TASK};
 use crate::tasks::each_task;
 use rayon::prelude::*;
 
@@ -87,6 +87,6 @@ pub fn normalise(isa: Isa, by: Affine, x: &[f32], y: &mut [f32]) {
     let c = by.mean.len();
     by.check(c);
     assert!(x.len() == y.len() && x.len().is_multiple_of(c), "x and y");
-    let block = BLOCK.next_multiple_of(c);
+    let block = VALUES_PER_TASK.next_multiple_of(c);
     x.par_chunks(block).zip(y.par_chunks_mut(block)).for_each(|(x, y)| isa.run(Normalise { by, x, y }));
 }

@@ -1,9 +1,7 @@
 //! Memory that a later pass will read, asked for while the present one computes.
 
 use super::Simd;
-
-/// Values on a cache line.
-const LINE: usize = 16;
+use crate::buffer::VALUES_PER_LINE;
 
 /// What will be read next.
 ///
@@ -24,8 +22,8 @@ impl Ahead<'_> {
     #[inline(always)]
     pub fn take(&mut self, count: usize) -> Lines {
         let [first, second, third] = self.0;
-        let lines = Lines { next: first.as_ptr(), step: if first.is_empty() { 0 } else { LINE } };
-        match first.get(count * LINE..) {
+        let lines = Lines { next: first.as_ptr(), step: if first.is_empty() { 0 } else { VALUES_PER_LINE } };
+        match first.get(count * VALUES_PER_LINE..) {
             Some(rest) if !rest.is_empty() => self.0[0] = rest,
             _ => self.0 = [second, third, &[]],
         }

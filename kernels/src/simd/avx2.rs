@@ -1,6 +1,6 @@
 //! AVX2 with FMA: 8 lanes, 16 registers.
 
-use super::Simd;
+use super::{Sealed, Simd};
 use std::arch::x86_64::*;
 
 /// Proof that AVX2 and FMA exist here.
@@ -14,12 +14,7 @@ impl Avx2 {
     }
 }
 
-macro_rules! proven {
-    ($e:expr) => {
-        // SAFETY: `self` exists, so `detect` found the instructions.
-        unsafe { $e }
-    };
-}
+impl Sealed for Avx2 {}
 
 impl Simd for Avx2 {
     const LANES: usize = 8;

@@ -1,6 +1,6 @@
 //! AVX-512: 16 lanes, 32 registers.
 
-use super::Simd;
+use super::{Sealed, Simd};
 use std::arch::x86_64::*;
 
 /// Proof that AVX-512 F, BW, DQ and VL, AVX2 and FMA exist here.
@@ -20,12 +20,7 @@ impl Avx512 {
     }
 }
 
-macro_rules! proven {
-    ($e:expr) => {
-        // SAFETY: `self` exists, so `detect` found the instructions.
-        unsafe { $e }
-    };
-}
+impl Sealed for Avx512 {}
 
 impl Simd for Avx512 {
     const LANES: usize = 16;

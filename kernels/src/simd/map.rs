@@ -4,7 +4,7 @@ use super::Simd;
 
 /// How many values a task of an element-wise kernel takes: 32 kB, large beside the cost of a dispatch, and what stays in
 /// the first two levels of cache if it is read again.
-pub(crate) const BLOCK: usize = 8 * 1024;
+pub(crate) const VALUES_PER_TASK: usize = 8 * 1024;
 
 /// Sets the outputs, vector by vector, to `f(vectors of the inputs, old vectors of the outputs)`.
 ///

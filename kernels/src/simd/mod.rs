@@ -9,6 +9,15 @@
 //! memory, and costs a factor of 70 without any warning. A closure that rayon runs on another thread is such a call, so
 //! rayon stays outside and every task dispatches for itself.
 
+/// A call of an intrinsic in a method of a token.
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+macro_rules! proven {
+    ($e:expr) => {
+        // SAFETY: `self` exists, so `detect` found the instructions.
+        unsafe { $e }
+    };
+}
+
 mod ahead;
 #[cfg(target_arch = "x86_64")]
 mod avx2;
@@ -24,9 +33,47 @@ mod portable;
 pub(crate) use ahead::Ahead;
 pub(crate) use channels::{Channels, each_group};
 pub use dispatch::{Isa, UnknownIsa};
-pub(crate) use map::{BLOCK, map};
+pub(crate) use map::{VALUES_PER_TASK, map};
+use sealed::Sealed;
+
+/// Nobody outside can name it, so the tokens of this module are all that implement [`Simd`]: the promises that its
+/// unsafe callers rely on are kept here.
+mod sealed {
+    pub trait Sealed {}
+}
 
 /// A computation written once for all instruction sets.
+///
+/// ```
+/// use onesheet_kernels::simd::{Isa, Kernel, MAX_LANES, Simd};
+///
+/// /// The sum of `a[i] * b[i]`.
+/// struct Dot<'a> {
+///     a: &'a [f32],
+///     b: &'a [f32],
+/// }
+///
+/// impl Kernel for Dot<'_> {
+///     type Output = f32;
+///
+///     #[inline(always)]
+///     fn run<S: Simd>(self, s: S) -> f32 {
+///         let mut sum = s.zero();
+///         for (a, b) in self.a.chunks(S::LANES).zip(self.b.chunks(S::LANES)) {
+///             // The lanes beyond the last values are 0.
+///             sum = s.mul_add(s.load_part(a), s.load_part(b), sum);
+///         }
+///         let mut lanes = [0.0; MAX_LANES];
+///         s.store(&mut lanes, sum);
+///         lanes.iter().sum()
+///     }
+/// }
+///
+/// let (a, b) = ([2.0; 100], [0.5; 100]);
+/// for isa in Isa::available() {
+///     assert_eq!(isa.run(Dot { a: &a, b: &b }), 100.0, "{}", isa.name());
+/// }
+/// ```
 pub trait Kernel {
     /// What the computation returns; `()` where it writes into slices.
     type Output;
@@ -39,7 +86,7 @@ pub trait Kernel {
 ///
 /// [`mul_add`](Simd::mul_add) rounds once except on portable builds without FMA, where it rounds twice; all else
 /// is IEEE 754 single precision with round to nearest, lane by lane, so that instruction sets with FMA agree to the bit.
-pub trait Simd: Copy + Send + Sync + 'static {
+pub trait Simd: Sealed + Copy + Send + Sync + 'static {
     /// How many `f32` a vector holds.
     const LANES: usize;
     /// How many vector registers the instruction set has: what a tile of accumulators may use.

@@ -1,6 +1,6 @@
 //! NEON: 4 lanes, 32 registers. Part of every aarch64 processor that Rust's targets name.
 
-use super::Simd;
+use super::{Sealed, Simd};
 use std::arch::aarch64::*;
 
 /// Proof that NEON exists here.
@@ -14,12 +14,7 @@ impl Neon {
     }
 }
 
-macro_rules! proven {
-    ($e:expr) => {
-        // SAFETY: `self` exists, so `detect` found the instructions.
-        unsafe { $e }
-    };
-}
+impl Sealed for Neon {}
 
 impl Simd for Neon {
     const LANES: usize = 4;

@@ -1,12 +1,14 @@
 //! The fallback everywhere: 8 lanes over `wide`, which picks its instructions at compile time (SSE2 on a baseline
 //! x86-64 build). It needs no proof, so its token is free to make.
 
-use super::Simd;
+use super::{Sealed, Simd};
 use wide::f32x8;
 
 /// Vectors of the crate `wide`.
 #[derive(Clone, Copy, Debug)]
 pub struct Portable;
+
+impl Sealed for Portable {}
 
 impl Simd for Portable {
     const LANES: usize = 8;
