@@ -1,17 +1,34 @@
 //! onesheet: learns film genres from posters, on CPUs.
 //!
 //! Two things in one crate. [`nn`] is a small framework for convolutional networks, which stands alone:
-//! `default-features = false` leaves the rest out. The feature `posters`, on by default, is the road from
-//! a folder of posters to trained classifiers:
+//! `default-features = false` leaves the rest out.
+//!
+//! ```
+//! use onesheet::nn::{Head, Input, Isa, ModelSpec, Optimizer, Pass, Rule, Sequential, Trainer};
+//!
+//! // A model of two inputs learns which of them is the larger.
+//! let spec = ModelSpec::input(&[2]).dense(8).relu().dense(2);
+//! let mut model = Sequential::build(spec, Isa::available()[0], 1)?;
+//! let optimizer = Optimizer::new(Rule::adam(0.05), &mut model);
+//! let mut trainer = Trainer::new(Head::Softmax, optimizer, 1);
+//! let (pairs, labels) = ([0.1, 0.9, 0.8, 0.2, 0.4, 0.6, 0.7, 0.3], [0.0, 1.0, 1.0, 0.0, 0.0, 1.0, 1.0, 0.0]);
+//! for _ in 0..100 {
+//!     trainer.step(&mut model, Input::F32(&pairs), &labels);
+//! }
+//! let logits = model.forward(Input::F32(&[0.2, 0.5]), Pass::Inference);
+//! assert!(Head::Softmax.probabilities(logits)[1] > 0.9);
+//! # Ok::<(), onesheet::Error>(())
+//! ```
+//!
+//! The feature `posters`, on by default, is the road from a folder of posters to trained classifiers;
+//! `examples/posters.rs` goes it in code. What it leaves is a [`Classifier`](classifier::Classifier):
 //!
 //! ```no_run
-//! use onesheet::classifier::Classifier;
-//! use onesheet::nn::Isa;
+//! use onesheet::{classifier::Classifier, nn::Isa};
 //! use std::path::Path;
 //!
 //! let mut classifier = Classifier::open(Path::new("runs/1/multi-label"), Isa::available()[0])?;
-//! let answer = classifier.predict(Path::new("poster.jpg"), 3)?;
-//! println!("{:?}", answer.predictions);
+//! println!("{:?}", classifier.predict(Path::new("poster.jpg"), 3)?.predictions);
 //! # Ok::<(), onesheet::Error>(())
 //! ```
 //!

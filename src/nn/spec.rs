@@ -1,6 +1,8 @@
 //! What a model is, as data: written into every model file, read back to rebuild the model.
 
-use super::layers::{Description, batch_norm, conv2d, dense, dropout, global_average_pool2d, max_pool2d, relu};
+use super::layers::{
+    Description, LARGEST, batch_norm, conv2d, dense, dropout, global_average_pool2d, max_pool2d, relu, values,
+};
 use super::parameter::Role;
 use crate::error::{Error, Result};
 use onesheet_kernels::conv2d::Padding as KernelPadding;
@@ -116,7 +118,10 @@ impl LayerSpec {
             Self::BatchNormalization { momentum, epsilon } => batch_norm::describe(input, momentum, epsilon),
             Self::MaxPooling2d { size } => max_pool2d::describe(input, size),
             Self::GlobalAveragePooling2d => global_average_pool2d::describe(input),
-            Self::Flatten => Ok(Description::of_output(vec![input.iter().product()])),
+            Self::Flatten => {
+                let values = values(input).ok_or("there are more values than memory can hold")?;
+                Ok(Description::of_output(vec![values]))
+            }
             Self::Dense { units } => dense::describe(input, units),
             Self::Dropout { rate } => dropout::describe(input, rate),
         }
@@ -183,6 +188,9 @@ impl ModelSpec {
         if ![1, 3].contains(&self.input.len()) || self.input.contains(&0) {
             let what = format!("an input of shape {:?}; it is [height, width, channels] or [inputs]", self.input);
             return Err(Error::Shape(what));
+        }
+        if self.input.iter().any(|&axis| axis > LARGEST) {
+            return Err(Error::Shape(format!("an input of shape {:?}; an axis is at most 2^24", self.input)));
         }
         let mut plan = Vec::<PlannedLayer>::new();
         for (i, layer) in self.layers.iter().enumerate() {

@@ -11,3 +11,4 @@ mod nn;
 mod recipes;
 mod report;
 mod training;
+mod weights;

@@ -1,6 +1,6 @@
 //! 2-D convolution, with the ReLU that may follow it.
 
-use super::{Backward, Description, Layer, Pass};
+use super::{Backward, Description, LARGEST, Layer, Pass, flops};
 use crate::nn::parameter::{Parameter, Role};
 use crate::nn::spec::Padding;
 use crate::nn::tensor::Tensor;
@@ -32,13 +32,16 @@ impl Options {
         if [filters, kh, kw, stride].contains(&0) {
             return Err("filters, kernel and stride are at least 1");
         }
+        if [filters, kh, kw, stride].into_iter().any(|size| size > LARGEST) {
+            return Err("filters, kernel and stride are at most 2^24");
+        }
         let shape = self.shape([h, w, ic]);
         let output = vec![shape.oh(), shape.ow(), filters];
         if output.contains(&0) {
             return Err("the window is larger than the image");
         }
         Ok(Description {
-            flops: 2 * (kh * kw * ic * shape.y_len()) as u64,
+            flops: flops(&[kh, kw, ic, shape.oh(), shape.ow(), filters]),
             parameters: vec![(Role::Kernel, vec![kh, kw, ic, filters]), (Role::Bias, vec![filters])],
             output,
         })

@@ -1,7 +1,7 @@
 //! The dense layer, with the ReLU that may follow it.
 
 use super::conv2d::Affine;
-use super::{Backward, Description, Layer, Pass};
+use super::{Backward, Description, Layer, Pass, flops};
 use crate::nn::parameter::{Parameter, Role};
 use crate::nn::tensor::Tensor;
 use onesheet_kernels::activation;
@@ -17,7 +17,7 @@ pub fn describe(input: &[usize], units: usize) -> Result<Description, &'static s
         [inputs] => Ok(Description {
             output: vec![units],
             parameters: vec![(Role::Kernel, vec![inputs, units]), (Role::Bias, vec![units])],
-            flops: 2 * (inputs * units) as u64,
+            flops: flops(&[inputs, units]),
         }),
         _ => Err("it takes [inputs]; flatten first"),
     }

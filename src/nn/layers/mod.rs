@@ -62,6 +62,21 @@ impl Description {
     }
 }
 
+/// The most that a size of a layer or an axis of a shape may be: sizes come from files, too, and their
+/// products are to stay numbers.
+pub(super) const LARGEST: usize = 1 << 24;
+
+/// The number of values of a shape, where memory could hold them.
+pub(super) fn values(shape: &[usize]) -> Option<usize> {
+    let values = shape.iter().try_fold(1, |values: usize, &axis| values.checked_mul(axis));
+    values.filter(|&values| values <= isize::MAX as usize / size_of::<f32>())
+}
+
+/// Twice the product: the floating-point operations of as many multiply-adds.
+fn flops(of: &[usize]) -> u64 {
+    of.iter().fold(2, |product, &size| product.saturating_mul(size as u64))
+}
+
 /// A layer of a chain. The shapes were checked when the model was built.
 pub(super) trait Layer: Send {
     /// Calls `visit` with each parameter, in Keras' order.
