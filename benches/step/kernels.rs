@@ -160,7 +160,7 @@ fn convolutions(spec: &ModelSpec) -> Vec<Conv2dShape> {
             kh,
             kw,
             stride,
-            padding: padding.into(),
+            padding,
         }),
         _ => None,
     });

@@ -2,7 +2,6 @@
 
 use std::fs::{self, File};
 use std::io;
-use std::os::unix::fs::FileExt as _;
 use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -10,7 +9,7 @@ use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::thread;
 use std::time::{Duration, Instant, UNIX_EPOCH};
 
-use fs4::FileExt;
+use fs4::FileExt as _;
 use rayon::prelude::*;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
@@ -20,10 +19,11 @@ use crate::data::cache::{
     write_header,
 };
 use crate::data::decode::{Decoder, ImageSpec};
-use crate::data::films::poster_name;
+use crate::data::layout::poster_name;
 use crate::data::refusal::Refusal;
 use crate::error::{Error, Result};
 use crate::files;
+use crate::files::system::{read_exact_at, write_all_at};
 
 impl Cache {
     /// Opens the cache in the folder `dir` if it holds the posters of all `ids` as they are now in the folder
@@ -134,7 +134,7 @@ fn build(
     let mut head = vec![0; records_at(all.len())];
     write_header(&mut head, spec, &entries, &refusals);
     let write = |bytes: &[u8], at| {
-        file.write_all_at(bytes, at).and_then(|()| file.sync_all()).map_err(Error::io(&building, "write the cache"))
+        write_all_at(&file, bytes, at).and_then(|()| file.sync_all()).map_err(Error::io(&building, "write the cache"))
     };
     write(&refusals, Cache::bytes_for(all.len(), spec))?;
     files::write_json(&ledger, &CacheLedger::new(all.len(), &refused))?;
@@ -161,7 +161,7 @@ fn fill(
     progress: &(dyn Fn(Building) + Sync),
 ) -> io::Result<Vec<Filled>> {
     let mut index = vec![0; all.len() * ENTRY_BYTES];
-    file.read_exact_at(&mut index, FIXED_BYTES as u64)?;
+    read_exact_at(file, &mut index, FIXED_BYTES as u64)?;
     let before = index.as_chunks::<ENTRY_BYTES>().0;
     let done = AtomicUsize::new(0);
     let one = |(decoder, record): &mut (Decoder, Vec<u8>), (at, &(id, now)): (usize, &(u64, Stamp))| {
@@ -169,7 +169,7 @@ fn fill(
         let before = read_entry(&before[at]);
         let mut filled = Filled { entry: before, refusal: None, decoded: false };
         let is_there = !before.refused && (before.id, before.stamp) == (id, now) && {
-            file.read_exact_at(record, record_at)?;
+            read_exact_at(file, record, record_at)?;
             crc32fast::hash(record) == before.crc
         };
         if !is_there {
@@ -183,8 +183,8 @@ fn fill(
             filled.entry = Entry { id, stamp: now, crc: crc32fast::hash(record), refused: filled.refusal.is_some() };
             let mut line = [0; ENTRY_BYTES];
             write_entry(&mut line, &filled.entry);
-            file.write_all_at(record, record_at)?;
-            file.write_all_at(&line, (FIXED_BYTES + at * ENTRY_BYTES) as u64)?;
+            write_all_at(file, record, record_at)?;
+            write_all_at(file, &line, (FIXED_BYTES + at * ENTRY_BYTES) as u64)?;
         }
         progress(Building::Posters { done: done.fetch_add(1, Ordering::Relaxed) + 1, of: all.len() });
         Ok(filled)
@@ -234,7 +234,7 @@ fn begin(path: &Path, all: &[(u64, Stamp)], spec: ImageSpec) -> Result<File> {
 /// Whether `file` is of an interrupted build of this plan; if so, without what was written behind its records.
 fn resumes(file: &File, plan: &[u8; 32], bytes: u64) -> io::Result<bool> {
     let mut head = [0; 48];
-    file.read_exact_at(&mut head, 0)?;
+    read_exact_at(file, &mut head, 0)?;
     let same = head[..8] == *BUILDING && head[16..] == *plan && file.metadata()?.len() >= bytes;
     if same {
         file.set_len(bytes)?;
@@ -249,7 +249,7 @@ fn start(file: &File, plan: &[u8; 32], bytes: u64) -> io::Result<()> {
     let mut head = [0; 48];
     head[..8].copy_from_slice(BUILDING);
     head[16..].copy_from_slice(plan);
-    file.write_all_at(&head, 0)
+    write_all_at(file, &head, 0)
 }
 
 /// Whether the file is a finished cache of this plan that has only not been renamed.

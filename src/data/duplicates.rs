@@ -10,7 +10,7 @@ use std::path::Path;
 use rayon::prelude::*;
 use sha2::{Digest, Sha256};
 
-use crate::data::films::poster_name;
+use crate::data::layout::poster_name;
 
 /// The end of a file that is compared before all of it is: of equally long JPEG files, nearly all differ there.
 const TAIL: u64 = 4096;

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use crate::data::duplicates::duplicates;
 use crate::data::labels::Labels;
+use crate::data::layout::{LAYOUT, list, parts, poster_name};
 use crate::data::ledger::{DUPLICATE_POSTERS, DUPLICATE_ROWS, Ledger, OTHER_FILES, WITHOUT_FILM, WITHOUT_POSTER};
 use crate::error::{Error, Result};
 
@@ -22,17 +23,6 @@ impl Film {
     pub fn filename(&self) -> String {
         poster_name(self.id)
     }
-}
-
-/// The file name of a film's poster.
-pub fn poster_name(id: u64) -> String {
-    format!("{id}.jpg")
-}
-
-/// The film that a poster's file name belongs to; `None` for any other name, such as `007.jpg` or `7.jpeg`.
-pub fn poster_id(name: &str) -> Option<u64> {
-    let id = name.strip_suffix(".jpg")?.parse().ok()?;
-    (poster_name(id) == name).then_some(id)
 }
 
 /// All films that have a poster and at most `max_genres` genres: the films of the multi-label experiment, and those
@@ -59,7 +49,7 @@ impl Films {
     /// # Errors
     /// If a file or folder is missing or cannot be read (see [`Labels::read_csv`]), or no film is left.
     pub fn open(data: &Path, max_genres: usize) -> Result<Self> {
-        let (csv, posters) = layout(data)?;
+        let (csv, posters) = parts(data)?;
         Self::clean(Labels::read_csv(&csv)?, posters, max_genres)
     }
 
@@ -69,7 +59,7 @@ impl Films {
     /// # Errors
     /// As [`Films::open`].
     pub fn posters(data: &Path) -> Result<(PathBuf, Vec<u64>)> {
-        let (csv, posters) = layout(data)?;
+        let (csv, posters) = parts(data)?;
         let labels = Labels::read_csv(&csv)?;
         let found = list(&posters, &mut Ledger::default())?;
         let ids: Vec<u64> = labels.films.into_keys().filter(|id| found.contains(id)).collect();
@@ -141,43 +131,4 @@ impl Films {
         let genres = used.iter().map(|&old| labels.genres[old].clone()).collect();
         Ok(Self { posters, genres, films, ledger, warnings: labels.warnings })
     }
-}
-
-const LAYOUT: &str = "name a folder that holds `genres.csv` and `posters/<id>.jpg`";
-
-/// `genres.csv` and `posters/` in a folder that has both.
-fn layout(data: &Path) -> Result<(PathBuf, PathBuf)> {
-    if !data.is_dir() {
-        return Err(Error::data(data, "there is no such folder", LAYOUT));
-    }
-    let (csv, posters) = (data.join("genres.csv"), data.join("posters"));
-    if !csv.exists() {
-        return Err(Error::data(&csv, "there is no such file", LAYOUT));
-    }
-    if !posters.is_dir() {
-        return Err(Error::data(&posters, "there is no such folder", LAYOUT));
-    }
-    Ok((csv, posters))
-}
-
-/// The ids of the posters in `folder`: one listing instead of a question per film.
-pub(crate) fn list(folder: &Path, ledger: &mut Ledger) -> Result<BTreeSet<u64>> {
-    let mut found = BTreeSet::new();
-    let mut others = BTreeSet::new();
-    for entry in folder.read_dir().map_err(Error::io(folder, "list the posters"))? {
-        let name = entry.map_err(Error::io(folder, "list the posters"))?.file_name();
-        match name.to_str().and_then(poster_id) {
-            Some(id) => {
-                found.insert(id);
-            }
-            None => {
-                others.insert(name);
-            }
-        }
-    }
-    // A folder is listed in no order; the ledger should not change from run to run.
-    for name in others {
-        ledger.add(OTHER_FILES, || name.to_string_lossy().into_owned());
-    }
-    Ok(found)
 }

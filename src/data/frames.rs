@@ -5,8 +5,9 @@ use std::path::{Path, PathBuf};
 
 use csv::{ReaderBuilder, StringRecord};
 
-use crate::data::films::{Film, Films, poster_id};
+use crate::data::films::{Film, Films};
 use crate::data::labels::from_csv;
+use crate::data::layout::poster_id;
 use crate::data::ledger::Ledger;
 use crate::data::split::{Split, rank};
 use crate::error::{Error, Result};

@@ -3,6 +3,7 @@
 //! | module | its job |
 //! |---|---|
 //! | [`ledger`] | what was dropped, how much of it, why |
+//! | [`layout`] | the grammar of the folder: where labels and posters are, whose poster a file is |
 //! | [`labels`] | `genres.csv` -> films and their genres |
 //! | [`split`] | film id -> train, val or test, the same for ever |
 //! | [`duplicates`] | posters of the same bytes under several ids |

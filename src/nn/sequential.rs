@@ -1,7 +1,7 @@
 //! A chain of layers, with the buffers between them.
 
 use super::layers::batch_norm::BatchNorm;
-use super::layers::conv_blocks::{BlockSpec, ConvBlocks};
+use super::layers::conv_blocks::{BlockOptions, ConvBlocks};
 use super::layers::conv2d::{Conv2d, Options};
 use super::layers::dense::Dense;
 use super::layers::dropout::Dropout;
@@ -108,7 +108,7 @@ impl Sequential {
             let blocks = if fuse { fused(&spec.layers[i..], &plan[i..], seed, i) } else { ConvBlocks::default() };
             if blocks.len() > 0 {
                 fused_blocks += blocks.len();
-                i += blocks.len() * BlockSpec::LAYERS;
+                i += blocks.len() * LAYERS_OF_A_BLOCK;
                 layers.push(Box::new(blocks));
             } else {
                 let takes_relu = matches!(spec.layers[i], LayerSpec::Conv2d { .. } | LayerSpec::Dense { .. });
@@ -263,18 +263,35 @@ fn initial(seed: u64, i: usize) -> impl rand::Rng {
     stream(seed, Purpose::Init, i as u64)
 }
 
+/// How many layers of a spec a fused block is made of.
+const LAYERS_OF_A_BLOCK: usize = 4;
+
+/// The block that the layers begin with, if they do.
+fn block(layers: &[LayerSpec]) -> Option<BlockOptions> {
+    match *layers {
+        [
+            LayerSpec::Conv2d { filters, kernel: kernel @ [3, 3], stride: stride @ 1, padding },
+            LayerSpec::Relu,
+            LayerSpec::BatchNormalization { momentum, epsilon },
+            LayerSpec::MaxPooling2d { size: 2 },
+            ..,
+        ] => Some(BlockOptions { conv: Options { filters, kernel, stride, padding }, momentum, epsilon }),
+        _ => None,
+    }
+}
+
 /// The run of fused blocks that the layers, of which the first is the model's layer `first`, begin
 /// with; it may be empty.
 fn fused(layers: &[LayerSpec], plan: &[PlannedLayer], seed: u64, first: usize) -> ConvBlocks {
     let mut blocks = ConvBlocks::default();
     let mut at = 0;
-    while let Some(block) = BlockSpec::at_start_of(&layers[at..])
+    while let Some(block) = block(&layers[at..])
         && let [h, w, c] = plan[at].input[..]
     {
         // The convolution and the batch norm have parameters.
         let names = [&plan[at].name[..], &plan[at + 2].name[..]];
         blocks.push(&block, names, [h, w, c], &mut initial(seed, first + at));
-        at += BlockSpec::LAYERS;
+        at += LAYERS_OF_A_BLOCK;
     }
     blocks
 }

@@ -5,7 +5,7 @@ use super::layers::{
 };
 use super::parameter::Role;
 use crate::error::{Error, Result};
-use onesheet_kernels::conv2d::Padding as KernelPadding;
+use onesheet_kernels::conv2d::Padding;
 use serde::{Deserialize, Serialize};
 
 /// A chain of layers.
@@ -72,25 +72,6 @@ pub enum LayerSpec {
         /// The fraction dropped.
         rate: f32,
     },
-}
-
-/// Border treatment of a convolution.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Padding {
-    /// The window stays inside the image.
-    Valid,
-    /// Zeros around the image, so that stride 1 keeps its size.
-    Same,
-}
-
-impl From<Padding> for KernelPadding {
-    fn from(padding: Padding) -> Self {
-        match padding {
-            Padding::Valid => Self::Valid,
-            Padding::Same => Self::Same,
-        }
-    }
 }
 
 impl LayerSpec {

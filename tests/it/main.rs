@@ -6,6 +6,7 @@ mod data;
 mod files;
 mod golden;
 mod kernels;
+mod layering;
 mod metrics;
 mod nn;
 mod recipes;

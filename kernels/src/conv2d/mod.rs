@@ -59,8 +59,12 @@ pub(crate) use staging::Staging;
 
 use crate::buffer::Buffer;
 
+#[cfg(feature = "serde")]
+use serde::{Deserialize, Serialize};
+
 /// How an image's border is treated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(Serialize, Deserialize), serde(rename_all = "snake_case"))]
 pub enum Padding {
     /// The window stays inside the image: `oh = (h - kh) / stride + 1`.
     Valid,

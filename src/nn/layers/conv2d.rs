@@ -2,10 +2,9 @@
 
 use super::{Backward, Description, LARGEST, Layer, Pass, flops};
 use crate::nn::parameter::{Parameter, Role};
-use crate::nn::spec::Padding;
 use crate::nn::tensor::Tensor;
 use onesheet_kernels::activation;
-use onesheet_kernels::conv2d::{BackwardW, BackwardX, Conv2dShape, Forward, Workspace};
+use onesheet_kernels::conv2d::{BackwardW, BackwardX, Conv2dShape, Forward, Padding, Workspace};
 use onesheet_kernels::simd::Isa;
 use rand::Rng;
 
@@ -22,7 +21,7 @@ impl Options {
     /// The kernels' sizes for one image.
     pub fn shape(self, [h, w, ic]: [usize; 3]) -> Conv2dShape {
         let Self { filters: oc, kernel: [kh, kw], stride, padding } = self;
-        Conv2dShape { n: 1, h, w, ic, oc, kh, kw, stride, padding: padding.into() }
+        Conv2dShape { n: 1, h, w, ic, oc, kh, kw, stride, padding }
     }
 
     /// Images become images of one channel per filter.

@@ -9,7 +9,6 @@ use super::batch_norm::Norm;
 use super::conv2d::{Affine, Options};
 use super::{BYTE_SCALE, Backward, Layer, Pass};
 use crate::nn::parameter::Parameter;
-use crate::nn::spec::LayerSpec;
 use crate::nn::tensor::Tensor;
 use onesheet_kernels::batch_norm::Normalization;
 use onesheet_kernels::buffer::Buffer;
@@ -19,30 +18,11 @@ use onesheet_kernels::conv2d::Conv2dShape;
 use onesheet_kernels::simd::Isa;
 use rand::Rng;
 
-/// What a block is made of, in a model's description.
-pub struct BlockSpec {
-    conv: Options,
-    momentum: f32,
-    epsilon: f32,
-}
-
-impl BlockSpec {
-    /// How many layers of the description make a block.
-    pub const LAYERS: usize = 4;
-
-    /// The block that the layers begin with, if they do.
-    pub fn at_start_of(layers: &[LayerSpec]) -> Option<Self> {
-        match *layers {
-            [
-                LayerSpec::Conv2d { filters, kernel: kernel @ [3, 3], stride: stride @ 1, padding },
-                LayerSpec::Relu,
-                LayerSpec::BatchNormalization { momentum, epsilon },
-                LayerSpec::MaxPooling2d { size: 2 },
-                ..,
-            ] => Some(Self { conv: Options { filters, kernel, stride, padding }, momentum, epsilon }),
-            _ => None,
-        }
-    }
+/// What a block is asked for: a 3x3 convolution with stride 1, and how its batch norm moves.
+pub struct BlockOptions {
+    pub conv: Options,
+    pub momentum: f32,
+    pub epsilon: f32,
 }
 
 /// A run of blocks.
@@ -77,8 +57,8 @@ impl ConvBlocks {
     }
 
     /// Adds a block for an input of `[h, w, c]`; `names` are those of its layers.
-    pub fn push(&mut self, spec: &BlockSpec, names: [&str; 2], input: [usize; 3], rng: &mut impl Rng) {
-        let BlockSpec { conv, momentum, epsilon } = *spec;
+    pub fn push(&mut self, options: &BlockOptions, names: [&str; 2], input: [usize; 3], rng: &mut impl Rng) {
+        let BlockOptions { conv, momentum, epsilon } = *options;
         let (conv, c) = (conv.shape(input), conv.filters);
         let [of_conv, of_norm] = names;
         self.blocks.push(Block {

@@ -1,4 +1,5 @@
-use onesheet::data::films::{Films, poster_id};
+use onesheet::data::films::Films;
+use onesheet::data::layout::poster_id;
 use onesheet::data::ledger::{
     DUPLICATE_POSTERS, DUPLICATE_ROWS, MALFORMED_ROWS, OTHER_FILES, WITHOUT_FILM, WITHOUT_POSTER,
 };

@@ -1,9 +1,13 @@
-//! Whole files or none: what is written here is never seen half-written, whatever interrupts the writing.
+//! Whole files or none: what is written here is never seen half-written, whatever interrupts the
+//! writing.
+
+#[cfg_attr(not(feature = "posters"), allow(dead_code, unused_imports))]
+pub(crate) mod system;
 
 use std::ffi::OsString;
-use std::fs::{File, Permissions};
+#[cfg(feature = "posters")]
+use std::fs::File;
 use std::io::{self, BufWriter, Write};
-use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use serde::Serialize;
@@ -13,10 +17,11 @@ use crate::error::{Error, Result};
 
 /// Replaces the file at `path` by what `write` writes, at once.
 ///
-/// The bytes go to a temporary file in the same folder (`.<name>.<random>`), which is synced to the disk and then
-/// renamed over `path`; the folder is synced last, so that the rename outlives a power cut too. A reader sees the old
-/// file or the new one. If `write` or anything else before the rename fails, the temporary file is removed and the old
-/// file stays; only a killed process leaves a temporary file behind.
+/// The bytes go to a temporary file in the same folder (`.<name>.<random>`), which is synced to the disk
+/// and then renamed over `path`; the folder is synced last, so that the rename outlives a power cut, too.
+/// A reader sees the old file or the new one. If `write` or anything else before the rename fails, the
+/// temporary file is removed and the old file stays; only a killed process leaves a temporary file
+/// behind.
 ///
 /// # Errors
 /// [`Error::Io`] with `path`, whatever step failed.
@@ -31,13 +36,17 @@ fn replace(path: &Path, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) ->
 }
 
 /// A temporary file beside `path`, which [`persist`] moves there. Dropped before that, it is removed.
-pub(crate) fn temporary_for(path: &Path) -> io::Result<NamedTempFile> {
-    // Temporary files are private by default; this one becomes a result that others may read, as the umask has it.
-    let permissions = Permissions::from_mode(0o666);
-    tempfile::Builder::new().prefix(&temporary_prefix(path)?).permissions(permissions).tempfile_in(folder_of(path))
+fn temporary_for(path: &Path) -> io::Result<NamedTempFile> {
+    let prefix = temporary_prefix(path)?;
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(&prefix);
+    system::share(&mut builder);
+    builder.tempfile_in(folder_of(path))
 }
 
-/// Removes the temporary files that killed processes left beside `path`; only for who holds a lock on writing it.
+/// Removes the temporary files that killed processes left beside `path`. The caller holds a lock on
+/// writing it.
+#[cfg(feature = "posters")]
 pub(crate) fn remove_temporaries_of(path: &Path) -> io::Result<()> {
     let prefix = temporary_prefix(path)?;
     for entry in std::fs::read_dir(folder_of(path))? {
@@ -49,15 +58,16 @@ pub(crate) fn remove_temporaries_of(path: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Syncs `file`, whose name is `from`, and renames it to `to` in the same folder, so that neither a crash nor a power cut
-/// shows half of it.
+/// Syncs `file`, whose name is `from`, and renames it to `to` in the same folder, so that neither a
+/// crash nor a power cut shows half of it.
+#[cfg(feature = "posters")]
 pub(crate) fn rename_whole(file: &File, from: &Path, to: &Path) -> io::Result<()> {
     file.sync_all()?;
     std::fs::rename(from, to)?;
-    File::open(folder_of(to))?.sync_all()
+    system::sync_folder(folder_of(to))
 }
 
-/// `.<name>.`
+/// How the names of temporary files beside `path` begin: `.<name>.`
 fn temporary_prefix(path: &Path) -> io::Result<OsString> {
     let name = path.file_name().ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "it names no file"))?;
     let mut prefix = OsString::from(".");
@@ -66,11 +76,12 @@ fn temporary_prefix(path: &Path) -> io::Result<OsString> {
     Ok(prefix)
 }
 
-/// Syncs a temporary file and renames it to `path`, so that neither a crash nor a power cut shows half of it.
-pub(crate) fn persist(temporary: NamedTempFile, path: &Path) -> io::Result<()> {
+/// Syncs a temporary file and renames it to `path`, so that neither a crash nor a power cut shows half
+/// of it.
+fn persist(temporary: NamedTempFile, path: &Path) -> io::Result<()> {
     temporary.as_file().sync_all()?;
     temporary.persist(path).map_err(|failed| failed.error)?;
-    File::open(folder_of(path))?.sync_all()
+    system::sync_folder(folder_of(path))
 }
 
 fn folder_of(path: &Path) -> &Path {
@@ -88,7 +99,8 @@ pub fn write_json(path: &Path, value: &impl Serialize) -> Result<()> {
     })
 }
 
-/// Writes the records that `write` hands over as CSV, by [`write_atomically`]. A header is a record like others.
+/// Writes the records that `write` hands over as CSV, by [`write_atomically`]. A header is a record like
+/// others.
 ///
 /// # Errors
 /// [`Error::Io`] with `path`; also if the records differ in their number of fields.
@@ -101,7 +113,8 @@ pub fn write_csv(path: &Path, write: impl FnOnce(&mut csv::Writer<&mut dyn Write
     })
 }
 
-/// The system's own error if there is one: the kind "disk full" chooses the remedy, and csv's conversion loses it.
+/// The system's own error if there is one: the kind "disk full" chooses the remedy, and csv's conversion
+/// loses it.
 #[cfg(feature = "posters")]
 fn as_io(error: csv::Error) -> io::Error {
     if !error.is_io_error() {
