@@ -1,6 +1,7 @@
 //! Memory for values, aligned to cache lines.
 //!
-//! A vector of 64 bytes that starts elsewhere lies on two lines, and every load and store of it costs two accesses.
+//! A vector of 64 bytes that starts elsewhere lies on two lines, and every load and store of it
+//! costs two accesses.
 
 use bytemuck::{Pod, Zeroable};
 use std::ops::{Deref, DerefMut};
@@ -20,12 +21,13 @@ struct Line([f32; VALUES_PER_LINE]);
 pub(crate) const VALUES_PER_LINE: usize = 16;
 
 impl Buffer {
-    /// `len` zeros.
+    /// A buffer of `len` zeros.
     pub fn new(len: usize) -> Self {
         Self { lines: vec![Line([0.0; VALUES_PER_LINE]); len.div_ceil(VALUES_PER_LINE)], len }
     }
 
-    /// Takes another length; the values are unspecified afterwards. Allocates only beyond the largest length it had.
+    /// Changes the length; the values are unspecified afterwards. Allocates only beyond the largest
+    /// length so far.
     pub fn resize(&mut self, len: usize) {
         if self.lines.len() * VALUES_PER_LINE < len {
             self.lines.resize(len.div_ceil(VALUES_PER_LINE), Line([0.0; VALUES_PER_LINE]));
@@ -33,7 +35,7 @@ impl Buffer {
         self.len = len;
     }
 
-    /// [Resizes](Self::resize) and lends the values.
+    /// [Resizes](Self::resize) the buffer and lends its values.
     pub(crate) fn sized(&mut self, len: usize) -> &mut [f32] {
         self.resize(len);
         self

@@ -1,7 +1,8 @@
 //! The dense layer: `y = x w + bias`.
 //!
-//! The matrix of weights is the largest thing a step touches, so every pass goes over it in blocks of rows that stay in a
-//! cache while all images of the batch meet them, and [`BackwardAndStep`] does in one pass what else takes three.
+//! The matrix of weights is the largest thing that a step touches, so every pass goes over it in
+//! blocks of rows that stay in a cache while all images of the batch meet them, and
+//! [`BackwardAndStep`] does in one pass what otherwise takes three.
 
 use crate::buffer::Buffer;
 use crate::gemm::{Init, Product, View};
@@ -20,7 +21,7 @@ const FORWARD_ROWS: usize = 512;
 pub struct DenseShape {
     /// Images in the batch.
     pub n: usize,
-    /// Values an image.
+    /// Values per image.
     pub inputs: usize,
     /// Units.
     pub outputs: usize,
@@ -49,8 +50,8 @@ pub struct Workspace {
 }
 
 impl Workspace {
-    /// Claims what the passes over batches of up to the shape's `n` need, so that they allocate nothing; for inference,
-    /// only what [`Forward`] needs.
+    /// Claims what the passes over batches of up to the shape's `n` need, so that they allocate
+    /// nothing; for inference, only what [`Forward`] needs.
     pub fn reserve(&mut self, shape: &DenseShape, training: bool) {
         self.partials.resize(shape.partials_len());
         if training {
@@ -64,9 +65,11 @@ impl Workspace {
 /// `y[n,o] = bias[o] + sum over i of x[n,i] * w[i,o]`
 ///
 /// # Shapes (f32, contiguous)
-/// `x`: `[n, inputs]`; `w`: `[inputs, outputs]`; `bias`: `[outputs]`; `y`: `[n, outputs]`, overwritten
+/// `x`: `[n, inputs]`; `w`: `[inputs, outputs]`; `bias`: `[outputs]`; `y`: `[n, outputs]`,
+/// overwritten
 /// # Accuracy
-/// An f32 sum over each block of 512 inputs, then over the blocks in order: the same bits for any number of threads.
+/// An f32 sum over each block of 512 inputs, then over the blocks in order: the same bits for any
+/// number of threads.
 /// # Panics
 /// If a slice's length differs from its shape.
 pub struct Forward<'a> {
@@ -76,7 +79,7 @@ pub struct Forward<'a> {
     pub x: &'a [f32],
     /// Weights.
     pub w: &'a [f32],
-    /// One value a unit.
+    /// One value per unit.
     pub bias: &'a [f32],
     /// Whether negative outputs become 0.
     pub relu: bool,
@@ -155,7 +158,8 @@ impl BackwardX<'_> {
 /// `dw[i,o] += sum over n of x[n,i] * dy[n,o]`, `db[o] += sum over n of dy[n,o]`
 ///
 /// # Shapes (f32, contiguous)
-/// `x`: `[n, inputs]`; `dy`: `[n, outputs]`; `dw`: `[inputs, outputs]`, accumulated into; `db`: `[outputs]`, accumulated into
+/// `x`: `[n, inputs]`; `dy`: `[n, outputs]`; `dw`: `[inputs, outputs]`, accumulated into; `db`:
+/// `[outputs]`, accumulated into
 /// # Units
 /// As `dy`; nothing is divided by `n`.
 /// # Accuracy
@@ -188,10 +192,11 @@ impl BackwardW<'_> {
     }
 }
 
-/// Both gradients of a dense layer and the update of its weights in one pass over them, for where nobody needs the
-/// gradient of all weights at once.
+/// Both gradients of a dense layer and the update of its weights in one pass over them, for callers
+/// that do not need the gradient of all weights at once.
 ///
-/// `dx` as [`BackwardX`] from the weights as they come in, `dw` as [`BackwardW`] from zero, then [`Step::run`] with `dw`
+/// `dx` as [`BackwardX`] from the weights as they come in, `dw` as [`BackwardW`] from zero, then
+/// [`Step::run`] with `dw`
 ///
 /// # Shapes (f32, contiguous)
 /// `x`: `[n, inputs]`; `dy`: `[n, outputs]`; `w`: `[inputs, outputs]`, overwritten; `state`: as in
@@ -211,7 +216,7 @@ pub struct BackwardAndStep<'a> {
     pub w: &'a mut [f32],
     /// The update.
     pub step: Step,
-    /// What the update's rule remembers.
+    /// What the rule remembers of the weights.
     pub state: [&'a mut [f32]; 2],
     /// Gradient of the input.
     pub dx: Option<&'a mut [f32]>,
@@ -260,13 +265,13 @@ impl DenseShape {
         self.outputs * self.columns()
     }
 
-    /// Images, filled up to whole vectors.
+    /// Images, rounded up to whole vectors.
     fn columns(&self) -> usize {
         self.n.next_multiple_of(MAX_LANES)
     }
 
-    /// Rows of the weights that a task of the backward passes works on: 16 kB of them, which stay in the L1 cache while
-    /// everything that concerns them is done.
+    /// Rows of the weights that a task of the backward passes works on: 16 kB of them, which stay
+    /// in the L1 cache while everything that concerns them is done.
     fn chunk(&self) -> usize {
         (4096 / self.outputs).next_multiple_of(MAX_LANES).clamp(MAX_LANES, 512)
     }
@@ -286,8 +291,8 @@ fn weight_gradient(isa: Isa, shape: &DenseShape, x: &[f32], dy: &[f32], first: u
     Product { segments: 1, depth: n, a, b, c: dw, init, relu: false }.run(isa);
 }
 
-/// `dx` for some inputs at a time, in vectors over the images: `dx^T = w dy^T` reads the weights as they lie, and only the
-/// small `dy` has to be transposed before.
+/// `dx` for some inputs at a time, in vectors over the images: `dx^T = w dy^T` reads the weights as
+/// they lie, and only the small `dy` has to be transposed before.
 struct ToInput<'a> {
     isa: Isa,
     shape: &'a DenseShape,
@@ -337,7 +342,8 @@ struct Columns<'a> {
     of: PhantomData<&'a mut [f32]>,
 }
 
-// SAFETY: it is an exclusive borrow of f32 values, which are Send; who takes a part promises that no other task has it.
+// SAFETY: it is an exclusive borrow of f32 values, which are Send; whoever takes a part promises
+// that no other task has it.
 unsafe impl Sync for Columns<'_> {}
 // SAFETY: as above.
 unsafe impl Send for Columns<'_> {}
@@ -354,7 +360,8 @@ impl<'a> Columns<'a> {
     #[expect(clippy::mut_from_ref, reason = "the caller promises that the parts are disjoint")]
     unsafe fn part(&self, row: usize, first: usize, count: usize) -> &mut [f32] {
         assert!(row < self.rows && first + count <= self.columns);
-        // SAFETY: the part lies inside the matrix, which is borrowed for as long as `self` is; the caller's promise.
+        // SAFETY: the part lies inside the matrix, which is borrowed for as long as `self` is; the
+        // caller's promise.
         unsafe { std::slice::from_raw_parts_mut(self.start.add(row * self.columns + first), count) }
     }
 }

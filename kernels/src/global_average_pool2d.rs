@@ -27,8 +27,8 @@ impl GlobalAveragePool2dShape {
 /// # Shapes (NHWC)
 /// `x`: `[n, h, w, c]`, f32; `y`: `[n, c]`, f32, overwritten
 /// # Accuracy
-/// A running f32 sum: within 1e-6 of `reference` for the images of a few hundred pixels that networks end with; the same
-/// bits for any number of threads.
+/// A running f32 sum: within 1e-6 of `reference` for the images of a few hundred pixels that
+/// networks end with; the same bits for any number of threads.
 /// # Panics
 /// If a length differs from its shape, or there is nothing to average.
 /// # Source

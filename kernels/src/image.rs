@@ -1,4 +1,4 @@
-//! Bytes of images to the numbers a network takes.
+//! Conversion of an image's bytes to the numbers that a network takes.
 
 use crate::simd::{Isa, Kernel, Simd, VALUES_PER_TASK};
 use rayon::prelude::*;
@@ -18,7 +18,7 @@ pub fn u8_to_f32(isa: Isa, x: &[u8], scale: f32, y: &mut [f32]) {
         .for_each(|(x, y)| isa.run(U8ToF32 { x, scale, y }));
 }
 
-/// The kernel of a block, or of a row.
+/// The conversion of a block, or of a row.
 pub(crate) struct U8ToF32<'a> {
     pub x: &'a [u8],
     pub scale: f32,

@@ -1,7 +1,7 @@
 //! The compute kernels of onesheet: slices in, slices out.
 //!
-//! A kernel is written once, against the trait [`Simd`](simd::Simd), and runs on whichever instruction set the machine
-//! has:
+//! A kernel is written once, against the trait [`Simd`](simd::Simd), and runs on whichever
+//! instruction set the machine has:
 //!
 //! ```
 //! use onesheet_kernels::simd::{Isa, Kernel, Simd};
@@ -23,25 +23,30 @@
 //!     }
 //! }
 //!
-//! let isa = Isa::choose().expect("ONESHEET_ISA is not set, or names an instruction set of this machine");
+//! let isa = Isa::choose().expect("ONESHEET_ISA names an instruction set of this machine");
 //! let mut y: Vec<f32> = (0..100u8).map(f32::from).collect();
 //! isa.run(Square { y: &mut y });
 //! assert_eq!(y[99], 9801.0);
 //! ```
 //!
 //! # Conventions
-//! - Images are NHWC (`[n][h][w][c]`, channels innermost), convolution weights HWIO (`[kh][kw][ic][oc]`), dense weights
-//!   `[in][out]`: Keras' own layouts. All slices are contiguous `f32` unless a docstring says otherwise.
-//! - `forward` computes `y`. `dy` comes in; `backward_x` overwrites `dx`; `backward_w` adds to `dw` and `db`.
+//! - Images are NHWC (`[n][h][w][c]`, channels innermost), convolution weights HWIO
+//!   (`[kh][kw][ic][oc]`), dense weights `[in][out]`: Keras' own layouts. All slices are contiguous
+//!   `f32` unless a docstring says otherwise.
+//! - `forward` computes `y`. `dy` comes in; `backward_x` overwrites `dx`; `backward_w` adds to `dw`
+//!   and `db`.
 //! - Nothing divides by the batch size except the losses: every gradient has the units of its `dy`.
-//! - Arguments are checked by `assert!`: a wrong length is a bug of the caller, never of a user.
-//! - Every function takes the [`Isa`](simd::Isa) to run on and works on rayon's current pool. Sums are taken in an order that depends on the
-//!   shape alone, so the same input gives the same bits for any number of threads.
-//! - [`reference`](mod@reference) holds each operation once more, naive and in f64: the specification that the tests compare with.
+//! - Arguments are checked by `assert!`: a wrong length is a bug in the calling code, never a
+//!   user's mistake.
+//! - Every function takes the [`Isa`](simd::Isa) to run on and works on rayon's current pool. Sums
+//!   are taken in an order that depends on the shape alone, so the same input gives the same bits
+//!   for any number of threads.
+//! - [`reference`](mod@reference) holds each operation once more, naive and in f64: the
+//!   specification that the tests compare with.
 //!
 //! | module | its job |
 //! |---|---|
-//! | [`simd`] | the trait that kernels are written against, its instruction sets, the choice at run time |
+//! | [`simd`] | the trait that kernels are written against, its instruction sets, their choice |
 //! | [`buffer`] | memory aligned to cache lines |
 //! | [`image`] | bytes to numbers |
 //! | [`conv2d`] | convolution: shapes, forward, both gradients |
@@ -54,7 +59,7 @@
 //! | [`dropout`] | inverted dropout from a seed |
 //! | [`loss`] | sigmoid and softmax cross-entropy from logits |
 //! | [`optim`] | Adam, SGD |
-//! | [`reference`](mod@reference) | all of it in f64, as the formulas read |
+//! | [`reference`](mod@reference) | all of the above in f64, as the formulas read |
 
 pub mod activation;
 pub mod batch_norm;

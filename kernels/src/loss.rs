@@ -1,33 +1,35 @@
 //! Cross-entropies from logits, with their gradients.
 //!
-//! Scalar f64 inside: the tensors have `n * classes` values, a few hundred, which no vector would make faster to notice,
-//! and the losses come out as exact as f32 logits allow.
+//! Scalar f64 inside: the tensors have `n * classes` values, a few hundred, too few for vectors to
+//! make a difference, and the losses come out as exact as f32 logits allow.
 
 /// What both losses compare; tensors are `[n][classes]`.
 #[derive(Clone, Copy, Debug)]
 pub struct CrossEntropy<'a> {
-    /// How many classes there are.
+    /// The number of classes.
     pub classes: usize,
     /// The network's outputs, before sigmoid or softmax.
     pub logits: &'a [f32],
-    /// 1 where the class is true, else 0, or anything between for a label that is mixed. Softmax: each row sums to 1.
+    /// 1 where the class is true, else 0, or anything between for a label that is mixed. Softmax:
+    /// each row sums to 1.
     pub labels: &'a [f32],
-    /// A factor for each class' share of the loss; `None` is 1 for all.
+    /// A factor for each class's share of the loss; `None` is 1 for all.
     pub class_weights: Option<&'a [f32]>,
-    /// Focal loss: each term is multiplied with this power of the error, so that what is known already counts less. 0 is
-    /// cross-entropy as it is.
+    /// Focal loss: each term is multiplied by this power of the error, so that what the model knows
+    /// already counts less; 0 is plain cross-entropy.
     ///
-    /// Lin et al. 2017, Focal Loss for Dense Object Detection, <https://arxiv.org/abs/1708.02002>: their gamma.
+    /// Lin et al. 2017, Focal Loss for Dense Object Detection, <https://arxiv.org/abs/1708.02002>:
+    /// their gamma.
     pub focus: f32,
-    /// The share of each label that is spread evenly: over yes and no for sigmoids, over all classes for softmax. What a row
-    /// weighs is that of its labels as they are.
+    /// The share of each label that is spread evenly: over yes and no for sigmoids, over all
+    /// classes for softmax. A row keeps the weight of its labels before smoothing.
     ///
     /// Szegedy et al. 2016, <https://arxiv.org/abs/1512.00567>, section 7.
     pub smoothing: f32,
 }
 
 impl<'a> CrossEntropy<'a> {
-    /// The cross-entropy as it is: without weights, focus or smoothing.
+    /// Plain cross-entropy: no class weights, focus or smoothing.
     pub fn plain(classes: usize, logits: &'a [f32], labels: &'a [f32]) -> Self {
         Self { classes, logits, labels, class_weights: None, focus: 0.0, smoothing: 0.0 }
     }
@@ -43,8 +45,8 @@ impl<'a> CrossEntropy<'a> {
         }
     }
 
-    /// The factor `(1 - p)^focus` of a term `-ln p`, and what the product's derivative by `ln p` adds to the factor's
-    /// negative: `d/d(ln p) of -(1 - p)^focus * ln p = added - factor`.
+    /// The factor `(1 - p)^focus` of a term `-ln p`, and what the derivative of their product by
+    /// `ln p` adds to the factor's negative: `d/d(ln p) of -(1 - p)^focus * ln p = added - factor`.
     fn focused(&self, p: f64) -> [f64; 2] {
         let focus = f64::from(self.focus);
         let factor = (1.0 - p).powf(focus);
@@ -53,7 +55,7 @@ impl<'a> CrossEntropy<'a> {
         [factor, focus * factor * ratio]
     }
 
-    /// A label of which a share has gone to `even`, what all classes would have alike.
+    /// A label of which a share has gone to `even`, the value that all classes would have alike.
     fn smoothed(&self, label: f32, even: f64) -> f64 {
         let label = f64::from(label);
         label + f64::from(self.smoothing) * (even - label)
@@ -66,14 +68,15 @@ impl<'a> CrossEntropy<'a> {
 
 /// Binary cross-entropy of independent classes: the mean over images and classes of
 /// `weight[k] * -(t ln p + (1 - t) ln(1 - p))` with `p = sigmoid(logit)`, computed as
-/// `max(z, 0) - z * t + ln(1 + exp(-|z|))`, which neither overflows nor cancels; `t` is the label, smoothed. With a `focus`, `ln p`
-/// is multiplied with `(1 - p)^focus` and `ln(1 - p)` with `p^focus`.
+/// `max(z, 0) - z * t + ln(1 + exp(-|z|))`, which neither overflows nor cancels; `t` is the label,
+/// smoothed. With a `focus`, `ln p` is multiplied by `(1 - p)^focus` and `ln(1 - p)` by `p^focus`.
 ///
 /// # Shapes
-/// `of`: see [`CrossEntropy`]; `probabilities`, `dlogits`: `[n, classes]`, f32, overwritten; returns the loss
+/// `of`: see [`CrossEntropy`]; `probabilities`, `dlogits`: `[n, classes]`, f32, overwritten;
+/// returns the loss
 /// # Units
-/// Divided by `n * classes` whatever the weights (Keras' `sum_over_batch_size`), and so is `dlogits`, without a focus
-/// `weight[k] * (p - t) / (n * classes)`.
+/// Divided by `n * classes` whatever the weights (Keras' `sum_over_batch_size`), and so is
+/// `dlogits`, without a focus `weight[k] * (p - t) / (n * classes)`.
 /// # Accuracy
 /// That of f64, rounded to f32 at the end; serial, so the same bits always.
 /// # Panics
@@ -103,16 +106,18 @@ pub fn sigmoid_cross_entropy(of: &CrossEntropy, probabilities: &mut [f32], dlogi
     sum / count
 }
 
-/// Categorical cross-entropy of exclusive classes: the mean over images of `weight * sum over k of t[k] * -ln p[k]` with
-/// `p = softmax(logits)`, computed as `ln(sum of exp(z - max z)) - (z[k] - max z)`, which does not overflow, and
-/// `weight = sum over k of weight[k] * label[k]`, that of the true class; `t` is the label, smoothed. With a `focus`, `ln p` is
-/// multiplied with `(1 - p)^focus`.
+/// Categorical cross-entropy of exclusive classes: the mean over images of
+/// `weight * sum over k of t[k] * -ln p[k]` with `p = softmax(logits)`, computed as
+/// `ln(sum of exp(z - max z)) - (z[k] - max z)`, which does not overflow, and
+/// `weight = sum over k of weight[k] * label[k]`, that of the true class; `t` is the label,
+/// smoothed. With a `focus`, `ln p` is multiplied by `(1 - p)^focus`.
 ///
 /// # Shapes
-/// `of`: see [`CrossEntropy`]; `probabilities`, `dlogits`: `[n, classes]`, f32, overwritten; returns the loss
+/// `of`: see [`CrossEntropy`]; `probabilities`, `dlogits`: `[n, classes]`, f32, overwritten;
+/// returns the loss
 /// # Units
-/// Divided by `n` whatever the weights (Keras' `sum_over_batch_size`), and so is `dlogits`, without a focus
-/// `weight * (p - t) / n`.
+/// Divided by `n` whatever the weights (Keras' `sum_over_batch_size`), and so is `dlogits`, without
+/// a focus `weight * (p - t) / n`.
 /// # Accuracy
 /// That of f64, rounded to f32 at the end; serial, so the same bits always.
 /// # Panics
@@ -127,7 +132,7 @@ pub fn softmax_cross_entropy(of: &CrossEntropy, probabilities: &mut [f32], dlogi
     for ((logits, labels), (probabilities, dlogits)) in rows.zip(outputs) {
         let Exponentials { max, sum: exp_sum } = Exponentials::of(logits);
         let weight: f64 = labels.iter().enumerate().map(|(k, &t)| of.weight(k) * f64::from(t)).sum();
-        // p, -ln p, and the derivative by ln p of the class' loss.
+        // p, the class's loss, and the derivative of that loss by ln p.
         let term = |k: usize| {
             let (z, t) = (f64::from(logits[k]) - max, of.smoothed(labels[k], 1.0 / classes as f64));
             let p = z.exp() / exp_sum;
@@ -152,7 +157,8 @@ pub fn softmax_cross_entropy(of: &CrossEntropy, probabilities: &mut [f32], dlogi
     sum / n
 }
 
-/// `p = 1 / (1 + exp(-logit))`: the probabilities of [`sigmoid_cross_entropy`] alone, for inference.
+/// `p = 1 / (1 + exp(-logit))`: the probabilities of [`sigmoid_cross_entropy`] alone, for
+/// inference.
 ///
 /// # Shapes
 /// `logits`: any f32; `probabilities`: as many, overwritten
@@ -167,15 +173,15 @@ pub fn sigmoid(logits: &[f32], probabilities: &mut [f32]) {
     }
 }
 
-/// `p[k] = exp(logits[k]) / sum over j of exp(logits[j])`, row by row: the probabilities of [`softmax_cross_entropy`]
-/// alone, for inference.
+/// `p[k] = exp(logits[k]) / sum over j of exp(logits[j])`, row by row: the probabilities of
+/// [`softmax_cross_entropy`] alone, for inference.
 ///
 /// # Shapes
 /// `logits`: `[n, classes]`, f32; `probabilities`: likewise, overwritten
 /// # Accuracy
 /// Within 1 ulp.
 /// # Panics
-/// If the lengths differ or are no multiple of `classes`.
+/// If the lengths differ or are not a multiple of `classes`.
 pub fn softmax(classes: usize, logits: &[f32], probabilities: &mut [f32]) {
     assert_eq!(logits.len(), probabilities.len(), "logits and probabilities");
     assert!(classes > 0 && logits.len().is_multiple_of(classes), "{} logits", logits.len());
@@ -192,10 +198,10 @@ fn sigmoid_f64(z: f64) -> f64 {
     1.0 / (1.0 + (-z).exp())
 }
 
-/// What a row of logits becomes probabilities by.
+/// What turns a row of logits into probabilities.
 struct Exponentials {
     max: f64,
-    /// Of `exp(logit - max)`: between 1 and the number of classes.
+    /// The sum of `exp(logit - max)`: between 1 and the number of classes.
     sum: f64,
 }
 

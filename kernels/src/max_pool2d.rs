@@ -1,5 +1,5 @@
-//! 2-D max-pooling with windows side by side: the stride is the window's size, and what no window covers at the bottom
-//! and right is left out (Keras' `MaxPooling2D` as it comes).
+//! 2-D max-pooling with windows side by side: the stride is the window's size, and what no window
+//! covers at the bottom and right is left out (the default of Keras' `MaxPooling2D`).
 
 use crate::simd::{Isa, Kernel, MAX_LANES, Simd};
 use rayon::prelude::*;
@@ -48,12 +48,13 @@ impl MaxPool2dShape {
         assert_eq!(argmax, self.y_len(), "argmax of {self:?}");
     }
 
-    /// The values of one row of outputs.
+    /// Values in one row of outputs.
     fn y_row(&self) -> usize {
         self.ow() * self.c
     }
 
-    /// Where the window of output column `ox` has its value `(u, v)` of `channel`, from the window's first row on.
+    /// Where the window of output column `ox` has its value `(u, v)` of `channel`, from the
+    /// window's first row on.
     #[inline(always)]
     fn at(&self, ox: usize, u: usize, v: usize, channel: usize) -> usize {
         (u * self.w + ox * self.size + v) * self.c + channel
@@ -62,11 +63,12 @@ impl MaxPool2dShape {
 
 /// `y[n,oy,ox,c] = max over u,v < size of x[n, oy*size + u, ox*size + v, c]`.
 ///
-/// Of equal values the first wins, row by row. NaN wins only at a window's first position: no comparison with it holds.
+/// Of equal values the first wins, row by row. NaN wins only at a window's first position: no
+/// comparison with it holds.
 ///
 /// # Shapes (NHWC)
-/// `x`: `[n, h, w, c]`, f32; `y`: `[n, oh, ow, c]`, f32, overwritten; `argmax`: `[n, oh, ow, c]`, u8, overwritten with
-/// `u * size + v` of the value that won
+/// `x`: `[n, h, w, c]`, f32; `y`: `[n, oh, ow, c]`, f32, overwritten; `argmax`: `[n, oh, ow, c]`,
+/// u8, overwritten with `u * size + v` of the value that won
 /// # Accuracy
 /// Exact.
 /// # Panics
@@ -103,7 +105,8 @@ impl Kernel for ForwardRow<'_> {
             for (i, (y, argmax)) in vectors.enumerate() {
                 let channel = i * S::LANES;
                 let mut best = s.load_part(&x[shape.at(ox, 0, 0, channel)..][..y.len()]);
-                // Positions travel as the bits of f32 lanes: they are chosen and stored, never computed with.
+                // Positions travel as the bits of f32 lanes: they are chosen and stored, never
+                // computed with.
                 let mut winner = s.splat(f32::from_bits(0));
                 for u in 0..size {
                     for v in 0..size {
@@ -124,10 +127,12 @@ impl Kernel for ForwardRow<'_> {
     }
 }
 
-/// `dx` is `dy` at the position that won its window, and 0 elsewhere, in the rows and columns that no window covers too.
+/// `dx` is `dy` at the position that won its window, and 0 elsewhere, including the rows and
+/// columns that no window covers.
 ///
 /// # Shapes (NHWC)
-/// `argmax`: `[n, oh, ow, c]`, u8; `dy`: `[n, oh, ow, c]`, f32; `dx`: `[n, h, w, c]`, f32, overwritten
+/// `argmax`: `[n, oh, ow, c]`, u8; `dy`: `[n, oh, ow, c]`, f32; `dx`: `[n, h, w, c]`, f32,
+/// overwritten
 /// # Units
 /// As `dy`.
 /// # Accuracy
@@ -139,7 +144,8 @@ pub fn backward(isa: Isa, shape: &MaxPool2dShape, argmax: &[u8], dy: &[f32], dx:
     let MaxPool2dShape { h, w, c, size, .. } = *shape;
     let of_image = shape.oh() * shape.y_row();
     dx.par_chunks_mut(h * w * c).enumerate().for_each(|(image, dx)| {
-        // A band is the inputs of one row of outputs; what is left below the last one has no outputs.
+        // A band is the inputs of one row of outputs; what is left below the last one has no
+        // outputs.
         for (oy, dx) in dx.chunks_mut(size * w * c).enumerate() {
             if oy < shape.oh() {
                 let at = image * of_image + oy * shape.y_row();

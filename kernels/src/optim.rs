@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize};
 
 /// An update rule and its numbers.
 ///
-/// Serialised, its name stands beside its numbers: `optimizer = "adam"`, `learning_rate = 0.001`, and so on.
+/// Serialised, its name stands beside its numbers: `optimizer = "adam"`, `learning_rate = 0.001`,
+/// and so on.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[cfg_attr(feature = "serde", derive(Serialize, Deserialize), serde(tag = "optimizer", rename_all = "snake_case"))]
 pub enum Rule {
@@ -21,19 +22,21 @@ pub enum Rule {
 ///
 /// `m += (g - m) * (1 - beta_1)`, `v += (g^2 - v) * (1 - beta_2)`,
 /// `w = w * (1 - learning_rate * weight_decay) - alpha * m / (sqrt(v) + epsilon)` with
-/// `alpha = learning_rate * sqrt(1 - beta_2^number) / (1 - beta_1^number)`, where `number` counts the updates from 1.
+/// `alpha = learning_rate * sqrt(1 - beta_2^number) / (1 - beta_1^number)`, where `number` counts
+/// the updates from 1.
 ///
-/// This is the form of Keras and of the paper's section 2: the learning rate carries both bias corrections, and epsilon
-/// stands beside the uncorrected `sqrt(v)`. PyTorch corrects `v` first, which makes its epsilon a larger one in the
-/// first steps.
+/// This is the form of Keras and of the paper's section 2: the learning rate carries both bias
+/// corrections, and epsilon stands beside the uncorrected `sqrt(v)`. PyTorch corrects `v` first,
+/// which makes its epsilon a larger one in the first steps.
 ///
 /// # Accuracy
-/// `alpha` is computed in f64, the rest within 1e-6 of `reference::optim` per step; the same bits for any number of
-/// threads.
+/// `alpha` is computed in f64, the rest within 1e-6 of `reference::optim` per step; the same bits
+/// for any number of threads.
 /// # Source
-/// Kingma and Ba 2015, Adam: A Method for Stochastic Optimization, <https://arxiv.org/abs/1412.6980>. The decay:
-/// Loshchilov and Hutter 2019, Decoupled Weight Decay Regularization, <https://arxiv.org/abs/1711.05101>, with the
-/// learning rate as its factor, as in Keras and PyTorch.
+/// Kingma and Ba 2015, Adam: A Method for Stochastic Optimization,
+/// <https://arxiv.org/abs/1412.6980>. The decay: Loshchilov and Hutter 2019, Decoupled Weight Decay
+/// Regularization, <https://arxiv.org/abs/1711.05101>, with the learning rate as its factor, as in
+/// Keras and PyTorch.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[cfg_attr(feature = "serde", derive(Serialize, Deserialize))]
 pub struct Adam {
@@ -45,18 +48,20 @@ pub struct Adam {
     pub beta_2: f32,
     /// Term added to `sqrt(v)`; Keras' default is 1e-7.
     pub epsilon: f32,
-    /// The share of itself, times the learning rate, that a weight loses in a step, beside what its gradient does;
-    /// 0 is Adam, more is AdamW.
+    /// The share of itself, times the learning rate, that a weight loses in a step, beside what its
+    /// gradient does; 0 is Adam, more is AdamW.
     #[cfg_attr(feature = "serde", serde(default))]
     pub weight_decay: f32,
 }
 
 /// Stochastic gradient descent with momentum.
 ///
-/// `velocity = momentum * velocity - learning_rate * g`, `w *= 1 - learning_rate * weight_decay`, then `w += velocity`,
-/// or, with Nesterov's momentum, `w += momentum * velocity - learning_rate * g`.
+/// `velocity = momentum * velocity - learning_rate * g`, `w *= 1 - learning_rate * weight_decay`,
+/// then `w += velocity`, or, with Nesterov's momentum,
+/// `w += momentum * velocity - learning_rate * g`.
 ///
-/// Keras' form: the velocity contains the learning rate. PyTorch's does not, which differs as soon as the rate changes.
+/// Keras' form: the velocity contains the learning rate. PyTorch's does not, which differs as soon
+/// as the rate changes.
 ///
 /// # Accuracy
 /// Within 1e-6 of `reference::optim` per step; the same bits for any number of threads.
@@ -69,9 +74,11 @@ pub struct Sgd {
     pub learning_rate: f32,
     /// The share of the velocity that a step keeps; Keras' default, 0, is plain descent.
     pub momentum: f32,
-    /// Whether the weights move by the velocity that the next step would have (Nesterov's momentum).
+    /// Whether the weights move by the velocity that the next step would have (Nesterov's
+    /// momentum).
     pub nesterov: bool,
-    /// The share of itself, times the learning rate, that a weight loses in a step, beside what its gradient does.
+    /// The share of itself, times the learning rate, that a weight loses in a step, beside what its
+    /// gradient does.
     #[cfg_attr(feature = "serde", serde(default))]
     pub weight_decay: f32,
 }
@@ -121,8 +128,8 @@ impl Rule {
         self.with_learning_rate(self.learning_rate() * share)
     }
 
-    /// The lengths of the two slices in which the rule remembers something of `len` weights: Adam's `m` and `v`; SGD's
-    /// velocity and nothing.
+    /// The lengths of the two slices in which the rule remembers something of `len` weights: Adam's
+    /// `m` and `v`; SGD's velocity and nothing.
     pub const fn state_lens(&self, len: usize) -> [usize; 2] {
         match self {
             Self::Adam(_) => [len, len],
@@ -152,8 +159,8 @@ impl Step {
     /// Moves `w` by the gradients `g`.
     ///
     /// # Shapes
-    /// `g`: any f32; `w`: as `g`, overwritten; `state`: of [`Rule::state_lens`], overwritten, zeros before the first
-    /// step
+    /// `g`: any f32; `w`: as `g`, overwritten; `state`: of [`Rule::state_lens`], overwritten, zeros
+    /// before the first step
     /// # Accuracy
     /// See [`Adam`] and [`Sgd`].
     /// # Panics

@@ -1,4 +1,5 @@
-//! Gradients through the normalisation and through the statistics of the batch: one pass for the sums, one for `dx`.
+//! Gradients through the normalisation and through the statistics of the batch: one pass for the
+//! sums, one for `dx`.
 
 use super::{Normalization, Workspace, block, chunk, fold, spread, stripe, zeros};
 use crate::scratch;
@@ -8,16 +9,17 @@ use rayon::prelude::*;
 /// Where [`backward`] puts the gradients.
 #[derive(Debug)]
 pub struct Gradients<'a> {
-    /// Of the input, `[m, c]`: overwritten, where it is asked for.
+    /// Gradient of the input, `[m, c]`: overwritten where it is asked for.
     pub dx: Option<&'a mut [f32]>,
-    /// Of gamma, `[c]`: added to.
+    /// Gradient of gamma, `[c]`: accumulated into.
     pub dgamma: &'a mut [f32],
-    /// Of beta, `[c]`: added to.
+    /// Gradient of beta, `[c]`: accumulated into.
     pub dbeta: &'a mut [f32],
 }
 
-/// With `xhat = (x - mean) / sqrt(variance + epsilon)`, sums over the `m` pixels, and `mean` and `variance` the
-/// [`statistics`](super::statistics()) of `x`, through which it contributes once more:
+/// With `xhat = (x - mean) / sqrt(variance + epsilon)`, sums over the `m` pixels, and `mean` and
+/// `variance` the [`statistics`](super::statistics()) of `x`, through which it contributes once
+/// more:
 ///
 /// `dbeta += sum(dy)`, `dgamma += sum(dy * xhat)`,
 /// `dx = gamma / sqrt(variance + epsilon) * (dy - sum(dy) / m - xhat * sum(dy * xhat) / m)`
@@ -27,8 +29,9 @@ pub struct Gradients<'a> {
 /// # Units
 /// As `dy`; the `m` above is that of the statistics, the gradients are not divided by it.
 /// # Accuracy
-/// Within 1e-5 of `reference::batch_norm`, relative to the largest term of the sum, where the mean is at most a hundred
-/// standard deviations; the same bits for any number of threads. Reads `x` and `dy` twice.
+/// Within 1e-5 of `reference::batch_norm`, relative to the largest term of the sum, where the mean
+/// is at most a hundred standard deviations; the same bits for any number of threads. Reads `x` and
+/// `dy` twice.
 /// # Panics
 /// If a length differs from its shape, or if `x` is empty.
 /// # Source
@@ -39,7 +42,7 @@ pub fn backward(isa: Isa, by: &Normalization, x: &[f32], dy: &[f32], to: Gradien
     let Gradients { dx, dgamma, dbeta } = to;
     assert!(!x.is_empty() && dy.len() == x.len(), "x and dy");
     assert!(dgamma.len() == c && dbeta.len() == c, "gamma, dgamma and dbeta");
-    // Of each chunk: the sums of dy and of dy * (x - mean).
+    // Per chunk: the sums of dy and of dy * (x - mean).
     let [mean] = spread(&mut workspace.stripes, c, |i| [f64::from(by.mean[i])]);
     let sums = zeros(&mut workspace.sums, (1 + x.len().div_ceil(chunk(c))) * 2 * c);
     let (sums, partials) = sums.split_at_mut(2 * c);

@@ -9,8 +9,9 @@ use rayon::prelude::*;
 /// # Shapes
 /// `x`: `[m, c]`, f32; `y`: as `x`, overwritten
 /// # Accuracy
-/// Within `1e-6 * (|y| + |beta|)` of `reference::batch_norm`, and `2^-24 * |mean * gamma| / sqrt(variance + epsilon)`
-/// from the rounding of the mean to f32; the same bits for any number of threads.
+/// Within `1e-6 * (|y| + |beta|)` of `reference::batch_norm`, and
+/// `2^-24 * |mean * gamma| / sqrt(variance + epsilon)` from the rounding of the mean to f32; the
+/// same bits for any number of threads.
 /// # Panics
 /// If a length differs from its shape.
 /// # Source

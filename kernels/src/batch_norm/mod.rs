@@ -1,16 +1,19 @@
-//! Batch normalisation over the last axis: a tensor is `[m][c]`, the `m` pixels of all images together.
+//! Batch normalisation over the last axis: a tensor is `[m][c]`, the `m` pixels of all images
+//! together.
 //!
-//! Training is [`statistics`] of the batch, [`forward`] with them, [`backward`], and [`update_moving`]; inference is
-//! [`forward`] with the moving statistics.
+//! Training is [`statistics`] of the batch, [`forward`] with them, [`backward`], and
+//! [`update_moving`]; inference is [`forward`] with the moving statistics.
 //!
 //! # How any number of channels fills vectors
-//! The kernels treat a stripe of values, several pixels where there are few channels, as one row: element by element, rows
-//! are added to a row of sums, or combined with a row that repeats a parameter of each channel. So nothing strides, and
-//! what a sum adds up, and in which order, does not depend on the width of a vector.
+//! The kernels treat a stripe of values, several pixels where there are few channels, as one row:
+//! element by element, rows are added to a row of sums, or combined with a row that repeats a
+//! parameter of each channel. So nothing strides, and neither the terms of a sum nor their order
+//! depend on the width of a vector.
 //!
 //! # How sums stay accurate
-//! f32 adds up at most a block of 32 kB; f64 adds up blocks to chunks, and chunks, in their order, to the whole. A block's
-//! variance is taken about the block's own mean, so that a large mean with a small variance cancels nowhere.
+//! f32 adds up at most a block of 32 kB; f64 adds up blocks to chunks, and chunks, in their order,
+//! to the whole. A block's variance is taken about the block's own mean, so that a large mean with
+//! a small variance cancels nowhere.
 
 mod backward;
 mod forward;
@@ -28,11 +31,11 @@ pub use statistics::statistics;
 pub struct Normalization<'a> {
     /// Factor of the normalised values.
     pub gamma: &'a [f32],
-    /// What is added to them.
+    /// Offset added to the normalised values.
     pub beta: &'a [f32],
     /// Mean of each channel: the batch's in training, the moving one in inference.
     pub mean: &'a [f32],
-    /// Biased variance of each channel, likewise.
+    /// Biased variance of each channel: likewise.
     pub variance: &'a [f32],
     /// Added to the variance; Keras' default is 1e-3, PyTorch's 1e-5.
     pub epsilon: f32,
@@ -55,8 +58,8 @@ impl Normalization<'_> {
     }
 }
 
-/// Values in a stripe: whole pixels, whole vectors where channels are few, and at least 64, which is enough independent
-/// sums to hide the latency of an addition.
+/// Values in a stripe: whole pixels, whole vectors where channels are few, and at least 64, which
+/// is enough independent sums to hide the latency of an addition.
 fn stripe(c: usize) -> usize {
     if c < 64 { 64usize.div_ceil(c).next_multiple_of(MAX_LANES) * c } else { c }
 }
@@ -83,11 +86,12 @@ pub struct Workspace {
 /// The most parameters that a pass spreads over stripes.
 const PARAMETERS: usize = 4;
 
-/// The most sums that a chunk has per channel: those of [`statistics`].
+/// The most sums that a chunk has per channel: those of `statistics`.
 const SUMS: usize = 4;
 
 impl Workspace {
-    /// Claims what the passes over up to `len` values of `c` channels need, so that they allocate nothing.
+    /// Claims what the passes over up to `len` values of `c` channels need, so that they allocate
+    /// nothing.
     ///
     /// # Panics
     /// If `c` is 0.
@@ -97,7 +101,8 @@ impl Workspace {
     }
 }
 
-/// Stripes in which every pixel has the value of a parameter at its channel, `parameters(channel)`.
+/// Stripes in which every pixel holds the parameters of its channel, `parameters(channel)`, one
+/// stripe per parameter.
 fn spread<const K: usize>(stripes: &mut Buffer, c: usize, parameters: impl Fn(usize) -> [f64; K]) -> [&[f32]; K] {
     const { assert!(K <= PARAMETERS) };
     let len = stripe(c);
@@ -110,7 +115,7 @@ fn spread<const K: usize>(stripes: &mut Buffer, c: usize, parameters: impl Fn(us
     std::array::from_fn(|k| &stripes[k * len..][..len])
 }
 
-/// Sums, zeros at first.
+/// Sums that start at 0.
 fn zeros(sums: &mut Vec<f64>, len: usize) -> &mut [f64] {
     let sums = sized(sums, len);
     sums.fill(0.0);
@@ -129,8 +134,9 @@ fn fold(stripe: &[f32], sums: &mut [f64]) {
 
 /// `moving = momentum * moving + (1 - momentum) * batch`, for the mean and for the variance.
 ///
-/// Keras' convention, default 0.99, with the biased variance of the batch. PyTorch's momentum is 1 minus this one, and
-/// its moving variance takes the unbiased variance of the batch, `m / (m - 1)` times this one.
+/// Keras' convention, default 0.99, with the biased variance of the batch. PyTorch's momentum is 1
+/// minus this one, and its moving variance takes the unbiased variance of the batch, `m / (m - 1)`
+/// times this one.
 ///
 /// # Shapes
 /// `batch`: `[c]`, f32; `moving`: likewise, overwritten

@@ -10,18 +10,18 @@ use rayon::prelude::*;
 /// # Shapes
 /// `x`: `[m, c]`, f32; `mean`, `variance`: `[c]`, f32, overwritten
 /// # Accuracy
-/// `mean` within 1e-7 of the largest magnitude, `variance` within 1e-5 of itself, whatever the mean; the same bits for any
-/// number of threads. Reads `x` once.
+/// `mean` within 1e-7 of the largest magnitude, `variance` within 1e-5 of itself, whatever the
+/// mean; the same bits for any number of threads. Reads `x` once.
 /// # Panics
-/// If the lengths differ, if `x` is no multiple of them, or if it is empty.
+/// If the lengths differ, if that of `x` is not a multiple of them, or if `x` is empty.
 /// # Source
-/// Chan, Golub and LeVeque 1983, Algorithms for Computing the Sample Variance: the corrected two-pass algorithm in a
-/// block, the pairwise formula between blocks.
+/// Chan, Golub and LeVeque 1983, Algorithms for Computing the Sample Variance: the corrected
+/// two-pass algorithm in a block, the pairwise formula between blocks.
 pub fn statistics(isa: Isa, x: &[f32], mean: &mut [f32], variance: &mut [f32], workspace: &mut Workspace) {
     let c = mean.len();
     assert_eq!(c, variance.len(), "mean and variance");
     assert!(c > 0 && !x.is_empty() && x.len().is_multiple_of(c), "{} values of {c} channels", x.len());
-    // Of each chunk: means, squares about them, and room for the sums of a block.
+    // Per chunk: means, squares about them, and room for the sums of a block.
     let partials = zeros(&mut workspace.sums, x.len().div_ceil(chunk(c)) * SUMS * c);
     x.par_chunks(chunk(c)).zip(partials.par_chunks_mut(SUMS * c)).for_each(|(x, partial)| {
         scratch::with(3 * stripe(c), |scratch| isa.run(ChunkStatistics { c, x, scratch, partial }));
@@ -41,7 +41,8 @@ pub fn statistics(isa: Isa, x: &[f32], mean: &mut [f32], variance: &mut [f32], w
     }
 }
 
-/// Adds a second group of values to the first; a group is its mean, the sum of squares about it, and its size.
+/// Adds a second group of values to the first; a group is its mean, the sum of squares about it,
+/// and its size.
 #[inline(always)]
 fn merge((mean, squares, count): (&mut f64, &mut f64, usize), (other_mean, other_squares, more): (f64, f64, usize)) {
     let share = more as f64 / (count + more) as f64;

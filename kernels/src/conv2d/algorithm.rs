@@ -1,4 +1,4 @@
-//! Which way a convolution is computed: the one place that decides it.
+//! The one place that decides how a convolution is computed.
 
 use super::{Conv2dShape, gradient_tile, tap_tile, winograd};
 use crate::simd::Isa;
@@ -7,14 +7,16 @@ use std::fmt;
 /// A way to compute a pass of a convolution.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Algorithm {
-    /// A product with the explicit im2col matrix, written for a few output rows at a time. Takes any stride.
+    /// A product with the explicit im2col matrix, written for a few output rows at a time. Takes
+    /// any stride.
     Im2col,
-    /// Products with the im2col matrix as a view of the image itself, which copies nothing. Every input is broadcast
-    /// once for each tap that it feeds.
+    /// Products with the im2col matrix as a view of the image itself, which copies nothing. Every
+    /// input is broadcast once for each tap that it feeds.
     View,
     /// Tiles of 3x3 windows that keep in registers what the windows of neighbouring pixels share.
     Taps,
-    /// Winograd's minimal filtering of 3x3 windows: 16 multiplications for four outputs instead of 36.
+    /// Winograd's minimal filtering of 3x3 windows: 16 multiplications for four outputs instead of
+    /// 36.
     Winograd,
 }
 
@@ -30,9 +32,9 @@ pub enum Pass {
 }
 
 impl Algorithm {
-    /// All algorithms, the fastest first. That one is best which multiplies least, and of those that multiply the same,
-    /// the one that loads least for a multiplication: a tap tile makes 0.34 loads per FMA, a product of the view 0.57
-    /// and more, and the explicit matrix is written and read beside it.
+    /// All algorithms, the fastest first: the one that multiplies least, then those that multiply
+    /// the same, by their loads per FMA. A tap tile makes 0.34, a product of the view 0.57 or more,
+    /// and the explicit matrix has to be written and read besides.
     const BY_SPEED: [Self; 4] = [Self::Winograd, Self::Taps, Self::View, Self::Im2col];
 
     /// The fastest algorithm that [fits](Self::fits).
@@ -48,9 +50,10 @@ impl Algorithm {
 
     /// Whether the algorithm computes this pass of such a convolution.
     ///
-    /// The tiles are for 3x3 windows with stride 1 and want the channels in whole vectors of every instruction set, so
-    /// that all that have 16 registers or more choose the same and sum in the same order. With fewer registers, a tile
-    /// would be too small to share anything.
+    /// The tiles are for 3x3 windows with stride 1. They take channels in whole vectors of every
+    /// instruction set, so that all instruction sets with 16 registers or more choose the same
+    /// algorithm and sum in the same order. With fewer registers, a tile would be too small to
+    /// share anything.
     pub fn fits(self, isa: Isa, shape: &Conv2dShape, pass: Pass) -> bool {
         let Conv2dShape { h, w, ic, oc, kh, kw, stride, .. } = *shape;
         let has_tiles = (kh, kw, stride) == (3, 3, 1) && isa.registers() >= 16;
@@ -62,7 +65,7 @@ impl Algorithm {
             (Self::Taps, Pass::BackwardW) => has_tiles && gradient_tile::fits(ic, oc),
             (Self::Winograd, Pass::Forward) => has_tiles && winograd::fits([ic, oc], [shape.oh(), shape.ow()]),
             (Self::Winograd, Pass::BackwardX) => has_tiles && winograd::fits([oc, ic], [h, w]),
-            // It would need transformations of its own, those of F(3x3, 2x2).
+            // That would need other transformations, those of F(3x3, 2x2), which are not written.
             (Self::Winograd, Pass::BackwardW) => false,
         }
     }

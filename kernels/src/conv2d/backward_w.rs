@@ -12,13 +12,13 @@ use rayon::prelude::*;
 /// `db[o] += sum over n,y,x of dy[n,y,x,o]`
 ///
 /// # Shapes (f32, contiguous, NHWC / HWIO)
-/// `x`: `[n, h, w, ic]`; `dy`: `[n, oh, ow, oc]`; `dw`: `[kh, kw, ic, oc]`, accumulated into; `db`: `[oc]`, accumulated
-/// into
+/// `x`: `[n, h, w, ic]`; `dy`: `[n, oh, ow, oc]`; `dw`: `[kh, kw, ic, oc]`, accumulated into; `db`:
+/// `[oc]`, accumulated into
 /// # Units
 /// As `dy`; nothing is divided by `n`.
 /// # Accuracy
-/// A running f32 sum over the pixels of each part of the batch ([`Conv2dShape`] alone says how it is cut), then over
-/// the parts in order: the same bits for any number of threads.
+/// A running f32 sum over the pixels of each part of the batch ([`Conv2dShape`] alone says how it
+/// is cut), then over the parts in order: the same bits for any number of threads.
 /// # Panics
 /// If a slice's length differs from its shape, or the window does not fit into the image.
 pub struct BackwardW<'a> {
@@ -42,8 +42,8 @@ impl Conv2dShape {
         self.n * self.parts() * (self.w_len() + self.oc)
     }
 
-    /// Into how many parts an image is cut, each of which sums its own gradient: one where the batch alone gives every
-    /// core work, more in smaller batches.
+    /// The number of parts that an image is cut into, each of which sums its own gradient: one
+    /// where the batch alone gives every core work, more in smaller batches.
     fn parts(&self) -> usize {
         (16 / self.n).clamp(1, self.oh().max(1))
     }
@@ -56,10 +56,11 @@ impl BackwardW<'_> {
         self.run_with(isa, algorithm);
     }
 
-    /// Adds to `dw` and `db` by this algorithm: each part sums its gradient, then the parts are added.
+    /// Adds to `dw` and `db` by this algorithm: each part sums its gradient, then the parts are
+    /// added.
     ///
     /// # Panics
-    /// If it does not [fit](Algorithm::fits), too.
+    /// As [`run`](Self::run), and if the algorithm does not [fit](Algorithm::fits).
     pub fn run_with(self, isa: Isa, algorithm: Algorithm) {
         let shape = self.shape;
         algorithm.check(isa, shape, Pass::BackwardW);
@@ -99,7 +100,7 @@ impl BackwardW<'_> {
     }
 }
 
-/// Rows of the output that stay in the L2 cache while all that needs them passes over them.
+/// Rows of the output that stay in the L2 cache while everything that needs them passes over them.
 const ROWS_IN_L2: usize = 16;
 
 /// `db[o] += sum over pixels of dy[pixel, o]`.
@@ -115,7 +116,7 @@ impl Kernel for PixelSums<'_> {
     fn run<S: Simd>(self, s: S) {
         let (dy, c) = (self.dy, self.db.len());
         each_group!(s, c, channels => {
-            // Chains of their own, because an addition takes 4 cycles.
+            // Separate chains, because an addition takes 4 cycles.
             let mut sums = [s.zero(); 4];
             let pixels = dy.len() / c;
             for q in (0..pixels / 4 * 4).step_by(4) {
@@ -147,7 +148,7 @@ pub(crate) fn add_parts(partials: &[f32], part_len: usize, offset: usize, to: &m
 /// The gradient of some output rows: the transposed view of the image times `dy`.
 pub(crate) struct WeightGradient<'a> {
     pub shape: &'a Conv2dShape,
-    /// By taps, or else by products of the view.
+    /// Taps, or else products of the view.
     pub algorithm: Algorithm,
     /// The rows under the windows, `x_row` values apart, with all the zeros they need.
     pub x: &'a [f32],
@@ -159,15 +160,15 @@ pub(crate) struct WeightGradient<'a> {
 }
 
 impl WeightGradient<'_> {
-    /// Adds to `dw`, `[kh][kw][ic][oc]`, and asks for what lies `ahead` on the way.
+    /// Adds to `dw`, `[kh][kw][ic][oc]`, and prefetches what lies `ahead` on the way.
     pub fn add_to(&self, isa: Isa, dw: &mut [f32], mut ahead: Ahead) {
-        /// Pixels that stay in the L1 cache while the tiles of a kernel row pass over them: 128 with two vectors of `dy` and
-        /// one of `x` are 24 kB.
+        /// Pixels that stay in the L1 cache while the tiles of a kernel row pass over them: two
+        /// vectors of `dy` and one of `x` for each of 128 pixels are 24 kB.
         const PIXELS: usize = 128;
         let &Self { shape, algorithm, x, x_row, dy, dy_row, rows } = self;
         let Conv2dShape { kw, ic, oc, .. } = *shape;
         let (width, window_row) = (shape.ow(), kw * ic);
-        // At least two: fewer, and `dw` is loaded and stored too often.
+        // At least two: with one, `dw` would be loaded and stored too often.
         let at_once = (PIXELS / width).max(2);
         for first in (0..rows).step_by(at_once) {
             if algorithm == Algorithm::Taps {

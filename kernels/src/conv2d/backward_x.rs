@@ -5,10 +5,11 @@ use crate::simd::Isa;
 
 /// Input gradient of a 2-D convolution.
 ///
-/// `dx[n,r,q,i] = sum over u,v,o of dy[n,y,x,o] * w[u,v,i,o]` where `y*s+u-pad_top = r` and `x*s+v-pad_left = q`
+/// `dx[n,r,q,i] = sum over u,v,o of dy[n,y,x,o] * w[u,v,i,o]` where `y*s+u-pad_top = r` and
+/// `x*s+v-pad_left = q`
 ///
-/// With stride 1 that is the correlation of `dy`, zeros around it, with the weights flipped in both directions and
-/// their channels exchanged.
+/// With stride 1 that is the correlation of `dy`, zeros around it, with the weights flipped in both
+/// directions and their channels exchanged.
 ///
 /// # Shapes (f32, contiguous, NHWC / HWIO)
 /// `dy`: `[n, oh, ow, oc]`; `w`: `[kh, kw, ic, oc]`; `dx`: `[n, h, w, ic]`, overwritten
@@ -41,7 +42,7 @@ impl BackwardX<'_> {
     /// Computes `dx` by this algorithm.
     ///
     /// # Panics
-    /// If it does not [fit](Algorithm::fits), too.
+    /// As [`run`](Self::run), and if the algorithm does not [fit](Algorithm::fits).
     pub fn run_with(self, isa: Isa, algorithm: Algorithm) {
         let shape = self.shape;
         shape.assert_fits(self.dx, self.w, self.dy);

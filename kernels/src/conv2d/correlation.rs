@@ -14,14 +14,14 @@ use rayon::prelude::*;
 #[derive(Clone, Copy)]
 pub(crate) struct Correlation<'a> {
     isa: Isa,
-    /// Any but im2col.
+    /// Any algorithm but im2col.
     algorithm: Algorithm,
     kh: usize,
     kw: usize,
     ic: usize,
     oc: usize,
-    /// By taps, `[ic][3][3][oc]`; by minimal filtering, the transformed kernels, `[oc/16][16][ic][16]`; else
-    /// `[kh][kw][ic][oc]`.
+    /// The weights in the order that the algorithm reads: `[ic][3][3][oc]` for taps; the
+    /// transformed kernels, `[oc/16][16][ic][16]`, for minimal filtering; else `[kh][kw][ic][oc]`.
     w: &'a [f32],
     bias: Option<&'a [f32]>,
     relu: bool,
@@ -50,7 +50,8 @@ impl<'a> Correlation<'a> {
         Self { isa, algorithm, kh, kw, ic, oc, w, bias: Some(bias), relu }
     }
 
-    /// The correlation that takes `dy`, with zeros around it, to `dx`: its weights are flipped in both directions and have their channels exchanged.
+    /// The correlation that takes `dy`, with zeros around it, to `dx`: its weights are flipped in
+    /// both directions and their channels are exchanged.
     ///
     /// # Panics
     /// If the algorithm is im2col or does not fit.
@@ -68,7 +69,7 @@ impl<'a> Correlation<'a> {
         Self { isa, algorithm, kh, kw, ic: oc, oc: ic, w, bias: None, relu: false }
     }
 
-    /// How many rows [`run`](Self::run) is best given at a time; even.
+    /// The number of rows that [`run`](Self::run) is best given at a time; even.
     pub fn at_once(&self) -> usize {
         match self.algorithm {
             Algorithm::Winograd => winograd::rows_at_once(self.ic, self.oc),
@@ -76,8 +77,8 @@ impl<'a> Correlation<'a> {
         }
     }
 
-    /// `y`, rows of `width` pixels, from the rows of `x` under their windows, `x_row` values apart; `x` has all the zeros
-    /// it needs. Asks for what lies `ahead` on the way.
+    /// `y`, rows of `width` pixels, from the rows of `x` under their windows, `x_row` values apart;
+    /// `x` has all the zeros it needs. Prefetches what lies `ahead` on the way.
     pub fn run(&self, x: &[f32], x_row: usize, y: &mut [f32], width: usize, ahead: &mut Ahead) {
         match (self.algorithm, self.ic) {
             (Algorithm::Winograd, _) => self.by_points(x, x_row, y, width, ahead),
@@ -131,7 +132,8 @@ impl<'a> Correlation<'a> {
     }
 }
 
-/// Writes the weights of a correlation between these channels, `w(u, v, i, o)`, in the order that the algorithm reads.
+/// Writes the weights of a correlation between these channels, `w(u, v, i, o)`, in the order that
+/// the algorithm reads.
 fn arrange<'a>(
     algorithm: Algorithm,
     shape: &Conv2dShape,

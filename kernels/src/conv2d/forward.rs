@@ -8,7 +8,8 @@ use crate::simd::Isa;
 /// `y[n,y,x,o] = bias[o] + sum over u,v,i of x[n, y*s+u-pad_top, x*s+v-pad_left, i] * w[u,v,i,o]`
 ///
 /// # Shapes (f32, contiguous, NHWC / HWIO)
-/// `x`: `[n, h, w, ic]`; `w`: `[kh, kw, ic, oc]`; `bias`: `[oc]`; `y`: `[n, oh, ow, oc]`, overwritten
+/// `x`: `[n, h, w, ic]`; `w`: `[kh, kw, ic, oc]`; `bias`: `[oc]`; `y`: `[n, oh, ow, oc]`,
+/// overwritten
 /// # Accuracy
 /// Running f32 sums: within `1e-6 * sqrt(kh*kw*ic)` of the sum of the terms' magnitudes of
 /// [`reference`](crate::reference); the same bits for any number of threads.
@@ -21,7 +22,7 @@ pub struct Forward<'a> {
     pub x: &'a [f32],
     /// Weights.
     pub w: &'a [f32],
-    /// One value a filter.
+    /// One value per filter.
     pub bias: &'a [f32],
     /// Whether negative outputs become 0.
     pub relu: bool,
@@ -41,7 +42,7 @@ impl Forward<'_> {
     /// Computes `y` by this algorithm.
     ///
     /// # Panics
-    /// If it does not [fit](Algorithm::fits), too.
+    /// As [`run`](Self::run), and if the algorithm does not [fit](Algorithm::fits).
     pub fn run_with(self, isa: Isa, algorithm: Algorithm) {
         let shape = self.shape;
         shape.assert_fits(self.x, self.w, self.y);

@@ -1,18 +1,21 @@
-//! The micro-kernel of 3x3 weight gradients: a tile of `dw` in registers while the pixels of a row run past.
+//! The micro-kernel of 3x3 weight gradients: a tile of `dw` in registers while the pixels of a row
+//! run past.
 //!
-//! A tile is `U` kernel rows by 3 taps by `I` input channels by `V` vectors of output channels. A value of the input at
-//! column `c` meets `dy` at the columns `c`, `c-1` and `c-2`, one for each tap. So each input is broadcast once for three taps,
-//! and each vector of `dy` is loaded once and stays in a register for three columns. A tile of 1 x 3 x 4 x 2 makes 24
-//! FMAs of 4 broadcasts and 2 loads (0.25 loads an FMA), one of 2 x 3 x 3 x 1, for images of three channels, 18 of 6 and 1.
+//! A tile is `U` kernel rows by 3 taps by `I` input channels by `V` vectors of output channels. A
+//! value of the input at column `c` meets `dy` at the columns `c`, `c-1` and `c-2`, one for each
+//! tap. So each input is broadcast once for three taps, and each vector of `dy` is loaded once and
+//! stays in a register for three columns. A tile of 1 x 3 x 4 x 2 makes 24 FMAs of 4 broadcasts and
+//! 2 loads (0.25 loads an FMA), one of 2 x 3 x 3 x 1, for images of three channels, 18 of 6 and 1.
 //!
-//! What bounds it: the FMA units; the tile is loaded and stored once in two rows of pixels.
+//! What bounds it: the FMA units; the tile is loaded and stored once per two rows of pixels.
 
 use crate::simd::{Ahead, Kernel, MAX_LANES, Simd};
 use std::ops::Range;
 
 /// `dw[u,v,i,o] += sum over r,q of x[r+u, q+v, i] * dy[r,q,o]` for 3x3 windows with stride 1.
 pub(super) struct TapGradients<'a, 'b> {
-    /// `rows + 2` rows, `x_row` values from one to the next, pixels of `ic` channels; `width + 2` pixels count.
+    /// `rows + 2` rows, `x_row` values from one to the next, pixels of `ic` channels; `width + 2`
+    /// pixels count.
     pub x: &'a [f32],
     pub x_row: usize,
     pub ic: usize,
@@ -24,12 +27,12 @@ pub(super) struct TapGradients<'a, 'b> {
     pub oc: usize,
     /// `[3][3][ic][oc]`, accumulated into.
     pub dw: &'a mut [f32],
-    /// What the caller will read next; the kernel returns what it has not asked for.
+    /// What the caller will read next; the kernel returns what it has not prefetched.
     pub ahead: Ahead<'b>,
 }
 
-/// Whether [`TapGradients`] computes these: whole tiles of every instruction set, so that all that have it sum in the
-/// same order.
+/// Whether [`TapGradients`] computes these: whole tiles of every instruction set, so that all that
+/// have it sum in the same order.
 pub(super) fn fits(ic: usize, oc: usize) -> bool {
     (ic == 3 || ic.is_multiple_of(4)) && oc.is_multiple_of(MAX_LANES)
 }
@@ -45,7 +48,8 @@ impl<'b> Kernel for TapGradients<'_, 'b> {
         assert!(self.dy.len() >= (rows - 1) * dy_row + width * oc, "dy has its rows");
         assert_eq!(self.dw.len(), 9 * ic * oc);
         match (S::REGISTERS, ic) {
-            // All three kernel rows at once would be 27 accumulators, and compilers then keep some in memory.
+            // All three kernel rows at once would be 27 accumulators, and compilers then keep some
+            // in memory.
             (32, 3) => {
                 self.each_tile::<S, 2, 3, 1>(s, 0..2);
                 self.each_tile::<S, 1, 3, 1>(s, 2..3);
@@ -95,10 +99,12 @@ impl TapGradients<'_, '_> {
                 // SAFETY: `dy` points at one of the row's pixels.
                 std::array::from_fn(|k| unsafe { s.load_ptr(dy.add(k * S::LANES)) })
             };
-            // dy at this column and at the two before it; there are none before the first, nor after the last.
+            // dy at this column and at the two before it; there are none before the first, nor
+            // after the last.
             let (mut d1, mut d2) = ([s.zero(); V], [s.zero(); V]);
             let mut column = 0;
-            // Three columns at a time, so that the three vectors take turns without being moved.
+            // Three columns at a time, so that the three vectors exchange their roles without being
+            // moved.
             while column + 3 <= width {
                 // SAFETY: columns below `width`, of x and of dy.
                 unsafe {

@@ -1,7 +1,7 @@
 //! Convolution by the explicit im2col matrix: any stride, any padding.
 //!
-//! The matrix is written for a few output rows at a time, so that it stays in the cache; the product is the same
-//! `Product` as everywhere. It is the path of strided layers, and the middle line of the benches.
+//! The matrix is written for a few output rows at a time, so that it stays in the cache; the
+//! product is the same `Product` as everywhere. It is the path of strided layers.
 
 use super::{BackwardX, Conv2dShape, Forward};
 use crate::gemm::{Init, Product, View};
@@ -28,7 +28,8 @@ pub(super) fn forward(isa: Isa, f: Forward) {
     });
 }
 
-/// [`BackwardX`] by the explicit matrix: `dcolumns = dy w^T`, then each value is added to the pixel it came from.
+/// [`BackwardX`] by the explicit matrix: `dcolumns = dy w^T`, then each value is added to the pixel
+/// it came from.
 pub(super) fn backward_x(isa: Isa, b: BackwardX) {
     let shape = b.shape;
     let window = shape.window();
@@ -73,7 +74,8 @@ fn block(shape: &Conv2dShape) -> usize {
     (131_072 / (shape.ow() * shape.window())).clamp(1, shape.oh())
 }
 
-/// Lends `work` the im2col matrix `[pixels][kh * kw * ic]` of some output rows, and its number of pixels.
+/// Lends `work` the im2col matrix `[pixels][kh * kw * ic]` of some output rows, and its number of
+/// pixels.
 fn with_columns(shape: &Conv2dShape, x: &[f32], rows: Range<usize>, work: impl FnOnce(&[f32], usize)) {
     let (pixels, window) = (rows.len() * shape.ow(), shape.window());
     scratch::with(pixels * window, |columns| {
@@ -87,8 +89,8 @@ fn with_columns(shape: &Conv2dShape, x: &[f32], rows: Range<usize>, work: impl F
     });
 }
 
-/// Calls `run(index in the matrix' rows of output row r, index in the image, length)` for every stretch of the window
-/// that lies inside the image.
+/// Calls `run(index in the matrix' rows of output row r, index in the image, length)` for every
+/// stretch of the window that lies inside the image.
 #[inline]
 fn each_run(shape: &Conv2dShape, r: usize, mut run: impl FnMut(usize, usize, usize)) {
     let Conv2dShape { h, w, ic, kh, kw, stride, .. } = *shape;

@@ -1,42 +1,51 @@
-//! 2-D convolution (cross-correlation, as in every deep-learning library): forward, backward_x, backward_w.
+//! 2-D convolution (cross-correlation, as in every deep-learning library): forward, backward_x,
+//! backward_w.
 //!
 //! `y[n,y,x,o] = bias[o] + sum over u,v,i of x[n, y*s+u-pad_top, x*s+v-pad_left, i] * w[u,v,i,o]`
 //!
 //! # im2col without the copy
-//! The im2col matrix of an image has a row per output pixel: the `kh * kw * ic` inputs under the window. In NHWC with stride 1
-//! the part of that row which belongs to one kernel row `u` is a single run of `kw * ic` floats of the image, and the
-//! next pixel's run starts `ic` floats further on. So the matrix is there already, as overlapping rows of the image itself:
-//! the convolution is a sum over `u` of products whose A has the row stride `ic`
-//! (`gemm::Product` calls the kernel rows *segments*). Nothing is copied, except that an image
-//! with zeros around it is staged, a few rows at a time, in a buffer that has them (`staging`).
+//! The im2col matrix of an image has one row per output pixel: the `kh * kw * ic` inputs under the
+//! window. In NHWC with stride 1 the part of that row which belongs to one kernel row `u` is a
+//! single run of `kw * ic` floats of the image, and the next pixel's run starts `ic` floats further
+//! on. So the matrix exists already, as overlapping rows of the image itself: the convolution is a
+//! sum over `u` of products whose A has the row stride `ic` (`gemm::Product` calls the kernel rows
+//! *segments*). Nothing is copied, except that an image with zeros around it is staged, a few rows
+//! at a time, in a buffer that has them (`staging`).
 //!
-//! - forward and backward_x are that correlation; backward_x runs it over `dy` with zeros around, the weights flipped
-//!   and transposed.
+//! - forward and backward_x are that correlation; backward_x runs it over `dy` with zeros around
+//!   it, the weights flipped and transposed.
 //! - backward_w is the transposed view times `dy`, summed over the rows of the image.
 //!
 //! Any other stride takes the explicit im2col matrix (`im2col`), a few output rows at a time.
+//! [`Algorithm`] says which way a shape takes.
 //!
 //! # 3x3 windows
-//! A product of the view broadcasts every input once for each tap that it feeds. The windows of neighbouring pixels
-//! overlap, so for 3x3 windows and channels in whole vectors of 16 two tiles keep what overlaps in registers:
-//! `tap_tile` (forward, backward_x) and `gradient_tile` (backward_w). Correlations from at least 16 to at least 32 channels take
-//! 16 multiplications for four outputs instead of 36, by minimal filtering (`winograd`).
+//! A product of the view broadcasts every input once for each tap that it feeds. The windows of
+//! neighbouring pixels overlap, so for 3x3 windows and channels in whole vectors of 16 two tiles
+//! keep what overlaps in registers: `tap_tile` (forward, backward_x) and `gradient_tile`
+//! (backward_w). Correlations from at least 16 to at least 32 channels take 16 multiplications for
+//! four outputs instead of 36, by minimal filtering (`winograd`).
 //!
-//! What their inner loops hold on AVX-512, as `tools/assembly` reads it from the machine code (an FMA unit starts two a
-//! cycle, as many loads can be made):
+//! What their inner loops hold on AVX-512, as `tools/assembly` reads it from the machine code (a
+//! core starts two FMAs and two loads per cycle):
 //!
 //! | kernel | tile | FMAs | broadcasts | loads | spills | bound by |
 //! |---|---|--:|--:|--:|--:|---|
-//! | conv1 forward (3 to 16) | 2 x 8 pixels x 16 channels | 144 | 40 | 9 | 0 | FMAs; three turns a tile, so its 16 stores and start count |
-//! | conv2 forward (16 to 32) | 9 points x 32 | 18 | 9 | 2 | 0 | loads, and the way of its 32 kB of transformed weights from L2 to L1 |
+//! | conv1 forward (3 to 16) | 2 x 8 pixels x 16 channels | 144 | 40 | 9 | 0 | FMAs |
+//! | conv2 forward (16 to 32) | 9 points x 32 | 18 | 9 | 2 | 0 | loads |
 //! | conv3 forward (32 to 64) | 6 points x 64 | 24 | 6 | 4 | 0 | FMAs |
 //! | conv2 backward_x (32 to 16) | 2 x 8 pixels x 16 | 144 | 40 | 9 | 0 | FMAs |
 //! | conv3 backward_x (64 to 32) | 8 points x 32 | 16 | 8 | 2 | 0 | loads |
-//! | conv1 backward_w | 2 kernel rows x 3 taps x 3 x 16, then 1 x 3 x 3 x 16 | 54, 27 | 18, 9 | 3 | 0 | FMAs; the second has 9 chains, just what hides the latency |
+//! | conv1 backward_w | 2 kernel rows x 3 taps x 3 inputs x 16 | 54 | 18 | 3 | 0 | FMAs |
+//! | conv1 backward_w, third kernel row | 1 x 3 x 3 x 16 | 27 | 9 | 3 | 0 | FMAs |
 //! | conv2, conv3 backward_w | 3 taps x 4 inputs x 32 | 72 | 12 | 6 | 0 | FMAs |
 //!
-//! Other windows and channel counts go through `gemm::Product`: 14 x 2 vectors (28 FMAs of 14 broadcasts and 2 loads) or
-//! 6 x 4 (24 of 6 and 4), which are bound by loads and by FMAs.
+//! conv1 forward makes only three turns per tile, so its 16 stores and its start count too. conv2
+//! forward also waits for its 32 kB of transformed weights on their way from L2 to L1. The tile of
+//! the third kernel row has 9 chains, just enough to hide the latency.
+//!
+//! Other windows and channel counts go through `gemm::Product`: 14 x 2 vectors (28 FMAs of 14
+//! broadcasts and 2 loads) or 6 x 4 (24 of 6 and 4), which are bound by loads and by FMAs.
 
 mod algorithm;
 mod backward_w;
@@ -68,11 +77,12 @@ use serde::{Deserialize, Serialize};
 pub enum Padding {
     /// The window stays inside the image: `oh = (h - kh) / stride + 1`.
     Valid,
-    /// `oh = ceil(h / stride)`; zeros are added, the odd row or column at the bottom or right, as TensorFlow does.
+    /// `oh = ceil(h / stride)`; zeros are added, the odd row or column at the bottom or right, as
+    /// TensorFlow does.
     Same,
 }
 
-/// The sizes of a convolution, all that its kernels need to know.
+/// The sizes of a convolution: all that its kernels need to know.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Conv2dShape {
     /// Images in the batch.
@@ -148,8 +158,9 @@ impl Conv2dShape {
         assert_eq!(y.len(), self.y_len(), "y is [n, oh, ow, oc]: {self:?}");
     }
 
-    /// Output rows that one task works on: few enough that their window stays in the L2 cache, and that a small batch
-    /// still has work for every core. Even, because the tiles are two rows high. Depends on the shape alone.
+    /// Output rows that one task works on: few enough that their window stays in the L2 cache, and
+    /// that a small batch still has work for every core. Even, because the tiles are two rows high.
+    /// Depends on the shape alone.
     fn band(&self) -> usize {
         const TASKS: usize = 64;
         let per_image = TASKS.div_ceil(self.n);
@@ -167,12 +178,13 @@ pub struct Workspace {
 }
 
 impl Workspace {
-    /// Claims what the passes over batches of up to the shape's `n` need, so that they allocate nothing; for inference,
-    /// only what [`Forward`] needs.
+    /// Claims what the passes over batches of up to the shape's `n` need, so that they allocate
+    /// nothing; for inference, only what [`Forward`] needs.
     pub fn reserve(&mut self, shape: &Conv2dShape, training: bool) {
         self.arranged.resize(shape.arranged_len());
         if training {
-            // A small batch is cut into parts, so that the largest batch need not be the one that needs most.
+            // A small batch is cut into parts, so the largest batch is not always the one that
+            // needs most.
             let lens = (1..=shape.n).map(|n| Conv2dShape { n, ..*shape }.partials_len());
             self.partials.resize(lens.max().unwrap_or(0));
         }

@@ -4,7 +4,8 @@ use super::Conv2dShape;
 use crate::scratch;
 use std::ops::Range;
 
-/// How rows under the windows of a correlation lie: inside the image, or staged with zeros around them.
+/// Where the rows under the windows of a correlation lie: in the image itself, or staged with zeros
+/// around them.
 #[derive(Clone, Copy)]
 pub(crate) struct Staging {
     /// Height, width and channels of the image.
@@ -61,18 +62,19 @@ impl Staging {
         self.width * self.c
     }
 
-    /// Values of the rows under so many output rows.
+    /// Values of the rows under this many output rows.
     pub fn len(&self, rows: usize) -> usize {
         (rows + self.kh - 1) * self.row()
     }
 
-    /// The rows of an image under these output rows as they lie, where they need no zeros around them.
+    /// The rows of an image under these output rows as they lie, where they need no zeros around
+    /// them.
     pub fn in_place<'x>(&self, x: &'x [f32], rows: &Range<usize>) -> Option<&'x [f32]> {
         self.borderless.then(|| &x[rows.start * self.row()..][..self.len(rows.len())])
     }
 
-    /// Writes the rows under these output rows to `to`: zeros outside the image, inside it `fill(values of the image,
-    /// where they belong)`.
+    /// Writes the rows under these output rows to `to`: zeros outside the image, inside it
+    /// `fill(values of the image, where they belong)`.
     pub fn stage(&self, rows: &Range<usize>, to: &mut [f32], mut fill: impl FnMut(Range<usize>, &mut [f32])) {
         let x_row = self.w * self.c;
         for (r, to) in (rows.start..).zip(to[..self.len(rows.len())].chunks_exact_mut(self.row())) {

@@ -1,16 +1,19 @@
-//! The micro-kernel of 3x3 correlations: a tile of output in registers, every input read once for all its taps.
+//! The micro-kernel of 3x3 correlations: a tile of output in registers, every input read once for
+//! all its taps.
 //!
-//! A tile is `R` output rows by `P` output pixels by one vector of output channels. With the input channel outermost, the
-//! nine weight vectors of a channel stay in registers, and each value of the input under the tile is broadcast once
-//! and feeds every accumulator whose window covers it: up to 3 in a row, times up to 3 kernel rows. A tile of 2 x 8 makes
-//! 144 FMAs of 40 broadcasts and 9 loads (0.34 loads an FMA; a tile without this reuse, such as 14 x 2, needs 0.57).
+//! A tile is `R` output rows by `P` output pixels by one vector of output channels. With the input
+//! channel outermost, the nine weight vectors of a channel stay in registers, and each value of the
+//! input under the tile is broadcast once and feeds every accumulator whose window covers it: up to
+//! 3 in a row, times up to 3 kernel rows. A tile of 2 x 8 makes 144 FMAs of 40 broadcasts and 9
+//! loads (0.34 loads an FMA; a tile without this reuse, such as 14 x 2, needs 0.57).
 //!
-//! What bounds it: the FMA units; the loads take two thirds of the time that the FMAs take where a cycle has two of each.
+//! What bounds it: the FMA units; the loads take two thirds of the time that the FMAs take where a
+//! core starts two of each per cycle.
 
 use crate::simd::{Ahead, Kernel, MAX_LANES, Simd};
 
-/// The body once for each of the constants for which the condition holds. A rolled loop would keep the accumulators in
-/// memory, at a third of the speed.
+/// The body once for each of the constants for which the condition holds. A rolled loop would keep
+/// the accumulators in memory, at a third of the speed.
 macro_rules! each {
     ($i:ident in [$($n:literal)*] if $condition:expr => $body:block) => {
         $({
@@ -29,7 +32,8 @@ pub(super) fn fits(oc: usize) -> bool {
 
 /// Output rows of a 3x3 correlation with stride 1 over rows that have all the zeros they need.
 ///
-/// `y[r,q,o] = bias[o] + sum over i,u,v of x[r+u, q+v, i] * w[i,u,v,o]`, then ReLU where `relu`; `IC` is `ic`, or 0 for any
+/// `y[r,q,o] = bias[o] + sum over i,u,v of x[r+u, q+v, i] * w[i,u,v,o]`, then ReLU where `relu`;
+/// `IC` is `ic`, or 0 for any
 pub(super) struct TapTiles<'a, 'b, const IC: usize> {
     /// `rows + 2` rows, `x_row` values from one to the next, pixels of `ic` channels.
     pub x: &'a [f32],
@@ -60,7 +64,8 @@ impl<const IC: usize> Kernel for TapTiles<'_, '_, IC> {
         assert_eq!(self.w.len(), ic * 9 * oc);
         assert!(self.bias.is_none_or(|bias| bias.len() == oc));
         assert_eq!(self.y.len(), rows * width * oc);
-        // A tile takes R * P accumulators, the 3 * (R + 2 at most 3) weights of a row, and a broadcast.
+        // A tile takes R * P accumulators, the 3 * (R + 2 at most 3) weights of a row, and a
+        // broadcast.
         match (S::REGISTERS, rows, width) {
             (32, 2.., 6..) => match narrowest_cover(width, [8, 7, 6]) {
                 8 => self.each_tile::<S, 2, 8>(s),
@@ -78,17 +83,18 @@ impl<const IC: usize> Kernel for TapTiles<'_, '_, IC> {
     }
 }
 
-/// The tile width that computes the least of a row twice; the widest of those.
+/// The tile width that computes the least of a row twice; of equals, the widest.
 pub(super) fn narrowest_cover<const N: usize>(width: usize, candidates: [usize; N]) -> usize {
     let fitting = candidates.into_iter().filter(|&p| p <= width);
     fitting.min_by_key(|&p| width.next_multiple_of(p)).expect("the last candidate fits")
 }
 
-/// Lines of what is ahead that are asked for after a tile.
+/// Cache lines of what lies ahead that are prefetched after a tile.
 const LINES: usize = 16;
 
 impl<const IC: usize> TapTiles<'_, '_, IC> {
-    /// All tiles; the last of a row, and of a column of tiles, may lie over the one before and store the same again.
+    /// All tiles; the last of a row, and of a column of tiles, may lie over the one before and
+    /// store the same again.
     #[inline(always)]
     fn each_tile<S: Simd, const R: usize, const P: usize>(&mut self, s: S) {
         let mut r = 0;
@@ -110,8 +116,8 @@ impl<const IC: usize> TapTiles<'_, '_, IC> {
 
     /// The tile at output row `r`, pixel `q`, channel `o`.
     ///
-    /// Every output is summed in the order of (i, u, v) whatever the tile's size, so that instruction sets with different
-    /// tiles agree to the bit.
+    /// Every output is summed in the order of (i, u, v) whatever the tile's size, so that
+    /// instruction sets with different tiles agree to the bit.
     ///
     /// # Safety
     /// `r + R <= rows`, `q + P <= width`, `o + LANES <= oc`; `run` has checked the slices.
@@ -121,8 +127,8 @@ impl<const IC: usize> TapTiles<'_, '_, IC> {
         let ic = if IC == 0 { self.ic } else { IC };
         let start = self.bias.map_or(s.zero(), |bias| s.load(&bias[o..]));
         let mut acc = [[start; P]; R];
-        // SAFETY: with the bounds above, the largest offsets are x[(rows + 1) * x_row + (width + 1) * ic + ic - 1] and
-        // w[ic * 9 * oc - 1].
+        // SAFETY: with the bounds above, the largest offsets are x[(rows + 1) * x_row + (width + 1)
+        // * ic + ic - 1] and w[ic * 9 * oc - 1].
         unsafe {
             let x = self.x.as_ptr().add(r * self.x_row + q * ic);
             let w = self.w.as_ptr().add(o);

@@ -1,4 +1,5 @@
-//! 3x3 correlations by Winograd's minimal filtering, F(2x2, 3x3): 16 multiplications for 2 x 2 outputs instead of 36.
+//! 3x3 correlations by Winograd's minimal filtering, F(2x2, 3x3): 16 multiplications for 2 x 2
+//! outputs instead of 36.
 //!
 //! A tile of 4 x 4 inputs `d` and a kernel `g` give a tile of 2 x 2 outputs
 //!
@@ -11,27 +12,32 @@
 //!       | 0  1  0 -1 |        | 0    0    1  |
 //! ```
 //!
-//! The sum over the input channels can be taken before `A` is applied. So for each of the 16 positions of a tile there is
-//! one matrix product, tiles by input channels times input channels by output channels, and the transformations, which
-//! are additions, cost little where there are channels enough to share them.
+//! The sum over the input channels can be taken before `A` is applied. So for each of the 16
+//! positions of a tile there is one matrix product, tiles by input channels times input channels by
+//! output channels, and the transformations, which are additions, cost little where there are
+//! channels enough to share them.
 //!
 //! # Passes
 //! A group is the tiles that registers hold. One group at a time, so that all of it stays near:
-//! 1. [`transform_inputs`](Tiles::transform_inputs): `V = B^T d B`, vectors of input channels, into `v`, `[ic/16][16][group][16]`;
-//! 2. [`multiply`](Tiles::multiply): `M = V U` for each position, into `m`, `[oc/16][16][group][16]`;
+//! 1. [`transform_inputs`](Tiles::transform_inputs): `V = B^T d B`, vectors of input channels, into
+//!    `v`, `[ic/16][16][group][16]`;
+//! 2. [`multiply`](Tiles::multiply): `M = V U` for each position, into `m`,
+//!    `[oc/16][16][group][16]`;
 //! 3. [`transform_outputs`](Tiles::transform_outputs): `A^T M A`, bias and ReLU.
 //!
-//! Each group reads all of `U`. From 128 to 256 channels that is 2 MB, which no longer comes from the L2 cache and takes longer
-//! to come than to be multiplied: there, many groups go through a pass together ([`chunk`]), and a part of `U` meets all
-//! of them while it is near.
+//! Each group reads all of `U`. From 128 to 256 channels that is 2 MB, which no longer comes from
+//! the L2 cache and takes longer to come than to be multiplied: there, many groups go through a
+//! pass together ([`chunk`]), and a part of `U` meets all of them while it is near.
 //!
 //! # Accuracy
-//! The transformations round, but the sums are nine times shorter: with random operands the error is no larger than that of the direct
-//! sum (root mean square, as a share of the sum of the terms' magnitudes: 1.5e-8 from 16 to 32 channels, where a direct
-//! sum from 16 to 16 has 2.4e-8). A value that is infinite makes NaN of the up to four outputs of its tile.
+//! The transformations round, but the sums are nine times shorter: with random operands the error
+//! is no larger than that of the direct sum (root mean square, as a share of the sum of the terms'
+//! magnitudes: 1.5e-8 from 16 to 32 channels, where a direct sum from 16 to 16 has 2.4e-8). A value
+//! that is infinite makes NaN of the up to four outputs of its tile.
 //!
 //! # Source
-//! Lavin and Gray 2015, "Fast Algorithms for Convolutional Neural Networks", <https://arxiv.org/abs/1509.09308>, section 4.1.
+//! Lavin and Gray 2015, "Fast Algorithms for Convolutional Neural Networks",
+//! <https://arxiv.org/abs/1509.09308>, section 4.1.
 
 use super::tap_tile::{each, narrowest_cover};
 use crate::simd::{Ahead, Kernel, MAX_LANES, Simd};
@@ -40,13 +46,15 @@ use rayon::prelude::*;
 /// Values of a transformed tile.
 pub(super) const POINTS: usize = 16;
 
-/// Whether the transformations pay and every instruction set has whole register tiles. The channels on one side share the
-/// transformations of the other side; where the output has but 16, they cost what the multiplications save.
+/// Whether the transformations pay and every instruction set has whole register tiles. The channels
+/// on one side share the transformations of the other side; where the output has only 16, they cost
+/// what the multiplications save.
 pub(super) fn fits([ic, oc]: [usize; 2], [oh, ow]: [usize; 2]) -> bool {
     ic.is_multiple_of(MAX_LANES) && oc.is_multiple_of(2 * MAX_LANES) && oh >= 2 && ow >= 2
 }
 
-/// `U = G g G^T`, `[oc/16][16][ic][16]`; `g(u, v, i, o)` is the weight of a tap from an input to an output channel.
+/// `U = G g G^T`, `[oc/16][16][ic][16]`; `g(u, v, i, o)` is the weight of a tap from an input to an
+/// output channel.
 pub(super) fn transform_weights(
     ic: usize,
     oc: usize,
@@ -95,25 +103,26 @@ pub(super) struct Tiles<'a, 'b> {
     pub ahead: &'a mut Ahead<'b>,
 }
 
-/// Channels that lie together in `v`, `u` and `m`: with a constant distance between tiles, one register addresses them all.
+/// Channels that lie together in `v`, `u` and `m`: with a constant distance between tiles, one
+/// register addresses them all.
 const CHANNELS: usize = MAX_LANES;
 
-/// Lines of what is ahead that are asked for with a point.
+/// Cache lines of what lies ahead that are prefetched with each point.
 const LINES: usize = 4;
 
 /// The most tiles of a group.
 const GROUP: usize = 12;
 
-/// The most tiles that go through a pass together: one group, unless `U` is too large to stay in an L2 cache of 2 MB beside all
-/// else; then as many as leave `v` and `m` there.
+/// The most tiles that go through a pass together: one group, unless `U` is too large to stay in an
+/// L2 cache of 2 MB beside everything else; then as many as let `v` and `m` stay there.
 fn chunk(ic: usize, oc: usize) -> usize {
     const FEW_WEIGHTS: usize = 128 << 10;
     const V_AND_M: usize = 192 << 10;
     if POINTS * ic * oc <= FEW_WEIGHTS { GROUP } else { (V_AND_M / (POINTS * (ic + oc))).max(GROUP) }
 }
 
-/// How many output rows are best computed at once: as few as there are, so that what follows finds them near, unless they share
-/// a pass.
+/// The number of output rows that are best computed at once: a row of tiles, so that the next
+/// operation finds its outputs in a cache, or more where the tiles of several rows share a pass.
 pub(super) fn rows_at_once(ic: usize, oc: usize) -> usize {
     if chunk(ic, oc) == GROUP { 2 } else { 16 }
 }
@@ -141,7 +150,7 @@ impl Kernel for Tiles<'_, '_> {
         assert!(self.bias.is_none_or(|bias| bias.len() == oc));
         assert_eq!(self.y.len(), rows * width * oc);
         assert_eq!(self.workspace.len(), workspace_len(ic, oc));
-        // What the last group computes twice counts where there are few.
+        // Where there are few tiles, what the last group computes twice counts.
         const MANY: usize = 24;
         match (S::REGISTERS, oc.is_multiple_of(4 * S::LANES), self.tiles()) {
             (32, true, MANY..) => self.each_chunk::<S, 6, 4>(s),
@@ -170,19 +179,21 @@ impl Kernel for Tiles<'_, '_> {
 }
 
 impl Tiles<'_, '_> {
-    /// Tiles of all rows.
+    /// The number of tiles in all rows.
     fn tiles(&self) -> usize {
         self.rows.div_ceil(2) * self.width.div_ceil(2)
     }
 
-    /// The last tile of an odd row lies over the one before; one of an odd last row has one row of outputs.
+    /// The last tile of an odd row lies over the one before; one of an odd last row has one row of
+    /// outputs.
     #[inline(always)]
     fn place(&self, tile: usize) -> Place {
         let in_row = self.width.div_ceil(2);
         Place { row: tile / in_row * 2, column: (tile % in_row * 2).min(self.width - 2) }
     }
 
-    /// All chunks, in groups of `T` tiles; the last group may lie over the one before and store the same again.
+    /// All chunks, in groups of `T` tiles; the last group may lie over the one before and store the
+    /// same again.
     #[inline(always)]
     fn each_chunk<S: Simd, const T: usize, const V: usize>(&mut self, s: S) {
         let (tiles, most) = (self.tiles(), chunk(self.ic, self.oc) / T);
@@ -213,7 +224,8 @@ impl Tiles<'_, '_> {
         let Self { ic, x_row, rows, .. } = *self;
         let places: [Place; T] = std::array::from_fn(|k| self.place(first + k));
         for i in (0..ic).step_by(S::LANES) {
-            // SAFETY: rows below rows + 2, columns below width + 2, channels below ic; `v` holds 16 * chunk * ic values.
+            // SAFETY: rows below rows + 2, columns below width + 2, channels below ic; `v` holds 16
+            // * chunk * ic values.
             unsafe {
                 let mut v =
                     self.workspace.as_mut_ptr().add((group * ic + i / CHANNELS * CHANNELS) * POINTS * T + i % CHANNELS);
@@ -308,7 +320,8 @@ impl Tiles<'_, '_> {
         let m = &self.workspace[POINTS * chunk(ic, oc) * ic..];
         for o in (0..oc).step_by(S::LANES) {
             let bias = self.bias.map_or(s.zero(), |bias| s.load(&bias[o..]));
-            // SAFETY: `m` holds 16 * chunk * oc values; rows below rows, columns below width, channels below oc of y.
+            // SAFETY: `m` holds 16 * chunk * oc values; rows below rows, columns below width,
+            // channels below oc of y.
             unsafe {
                 let mut m = m.as_ptr().add((group * oc + o / CHANNELS * CHANNELS) * POINTS * T + o % CHANNELS);
                 for place in places {

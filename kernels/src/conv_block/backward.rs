@@ -13,18 +13,20 @@ use std::ops::Range;
 /// All gradients of a block, given those of its normalised output.
 ///
 /// # Shapes (f32, contiguous, NHWC / HWIO)
-/// `x`, `w`, `a`, `p` as in [`Forward`](super::Forward); `dp`: as `p`; `dp_sums`: `[2, oc]`, f64; `dw`: `[kh, kw, ic, oc]`,
-/// accumulated into; `db`, `dgamma`, `dbeta`: `[oc]`, accumulated into; `dx`: `[n, h, w, ic]`, overwritten; `dx_sums`: `[2, ic]`, f64,
-/// overwritten
+/// `x`, `w`, `a`, `p` as in [`Forward`](super::Forward); `dp`: as `p`; `dp_sums`: `[2, oc]`, f64;
+/// `dw`: `[kh, kw, ic, oc]`, accumulated into; `db`, `dgamma`, `dbeta`: `[oc]`, accumulated into;
+/// `dx`: `[n, h, w, ic]`, overwritten; `dx_sums`: `[2, ic]`, f64, overwritten
 /// # Units
 /// As `dp`; nothing is divided by `n`.
 /// # Accuracy
-/// Sums over the pixels of a part of an image in f32, then over the parts in order ([`ConvBlockShape`] alone says how the
-/// batch is cut): the same bits for any number of threads.
+/// Sums over the pixels of a part of an image in f32, then over the parts in order
+/// ([`ConvBlockShape`] alone says how the batch is cut): the same bits for any number of threads.
 /// # Panics
-/// If a slice's length differs from its shape, the convolution is not 3x3 with stride 1, or no window fits.
+/// If a slice's length differs from its shape, the convolution is not 3x3 with stride 1, or no
+/// window fits.
 /// # Source
-/// Ioffe and Szegedy 2015, <https://arxiv.org/abs/1502.03167>, section 3, simplified; see the [module](super).
+/// Ioffe and Szegedy 2015, <https://arxiv.org/abs/1502.03167>, section 3, simplified; see the
+/// [module](super).
 pub struct Backward<'a> {
     /// Sizes.
     pub shape: &'a ConvBlockShape,
@@ -40,7 +42,7 @@ pub struct Backward<'a> {
     pub norm: Normalization<'a>,
     /// Gradient of the normalised output.
     pub dp: &'a [f32],
-    /// The sums of `dp` and of `dp * (p - mean)`, of each channel.
+    /// The sums of `dp` and of `dp * (p - mean)` per channel.
     pub dp_sums: &'a [f64],
     /// Gradient of the weights.
     pub dw: &'a mut [f32],
@@ -48,12 +50,12 @@ pub struct Backward<'a> {
     pub db: &'a mut [f32],
     /// Gradient of batch norm's factor.
     pub dgamma: &'a mut [f32],
-    /// Gradient of what batch norm adds.
+    /// Gradient of batch norm's offset.
     pub dbeta: &'a mut [f32],
     /// Gradient of the input; where it is a [`Source::Normalised`], of the normalised values.
     pub dx: Option<&'a mut [f32]>,
-    /// The sums of `dx` and of `dx * (x - mean)` of each channel, with `x` and `mean` of a [`Source::Normalised`]: the
-    /// `dp_sums` of the block below. Empty for other sources.
+    /// The sums of `dx` and of `dx * (x - mean)` per channel, with `x` and `mean` of a
+    /// [`Source::Normalised`]: the `dp_sums` of the block below. Empty for other sources.
     pub dx_sums: &'a mut [f64],
     /// Workspace.
     pub workspace: &'a mut Workspace,
@@ -62,7 +64,7 @@ pub struct Backward<'a> {
 /// Rows of `dz` before a band that its rows of `dx` need: those of a 3x3 window, two.
 const BEFORE: usize = 2;
 
-/// What a task reads.
+/// What all tasks read.
 struct Pass<'a> {
     isa: Isa,
     shape: &'a ConvBlockShape,
@@ -75,7 +77,7 @@ struct Pass<'a> {
     scale: &'a [f32],
     slope: &'a [f32],
     offset: &'a [f32],
-    /// The correlation from `dz` to `dx`; none where nobody asks for `dx`.
+    /// The correlation from `dz` to `dx`; none where `dx` is not asked for.
     to_dx: Option<Correlation<'a>>,
     /// How the weight gradient is computed.
     to_dw: Algorithm,
@@ -160,7 +162,8 @@ impl Pass<'_> {
         self.dx_rows(self.bands(part).start).start
     }
 
-    /// The rows of `dx` that belong to a band: those whose last gradient row is the band's; the last band's go to the end.
+    /// The rows of `dx` that belong to a band: those whose last gradient row is the band's; the
+    /// last band's go to the end.
     fn dx_rows(&self, band: usize) -> Range<usize> {
         let conv = &self.shape.conv;
         let rows = self.shape.band_rows(band);
@@ -197,7 +200,8 @@ impl Pass<'_> {
         for band in self.bands(part) {
             let rows = self.shape.band_rows(band);
             let dz_row = self.dz_width() * conv.oc;
-            // The correlation to dx looks back over two rows, and at the image's end forward over rows of zeros.
+            // The correlation to dx looks back over two rows, and at the image's end forward over
+            // rows of zeros.
             let before = if self.to_dx.is_some() { BEFORE } else { 0 };
             let (halo, of_band) = dz.split_at_mut(before * dz_row);
             let (of_band, after) = of_band.split_at_mut(rows.len() * dz_row);
@@ -228,7 +232,7 @@ impl Pass<'_> {
                 // Row r of dx begins at row r + pad_top - 2 of dz.
                 let first = dx_rows.start + conv.pad_top() - rows.start;
                 let mut ahead = self.x.after(self.shape, image, band);
-                // A few rows at a time, which are summed while they are near.
+                // A few rows at a time, which are summed while they are in a cache.
                 let at_once = to_dx.at_once();
                 for (step, dx) in of_band.chunks_mut(at_once * conv.w * conv.ic).enumerate() {
                     to_dx.run(&dz[(first + step * at_once) * dz_row..], dz_row, dx, conv.w, &mut ahead);
@@ -251,7 +255,8 @@ impl Pass<'_> {
         Ahead([&self.a[a], &self.p[p.clone()], &self.dp[p]])
     }
 
-    /// Rows of `dz` with zeros left and right of them; their sum is added to `db`. The first of the rows is even.
+    /// Rows of `dz` with zeros left and right of them; their sum is added to `db`. The first of the
+    /// rows is even.
     fn scatter(&self, image: usize, rows: Range<usize>, dz: &mut [f32], db: &mut [f32]) {
         let conv = &self.shape.conv;
         let c = conv.oc;
@@ -302,7 +307,8 @@ fn add_gradient_sums(
     }
 }
 
-/// The sums of `dp` and of `dp * (p - mean)` of each channel: [`Backward::dp_sums`] where no block above has taken them.
+/// The sums of `dp` and of `dp * (p - mean)` per channel: [`Backward::dp_sums`] for the last block,
+/// above which no other takes them.
 ///
 /// # Shapes
 /// `p`, `dp`: `[n, rows, c]`, f32; `mean`: `[c]`; `sums`: `[2, c]`, f64, overwritten

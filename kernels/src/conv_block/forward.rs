@@ -8,18 +8,22 @@ use crate::scratch;
 use crate::simd::Isa;
 use crate::tasks::each_task;
 
-/// A block's convolution, its pooled values before normalisation, and the statistics to normalise them with.
+/// A block's convolution, its pooled values before normalisation, and the statistics to normalise
+/// them with.
 ///
-/// `a = relu(conv(x, w) + bias)`; `p` = the 2x2 pooling of `a` by the sign of gamma; `mean` and biased `variance` of `a`
+/// `a = relu(conv(x, w) + bias)`; `p` = the 2x2 pooling of `a` by the sign of gamma; `mean` and
+/// biased `variance` of `a`
 ///
 /// # Shapes (f32, contiguous, NHWC / HWIO)
-/// `x`: `[n, h, w, ic]`; `w`: `[kh, kw, ic, oc]`; `bias`, `gamma`: `[oc]`; `a`: `[n, oh, ow, oc]`, overwritten; `p`:
-/// `[n, oh/2, ow/2, oc]`, overwritten; `mean`, `variance`: `[oc]`, overwritten
+/// `x`: `[n, h, w, ic]`; `w`: `[kh, kw, ic, oc]`; `bias`, `gamma`: `[oc]`; `a`: `[n, oh, ow, oc]`,
+/// overwritten; `p`: `[n, oh/2, ow/2, oc]`, overwritten; `mean`, `variance`: `[oc]`, overwritten
 /// # Accuracy
-/// `a` and `p` as [`conv2d::Forward`](crate::conv2d::Forward). f32 sums over two rows, f64 beyond: `mean` within 1e-6 of the
-/// root mean square, `variance` within 1e-5 of the mean square. The same bits for any number of threads.
+/// `a` and `p` as [`conv2d::Forward`](crate::conv2d::Forward). f32 sums over two rows, f64 beyond:
+/// `mean` within 1e-6 of the root mean square, `variance` within 1e-5 of the mean square. The same
+/// bits for any number of threads.
 /// # Panics
-/// If a slice's length differs from its shape, the convolution is not 3x3 with stride 1, or no window fits.
+/// If a slice's length differs from its shape, the convolution is not 3x3 with stride 1, or no
+/// window fits.
 pub struct Forward<'a> {
     /// Sizes.
     pub shape: &'a ConvBlockShape,
@@ -27,17 +31,17 @@ pub struct Forward<'a> {
     pub x: Source<'a>,
     /// Weights.
     pub w: &'a [f32],
-    /// One value a filter.
+    /// One value per filter.
     pub bias: &'a [f32],
     /// Batch norm's factor, of which the sign is used.
     pub gamma: &'a [f32],
     /// Output of the ReLU, which the backward pass reads.
     pub a: &'a mut [f32],
-    /// Pooled values, to be normalised by who reads them.
+    /// Pooled values, which whoever reads them normalises.
     pub p: &'a mut [f32],
-    /// Mean of each channel.
+    /// The mean of each channel.
     pub mean: &'a mut [f32],
-    /// Biased variance of each channel.
+    /// The biased variance of each channel.
     pub variance: &'a mut [f32],
     /// Workspace.
     pub workspace: &'a mut Workspace,

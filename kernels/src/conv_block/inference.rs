@@ -10,14 +10,18 @@ use rayon::prelude::*;
 
 /// A block in inference: `y = max-pool(batch_norm(relu(conv(x, w) + bias)))`.
 ///
-/// A few rows of the convolution exist at a time, the normalisation is applied to the pooled values.
+/// A few rows of the convolution exist at a time, the normalisation is applied to the pooled
+/// values.
 ///
 /// # Shapes (f32, contiguous, NHWC / HWIO)
-/// `x`: `[n, h, w, ic]`; `w`: `[kh, kw, ic, oc]`; `bias` and those of `norm`: `[oc]`; `y`: `[n, oh/2, ow/2, oc]`, overwritten
+/// `x`: `[n, h, w, ic]`; `w`: `[kh, kw, ic, oc]`; `bias` and those of `norm`: `[oc]`; `y`:
+/// `[n, oh/2, ow/2, oc]`, overwritten
 /// # Accuracy
-/// As [`conv2d::Forward`](crate::conv2d::Forward) and [`batch_norm::forward`](crate::batch_norm::forward).
+/// As [`conv2d::Forward`](crate::conv2d::Forward) and
+/// [`batch_norm::forward`](crate::batch_norm::forward).
 /// # Panics
-/// If a slice's length differs from its shape, the convolution is not 3x3 with stride 1, or no window fits.
+/// If a slice's length differs from its shape, the convolution is not 3x3 with stride 1, or no
+/// window fits.
 pub struct Inference<'a> {
     /// Sizes.
     pub shape: &'a ConvBlockShape,
@@ -25,7 +29,7 @@ pub struct Inference<'a> {
     pub x: Source<'a>,
     /// Weights.
     pub w: &'a [f32],
-    /// One value a filter.
+    /// One value per filter.
     pub bias: &'a [f32],
     /// The normalisation; its scale's sign chooses between max and min.
     pub norm: Affine<'a>,
@@ -82,7 +86,7 @@ impl Inference<'_> {
 /// # Shapes
 /// `x`: `[m, c]`, f32; `y`: as `x`, overwritten
 /// # Panics
-/// If the lengths differ, or are no whole pixels.
+/// If the lengths differ or are not whole pixels.
 pub fn normalise(isa: Isa, by: Affine, x: &[f32], y: &mut [f32]) {
     let c = by.mean.len();
     by.check(c);

@@ -1,34 +1,41 @@
 //! Convolution + bias + ReLU + batch normalisation + 2x2 max-pooling as one operation.
 //!
-//! Done one after the other, each of these writes and reads the full-size image in both directions, which takes about as long
-//! as the arithmetic of the convolutions. Here the full-size image is written once, by [`Forward`], and read once, by
-//! [`Backward`]; normalised values and their gradients exist for a few rows at a time.
+//! Done one after the other, each of these writes and reads the full-size image in both directions,
+//! which takes about as long as the arithmetic of the convolutions. Here the full-size image is
+//! written once, by [`Forward`], and read once, by [`Backward`]; normalised values and their
+//! gradients exist for a few rows at a time.
 //!
 //! # Forward: pool first, normalise later
-//! Let `a = relu(conv(x) + bias)`. Batch norm is affine in each channel, `y = scale * (a - mean) + beta` with
-//! `scale = gamma / sigma`, so it keeps the order of values where gamma > 0 and turns it round where gamma < 0:
+//! Let `a = relu(conv(x) + bias)`. Batch norm is affine in each channel,
+//! `y = scale * (a - mean) + beta` with `scale = gamma / sigma`, so it keeps the order of values
+//! where gamma > 0 and reverses it where gamma < 0:
 //!
-//! `max-pool(y) = scale * (p - mean) + beta`, where `p` is the largest `a` of the window, or the smallest where gamma < 0
+//! `max-pool(y) = scale * (p - mean) + beta`, where `p` is the largest `a` of the window, or the
+//! smallest where gamma < 0
 //!
-//! The sign of gamma is known before the mean is. So one pass over the rows of `a`, while they are in the cache, takes `p` and
-//! the sums that mean and variance come from. What the next operation wants is an affine function of `p`, an image
-//! of a quarter of the size: [`Source::Normalised`] is that function, applied when the next block copies its rows.
+//! The sign of gamma is known before the mean is. So one pass over the rows of `a`, while they are
+//! in the cache, takes `p` and the sums that mean and variance come from. What the next operation
+//! reads is an affine function of `p`, an image of a quarter of the size: [`Source::Normalised`] is
+//! that function, applied when the next block copies its rows.
 //!
 //! # Backward: from the pooled positions
-//! Let `dp` be the gradient of the block's output `y` at the pooled positions. With `m` the number of values of a channel,
+//! Let `dp` be the gradient of the block's output `y` at the pooled positions. With `m` the number
+//! of values of a channel,
 //!
-//! - `dbeta = sum(dp)` and `dgamma = sum(dp * (p - mean)) / sigma`: only the winners of the windows have a gradient. The block
-//!   above takes these sums as it computes `dp` ([`Backward::dx_sums`]), for the last block [`pooled_sums`] does.
-//! - `dz = [a > 0] * (scale * scatter(dp) + slope * a + offset)` is the gradient at the convolution's output, where
-//!   `slope = -scale * dgamma / (sigma * m)` and `offset = -scale * dbeta / m - slope * mean` are what the mean and the
-//!   variance pass on, and `scatter` puts `dp` where the window's first value equal to `p` is.
+//! - `dbeta = sum(dp)` and `dgamma = sum(dp * (p - mean)) / sigma`: only the winners of the windows
+//!   have a gradient. The block above takes these sums as it computes `dp` ([`Backward::dx_sums`]),
+//!   for the last block [`pooled_sums`] does.
+//! - `dz = [a > 0] * (scale * scatter(dp) + slope * a + offset)` is the gradient at the
+//!   convolution's output, where `slope = -scale * dgamma / (sigma * m)` and
+//!   `offset = -scale * dbeta / m - slope * mean` are what the mean and the variance pass on, and
+//!   `scatter` puts `dp` where the window's first value equal to `p` is.
 //!
-//! Rows of `dz` are made for a band of rows at a time, with zeros around them, and feed both gradients of the convolution
-//! while they are in the L2 cache.
+//! Rows of `dz` are made for a band of rows at a time, with zeros around them, and feed both
+//! gradients of the convolution while they are in the L2 cache.
 //!
 //! # Where it differs from the single operations
-//! They pool after rounding the normalised values, so that two different `a` may tie there, and the first wins; here the
-//! larger `a` wins. Where gamma = 0, all tie: position 0 is taken, as they do.
+//! They pool after rounding the normalised values, so that two different `a` may tie there, and the
+//! first wins; here the larger `a` wins. Where gamma = 0, all tie: position 0 is taken, as they do.
 
 mod backward;
 mod forward;
@@ -51,8 +58,8 @@ pub struct ConvBlockShape {
     pub conv: Conv2dShape,
 }
 
-/// Pooled rows of a band: with 16 rows of its convolution, the rows that a band works on stay in an L2 cache of 512 kB
-/// for the model's layers.
+/// Pooled rows of a band: with 16 rows of its convolution, the rows that a band works on stay in an
+/// L2 cache of 512 kB for the model's layers.
 const BAND: usize = 8;
 
 impl ConvBlockShape {
@@ -106,17 +113,17 @@ impl ConvBlockShape {
 pub struct Workspace {
     /// The weights as an algorithm arranges them.
     arranged: Buffer,
-    /// Sums of each task, in f64.
+    /// The sums of each task, in f64.
     sums: Vec<f64>,
-    /// Weight gradients of each task.
+    /// The weight gradients of each task.
     gradients: Buffer,
-    /// scale, slope and offset of the backward pass.
+    /// The scale, slope and offset of the backward pass.
     coefficients: Buffer,
 }
 
 impl Workspace {
-    /// Claims what the passes over batches of up to the shape's `n` need, so that they allocate nothing; for inference,
-    /// only what [`Inference`] needs.
+    /// Claims what the passes over batches of up to the shape's `n` need, so that they allocate
+    /// nothing; for inference, only what [`Inference`] needs.
     pub fn reserve(&mut self, shape: &ConvBlockShape, training: bool) {
         let Conv2dShape { n, ic, oc, .. } = shape.conv;
         self.arranged.resize(shape.conv.arranged_len());
@@ -129,8 +136,8 @@ impl Workspace {
     }
 }
 
-/// Into how many parts the backward pass cuts an image, each of which sums its own weight gradient: enough for every
-/// core to have work to the end of a step. Depends on the shape alone.
+/// The number of parts that the backward pass cuts an image into, each of which sums its own weight
+/// gradient: enough for every core to have work to the end of a step. Depends on the shape alone.
 fn parts(n: usize, bands: usize) -> usize {
     (64 / n).clamp(1, bands)
 }

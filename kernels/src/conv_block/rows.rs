@@ -1,12 +1,13 @@
-//! The passes over a row or two, each with the channels outermost, so that what belongs to a channel stays in registers.
+//! Kernels over a row or two, each with the channels outermost, so that what belongs to a channel
+//! stays in registers.
 
 use super::Affine;
 use crate::simd::{Channels, Kernel, Simd, each_group};
 
 /// The 2x2 pooling of two rows before their normalisation, and the sums over all their values.
 ///
-/// `p[j] = max(a[r][2j+k])` over r, k < 2 where `gamma > 0`, the min where `gamma < 0`, `a[0][2j]` where it is 0;
-/// `sum += a`, `squares += a^2` where there are `sums`
+/// `p[j] = max(a[r][2j+k])` over r, k < 2 where `gamma > 0`, the min where `gamma < 0`, `a[0][2j]`
+/// where it is 0; `sum += a`, `squares += a^2` where there are `sums`
 pub(super) struct Pool<'a> {
     pub c: usize,
     /// Two rows of as many pixels, at least twice as many as `p`.
@@ -55,7 +56,7 @@ impl Pool<'_> {
         let one = s.splat(1.0);
         let sign = s.select(s.gt(s.zero(), gamma), s.splat(-1.0), one);
         let is_zero = s.eq(gamma, s.zero());
-        // Chains of their own for the four positions, because an addition takes 4 cycles.
+        // Separate chains for the four positions, because an addition takes 4 cycles.
         let (mut sum, mut squares) = ([s.zero(); 4], [s.zero(); 4]);
         for j in 0..pooled {
             // SAFETY: 2j + 1 < 2 * pooled <= pixels.
@@ -129,7 +130,8 @@ impl Kernel for RowSums<'_> {
     }
 }
 
-/// The gradient at the convolution's output: `dz = [a > 0] * (scale * scatter(dp) + slope * a + offset)`.
+/// The gradient at the convolution's output:
+/// `dz = [a > 0] * (scale * scatter(dp) + slope * a + offset)`.
 pub(super) struct Scatter<'a> {
     pub c: usize,
     /// One or two rows.
@@ -185,7 +187,7 @@ impl Scatter<'_> {
                         channels.load(a1, 2 * j),
                         channels.load(a1, 2 * j + 1),
                     ];
-                    // What no position has taken yet.
+                    // The part of the gradient that no position has taken yet.
                     let mut rest = s.mul(scale, channels.load(dp, j));
                     let mut dz = a;
                     for k in 0..4 {

@@ -1,4 +1,4 @@
-//! What a block's convolution reads, and its way from there to the rows under the windows.
+//! What a block's convolution reads, and how it becomes rows under the windows.
 
 use super::ConvBlockShape;
 use super::rows::Normalise;
@@ -15,7 +15,8 @@ pub enum Source<'a> {
     U8(&'a [u8], f32),
     /// Values as they are.
     F32(&'a [f32]),
-    /// The normalised output of the block below: pooled values before their affine function, and the function.
+    /// The normalised output of the block below: pooled values before their affine function, and
+    /// the function.
     Normalised(&'a [f32], Affine<'a>),
 }
 
@@ -56,8 +57,9 @@ impl<'a> Source<'a> {
         }
     }
 
-    /// Calls `work` with the rows of an image that lie under the windows of some of the convolution's output rows, zeros
-    /// around the image included: as they are, or staged in `stage`, which has [`Staging::len`] values or more.
+    /// Calls `work` with the rows of an image that lie under the windows of some of the
+    /// convolution's output rows, zeros around the image included: as they are, or staged in
+    /// `stage`, which has [`Staging::len`] values or more.
     pub(super) fn with_rows(
         &self,
         isa: Isa,
@@ -89,8 +91,8 @@ impl<'a> Source<'a> {
         work(&stage[..row]);
     }
 
-    /// What a task reads first if it follows the one on that band of that image: its part of the source, as far as it is
-    /// of `f32` and a whole window's height below what lies under the band.
+    /// What a task reads first if it follows the one on that band of that image: its part of the
+    /// source, as far as it is of `f32` and a whole window's height below what lies under the band.
     pub(super) fn after(&self, shape: &ConvBlockShape, image: usize, band: usize) -> Ahead<'a> {
         let (Self::F32(x) | Self::Normalised(x, _)) = *self else { return Ahead::default() };
         let Some((image, band)) = shape.next_band(image, band) else { return Ahead::default() };

@@ -1,22 +1,24 @@
 //! The matrix product that everything heavy here is made of.
 //!
-//! A convolution, its two gradients and the dense layer's three products are all `C = A B` with a different reading of
-//! the same memory. [`Product`] therefore takes its operands as a [`View`]: each direction has a stride of its own, and
-//! the inner dimension may be cut into segments that lie apart. The im2col matrix of an image is such a view of the
-//! image itself (see [`crate::conv2d`]), and so is a transposed matrix.
+//! A convolution, its two gradients and the dense layer's three products are all `C = A B` with a
+//! different reading of the same memory. [`Product`] therefore takes its operands as a [`View`]:
+//! each direction has a stride of its own, and the inner dimension may be cut into segments that
+//! lie apart. The im2col matrix of an image is such a view of the image itself (see
+//! [`crate::conv2d`]), and so is a transposed matrix.
 //!
-//! The loops have the names of the BLIS paper (Van Zee and van de Geijn, ACM TOMS 41(3), 2015). Loops 5 to 3, which
-//! block for the caches, belong to the callers: they know which block fits. [`Product`] is loops 2 and 1 around the
-//! micro-kernel [`tile`](tile::tile). Neither operand is packed: B's rows are whole panels already (our weights are
-//! small), and the strides of A are compile-time constants where it matters, so that a broadcast costs one load from a
-//! fixed offset.
+//! The loops have the names of the BLIS paper (Van Zee and van de Geijn, ACM TOMS 41(3), 2015).
+//! Loops 5 to 3, which block for the caches, belong to the callers: they know which block fits.
+//! [`Product`] is loops 2 and 1 around the micro-kernel [`tile`](tile::tile). Neither operand is
+//! packed: B's rows are whole panels already (our weights are small), and the strides of A are
+//! compile-time constants where it matters, so that a broadcast costs one load from a fixed offset.
 
 mod tile;
 
 use crate::simd::{Isa, Kernel, Simd};
 use tile::Start;
 
-/// A matrix as a reading of `data`: element (i, j) of segment s is `data[i * row + j * col + s * segment]`.
+/// A matrix as a reading of `data`: element (i, j) of segment s is
+/// `data[i * row + j * col + s * segment]`.
 #[derive(Clone, Copy)]
 pub(crate) struct View<'a> {
     data: &'a [f32],
@@ -26,7 +28,8 @@ pub(crate) struct View<'a> {
 }
 
 impl<'a> View<'a> {
-    /// Contiguous rows, `stride` values from one to the next: fewer than a row has where rows overlap.
+    /// Contiguous rows, `stride` values from one to the next: fewer than a row has where rows
+    /// overlap.
     pub fn rows(data: &'a [f32], stride: usize) -> Self {
         Self { data, row: stride, col: 1, segment: 0 }
     }
@@ -58,16 +61,17 @@ impl<'a> View<'a> {
     }
 }
 
-/// `c = a b`, `c = a b + bias` or `c += a b` on one thread, for operands that the caller has cut to fit the caches.
+/// `c = a b`, `c = a b + bias` or `c += a b` on one thread, for operands that the caller has cut to
+/// fit the caches.
 ///
 /// `c[i,j] (+)= sum over s, k of a[s][i,k] * b[s][k,j]`, then ReLU where `relu`
 ///
 /// # Shapes
-/// `a`: `segments` views of `[m, depth]`; `b`: `segments` views of `[depth, n]` by rows, n values from one to the next;
-/// `c`: `[m, n]`, contiguous
+/// `a`: `segments` views of `[m, depth]`; `b`: `segments` views of `[depth, n]` by rows, n values
+/// from one to the next; `c`: `[m, n]`, contiguous
 /// # Accuracy
-/// One running f32 sum per element of `c`, in the order of (s, k), rounded once per term where the instruction set has
-/// FMA.
+/// One running f32 sum per element of `c`, in the order of (s, k), rounded once per term where the
+/// instruction set has FMA.
 /// # Panics
 /// If an index above lies outside its slice, or the product is empty.
 pub(crate) struct Product<'a> {
@@ -95,8 +99,9 @@ pub(crate) enum Init<'a> {
 impl Product<'_> {
     /// Computes `c`.
     ///
-    /// The row strides of A that the models' layers have are compiled in: 1 reads a transposed view (weight gradients),
-    /// 64 the rows of the first dense layer's weights. Any other stride goes through registers.
+    /// The row strides of A that the models' layers have are compiled in: 1 reads a transposed view
+    /// (weight gradients), 64 the rows of the first dense layer's weights. Any other stride goes
+    /// through registers.
     pub fn run(self, isa: Isa) {
         self.check();
         match self.a.row {
@@ -137,7 +142,8 @@ impl<const ROW: usize> Kernel for Strided<'_, ROW> {
 
     /// Loop 2: panels of up to 4 vectors of B's columns.
     ///
-    /// The tile's height is what the registers allow: height x width accumulators, a row of B, one broadcast.
+    /// The tile's height is what the registers allow: height x width accumulators, a row of B, one
+    /// broadcast.
     #[inline(always)]
     fn run<S: Simd>(mut self, s: S) {
         let (m, n) = (self.0.m(), self.0.n());
@@ -163,9 +169,11 @@ impl<const ROW: usize> Kernel for Strided<'_, ROW> {
 }
 
 impl<const ROW: usize> Strided<'_, ROW> {
-    /// Loop 1: tiles of `P` rows of A, then of `Q`, then single rows. Returns the panel's width in vectors.
+    /// Loop 1: tiles of `P` rows of A, then of `Q`, then single rows. Returns the panel's width in
+    /// vectors.
     ///
-    /// Where nothing is accumulated, a last tile may lie over the one before: the same values are stored twice.
+    /// Where nothing is accumulated, a last tile may lie over the one before: the same values are
+    /// stored twice.
     #[inline(always)]
     fn panel<S: Simd, const P: usize, const Q: usize, const V: usize>(&mut self, s: S, m: usize, j: usize) -> usize {
         let overlap = !matches!(self.0.init, Init::Accumulate);
@@ -199,7 +207,8 @@ impl<const ROW: usize> Strided<'_, ROW> {
         let operands = tile::Operands {
             segments: *segments,
             depth: *depth,
-            // SAFETY: `Product::check` bounds the largest offsets that (i, j) and the loops of the tile can form.
+            // SAFETY: `Product::check` bounds the largest offsets that (i, j) and the loops of the
+            // tile can form.
             a: unsafe { a.at(i, 0) },
             a_row: a.row,
             a_col: a.col,
@@ -212,7 +221,8 @@ impl<const ROW: usize> Strided<'_, ROW> {
             n,
             columns: (n - j).min(V * S::LANES),
         };
-        // SAFETY: i + P <= m, and the columns are `n - j` where PART, else at least V * LANES: `check` covers them.
+        // SAFETY: i + P <= m, and the columns are `n - j` where PART, else at least V * LANES:
+        // `check` covers them.
         unsafe { tile::tile::<S, ROW, P, V, PART>(s, operands, start, *relu) }
     }
 }

@@ -26,15 +26,17 @@ pub(super) enum Start<'a> {
     Accumulate,
 }
 
-/// A tile of `P` rows by `V` vectors (by fewer than `LANES` columns where `PART`, then `V` = 1).
+/// A tile of `P` rows by `V` vectors; where `PART`, `V` is 1 and the tile has fewer than `LANES`
+/// columns.
 ///
-/// For each k, `V` loads from B and `P` broadcasts from A feed `P * V` FMAs. `ROW` is A's row stride where it is known
-/// at compile time, which makes the `P` addresses one register and constants; 0 reads it from `a_row`.
+/// For each k, `V` loads from B and `P` broadcasts from A feed `P * V` FMAs. `ROW` is A's row
+/// stride where it is known at compile time, which makes the `P` addresses one register and
+/// constants; 0 reads it from `a_row`.
 ///
 /// # Safety
-/// For p in 0..P, s in 0..segments, k in 0..depth: `a + p*a_row + s*a_segment + k*a_col` is valid for reads,
-/// `b + s*b_segment + k*n` for reads of `columns` values, `c + p*n` for reads and writes of `columns` values. A
-/// bias holds at least `columns` values.
+/// For p in 0..P, s in 0..segments, k in 0..depth: `a + p*a_row + s*a_segment + k*a_col` is valid
+/// for reads, `b + s*b_segment + k*n` for reads of `columns` values, `c + p*n` for reads and writes
+/// of `columns` values. A bias holds at least `columns` values.
 #[inline(always)]
 pub(super) unsafe fn tile<S: Simd, const ROW: usize, const P: usize, const V: usize, const PART: bool>(
     s: S,
@@ -44,7 +46,8 @@ pub(super) unsafe fn tile<S: Simd, const ROW: usize, const P: usize, const V: us
 ) {
     let row = if ROW == 0 { o.a_row } else { ROW };
     let load = |from: *const f32, v: usize| {
-        // SAFETY: v < V, and the caller vouches for `columns` values at every address that is loaded from.
+        // SAFETY: v < V, and the caller vouches for `columns` values at every address that is
+        // loaded from.
         unsafe { if PART { s.load_part_ptr(from, o.columns) } else { s.load_ptr(from.add(v * S::LANES)) } }
     };
 

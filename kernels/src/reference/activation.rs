@@ -5,7 +5,8 @@ pub fn relu(x: &[f64]) -> Vec<f64> {
     x.iter().map(|&x| if x > 0.0 { x } else { 0.0 }).collect()
 }
 
-/// `dx = dy` where `y > 0`, else 0; `y` is the output of [`relu`], positive just where its input is.
+/// `dx = dy` where `y > 0`, else 0; `y` is the output of [`relu`], positive just where its input
+/// is.
 pub fn relu_backward(y: &[f64], dy: &[f64]) -> Vec<f64> {
     y.iter().zip(dy).map(|(&y, &dy)| if y > 0.0 { dy } else { 0.0 }).collect()
 }

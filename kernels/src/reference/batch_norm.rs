@@ -1,6 +1,8 @@
-//! Batch normalisation as its paper has it (Ioffe and Szegedy 2015, <https://arxiv.org/abs/1502.03167>).
+//! Batch normalisation as its paper has it (Ioffe and Szegedy 2015,
+//! <https://arxiv.org/abs/1502.03167>).
 //!
-//! Tensors are `[m][c]`: `m` pixels of all images together, whose `c` channels are normalised one by one.
+//! Tensors are `[m][c]`: `m` pixels of all images together, whose `c` channels are normalised one
+//! by one.
 
 /// What [`forward`] normalises with; each slice has `c` values.
 #[derive(Clone, Copy, Debug)]
@@ -24,7 +26,8 @@ impl Normalization<'_> {
     }
 }
 
-/// The mean and the biased variance of each channel: `mean = sum(x) / m`, `variance = sum((x - mean)^2) / m`.
+/// The mean and the biased variance of each channel: `mean = sum(x) / m`,
+/// `variance = sum((x - mean)^2) / m`.
 pub fn statistics(c: usize, x: &[f64]) -> (Vec<f64>, Vec<f64>) {
     let m = (x.len() / c) as f64;
     let channel = |channel: usize| x.iter().skip(channel).step_by(c);
@@ -43,7 +46,8 @@ pub fn forward(by: &Normalization, x: &[f64]) -> Vec<f64> {
     x.iter().enumerate().map(normalize).collect()
 }
 
-/// `(dx, dgamma, dbeta)`, where `mean` and `variance` are the [`statistics`] of `x`, and so depend on it:
+/// `(dx, dgamma, dbeta)`, where `mean` and `variance` are the [`statistics`] of `x`, and so depend
+/// on it:
 ///
 /// `dbeta = sum(dy)`, `dgamma = sum(dy * xhat)`,
 /// `dx = gamma / sqrt(variance + epsilon) * (dy - dbeta / m - xhat * dgamma / m)`

@@ -2,8 +2,8 @@
 
 use crate::conv2d::Conv2dShape;
 
-/// `y[n,oy,ox,o] = b[o] + sum over u,v,i of x[n, oy*stride + u - pad_top, ox*stride + v - pad_left, i] * w[u,v,i,o]`,
-/// where `x` is 0 outside the image.
+/// `y[n,oy,ox,o] = b[o] + sum over u,v,i of x[n, oy*s + u - pad_top, ox*s + v - pad_left, i] *
+/// w[u,v,i,o]` with the stride `s`, where `x` is 0 outside the image.
 ///
 /// # Shapes
 /// `x`: `[n, h, w, ic]`; `w`: `[kh, kw, ic, oc]`; `b`: `[oc]`; returns `[n, oh, ow, oc]`

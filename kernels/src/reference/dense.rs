@@ -1,4 +1,5 @@
-//! The fully connected layer as its definition reads. `n` rows; the other sizes follow from the slices' lengths.
+//! The fully connected layer as its definition reads. `n` rows; the other sizes follow from the
+//! slices' lengths.
 
 /// `y[n,o] = b[o] + sum over i of x[n,i] * w[i,o]`.
 ///

@@ -1,4 +1,5 @@
-//! The losses by their textbook formulas, through the probabilities: exact enough for logits of moderate size.
+//! The losses by their textbook formulas, through the probabilities: exact enough for logits of
+//! moderate size.
 //!
 //! Tensors are `[n][classes]`.
 
@@ -11,7 +12,8 @@ pub struct CrossEntropy<'a> {
     pub focus: f64,
     /// Between 0 and 1; for the softmax, each row sums to 1.
     pub labels: &'a [f64],
-    /// The share of each label that is spread evenly: over yes and no for the sigmoid, over the classes for the softmax.
+    /// The share of each label that is spread evenly: over yes and no for the sigmoid, over the
+    /// classes for the softmax.
     pub smoothing: f64,
 }
 
@@ -36,7 +38,8 @@ pub fn softmax(classes: usize, logits: &[f64]) -> Vec<f64> {
     logits.chunks(classes).flat_map(row).collect()
 }
 
-/// `-(1 - p)^focus * ln p`, the loss of giving the probability `p` to what is true, and its derivative by `p`.
+/// `-(1 - p)^focus * ln p`, the loss of giving the probability `p` to what is true, and its
+/// derivative by `p`.
 fn term(focus: f64, p: f64) -> [f64; 2] {
     let error = 1.0 - p;
     // Where there is no error, ln p is 0 as well: the product tends to 0 for every focus.
@@ -44,8 +47,8 @@ fn term(focus: f64, p: f64) -> [f64; 2] {
     [-error.powf(focus) * p.ln(), by_factor - error.powf(focus) / p]
 }
 
-/// `sum over n,k of weight[k] * (t * term(p) + (1 - t) * term(1 - p)) / (n * classes)` with `p` the [`sigmoid`], `t` the smoothed label,
-/// `term(p) = -(1 - p)^focus * ln p`.
+/// `sum over n,k of weight[k] * (t * term(p) + (1 - t) * term(1 - p)) / (n * classes)`
+/// with `p` the [`sigmoid`], `t` the smoothed label, `term(p) = -(1 - p)^focus * ln p`.
 pub fn sigmoid_cross_entropy(of: &CrossEntropy, logits: &[f64]) -> f64 {
     let mut sum = 0.0;
     for (i, (p, t)) in sigmoid(logits).into_iter().zip(of.smoothed(0.5)).enumerate() {
@@ -65,8 +68,9 @@ pub fn sigmoid_cross_entropy_backward(of: &CrossEntropy, logits: &[f64]) -> Vec<
     sigmoid(logits).into_iter().zip(of.smoothed(0.5)).enumerate().map(gradient).collect()
 }
 
-/// `sum over n of weight[n] * (sum over k of t * term(p)) / n` with `p` the [`softmax`], `t` the smoothed labels,
-/// `term(p) = -(1 - p)^focus * ln p`, and `weight[n] = sum over k of weight[k] * label[n,k]`.
+/// `sum over n of weight[n] * (sum over k of t * term(p)) / n` with `p` the [`softmax`], `t` the
+/// smoothed labels, `term(p) = -(1 - p)^focus * ln p`, and
+/// `weight[n] = sum over k of weight[k] * label[n,k]`.
 pub fn softmax_cross_entropy(of: &CrossEntropy, logits: &[f64]) -> f64 {
     let classes = of.class_weights.len();
     let (smoothed, mut sum) = (of.smoothed(1.0 / classes as f64), 0.0);
@@ -79,7 +83,8 @@ pub fn softmax_cross_entropy(of: &CrossEntropy, logits: &[f64]) -> f64 {
     sum / (logits.len() / classes) as f64
 }
 
-/// The gradient of [`softmax_cross_entropy`] by the logits, where `dp[k]/dlogit[j] = p[k] * ([k = j] - p[j])`.
+/// The gradient of [`softmax_cross_entropy`] by the logits, where
+/// `dp[k]/dlogit[j] = p[k] * ([k = j] - p[j])`.
 pub fn softmax_cross_entropy_backward(of: &CrossEntropy, logits: &[f64]) -> Vec<f64> {
     let classes = of.class_weights.len();
     let n = (logits.len() / classes) as f64;

@@ -2,8 +2,8 @@
 
 use crate::max_pool2d::MaxPool2dShape;
 
-/// `y[n,oy,ox,c] = max over u,v < size of x[n, oy*size + u, ox*size + v, c]`, and the position `u * size + v` of the first
-/// value, row by row, that no other exceeds.
+/// `y[n,oy,ox,c] = max over u,v < size of x[n, oy*size + u, ox*size + v, c]`, and the position
+/// `u * size + v` of the first value, row by row, that no other exceeds.
 ///
 /// # Shapes
 /// `x`: `[n, h, w, c]`; returns `[n, oh, ow, c]` twice
@@ -33,8 +33,8 @@ pub fn backward(shape: &MaxPool2dShape, argmax: &[u8], dy: &[f64]) -> Vec<f64> {
     dx
 }
 
-/// Calls `value` with the position in `x`, in `y` and in the window of every value that some window covers, each window
-/// row by row.
+/// Calls `value` with the position in `x`, in `y` and in the window of every value that some window
+/// covers, each window row by row.
 fn each_value(shape: &MaxPool2dShape, mut value: impl FnMut(usize, usize, u8)) {
     let MaxPool2dShape { n, h, w, c, size } = *shape;
     for image in 0..n {

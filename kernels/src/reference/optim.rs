@@ -16,10 +16,12 @@ pub struct Adam {
 }
 
 impl Adam {
-    /// Step `t`, the first being 1, of a weight `w` with the means `m` and `v` under the gradient `g`:
+    /// Step `t`, the first being 1, of a weight `w` with the means `m` and `v` under the gradient
+    /// `g`:
     ///
     /// `m += (g - m) * (1 - beta_1)`, `v += (g^2 - v) * (1 - beta_2)`,
-    /// `w = w * (1 - learning_rate * weight_decay) - learning_rate * sqrt(1 - beta_2^t) / (1 - beta_1^t) * m / (sqrt(v) + epsilon)`
+    /// `w = w * (1 - learning_rate * weight_decay) - alpha * m / (sqrt(v) + epsilon)` with
+    /// `alpha = learning_rate * sqrt(1 - beta_2^t) / (1 - beta_1^t)`
     pub fn step(&self, t: u64, g: f64, m: &mut f64, v: &mut f64, w: &mut f64) {
         let t = t as f64;
         *m += (g - *m) * (1.0 - self.beta_1);
@@ -45,8 +47,9 @@ pub struct Sgd {
 impl Sgd {
     /// A step of a weight `w` with velocity `velocity` under the gradient `g`:
     ///
-    /// `velocity = momentum * velocity - learning_rate * g`, `w *= 1 - learning_rate * weight_decay`, then `w += velocity`, or,
-    /// with Nesterov's momentum, `w += momentum * velocity - learning_rate * g`
+    /// `velocity = momentum * velocity - learning_rate * g`,
+    /// `w *= 1 - learning_rate * weight_decay`, then `w += velocity`, or, with Nesterov's momentum,
+    /// `w += momentum * velocity - learning_rate * g`
     pub fn step(&self, g: f64, velocity: &mut f64, w: &mut f64) {
         *velocity = self.momentum * *velocity - self.learning_rate * g;
         *w *= 1.0 - self.learning_rate * self.weight_decay;

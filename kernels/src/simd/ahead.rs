@@ -1,24 +1,26 @@
-//! Memory that a later pass will read, asked for while the present one computes.
+//! Memory that a later pass will read, prefetched while the present one computes.
 
 use super::Simd;
 use crate::buffer::VALUES_PER_LINE;
 
 /// What will be read next.
 ///
-/// Hardware prefetchers follow a stream only once it is read, and a pass that does little arithmetic then waits for
-/// memory. A kernel that is bound by arithmetic has its loads to spare, and asks for a line now and then.
+/// Hardware prefetchers follow a stream only once it is read, and a pass that does little
+/// arithmetic then waits for memory. A kernel that is bound by arithmetic has loads to spare, and
+/// prefetches a line now and then.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Ahead<'a>(pub [&'a [f32]; 3]);
 
-/// Some lines of an [`Ahead`], asked for one by one without a branch: a loop that is full of accumulators has no register to
-/// spare for a count.
+/// Some lines of an [`Ahead`], prefetched one by one without a branch: a loop that is full of
+/// accumulators has no register to spare for a count.
 pub(crate) struct Lines {
     next: *const f32,
     step: usize,
 }
 
 impl Ahead<'_> {
-    /// The next `count` lines, or the last ones and what lies behind them; a single line again and again where none are left.
+    /// The next `count` lines, or the last ones and what lies behind them; where none are left, a
+    /// single line again and again.
     #[inline(always)]
     pub fn take(&mut self, count: usize) -> Lines {
         let [first, second, third] = self.0;
@@ -30,7 +32,7 @@ impl Ahead<'_> {
         lines
     }
 
-    /// Asks for the next `count` lines.
+    /// Prefetches the next `count` lines.
     #[inline(always)]
     pub fn prefetch<S: Simd>(&mut self, s: S, count: usize) {
         if self.0[0].is_empty() {
@@ -44,7 +46,7 @@ impl Ahead<'_> {
 }
 
 impl Lines {
-    /// Asks for a line.
+    /// Prefetches the next line.
     #[inline(always)]
     pub fn prefetch<S: Simd>(&mut self, s: S) {
         s.prefetch(self.next);

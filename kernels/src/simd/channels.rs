@@ -1,8 +1,10 @@
-//! Kernels over pixels, a vector of channels at a time, so that what belongs to a channel stays in registers.
+//! Loops over pixels, a vector of channels at a time, so that what belongs to a channel stays in
+//! registers.
 
 use super::Simd;
 
-/// Vectors of one group of channels, pixel by pixel: `LANES` channels, or what is left of them where not `WHOLE`.
+/// Vectors of one group of channels, pixel by pixel: `LANES` channels, or what is left of them
+/// where not `WHOLE`.
 #[derive(Clone, Copy)]
 pub(crate) struct Channels<S, const WHOLE: bool> {
     pub s: S,
@@ -13,7 +15,7 @@ pub(crate) struct Channels<S, const WHOLE: bool> {
 }
 
 impl<S: Simd, const WHOLE: bool> Channels<S, WHOLE> {
-    /// How many they are.
+    /// The number of channels in the group.
     #[inline(always)]
     pub fn count(&self) -> usize {
         if WHOLE { S::LANES } else { self.c - self.first }
@@ -46,14 +48,14 @@ impl<S: Simd, const WHOLE: bool> Channels<S, WHOLE> {
     #[inline(always)]
     pub unsafe fn store(&self, row: &mut [f32], pixel: usize, v: S::F32) {
         debug_assert!((pixel + 1) * self.c <= row.len());
-        // SAFETY: as in `load`, and the row is ours to write.
+        // SAFETY: as in `load`, and the row is borrowed mutably.
         unsafe {
             let to = row.as_mut_ptr().add(pixel * self.c + self.first);
             if WHOLE { self.s.store_ptr(to, v) } else { self.s.store_part_ptr(to, v, self.count()) }
         }
     }
 
-    /// Adds the group's values to an array of a value each channel.
+    /// Adds the group's values to an array with one value per channel.
     #[inline(always)]
     pub fn add(&self, v: S::F32, to: &mut [f32]) {
         let to = &mut to[self.first..][..self.count()];

@@ -1,4 +1,4 @@
-//! Which instruction set runs: detected once, overridden by `ONESHEET_ISA`.
+//! The choice of the instruction set: detected once, overridden by `ONESHEET_ISA`.
 
 #[cfg(target_arch = "aarch64")]
 use super::neon::Neon;
@@ -23,7 +23,7 @@ enum Token {
     Portable(Portable),
 }
 
-/// The name in `ONESHEET_ISA` is none that this machine has.
+/// `ONESHEET_ISA` names an instruction set that this machine does not have.
 #[derive(Clone, Debug)]
 pub struct UnknownIsa(String);
 
@@ -37,7 +37,8 @@ impl fmt::Display for UnknownIsa {
 impl std::error::Error for UnknownIsa {}
 
 impl Isa {
-    /// All that this machine has, the best first. The portable one is always there, and last.
+    /// All instruction sets of this machine, the best first. The portable one is always among them,
+    /// and last.
     pub fn available() -> Vec<Isa> {
         let found = [
             #[cfg(target_arch = "x86_64")]
@@ -51,7 +52,8 @@ impl Isa {
         found.into_iter().flatten().map(Isa).collect()
     }
 
-    /// What `ONESHEET_ISA` (avx512, avx2, neon or portable) names, or else the best available. Read once a process.
+    /// The instruction set that `ONESHEET_ISA` names (avx512, avx2, neon or portable), or else the
+    /// best available. The variable is read once per process.
     ///
     /// # Errors
     /// If the variable names an instruction set that is not available here.
@@ -68,7 +70,7 @@ impl Isa {
             .clone()
     }
 
-    /// `avx512`, `avx2`, `neon` or `portable`.
+    /// The name: `avx512`, `avx2`, `neon` or `portable`.
     pub fn name(self) -> &'static str {
         match self.0 {
             #[cfg(target_arch = "x86_64")]
@@ -81,16 +83,18 @@ impl Isa {
         }
     }
 
-    /// Vector registers.
+    /// The number of vector registers.
     pub fn registers(self) -> usize {
         self.run(Registers)
     }
 
-    /// Runs a kernel with these instructions. A call costs nanoseconds; make it once per cache block, inside the task.
+    /// Runs a kernel with these instructions. A call costs nanoseconds: make it once per cache
+    /// block, inside the task.
     #[inline]
     pub fn run<K: Kernel>(self, kernel: K) -> K::Output {
         match self.0 {
-            // SAFETY: the token proves that the processor has the features that the function enables.
+            // SAFETY: the token proves that the processor has the features that the function
+            // enables.
             #[cfg(target_arch = "x86_64")]
             Token::Avx512(s) => unsafe { run_avx512(s, kernel) },
             // SAFETY: as above.

@@ -2,14 +2,14 @@
 
 use super::Simd;
 
-/// How many values a task of an element-wise kernel takes: 32 kB, large beside the cost of a dispatch, and what stays in
-/// the first two levels of cache if it is read again.
+/// The number of values that a task of an element-wise kernel takes: 32 kB, large beside the cost
+/// of a dispatch, and small enough to stay in the first two levels of cache until it is read again.
 pub(crate) const VALUES_PER_TASK: usize = 8 * 1024;
 
 /// Sets the outputs, vector by vector, to `f(vectors of the inputs, old vectors of the outputs)`.
 ///
-/// The elements that no whole vector holds go through padded ones, so that there is one body for all. `f` is written
-/// `#[inline(always)] |..| ..`: see [`super`].
+/// The elements that no whole vector holds go through padded ones, so that there is one body for
+/// all. `f` is written `#[inline(always)] |..| ..`: see [`super`].
 ///
 /// # Panics
 /// If the lengths differ.
@@ -27,7 +27,8 @@ pub(crate) fn map<S: Simd, const IN: usize, const OUT: usize>(
     for output in &outputs {
         assert_eq!(output.len(), len);
     }
-    // Indexed loops over IN and OUT: they unroll completely, and the arrays of vectors stay in registers.
+    // Indexed loops over IN and OUT: they unroll completely, and the arrays of vectors stay in
+    // registers.
     let (mut x, mut y) = ([s.zero(); IN], [s.zero(); OUT]);
     let whole = len / S::LANES * S::LANES;
     let mut at = 0;

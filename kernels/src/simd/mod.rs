@@ -1,15 +1,17 @@
 //! One kernel source, several instruction sets.
 //!
-//! A kernel is a struct that holds its operands under their names and implements [`Kernel`]: one body, generic over
-//! [`Simd`]. An instruction set is a zero-sized token that implements [`Simd`]; its field is private, so that only
-//! detection at run time ([`Isa`]) can make one, and holding a token proves that the instructions exist.
+//! A kernel is a struct that holds its operands under their names and implements [`Kernel`]: one
+//! body, generic over [`Simd`]. An instruction set is a zero-sized token that implements [`Simd`];
+//! its field is private, so that only detection at run time ([`Isa`]) can make one, and holding a
+//! token proves that the instructions exist.
 //!
-//! [`Isa::run`] calls the body inside a function that has the `target_feature`s enabled. Everything a kernel calls on the
-//! way must be `#[inline(always)]`: a call that is not inlined is compiled without the features, passes vectors through
-//! memory, and costs a factor of 70 without any warning. A closure that rayon runs on another thread is such a call, so
-//! rayon stays outside and every task dispatches for itself.
+//! [`Isa::run`] calls the body inside a function that has the `target_feature`s enabled. Everything
+//! a kernel calls on the way must be `#[inline(always)]`: a call that is not inlined is compiled
+//! without the features, passes vectors through memory, and costs a factor of 70 without any
+//! warning. A closure that rayon runs on another thread is such a call, so rayon stays outside and
+//! every task dispatches for itself.
 
-/// A call of an intrinsic in a method of a token.
+/// Calls an intrinsic in a method of a token.
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 macro_rules! proven {
     ($e:expr) => {
@@ -36,8 +38,8 @@ pub use dispatch::{Isa, UnknownIsa};
 pub(crate) use map::{VALUES_PER_TASK, map};
 use sealed::Sealed;
 
-/// Nobody outside can name it, so the tokens of this module are all that implement [`Simd`]: the promises that its
-/// unsafe callers rely on are kept here.
+/// Cannot be named outside, so only the tokens of this module implement [`Simd`]: unsafe code
+/// relies on what they promise.
 mod sealed {
     pub trait Sealed {}
 }
@@ -82,18 +84,22 @@ pub trait Kernel {
     fn run<S: Simd>(self, s: S) -> Self::Output;
 }
 
-/// Vectors of `f32`, and what the kernels do with them. `self` is the proof that the instructions exist.
+/// Vectors of `f32`, and what the kernels do with them. `self` is the proof that the instructions
+/// exist.
 ///
-/// [`mul_add`](Simd::mul_add) rounds once except on portable builds without FMA, where it rounds twice; all else
-/// is IEEE 754 single precision with round to nearest, lane by lane, so that instruction sets with FMA agree to the bit.
+/// [`mul_add`](Simd::mul_add) rounds once except on portable builds without FMA, where it rounds
+/// twice; all else is IEEE 754 single precision with round to nearest, lane by lane, so that
+/// instruction sets with FMA agree to the bit.
+///
+/// The trait is sealed: only the tokens of this module implement it.
 pub trait Simd: Sealed + Copy + Send + Sync + 'static {
-    /// How many `f32` a vector holds.
+    /// The number of `f32` values in a vector.
     const LANES: usize;
-    /// How many vector registers the instruction set has: what a tile of accumulators may use.
+    /// The number of vector registers: what a tile of accumulators may use.
     const REGISTERS: usize;
     /// `LANES` values.
     type F32: Copy;
-    /// The result of a comparison, one truth value a lane.
+    /// The result of a comparison, one truth value per lane.
     type Mask: Copy;
 
     /// `x` in every lane.
@@ -163,7 +169,8 @@ pub trait Simd: Sealed + Copy + Send + Sync + 'static {
     /// `a` where the mask holds, else `b`.
     fn select(self, mask: Self::Mask, a: Self::F32, b: Self::F32) -> Self::F32;
 
-    /// Asks for a cache line that will be read soon, at any address; where the instruction set has no such hint, nothing.
+    /// Prefetches a cache line that will be read soon, at any address; does nothing where the
+    /// instruction set has no such hint.
     #[inline(always)]
     fn prefetch(self, _line: *const f32) {}
 
@@ -249,5 +256,6 @@ pub trait Simd: Sealed + Copy + Send + Sync + 'static {
     }
 }
 
-/// The most lanes any instruction set here has: the size of a scratch array that holds one vector.
+/// The most lanes of any instruction set here: the size of an array that holds one vector of any of
+/// them.
 pub const MAX_LANES: usize = 16;

@@ -1,5 +1,5 @@
-//! The fallback everywhere: 8 lanes over `wide`, which picks its instructions at compile time (SSE2 on a baseline
-//! x86-64 build). It needs no proof, so its token is free to make.
+//! The fallback everywhere: 8 lanes over `wide`, which picks its instructions at compile time (SSE2
+//! on a baseline x86-64 build). It needs no proof, so its token is free to make.
 
 use super::{Sealed, Simd};
 use wide::f32x8;
