@@ -11,8 +11,11 @@ use fast_image_resize::pixels::U8x3;
 use fast_image_resize::{FilterType, ResizeAlg, ResizeOptions, Resizer};
 use onesheet::data::decode::{Decoder, ImageSpec};
 use onesheet::nn::{
-    Average, Head, Input, Isa, ModelSpec, Objective, Optimizer, Padding, Rule, Sequential, Sgd, Trainer,
+    Average, Head, Input, Isa, ModelSpec, Objective, Optimizer, Padding, Pass, Rule, Sequential, Sgd, Trainer,
 };
+use onesheet_kernels::batch_norm::{self, Gradients, Normalization};
+use onesheet_kernels::conv2d::{self, Conv2dShape};
+use onesheet_kernels::dense::{self, DenseShape};
 use std::backtrace::Backtrace;
 use std::cell::Cell;
 use std::collections::BTreeMap;
@@ -185,5 +188,92 @@ fn a_steady_step_allocates_nothing() {
             let allocations = pool.install(|| allocations_in_10_steps(&model, way));
             assert_eq!(allocations, 0, "in 10 steps of {described}, from\n{}", sites());
         }
+    }
+}
+
+#[test]
+fn a_reserved_model_allocates_nothing_from_its_first_pass() {
+    const MOST: usize = 8;
+    let _alone = Alone::new();
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(1);
+    let pool = pool.start_handler(|_| WORKS.set(true)).exit_handler(|_| WORKS.set(false)).build().unwrap();
+    pool.broadcast(|_| assert!(WORKS.get()));
+    let images = vec![100; MOST * SIDE * SIDE * 3];
+    let d_output = [0.1; MOST * CLASSES];
+    for (spec, n) in models().into_iter().flat_map(|spec| [MOST, 3, 1].map(|n| (spec.clone(), n))) {
+        let passes = |model: &mut Sequential| {
+            let images = Input::U8(&images[..n * SIDE * SIDE * 3]);
+            model.forward(images, Pass::Training { seed: 1, step: 0 });
+            model.backward(&d_output[..n * CLASSES]);
+            model.forward(images, Pass::Inference);
+        };
+        let build = || Sequential::build(spec.clone(), Isa::choose().unwrap(), 1).unwrap();
+        let allocations = pool.install(|| {
+            // The thread's own working memory is not the model's: it stays from one model to the next.
+            passes(&mut build());
+            let mut model = build();
+            model.reserve(MOST);
+            ALLOCATOR.during(|| passes(&mut model))
+        });
+        assert_eq!(allocations, 0, "with {n} images of {MOST} reserved, from\n{}", sites());
+    }
+}
+
+/// Allocations of `pass` with a workspace that `reserve` has claimed memory for; another pass has warmed up what the thread keeps.
+fn allocations_after_reserve<W: Default>(reserve: impl FnOnce(&mut W), mut pass: impl FnMut(&mut W)) -> usize {
+    pass(&mut W::default());
+    let mut workspace = W::default();
+    reserve(&mut workspace);
+    ALLOCATOR.during(|| pass(&mut workspace))
+}
+
+#[test]
+fn passes_in_a_reserved_workspace_allocate_nothing() {
+    let _alone = Alone::new();
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(1);
+    let pool = pool.start_handler(|_| WORKS.set(true)).exit_handler(|_| WORKS.set(false)).build().unwrap();
+    pool.broadcast(|_| assert!(WORKS.get()));
+    let zeros = |len: usize| vec![0.0f32; len];
+    // For up to 20 images. A smaller batch is cut into more parts.
+    for (isa, n) in Isa::available().into_iter().flat_map(|isa| [1, 3, 16, 20].map(|n| (isa, n))) {
+        let of = |n| Conv2dShape { n, h: 40, w: 9, ic: 16, oc: 32, kh: 3, kw: 3, stride: 1, padding: Padding::Same };
+        let conv = of(n);
+        let (x, w, dy) = (zeros(conv.x_len()), zeros(conv.w_len()), zeros(conv.y_len()));
+        let (mut y, mut dx, mut dw) = (dy.clone(), x.clone(), w.clone());
+        let (bias, mut db) = (zeros(32), zeros(32));
+        let conv2d = |workspace: &mut conv2d::Workspace| {
+            let (shape, x, w, dy, bias) = (&conv, &x, &w, &dy, &bias);
+            conv2d::Forward { shape, x, w, bias, relu: true, y: &mut y, workspace }.run(isa);
+            conv2d::BackwardX { shape, dy, w, dx: &mut dx, workspace }.run(isa);
+            conv2d::BackwardW { shape, x, dy, dw: &mut dw, db: &mut db, workspace }.run(isa);
+        };
+        let of_conv2d =
+            pool.install(|| allocations_after_reserve(|w: &mut conv2d::Workspace| w.reserve(&of(20), true), conv2d));
+
+        let of = |n| DenseShape { n, inputs: 700, outputs: 19 };
+        let shape = &of(n);
+        let (x, w, dy) = (zeros(n * 700), zeros(700 * 19), zeros(n * 19));
+        let (mut y, mut dx, bias) = (dy.clone(), x.clone(), zeros(19));
+        let dense = |workspace: &mut dense::Workspace| {
+            dense::Forward { shape, x: &x, w: &w, bias: &bias, relu: true, y: &mut y, workspace }.run(isa);
+            dense::BackwardX { shape, dy: &dy, w: &w, dx: &mut dx, workspace }.run(isa);
+        };
+        let of_dense =
+            pool.install(|| allocations_after_reserve(|w: &mut dense::Workspace| w.reserve(&of(20), true), dense));
+
+        let c = 5;
+        let (x, ones, beta) = (zeros(n * 5000 * c), vec![1.0; c], zeros(c));
+        let (mut y, mut dx) = (x.clone(), x.clone());
+        let (mut mean, mut variance, mut dgamma, mut dbeta) = (zeros(c), zeros(c), zeros(c), zeros(c));
+        let batch_norm = |workspace: &mut batch_norm::Workspace| {
+            batch_norm::statistics(isa, &x, &mut mean, &mut variance, workspace);
+            let by = Normalization { gamma: &ones, beta: &beta, mean: &mean, variance: &variance, epsilon: 1e-3 };
+            batch_norm::forward(isa, &by, &x, &mut y, workspace);
+            let to = Gradients { dx: Some(&mut dx), dgamma: &mut dgamma, dbeta: &mut dbeta };
+            batch_norm::backward(isa, &by, &x, &x, to, workspace);
+        };
+        let reserve = |w: &mut batch_norm::Workspace| w.reserve(20 * 5000 * c, c);
+        let of_batch_norm = pool.install(|| allocations_after_reserve(reserve, batch_norm));
+        assert_eq!([of_conv2d, of_dense, of_batch_norm], [0; 3], "{n} images on {}, from\n{}", isa.name(), sites());
     }
 }

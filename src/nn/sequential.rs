@@ -166,6 +166,9 @@ impl Sequential {
 
     /// Claims and touches the memory for training and inference with batches of up to `n` items: fresh
     /// pages cost more than the arithmetic of a step. Without it, the first pass claims what it needs.
+    ///
+    /// A model that begins with fused blocks takes images as bytes; for such a model, those of an
+    /// [`Input::F32`] are not claimed.
     pub fn reserve(&mut self, n: usize) {
         self.claim(n, true);
     }
@@ -176,6 +179,11 @@ impl Sequential {
             return;
         }
         *capacity = n;
+        let (input, first) = (&self.spec.input, &mut self.activations[0]);
+        match self.layers.first().is_some_and(|layer| layer.takes_bytes()) {
+            true => first.reserve_bytes(n, input),
+            false => first.reshape(n, input),
+        }
         let mut largest = 0;
         for (i, layer) in self.layers.iter_mut().enumerate() {
             layer.reserve(n, training);

@@ -26,6 +26,12 @@ impl Tensor {
         self.is_bytes = false;
     }
 
+    /// Claims the memory for bytes of that size and shape.
+    pub(super) fn reserve_bytes(&mut self, n: usize, shape: &[usize]) {
+        // Filled once, so that the pages are there.
+        self.bytes.resize(n * shape.iter().product::<usize>(), 0);
+    }
+
     /// Takes bytes in place of values, with their size and shape.
     pub(super) fn set_bytes(&mut self, n: usize, shape: &[usize], bytes: &[u8]) {
         self.n = n;

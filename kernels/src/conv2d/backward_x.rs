@@ -50,7 +50,7 @@ impl BackwardX<'_> {
             return im2col::backward_x(isa, self);
         }
         let arranged = &mut self.workspace.arranged;
-        let rows = Correlation::backward_x(isa, algorithm, shape, self.w, arranged);
-        rows.run_images(&Staging::backward_x(shape), shape.band(), self.dy, self.dx);
+        let correlation = Correlation::backward_x(isa, algorithm, shape, self.w, arranged);
+        correlation.run_images(&Staging::backward_x(shape), shape.band(), self.dy, self.dx);
     }
 }

@@ -51,7 +51,7 @@ impl Forward<'_> {
             return im2col::forward(isa, self);
         }
         let arranged = &mut self.workspace.arranged;
-        let rows = Correlation::forward(isa, algorithm, shape, self.w, self.bias, self.relu, arranged);
-        rows.run_images(&Staging::forward(shape), shape.band(), self.x, self.y);
+        let correlation = Correlation::forward(isa, algorithm, shape, self.w, self.bias, self.relu, arranged);
+        correlation.run_images(&Staging::forward(shape), shape.band(), self.x, self.y);
     }
 }

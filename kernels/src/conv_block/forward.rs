@@ -63,8 +63,8 @@ impl Forward<'_> {
             "bias, gamma, mean, variance are [oc]"
         );
         let (staging, algorithm) = (Staging::forward(conv), Algorithm::choose(isa, conv, Pass::Forward));
-        let rows = Correlation::forward(isa, algorithm, conv, w, bias, true, &mut workspace.arranged);
-        let at_once = rows.at_once();
+        let correlation = Correlation::forward(isa, algorithm, conv, w, bias, true, &mut workspace.arranged);
+        let at_once = correlation.at_once();
         let (bands, a_row, p_row) = (shape.bands(), conv.ow() * oc, shape.pw() * oc);
         let sums = sized(&mut workspace.sums, n * bands * 2 * oc);
         let starts = |task: usize| {
@@ -83,7 +83,7 @@ impl Forward<'_> {
                 x.with_rows(isa, &staging, task / bands, band, stage, |x| {
                     let mut pooled = p.chunks_exact_mut(p_row);
                     for (step, a) in a.chunks_mut(at_once * a_row).enumerate() {
-                        rows.run(&x[step * at_once * staging.row()..], staging.row(), a, conv.ow(), &mut ahead);
+                        correlation.run(&x[step * at_once * staging.row()..], staging.row(), a, conv.ow(), &mut ahead);
                         for a in a.chunks(2 * a_row) {
                             pair_sums.fill(0.0);
                             let (sum, squares) = pair_sums.split_at_mut(oc);

@@ -52,7 +52,7 @@ impl Inference<'_> {
         assert_eq!(bias.len(), oc, "bias is [oc]");
         norm.check(oc);
         let (staging, algorithm) = (Staging::forward(conv), Algorithm::choose(isa, conv, Pass::Forward));
-        let rows = Correlation::forward(isa, algorithm, conv, w, bias, true, &mut workspace.arranged);
+        let correlation = Correlation::forward(isa, algorithm, conv, w, bias, true, &mut workspace.arranged);
         let (bands, a_row, y_row) = (shape.bands(), conv.ow() * oc, shape.pw() * oc);
         let starts =
             |task: usize| ([(task / bands * shape.ph() + shape.band_pooled_rows(task % bands).start) * y_row], 0);
@@ -60,7 +60,7 @@ impl Inference<'_> {
             let pooled_rows = shape.band_pooled_rows(task % bands);
             let band = 2 * pooled_rows.start..2 * pooled_rows.end;
             let stage_len = staging.len(band.len()).next_multiple_of(16);
-            let at_once = rows.at_once().min(band.len());
+            let at_once = correlation.at_once().min(band.len());
             scratch::with(stage_len + at_once * a_row + y_row, |scratch| {
                 let (stage, rest) = scratch.split_at_mut(stage_len);
                 let (a, p) = rest.split_at_mut(at_once * a_row);
@@ -68,7 +68,7 @@ impl Inference<'_> {
                 x.with_rows(isa, &staging, task / bands, band, stage, |x| {
                     for (step, y) in y.chunks_mut(at_once / 2 * y_row).enumerate() {
                         let a = &mut a[..y.len() / y_row * 2 * a_row];
-                        rows.run(&x[step * at_once * staging.row()..], staging.row(), a, conv.ow(), &mut ahead);
+                        correlation.run(&x[step * at_once * staging.row()..], staging.row(), a, conv.ow(), &mut ahead);
                         for (a, y) in a.chunks_exact(2 * a_row).zip(y.chunks_exact_mut(y_row)) {
                             let (a0, a1) = a.split_at(a_row);
                             isa.run(Pool { c: oc, a: [a0, a1], gamma: norm.scale, p, sums: None });

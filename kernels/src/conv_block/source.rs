@@ -69,8 +69,7 @@ impl<'a> Source<'a> {
         stage: &mut [f32],
         work: impl FnOnce(&[f32]),
     ) {
-        let (len, row) = (staging.image_len(), staging.len(rows.len()));
-        let image = image * len..(image + 1) * len;
+        let image = image * staging.image_len()..(image + 1) * staging.image_len();
         match *self {
             Self::U8(x, scale) => {
                 let x = &x[image];
@@ -88,7 +87,7 @@ impl<'a> Source<'a> {
                 staging.stage(&rows, stage, |from, y| isa.run(Normalise { by, x: &x[from], y }));
             }
         }
-        work(&stage[..row]);
+        work(&stage[..staging.len(rows.len())]);
     }
 
     /// What a task reads first if it follows the one on that band of that image: its part of the
