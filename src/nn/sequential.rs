@@ -181,7 +181,7 @@ impl Sequential {
         *capacity = n;
         let (input, first) = (&self.spec.input, &mut self.activations[0]);
         match self.layers.first().is_some_and(|layer| layer.takes_bytes()) {
-            true => first.reserve_bytes(n, input),
+            true => first.reshape_bytes(n, input),
             false => first.reshape(n, input),
         }
         let mut largest = 0;

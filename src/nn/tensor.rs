@@ -19,28 +19,32 @@ impl Tensor {
     /// Takes another size and shape; the values are unspecified afterwards. Allocates only beyond the
     /// largest size it had.
     pub(super) fn reshape(&mut self, n: usize, shape: &[usize]) {
-        self.n = n;
-        self.shape.clear();
-        self.shape.extend_from_slice(shape);
+        self.set_shape(n, shape);
         self.values.resize(n * self.item_len());
         self.is_bytes = false;
     }
 
-    /// Claims the memory for bytes of that size and shape.
-    pub(super) fn reserve_bytes(&mut self, n: usize, shape: &[usize]) {
-        // Filled once, so that the pages are there.
-        self.bytes.resize(n * shape.iter().product::<usize>(), 0);
+    /// Takes another size and shape for bytes in place of values, all 0.
+    pub(super) fn reshape_bytes(&mut self, n: usize, shape: &[usize]) {
+        self.set_shape(n, shape);
+        self.bytes.clear();
+        self.bytes.resize(n * self.item_len(), 0);
+        self.is_bytes = true;
     }
 
     /// Takes bytes in place of values, with their size and shape.
     pub(super) fn set_bytes(&mut self, n: usize, shape: &[usize], bytes: &[u8]) {
-        self.n = n;
-        self.shape.clear();
-        self.shape.extend_from_slice(shape);
+        self.set_shape(n, shape);
         assert_eq!(bytes.len(), n * self.item_len(), "bytes of {n} items of {shape:?}");
         self.bytes.clear();
         self.bytes.extend_from_slice(bytes);
         self.is_bytes = true;
+    }
+
+    fn set_shape(&mut self, n: usize, shape: &[usize]) {
+        self.n = n;
+        self.shape.clear();
+        self.shape.extend_from_slice(shape);
     }
 
     /// The bytes, where it holds bytes.
