@@ -41,6 +41,8 @@
 //! - Every function takes the [`Isa`](simd::Isa) to run on and works on rayon's current pool. Sums
 //!   are taken in an order that depends on the shape alone, so the same input gives the same bits
 //!   for any number of threads.
+//! - An operation that needs memory takes the `Workspace` of its module, which grows on demand;
+//!   `reserve` claims ahead what all batches up to a size need.
 //! - [`reference`](mod@reference) holds each operation once more, naive and in f64: the
 //!   specification that the tests compare with.
 //!
@@ -49,7 +51,7 @@
 //! | [`simd`] | the trait that kernels are written against, its instruction sets, their choice |
 //! | [`buffer`] | memory aligned to cache lines |
 //! | [`image`] | bytes to numbers |
-//! | [`conv2d`] | convolution: shapes, forward, both gradients |
+//! | [`conv2d`] | convolution: shapes, algorithms, forward, both gradients |
 //! | [`conv_block`] | convolution + bias + ReLU + batch norm + max-pooling in one |
 //! | [`dense`] | fully connected layer: forward, both gradients |
 //! | [`activation`] | ReLU |
@@ -58,7 +60,7 @@
 //! | [`global_average_pool2d`] | the mean of an image's pixels |
 //! | [`dropout`] | inverted dropout from a seed |
 //! | [`loss`] | sigmoid and softmax cross-entropy from logits |
-//! | [`optim`] | Adam, SGD |
+//! | [`optim`] | Adam and SGD: rules, and steps by them |
 //! | [`reference`](mod@reference) | all of the above in f64, as the formulas read |
 
 pub mod activation;
