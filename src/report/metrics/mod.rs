@@ -140,44 +140,14 @@ impl Metrics {
         let classes = genres.len();
         let films = labels.len() / classes;
 
-        let mut counts = vec![Counts::default(); classes];
-        let (mut top1_hits, mut top3_hits, mut right_sets) = (0, 0, 0);
-        for (probabilities, labels) in probabilities.chunks_exact(classes).zip(labels.chunks_exact(classes)) {
-            let top = top_k(probabilities, 3);
-            top3_hits += usize::from(top.iter().any(|&genre| labels[genre]));
-            if labels[top[0]] {
-                top1_hits += 1;
-                counts[top[0]].top1_hits += 1;
-            }
-            let mut right = true;
-            for (genre, (count, (&probability, &label))) in
-                counts.iter_mut().zip(probabilities.iter().zip(labels)).enumerate()
-            {
-                let predicted = probability > thresholds.map_or(0.5, |thresholds| thresholds[genre]);
-                count.support += usize::from(label);
-                count.predicted += usize::from(predicted);
-                count.true_positives += usize::from(label && predicted);
-                right &= label == predicted;
-            }
-            right_sets += usize::from(right);
-        }
-
-        let per_genre: Vec<_> = counts
-            .iter()
-            .zip(genres)
-            .enumerate()
-            .map(|(genre, (count, name))| {
-                let scores = probabilities.iter().skip(genre).step_by(classes);
-                let positives = labels.iter().skip(genre).step_by(classes);
-                count.metrics(name, &Ranking::new(scores.copied().zip(positives.copied())))
-            })
-            .collect();
-        let mut all = Counts::default();
-        for count in &counts {
-            all.support += count.support;
-            all.predicted += count.predicted;
-            all.true_positives += count.true_positives;
-        }
+        let Tally { counts, top1_hits, top3_hits, right_sets } = Tally::of(evaluation, &labels);
+        let metrics_of = |(genre, (count, name)): (usize, (&Counts, &String))| {
+            let scores = probabilities.iter().skip(genre).step_by(classes);
+            let positives = labels.iter().skip(genre).step_by(classes);
+            count.metrics(name, &Ranking::new(scores.copied().zip(positives.copied())))
+        };
+        let per_genre: Vec<_> = counts.iter().zip(genres).enumerate().map(metrics_of).collect();
+        let all = Counts::sum(&counts);
         let right_pairs = labels.len() + 2 * all.true_positives - all.support - all.predicted;
 
         let top1_hit = ratio(top1_hits, films);
@@ -241,6 +211,43 @@ fn check(evaluation: &Evaluation) -> Result<Vec<bool>> {
     Ok(labels)
 }
 
+/// The counts of all genres over all films.
+struct Tally {
+    counts: Vec<Counts>,
+    /// Films whose most probable genre is one of theirs.
+    top1_hits: usize,
+    /// Films that have one of their genres among the three most probable ones.
+    top3_hits: usize,
+    /// Films whose set of genres is predicted exactly.
+    right_sets: usize,
+}
+
+impl Tally {
+    fn of(&Evaluation { genres, probabilities, thresholds, .. }: &Evaluation, labels: &[bool]) -> Self {
+        let classes = genres.len();
+        let counts = vec![Counts::default(); classes];
+        let mut tally = Self { counts, top1_hits: 0, top3_hits: 0, right_sets: 0 };
+        for (probabilities, labels) in probabilities.chunks_exact(classes).zip(labels.chunks_exact(classes)) {
+            let top = top_k(probabilities, 3);
+            tally.top3_hits += usize::from(top.iter().any(|&genre| labels[genre]));
+            if labels[top[0]] {
+                tally.top1_hits += 1;
+                tally.counts[top[0]].top1_hits += 1;
+            }
+            let mut right = true;
+            for (genre, count) in tally.counts.iter_mut().enumerate() {
+                let predicted = probabilities[genre] > thresholds.map_or(0.5, |thresholds| thresholds[genre]);
+                count.support += usize::from(labels[genre]);
+                count.predicted += usize::from(predicted);
+                count.true_positives += usize::from(labels[genre] && predicted);
+                right &= labels[genre] == predicted;
+            }
+            tally.right_sets += usize::from(right);
+        }
+        tally
+    }
+}
+
 /// The counts of one genre over all films.
 #[derive(Clone, Copy, Debug, Default)]
 struct Counts {
@@ -251,6 +258,16 @@ struct Counts {
 }
 
 impl Counts {
+    fn sum(counts: &[Self]) -> Self {
+        let of = |count: fn(&Self) -> usize| counts.iter().map(count).sum();
+        Self {
+            support: of(|count| count.support),
+            predicted: of(|count| count.predicted),
+            true_positives: of(|count| count.true_positives),
+            top1_hits: of(|count| count.top1_hits),
+        }
+    }
+
     fn metrics(&self, genre: &str, ranking: &Ranking) -> GenreMetrics {
         let if_films = |value: f64| (self.support > 0).then_some(value);
         GenreMetrics {
