@@ -74,45 +74,61 @@ pub(crate) fn to_bytes(model: &Sequential, more: &impl Serialize) -> Vec<u8> {
 /// # Errors
 /// Those of [`Sequential::load`], and [`Error::Data`] where the description lacks a field of `M`.
 pub(crate) fn read<M: DeserializeOwned>(path: &Path, isa: Isa) -> Result<(M, Sequential)> {
-    let refuse = |what: String| Error::data(path, what, REMEDY);
     let bytes = std::fs::read(path).map_err(Error::io(path, "read the model"))?;
-    let tensors =
-        SafeTensors::deserialize(&bytes).map_err(|e| refuse(format!("not a whole safetensors file ({e})")))?;
-    let (_, header) = SafeTensors::read_metadata(&bytes).map_err(|e| refuse(format!("a bad header ({e})")))?;
+    parse(&bytes, isa).map_err(|what| Error::data(path, what, REMEDY))
+}
+
+/// [`read`], from bytes; what is wrong with them where something is.
+fn parse<M: DeserializeOwned>(bytes: &[u8], isa: Isa) -> Result<(M, Sequential), String> {
+    let tensors = SafeTensors::deserialize(bytes).map_err(|e| format!("not a whole safetensors file ({e})"))?;
+    let (_, header) = SafeTensors::read_metadata(bytes).map_err(|e| format!("a bad header ({e})"))?;
     let description = header.metadata().as_ref().and_then(|metadata| metadata.get(KEY));
-    let description = description.ok_or_else(|| refuse("a safetensors file, but not of onesheet".into()))?;
-    let broken = |e| refuse(format!("its description is broken ({e})"));
+    let description = description.ok_or("a safetensors file, but not of onesheet")?;
+    let broken = |e| format!("its description is broken ({e})");
     let Description { model: spec } = serde_json::from_str(description).map_err(broken)?;
     let more = serde_json::from_str(description).map_err(broken)?;
 
     // Before anything is built: a damaged description may ask for more memory than there is.
-    let plan = spec.plan().map_err(|e| refuse(e.to_string()))?;
+    check_shapes(&spec, &tensors)?;
+    let mut model = Sequential::build(spec, isa, 0).map_err(|e| e.to_string())?;
+    fill(&mut model, &tensors)?;
+    Ok((more, model))
+}
+
+/// Refuses weights that are not those of the spec.
+fn check_shapes(spec: &ModelSpec, tensors: &SafeTensors) -> Result<(), String> {
+    let plan = spec.plan().map_err(|e| e.to_string())?;
     let expected = plan.iter().map(|layer| layer.parameters.len()).sum::<usize>();
     if tensors.len() != expected {
-        return Err(refuse(format!("{} weights instead of {expected}", tensors.len())));
+        return Err(format!("{} weights instead of {expected}", tensors.len()));
     }
     for layer in &plan {
         for (role, shape) in &layer.parameters {
             let name = format!("{}/{}", layer.name, role.name());
-            let view = tensors.tensor(&name).map_err(|_| refuse(format!("the weights {name} are missing")))?;
+            let view = tensors.tensor(&name).map_err(|_| format!("the weights {name} are missing"))?;
             if view.dtype() != Dtype::F32 || view.shape() != shape {
                 let found = (view.dtype(), view.shape());
-                return Err(refuse(format!("the weights {name} are {found:?} instead of F32 {shape:?}")));
+                return Err(format!("the weights {name} are {found:?} instead of F32 {shape:?}"));
             }
         }
     }
-    let mut model = Sequential::build(spec, isa, 0)?;
-    let mut bad = None;
+    Ok(())
+}
+
+/// Copies the weights, whose shapes have been checked, into the model; refuses values that no training
+/// leaves.
+fn fill(model: &mut Sequential, tensors: &SafeTensors) -> Result<(), String> {
+    let mut result = Ok(());
     model.each_parameter_mut(|parameter| {
         let name = parameter.name();
-        let view = tensors.tensor(&name).expect("checked above");
+        let view = tensors.tensor(&name).expect("the shapes were checked");
         let (bytes, _) = view.data().as_chunks::<4>();
         for (value, &bytes) in parameter.value.iter_mut().zip(bytes) {
             *value = f32::from_le_bytes(bytes);
-            if !parameter.role.allows(*value) {
-                bad.get_or_insert_with(|| format!("the weights {name} hold {value}"));
+            if result.is_ok() && !parameter.role.allows(*value) {
+                result = Err(format!("the weights {name} hold {value}"));
             }
         }
     });
-    bad.map_or(Ok((more, model)), |what| Err(refuse(what)))
+    result
 }
