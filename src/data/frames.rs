@@ -1,4 +1,5 @@
-//! Which of the cleaned films an experiment trains on, watches and is measured with.
+//! The frames of an experiment: which of the cleaned films it trains on, watches during training,
+//! and is measured on.
 
 use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
@@ -13,46 +14,46 @@ use crate::data::split::{Split, rank};
 use crate::error::{Error, Result};
 use crate::files;
 
-/// The file beside the frames that says what they were made with.
+/// The file beside the frames that records the options they were made with.
 const OPTIONS: &str = "options.toml";
 
-/// An experiment's rule for films.
+/// An experiment's rule for choosing films.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum FilmRule {
     /// Every cleaned film, with all its genres.
     MultiLabel,
     /// Films with exactly one genre.
     SingleGenre,
-    /// Films with exactly one genre, which is one of the most frequent.
+    /// Films with exactly one genre, if that is one of the most frequent genres.
     TopGenres {
-        /// As many genres.
+        /// The number of genres.
         count: usize,
-        /// At most so many films of each genre in train and val together.
+        /// The most films of each genre, train and val taken together.
         per_genre: usize,
-        /// Whether train and val are each cut to their rarest genre.
+        /// Whether, in train and in val, every genre is cut to the number of films of the rarest.
         balance: bool,
     },
 }
 
-/// Upper bounds on the number of films; test is never cut.
+/// Upper bounds on the number of films; `None` is no bound. The test films are never cut.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Limits {
-    /// Of the training films.
+    /// The most training films.
     pub train: Option<usize>,
-    /// Of the validation films.
+    /// The most validation films.
     pub val: Option<usize>,
 }
 
-/// The films of an experiment. Each list is ordered by id.
+/// The films of an experiment, by side of the split; each list is ordered by id.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Frame {
     /// The names of the classes, sorted.
     pub genres: Vec<String>,
-    /// Films to fit the weights to.
+    /// The films that the weights are fitted to.
     pub train: Vec<Film>,
-    /// Films to watch while training.
+    /// The films that are watched during training.
     pub val: Vec<Film>,
-    /// Films to look at once, at the end.
+    /// The films that are looked at once, at the end.
     pub test: Vec<Film>,
 }
 
@@ -65,15 +66,16 @@ impl FilmRule {
             support[film.genres[0]] += 1;
         }
         let mut top: Vec<usize> = (0..support.len()).filter(|&genre| support[genre] > 0).collect();
-        // Genres are numbered by name, so that the stable sort leaves equals in that order.
+        // Genres are numbered by name: the stable sort leaves equally frequent ones in that order.
         top.sort_by_key(|&genre| std::cmp::Reverse(support[genre]));
         top.truncate(*count);
         top.sort_unstable();
         top.into_iter().map(|genre| films.genres[genre].clone()).collect()
     }
 
-    /// The films that a model with the classes `genres` can be asked about, under this rule but neither cut nor
-    /// balanced, and what was left out; with `split`, those on one side only. Their genres are indexes into `genres`.
+    /// The films that a model with the classes `genres` can be asked about, and a ledger of what
+    /// was left out. The rule decides which films qualify, but nothing is cut or balanced; with
+    /// `split`, only the films on that side are taken. The films' genres are indexes into `genres`.
     pub fn select(&self, films: &Films, genres: &[String], split: Option<Split>) -> (Vec<Film>, Ledger) {
         const MORE_THAN_ONE: &str = "films with more than one genre";
         const OTHER_GENRE: &str = "films with a genre that is not one of the model's";
@@ -106,10 +108,12 @@ impl FilmRule {
 }
 
 impl Frame {
-    /// Chooses the films of an experiment, splits, cuts and limits them; the ledger counts what this left out.
+    /// Chooses the films of an experiment, then splits, cuts and limits them. The ledger counts
+    /// what was left out.
     ///
-    /// Which films survive a cut depends on nothing but the films: those of a smaller limit are among those of a
-    /// larger one. A limited frame of balanced genres stays balanced to within one film.
+    /// Which films survive a cut depends on nothing but the films: those within a smaller limit are
+    /// among those within a larger one. A frame of balanced genres that is limited stays balanced
+    /// to within one film.
     pub fn new(films: &Films, rule: &FilmRule, limits: Limits) -> (Self, Ledger) {
         let genres = rule.genres(films);
         let (chosen, mut ledger) = rule.select(films, &genres, None);
@@ -122,7 +126,7 @@ impl Frame {
         (frame, ledger)
     }
 
-    /// Cuts train and val to the limits; where they are `balanced`, genre by genre in turn.
+    /// Cuts train and val to the limits; where they are `balanced`, the genres take turns.
     fn limit(&mut self, limits: Limits, balanced: bool, ledger: &mut Ledger) {
         for (split, limit) in [(Split::Train, limits.train), (Split::Val, limits.val)] {
             let Some(limit) = limit else { continue };
@@ -142,7 +146,8 @@ impl Frame {
         }
     }
 
-    /// Caps the number of films of each genre in train and val; whether these are balanced afterwards.
+    /// Caps the number of films of each genre in train and val. Returns whether these are balanced
+    /// afterwards.
     fn cut(&mut self, rule: &FilmRule, ledger: &mut Ledger) -> bool {
         let &FilmRule::TopGenres { per_genre, balance, .. } = rule else { return false };
         let mut both: Vec<Film> = self.train.drain(..).chain(self.val.drain(..)).collect();
@@ -165,7 +170,7 @@ impl Frame {
         balance
     }
 
-    /// The films on one side.
+    /// The films on one side of the split.
     pub fn side(&self, split: Split) -> &[Film] {
         match split {
             Split::Train => &self.train,
@@ -182,36 +187,38 @@ impl Frame {
         }
     }
 
-    /// The ids of all its films, sorted.
+    /// The ids of all films of the frame, sorted.
     pub fn ids(&self) -> Vec<u64> {
         let mut ids: Vec<u64> = Split::ALL.iter().flat_map(|&s| self.side(s)).map(|film| film.id).collect();
         ids.sort_unstable();
         ids
     }
 
-    /// Drops the films that are `refused`: those whose poster does not decode.
+    /// Drops the films for whose ids `refused` holds: those whose posters do not decode.
     pub fn without(&mut self, refused: impl Fn(u64) -> bool) {
         for split in Split::ALL {
             self.side_mut(split).retain(|film| !refused(film.id));
         }
     }
 
-    /// Refuses a frame that is too small: fewer training films than a batch, or no film to watch or measure with.
+    /// Refuses a frame that is too small: one with fewer training films than a batch, or without
+    /// validation or test films.
     ///
     /// # Errors
-    /// With the counts of all three sides and a remedy.
+    /// [`Error::Data`] with the counts of all three sides and a remedy.
     pub fn check_size(&self, data: &Path, batch: usize) -> Result<()> {
         if self.train.len() >= batch && !self.val.is_empty() && !self.test.is_empty() {
             return Ok(());
         }
         let (train, val, test) = (self.train.len(), self.val.len(), self.test.len());
         let what = format!("too few films: {train} to train, {val} to validate, {test} to test; the batch is {batch}");
-        Err(Error::data(data, what, "add films, raise the limits, or choose a smaller --batch"))
+        Err(Error::data(data, what, "add films, raise the limits, or choose a smaller batch"))
     }
 
-    /// Writes `train.csv`, `val.csv` and `test.csv` into `folder`, which is made if it is not there: the columns
-    /// `filename` and `genres` (joined by `|`), one row a film, in the order of the ids. Each file is whole or absent.
-    /// `options.toml`, written last, says what the frames were made with, for [`Frame::read_back`].
+    /// Writes `train.csv`, `val.csv` and `test.csv` into `folder`, which is made if it does not
+    /// exist. The files have the columns `filename` and `genres` (joined by `|`) and one row per
+    /// film, in the order of the ids. Each file is whole or absent. `options.toml`, written last,
+    /// records what the frames were made with, for [`Frame::read_back`].
     ///
     /// # Errors
     /// If the folder cannot be made or written.
@@ -234,10 +241,10 @@ impl Frame {
         files::write_atomically(&note, |file| file.write_all(options.as_bytes()))
     }
 
-    /// The frames in `folder`, if all of them are there and were made with the same `options`.
+    /// The frames in `folder`; `None` if there are none, or they were made with other `options`.
     ///
     /// # Errors
-    /// As [`Frame::read_csv`]; also if a film has several genres where the rule allows one.
+    /// Those of [`Frame::read_csv`]; also if a film has several genres where the rule allows one.
     pub fn read_back(folder: &Path, rule: &FilmRule, options: &str, films: &Films) -> Result<Option<Self>> {
         if std::fs::read_to_string(folder.join(OPTIONS)).ok().as_deref() != Some(options) {
             return Ok(None);
@@ -253,11 +260,12 @@ impl Frame {
         }
     }
 
-    /// Reads back what [`Frame::write_csv`] wrote; `genres` are the names of the classes, sorted.
+    /// Reads the files that [`Frame::write_csv`] wrote; `genres` are the names of the classes,
+    /// sorted.
     ///
     /// # Errors
-    /// If a file is missing, or a row of it is not a poster's name and genres that are all in `genres`, or a film is
-    /// there twice.
+    /// If a file is missing, if a row is anything but a poster's name and genres that are all in
+    /// `genres`, or if a film is there twice.
     pub fn read_csv(folder: &Path, genres: Vec<String>) -> Result<Self> {
         let mut seen = HashSet::new();
         let mut read = |split| read_side(&csv_path(folder, split), &genres, &mut seen);
@@ -270,7 +278,7 @@ fn csv_path(folder: &Path, split: Split) -> PathBuf {
     folder.join(format!("{split}.csv"))
 }
 
-/// The films of one file, ordered by id; `seen` are those of all files up to here.
+/// The films of one file, ordered by id; `seen` holds the ids from all files read so far.
 fn read_side(path: &Path, genres: &[String], seen: &mut HashSet<u64>) -> Result<Vec<Film>> {
     let remedy = "repair the row, or remove the folder to have the frames made again";
     let file = std::fs::File::open(path).map_err(Error::io(path, "read the frame"))?;
@@ -304,7 +312,8 @@ fn read_side(path: &Path, genres: &[String], seen: &mut HashSet<u64>) -> Result<
     Ok(films)
 }
 
-/// Keeps the first `limit` films of each genre. Films have one genre and are in the order of their ranks.
+/// Keeps the first `limit` films of each genre. Each film has one genre, and the films are in the
+/// order of their ranks.
 fn cap(films: &mut Vec<Film>, limit: usize, ledger: &mut Ledger, reason: &str) {
     ledger.declare(reason);
     let mut turns = turns(films).into_iter();
@@ -317,14 +326,14 @@ fn cap(films: &mut Vec<Film>, limit: usize, ledger: &mut Ledger, reason: &str) {
     });
 }
 
-/// Orders films of one genre each as cards are dealt: one of each genre, then the next of each.
+/// Orders films with one genre each as cards are dealt: one of each genre, then the next of each.
 fn deal_by_genre(films: &mut Vec<Film>) {
     let mut dealt: Vec<(usize, Film)> = turns(films).into_iter().zip(films.drain(..)).collect();
     dealt.sort_by_key(|&(turn, _)| turn);
     films.extend(dealt.into_iter().map(|(_, film)| film));
 }
 
-/// For each film, how many of the same genre come before it.
+/// The number of films of the same genre that come before each film.
 fn turns(films: &[Film]) -> Vec<usize> {
     let mut seen = BTreeMap::<usize, usize>::new();
     let turn = |film: &Film| {

@@ -1,4 +1,5 @@
-//! Why a poster is left out: a value that is counted, stored in the cache and shown, not an error that ends a run.
+//! The reason why a poster is left out: a value that is counted, stored in the cache and shown, not
+//! an error that ends a run.
 
 use std::fmt;
 use std::path::Path;
@@ -8,45 +9,46 @@ use serde::{Deserialize, Serialize};
 use crate::data::ledger::Ledger;
 use crate::error::Error;
 
-/// Why a poster is left out. The names ([`fmt::Display`]) are counted by and do not change.
+/// The reason why a poster is left out. Refusals are counted under the reasons' names
+/// ([`fmt::Display`]), which do not change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Reason {
-    /// The system does not let it be read.
+    /// The system does not allow the file to be read.
     Unreadable,
     /// A folder, pipe, socket or device, or a link to one.
     NotAFile,
-    /// No bytes at all.
+    /// A file without any bytes.
     Empty,
-    /// More than 64 MiB.
+    /// A file of more than 64 MiB.
     FileTooLarge,
-    /// A PNG file with another name.
+    /// A PNG file, whatever its name.
     Png,
-    /// A GIF file with another name.
+    /// A GIF file, whatever its name.
     Gif,
-    /// A WebP file with another name.
+    /// A WebP file, whatever its name.
     WebP,
-    /// A web page with another name: mostly an error page that was saved as a poster.
+    /// A web page, usually an error page that was saved as a poster.
     Html,
-    /// Something else that does not start as a JPEG file does.
+    /// A file of any other kind that does not begin as a JPEG file does.
     OtherFormat,
     /// A JPEG file with arithmetic coding.
     Arithmetic,
     /// A lossless JPEG file.
     Lossless,
-    /// A JPEG file with 12 or 16 bits a sample.
+    /// A JPEG file with 12 or 16 bits per sample.
     Precision,
-    /// A JPEG file with other than 1, 3 or 4 colours.
+    /// A JPEG file whose number of colours is not 1, 3 or 4.
     Colours,
-    /// More than 8192 pixels a side or 32 million in all.
+    /// An image of more than 8192 pixels per side or more than 32 million in all.
     TooManyPixels,
-    /// Claims more blocks than its bytes could hold.
+    /// A file that claims more blocks than its bytes could hold.
     TooFewBytes,
-    /// The file ends before the image does.
+    /// A file that ends before its image does.
     Truncated,
-    /// Any other damage.
+    /// A file with any other damage.
     Corrupt,
-    /// The decoder panicked: a bug of its own.
+    /// A file on which the decoder panicked, which is a bug of the decoder.
     DecoderPanic,
 }
 
@@ -79,19 +81,19 @@ impl fmt::Display for Reason {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum OnBadImage {
-    /// Goes on without it, and counts it.
+    /// The run goes on without the poster, and counts it.
     #[default]
     Skip,
-    /// Ends, naming it.
+    /// The run ends with an error that names the poster.
     Fail,
 }
 
-/// A poster that is left out: the reason, and what there is to say beyond it.
+/// Why a particular poster is left out: the reason, and what else there is to say.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Refusal {
-    /// What refusals are counted by.
+    /// The reason, which refusals are counted by.
     pub reason: Reason,
-    /// About this file, such as the decoder's own words; may be empty.
+    /// More about this file, such as the decoder's own words; may be empty.
     pub detail: String,
 }
 
@@ -100,12 +102,13 @@ impl Refusal {
         Self { reason, detail: detail.into() }
     }
 
-    /// As the error of a run that does without no poster.
+    /// The error that ends a run in which every poster must decode.
     pub fn into_error(self, poster: &Path) -> Error {
-        Error::data(poster, self.to_string(), "replace or remove the poster, or add --on-bad-image skip")
+        Error::data(poster, self.to_string(), "replace or remove the poster, or let bad posters be skipped")
     }
 
-    /// Counts posters that were refused, by reason: "posters refused (truncated): 17.jpg, ...".
+    /// Counts refused posters, given with their names, by reason: "posters refused (truncated):
+    /// 17.jpg, ...".
     pub fn ledger<'a>(refused: impl IntoIterator<Item = (String, &'a Self)>) -> Ledger {
         let mut refused: Vec<_> = refused.into_iter().collect();
         refused.sort_by_key(|(_, refusal)| refusal.reason);
