@@ -1,5 +1,5 @@
-//! Posters of the same bytes under several ids, such as a studio's placeholder: a model that met one in training would know
-//! the other in the test.
+//! Posters with the same bytes under several ids, such as a studio's placeholder: a model that met
+//! one of them in training would recognise another in the test.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -12,18 +12,20 @@ use sha2::{Digest, Sha256};
 
 use crate::data::layout::poster_name;
 
-/// The end of a file that is compared before all of it is: of equally long JPEG files, nearly all differ there.
+/// The number of bytes at the end of a file that are compared before the whole file is: nearly all
+/// JPEG files of equal length differ there.
 const TAIL: u64 = 4096;
 
-/// Every poster among `ids` whose file has the same bytes as that of a smaller id, and the smallest such id; ordered.
+/// The posters among `ids` whose file has the same bytes as that of a smaller id, each with the
+/// smallest such id; sorted.
 ///
-/// Only JPEG files count, by their first bytes: an error page that was saved under many names is refused under each of them,
-/// for what it is. A file that cannot be read has no duplicates. Files of equal length have their ends hashed, and those with
-/// equal ends all their bytes (SHA-256).
+/// Only files that begin as a JPEG file does count: an error page that was saved under many names
+/// is refused under each of them, for what it is. A file that cannot be read has no duplicates. Of
+/// files of equal length the ends are hashed, and of those with equal ends all bytes (SHA-256).
 pub fn duplicates(posters: &Path, ids: &[u64]) -> Vec<(u64, u64)> {
     let open = |id: u64| File::open(posters.join(poster_name(id)));
     let length = |id: u64| {
-        // Asked before opening, which would wait for ever on a pipe.
+        // Checked before the file is opened: opening a pipe would wait for ever.
         let metadata = std::fs::metadata(posters.join(poster_name(id))).ok()?;
         metadata.is_file().then_some(metadata.len())
     };
@@ -37,7 +39,8 @@ pub fn duplicates(posters: &Path, ids: &[u64]) -> Vec<(u64, u64)> {
     found
 }
 
-/// Groups of at least two ids with the same key, each ordered; an id without a key is in none.
+/// The groups of at least two ids with the same key, each group sorted; an id without a key is in
+/// none.
 fn grouped<K: Hash + Eq + Send>(ids: Vec<u64>, key: impl Fn(u64) -> Option<K> + Sync) -> Vec<Vec<u64>> {
     let keys: Vec<Option<K>> = ids.par_iter().map(|&id| key(id)).collect();
     let mut groups = HashMap::<K, Vec<u64>>::new();
@@ -51,7 +54,7 @@ fn grouped<K: Hash + Eq + Send>(ids: Vec<u64>, key: impl Fn(u64) -> Option<K> + 
     groups
 }
 
-/// The length and the hash of the last bytes of a JPEG file; `None` for others.
+/// The length of a JPEG file and the hash of its last bytes; `None` for other files.
 fn end(mut file: &File) -> io::Result<Option<(u64, [u8; 32])>> {
     let mut start = [0; 3];
     file.read_exact(&mut start)?;
@@ -65,7 +68,7 @@ fn end(mut file: &File) -> io::Result<Option<(u64, [u8; 32])>> {
     Ok(Some((length, Sha256::digest(&tail).into())))
 }
 
-/// The hash of all bytes.
+/// The hash of all bytes of a file.
 fn all(mut file: File) -> io::Result<[u8; 32]> {
     let mut hash = Sha256::new();
     let mut buffer = vec![0; 64 << 10];

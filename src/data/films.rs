@@ -1,4 +1,5 @@
-//! The films of a folder in the Letterboxd layout (`genres.csv`, `posters/<id>.jpg`) after cleaning.
+//! The films of a folder in the Letterboxd layout (`genres.csv`, `posters/<id>.jpg`) after
+//! cleaning.
 
 use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
@@ -12,52 +13,56 @@ use crate::error::{Error, Result};
 /// A film with a poster.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Film {
-    /// The digits of its poster's file name.
+    /// The film's id: the digits of its poster's file name.
     pub id: u64,
-    /// Indexes into the genre names of whatever holds this film; sorted, each once, at least one.
+    /// The film's genres, as indexes into the genre names of whatever holds the film: at least one,
+    /// sorted, none twice.
     pub genres: Vec<usize>,
 }
 
 impl Film {
-    /// The name of its poster in the folder `posters/`.
+    /// The file name of the film's poster in the folder `posters/`.
     pub fn filename(&self) -> String {
         poster_name(self.id)
     }
 }
 
-/// All films that have a poster and at most `max_genres` genres: the films of the multi-label experiment, and those
-/// that the others choose from.
+/// The cleaned films: all that have a poster and at most `max_genres` genres. They are the films of
+/// the multi-label experiment, and those that the other experiments choose from.
 #[derive(Debug)]
 pub struct Films {
     /// The folder of the posters.
     pub posters: PathBuf,
     /// The names of all genres that these films have, sorted: the classes of the model.
     pub genres: Vec<String>,
-    /// Ordered by id.
+    /// The films, ordered by id.
     pub films: Vec<Film>,
-    /// What was dropped, in the order in which it was.
+    /// What was dropped, in the order in which it was dropped.
     pub ledger: Ledger,
-    /// To be shown to the user, who has to repair the file; the run goes on.
+    /// Warnings for the user, who has to repair the file; the run goes on.
     pub warnings: Vec<Error>,
 }
 
 impl Films {
-    /// Reads `data/genres.csv`, lists `data/posters` and cleans, in this order: malformed rows, films without a poster,
-    /// posters without a film, duplicate rows, films with more than `max_genres` genres, posters with the same bytes as that
-    /// of a film with a smaller id.
+    /// Reads `data/genres.csv`, lists `data/posters`, and drops, in this order: malformed rows,
+    /// films without a poster, posters without a film, files with other names, duplicate rows,
+    /// films with more than `max_genres` genres, and posters with the same bytes as the poster of a
+    /// film with a smaller id.
     ///
     /// # Errors
-    /// If a file or folder is missing or cannot be read (see [`Labels::read_csv`]), or no film is left.
+    /// If a file or folder is missing or cannot be read (see [`Labels::read_csv`]), or no film is
+    /// left.
     pub fn open(data: &Path, max_genres: usize) -> Result<Self> {
         let (csv, posters) = parts(data)?;
         Self::clean(Labels::read_csv(&csv)?, posters, max_genres)
     }
 
-    /// The folder of the posters in `data`, and the ids of those whose film has a genre, ordered: all that any run can ask
-    /// for.
+    /// The folder of the posters in `data`, and the sorted ids of the posters whose film has a
+    /// genre: all that any run can ask for.
     ///
     /// # Errors
-    /// As [`Films::open`].
+    /// If a file or folder is missing or cannot be read (see [`Labels::read_csv`]), or no film has
+    /// a poster.
     pub fn posters(data: &Path) -> Result<(PathBuf, Vec<u64>)> {
         let (csv, posters) = parts(data)?;
         let labels = Labels::read_csv(&csv)?;
@@ -119,7 +124,7 @@ impl Films {
             ));
         }
 
-        // Genres that only dropped films had are no classes.
+        // Genres that only dropped films had do not become classes.
         let used: BTreeSet<usize> = films.iter().flat_map(|film| film.genres.iter().copied()).collect();
         let mut renumbered = vec![usize::MAX; labels.genres.len()];
         for (new, &old) in used.iter().enumerate() {

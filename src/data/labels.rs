@@ -8,36 +8,40 @@ use csv::{ByteRecord, ReaderBuilder, Trim};
 use crate::data::ledger::{Ledger, MALFORMED_ROWS};
 use crate::error::{Error, Result};
 
-/// As many malformed rows are described one by one; all are counted.
+/// The number of malformed rows that are described one by one; all are counted.
 const WARNINGS: usize = 10;
 
-/// The content of `genres.csv`, with what could not be read of it.
+/// The content of `genres.csv`, and what could not be read of it.
 #[derive(Debug)]
 pub struct Labels {
     /// The file that was read.
     pub path: PathBuf,
-    /// Genre names, sorted.
+    /// The names of the genres, sorted.
     pub genres: Vec<String>,
-    /// Indexes into `genres` by film id: sorted, each once, at least one.
+    /// The genres of each film by its id, as indexes into `genres`: at least one per film, sorted,
+    /// none twice.
     pub films: BTreeMap<u64, Vec<usize>>,
-    /// Rows that repeat an earlier (id, genre): the film's id and the row.
+    /// The rows that repeat the id and genre of an earlier row, as (id, row).
     pub repeats: Vec<(u64, u64)>,
-    /// The first ten malformed rows, each with its row and remedy. The run goes on without them.
+    /// What is wrong with the first ten malformed rows, each with its row and a remedy. The run
+    /// goes on without them.
     pub warnings: Vec<Error>,
-    /// Malformed rows.
+    /// The count of malformed rows.
     pub ledger: Ledger,
 }
 
 impl Labels {
-    /// Reads a CSV file with the columns `id` and `genre`, one row a film and genre; other columns are ignored, in any
-    /// order. A row that cannot be read is counted and left out.
+    /// Reads a CSV file with the columns `id` and `genre`, in any order, with one row per film and
+    /// genre. Other columns are ignored. A row that cannot be read is counted and left out.
     ///
     /// # Errors
-    /// If the file cannot be read, has not these columns, has no rows, has no single row that can be read, or has a
-    /// quoted field that runs over the end of its line (it would swallow the rows after it).
+    /// If the file cannot be read, lacks one of these columns, has no rows, has no row that can be
+    /// read, or has a quoted field that runs over the end of its line (it would swallow the rows
+    /// after it).
     pub fn read_csv(path: &Path) -> Result<Self> {
         let file = std::fs::File::open(path).map_err(Error::io(path, "read the genres"))?;
-        // `flexible`: a row with a wrong number of fields is one malformed row, not the end of the file.
+        // `flexible`, so that a row with the wrong number of fields is one malformed row and does
+        // not end the reading.
         let mut reader = ReaderBuilder::new().flexible(true).trim(Trim::All).from_reader(file);
         let header = reader.byte_headers().map_err(|e| from_csv(path, e))?.clone();
         if header.is_empty() {
@@ -74,7 +78,7 @@ impl Labels {
             }
             match parse(&record, header.len(), id_column, genre_column) {
                 Ok((id, genre)) => {
-                    // Indexes are in order of appearance until all names are known.
+                    // The indexes follow the order of appearance until all names are known.
                     let genre = seen.get(genre).copied().unwrap_or_else(|| {
                         labels.genres.push(genre.to_owned());
                         seen.insert(genre.to_owned(), labels.genres.len() - 1);
@@ -126,7 +130,7 @@ impl Labels {
     }
 }
 
-/// A row's id and genre, or what is wrong with it and the remedy.
+/// A row's id and genre, or what is wrong with the row and the remedy.
 fn parse(record: &ByteRecord, fields: usize, id: usize, genre: usize) -> Result<(u64, &str), (String, &'static str)> {
     if record.len() != fields {
         let what = format!("{} fields where the header has {fields}", record.len());
@@ -151,7 +155,8 @@ fn parse(record: &ByteRecord, fields: usize, id: usize, genre: usize) -> Result<
     }
 }
 
-/// The reader's own error: with every field allowed, only the system's is left.
+/// The error for a failure of the CSV reader itself: since it accepts rows of any length and
+/// content, only errors of the system are left.
 pub(super) fn from_csv(path: &Path, error: csv::Error) -> Error {
     match error.into_kind() {
         csv::ErrorKind::Io(source) => Error::io(path, "read the file")(source),

@@ -1,4 +1,4 @@
-//! The grammar of a folder in the Letterboxd layout: `genres.csv` and `posters/<id>.jpg`.
+//! The Letterboxd layout of a folder: `genres.csv` and `posters/<id>.jpg`.
 
 use crate::data::ledger::{Ledger, OTHER_FILES};
 use crate::error::{Error, Result};
@@ -38,14 +38,14 @@ pub(super) fn parts(data: &Path) -> Result<(PathBuf, PathBuf)> {
     Ok((csv, posters))
 }
 
-/// The ids of the posters in a folder: one listing instead of a question per film. Other files are
-/// counted in the ledger.
+/// The ids of the posters in a folder, found by listing it once rather than asking for each film's
+/// file. Other files are counted in the ledger.
 ///
 /// # Errors
 /// [`Error::Io`] if the folder cannot be listed.
 pub(crate) fn list(posters: &Path, ledger: &mut Ledger) -> Result<BTreeSet<u64>> {
     let mut found = BTreeSet::new();
-    // Sorted: a folder is listed in no order, and the ledger should not change from run to run.
+    // Sorted, since a folder is listed in no order and the ledger must not change from run to run.
     let mut others = BTreeSet::new();
     for entry in posters.read_dir().map_err(Error::io(posters, "list the posters"))? {
         let name = entry.map_err(Error::io(posters, "list the posters"))?.file_name();

@@ -1,4 +1,5 @@
-//! What was dropped on the way from the folder to the frames, how much of it, and why: nothing disappears unseen.
+//! A record of what was dropped on the way from the folder to the frames, how much of it, and why:
+//! nothing disappears unseen.
 
 use std::fmt;
 
@@ -6,45 +7,47 @@ use serde::{Deserialize, Serialize};
 
 /// Rows of `genres.csv` that cannot be read.
 pub const MALFORMED_ROWS: &str = "malformed rows";
-/// Films whose poster file is not there.
+/// Films that have no poster file.
 pub const WITHOUT_POSTER: &str = "films without a poster";
-/// Poster files of films that `genres.csv` does not know.
+/// Poster files of films that are not in `genres.csv`.
 pub const WITHOUT_FILM: &str = "posters without a film";
 /// Files in `posters/` that are not named `<id>.jpg`.
 pub const OTHER_FILES: &str = "files not named <id>.jpg";
-/// Rows that repeat an earlier (id, genre).
+/// Rows that repeat the id and genre of an earlier row.
 pub const DUPLICATE_ROWS: &str = "duplicate rows";
-/// Posters whose file has the same bytes as that of another film.
+/// Posters whose file has the same bytes as the poster of another film.
 pub const DUPLICATE_POSTERS: &str = "posters with the bytes of another";
 
-/// As many examples of each reason are kept by name.
+/// The number of examples that are kept by name for each reason.
 const EXAMPLES: usize = 10;
 
-/// Reasons in the order in which they were applied, each with its count and its first few examples.
+/// The reasons for which things were dropped, in the order in which they were applied, each with
+/// its count and its first few examples.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Ledger {
     entries: Vec<Entry>,
 }
 
-/// One reason for which things were dropped.
+/// A reason for which things were dropped.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Entry {
     /// What was dropped, as a plural: "films without a poster".
     pub reason: String,
-    /// How many.
+    /// How many were dropped.
     pub count: u64,
-    /// The first ten by name: "row 12: the id is not a number", "123.jpg".
+    /// The names of the first ten, such as "row 12: the id is not a number" or "123.jpg".
     pub examples: Vec<String>,
 }
 
 impl Ledger {
-    /// Adds `reason` with a count of zero, so that the reader sees that the step was taken. No effect if it is there.
+    /// Adds `reason` with a count of zero, so that the reader sees that the step was taken. Does
+    /// nothing if the reason is there already.
     pub fn declare(&mut self, reason: &str) {
         self.entry(reason);
     }
 
-    /// Counts one more for `reason`; `example` is asked only while examples are still kept.
+    /// Counts one more for `reason`; `example` is called only while examples are still kept.
     pub fn add(&mut self, reason: &str, example: impl FnOnce() -> String) {
         let entry = self.entry(reason);
         entry.count += 1;
@@ -53,7 +56,7 @@ impl Ledger {
         }
     }
 
-    /// How many were dropped for `reason`; zero if it never came up.
+    /// The number dropped for `reason`; zero if it never came up.
     pub fn count(&self, reason: &str) -> u64 {
         self.entries.iter().find(|e| e.reason == reason).map_or(0, |e| e.count)
     }
@@ -63,7 +66,7 @@ impl Ledger {
         &self.entries
     }
 
-    /// Appends what `later` counted: its reasons come after those that are here already.
+    /// Adds the counts of `later`; reasons that are new come after those that are here already.
     pub fn extend(&mut self, later: Self) {
         for theirs in later.entries {
             let ours = self.entry(&theirs.reason);
@@ -82,7 +85,7 @@ impl Ledger {
     }
 }
 
-/// A table: count, reason and up to four examples a line.
+/// A table with a count, a reason and up to four examples per line.
 impl fmt::Display for Ledger {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         let shown = 4;

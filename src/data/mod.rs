@@ -1,23 +1,25 @@
-//! From a folder of posters to batches. A module imports only from those above it in this list:
+//! The way from a folder of posters to batches of images and labels.
+//!
+//! A module imports only from those above it in this list:
 //!
 //! | module | its job |
 //! |---|---|
-//! | [`ledger`] | what was dropped, how much of it, why |
-//! | [`layout`] | the grammar of the folder: where labels and posters are, whose poster a file is |
+//! | [`ledger`] | what was dropped, how much of it, and why |
+//! | [`layout`] | the folder's layout: where labels and posters are, whose poster a file is |
 //! | [`labels`] | `genres.csv` -> films and their genres |
 //! | [`split`] | film id -> train, val or test, the same for ever |
-//! | [`duplicates`] | posters of the same bytes under several ids |
-//! | [`films`] | labels + `posters/` -> the cleaned films |
-//! | [`frames`] | cleaned films -> the three frames of an experiment, as CSV files too |
-//! | [`refusal`] | why a poster is left out |
-//! | [`decode`] | a poster's file -> pixels of one size, or the reason why not |
-//! | `mmap` | files as memory: the one module with `unsafe` |
-//! | [`cache`] | decoded posters in one file |
-//! | `build` | makes that file |
-//! | [`transform`] | an image as a model sees it: a view of it, or a random variation |
-//! | [`batches`] | images and labels for a step, prefetched |
+//! | [`duplicates`] | posters with the same bytes under several ids |
+//! | [`films`] | labels and `posters/` -> the cleaned films |
+//! | [`frames`] | cleaned films -> those of an experiment on each side, also as CSV files |
+//! | [`refusal`] | the reasons for which a poster is left out |
+//! | [`decode`] | a poster's file -> pixels of one size, or the reason why it is refused |
+//! | `mmap` | memory-mapped files: the only module of this folder with `unsafe` |
+//! | [`cache`] | the decoded posters, all in one file |
+//! | `build` | how that file is made |
+//! | [`transform`] | an image as a model sees it: a fixed view of it, or a random variation |
+//! | [`batches`] | the images and labels of one step after the other, made ahead of time |
 //!
-//! Beside the road stands [`demo`], which draws a folder of synthetic posters.
+//! [`demo`] stands apart: it draws a folder of synthetic posters.
 
 pub mod batches;
 mod build;

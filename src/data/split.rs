@@ -1,6 +1,8 @@
-//! Which films are trained on, which steer, which are kept for the end: a function of the film's id alone.
+//! The split of the films into those that are trained on, those that steer the training, and those
+//! that are kept for the end: a function of the film's id alone.
 //!
-//! The same film is on the same side in every experiment, under every seed, and stays there as the data grows.
+//! A film is on the same side in every experiment and under every seed, and stays there as the data
+//! grows.
 
 use std::fmt;
 use std::str::FromStr;
@@ -8,23 +10,23 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-/// The side that a film is on.
+/// The side of the split that a film is on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Split {
-    /// 80 % of all films: the weights are fitted to them.
+    /// The training films, 80 % of all: the weights are fitted to them.
     Train,
-    /// 10 %: watched while training.
+    /// The validation films, 10 % of all: they are watched during training.
     Val,
-    /// 10 %: looked at once, at the end.
+    /// The test films, 10 % of all: they are looked at once, at the end.
     Test,
 }
 
 impl Split {
-    /// All three, in their usual order.
+    /// All three sides, in their usual order.
     pub const ALL: [Self; 3] = [Self::Train, Self::Val, Self::Test];
 
-    /// The side of the film `id`, for ever.
+    /// The side that the film `id` is on; it never changes.
     pub fn of(id: u64) -> Self {
         match hash("split", id) % 10 {
             0..8 => Self::Train,
@@ -52,14 +54,15 @@ impl FromStr for Split {
     }
 }
 
-/// The film's place in the order in which films survive a cut or a limit. It does not depend on a seed, so that the
-/// films of a smaller limit are among those of a larger one.
+/// The film's place in the order in which films survive a cut or a limit. It does not depend on a
+/// seed, so that the films within a smaller limit are among those within a larger one.
 pub fn rank(id: u64) -> (u64, u64) {
     // The id itself decides between equal hashes.
     (hash("rank", id), id)
 }
 
-/// The first eight bytes, little-endian, of the SHA-256 of `"onesheet/" + purpose + "/" + id` (in decimal).
+/// The first eight bytes, little-endian, of the SHA-256 of `"onesheet/" + purpose + "/" + id` (in
+/// decimal).
 fn hash(purpose: &str, id: u64) -> u64 {
     let digest = Sha256::digest(format!("onesheet/{purpose}/{id}"));
     u64::from_le_bytes(digest[..8].try_into().expect("a SHA-256 has 32 bytes"))
