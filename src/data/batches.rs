@@ -1,4 +1,5 @@
-//! Images and labels for one step after the other, made by a thread of its own while the step before is computed.
+//! Images and labels for one step after the other, made by a separate thread while the previous
+//! step is computed.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -18,30 +19,30 @@ use crate::data::transform::{Transform, Transformer};
 use crate::error::Result;
 use crate::rng::{self, Purpose};
 
-/// As many finished batches wait at most: one would do if each took equally long.
+/// The most finished batches that wait to be used: one would do if all took equally long to make.
 const AHEAD: usize = 2;
-/// For as many batches the disk is asked before the first of them is copied: in random order a disk needs many requests at
-/// once to reach its throughput.
+/// The number of batches that are requested from the disk before the first of them is copied: in
+/// random order a disk needs many requests at once to reach its throughput.
 const ASKED_AHEAD: usize = 4;
 
-/// Where images come from.
+/// Where the images of films come from.
 #[derive(Clone)]
 pub enum Source {
-    /// Decoded before. A film without an image in the cache is an error.
+    /// A cache of posters that were decoded before. A film without an image in it is an error.
     Cache(Arc<Cache>),
-    /// Decoded now, on rayon's global pool.
+    /// Poster files, which are decoded as they are needed, on rayon's global pool.
     Files {
         /// The folder of the posters.
         posters: PathBuf,
-        /// The size to bring them to.
+        /// The size that the posters are brought to.
         spec: ImageSpec,
-        /// Whether a film whose poster does not decode is left out and told, or an error.
+        /// Whether a film whose poster does not decode is left out and reported, or is an error.
         on_bad_image: OnBadImage,
     },
 }
 
 impl Source {
-    /// The size of its images.
+    /// The size of the images.
     pub fn spec(&self) -> ImageSpec {
         match self {
             Self::Cache(cache) => cache.spec(),
@@ -53,33 +54,35 @@ impl Source {
 /// The order of the films in an epoch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Order {
-    /// As they are given.
+    /// The order in which the films are given.
     Sequential,
-    /// A permutation that depends on nothing but these two.
+    /// A random permutation that depends on nothing but the seed and the epoch.
     Shuffled {
-        /// Of the run.
+        /// The seed of the run.
         seed: u64,
-        /// Counted from 1.
+        /// The epoch, counted from 1.
         epoch: u64,
     },
-    /// As many films as there are, drawn with replacement, so that every genre comes up equally often: a film's chance is the
-    /// mean over its genres of one by the number of films that have the genre.
+    /// As many films as are given, drawn with replacement so that every genre comes up equally
+    /// often: a film's chance is proportional to the mean, over its genres, of one over the number
+    /// of films that have the genre.
     Balanced {
-        /// Of the run.
+        /// The seed of the run.
         seed: u64,
-        /// Counted from 1.
+        /// The epoch, counted from 1.
         epoch: u64,
     },
 }
 
 impl Order {
-    /// The order of films, as indexes.
+    /// The indexes of `films`, in this order.
     pub fn indexes(self, films: &[Film]) -> Vec<usize> {
         let all = 0..films.len();
         match self {
             Self::Sequential => all.collect(),
             Self::Shuffled { seed, epoch } => {
-                // Sorted by random keys: unlike a library's shuffle, this is the same in all its versions.
+                // Sorted by random keys: a library's shuffle may change from one version to the
+                // next, this cannot.
                 let mut stream = rng::stream(seed, Purpose::Shuffle, epoch);
                 let mut keys: Vec<(u64, usize)> = all.map(|at| (stream.next_u64(), at)).collect();
                 keys.sort_unstable();
@@ -96,7 +99,7 @@ impl Order {
     }
 }
 
-/// The sums of the films' chances under [`Order::Balanced`], up to and with each.
+/// The running sums of the films' chances under [`Order::Balanced`], each including its own film.
 fn cumulative_chances(films: &[Film]) -> Vec<f64> {
     let mut support = BTreeMap::<usize, f64>::new();
     films.iter().flat_map(|film| &film.genres).for_each(|&genre| *support.entry(genre).or_default() += 1.0);
@@ -112,25 +115,27 @@ fn cumulative_chances(films: &[Film]) -> Vec<f64> {
         .collect()
 }
 
-/// What one step is computed from. Its buffers go back to be filled again when it is dropped.
+/// The images and labels that one step is computed from. When a batch is dropped, its buffers go
+/// back to be filled again.
 #[derive(Debug)]
 pub struct Batch {
-    /// `[n, height, width, 3]` u8, RGB.
+    /// The images: u8 `[n, height, width, 3]`, RGB.
     pub images: Vec<u8>,
-    /// `[n, classes]`: 1 where the film has the genre, else 0; between them where images are mixed.
+    /// The labels: `[n, classes]`, 1 where the film has the genre, else 0; where images are mixed,
+    /// values between the two.
     pub labels: Vec<f32>,
-    /// `[n]`: the films.
+    /// The ids of the films: `[n]`.
     pub ids: Vec<u64>,
     home: Sender<Buffers>,
 }
 
 impl Batch {
-    /// The number of films, `n`.
+    /// The number of films in the batch, `n`.
     pub fn len(&self) -> usize {
         self.ids.len()
     }
 
-    /// Whether it has no films; [`Batches`] gives no such batch.
+    /// Whether the batch has no films; [`Batches`] never yields such a batch.
     pub fn is_empty(&self) -> bool {
         self.ids.is_empty()
     }
@@ -143,7 +148,7 @@ impl Drop for Batch {
             labels: std::mem::take(&mut self.labels),
             ids: std::mem::take(&mut self.ids),
         };
-        // Nobody is there to take them once the epoch is over.
+        // Once the epoch is over, nobody is there to take them.
         let _ = self.home.send(buffers);
     }
 }
@@ -158,20 +163,21 @@ struct Buffers {
 /// How films become batches.
 #[derive(Clone, Copy, Debug)]
 pub struct Batching {
-    /// The films' genres are indexes below it.
+    /// The number of classes: the films' genres are indexes below it.
     pub classes: usize,
-    /// In which order.
+    /// The order of the films.
     pub order: Order,
-    /// Films a batch.
+    /// Films per batch.
     pub size: usize,
-    /// What becomes of a poster on the way.
+    /// How a poster becomes the input of a model.
     pub transform: Transform,
 }
 
 /// A batch and the posters that were left out while it was made.
 type Made = Result<(Batch, Vec<(u64, Refusal)>)>;
 
-/// The batches of one epoch: an iterator, ahead of which a thread works. The last batch may be shorter.
+/// An iterator over the batches of one epoch, which a thread makes ahead of time. The last batch
+/// may be shorter.
 pub struct Batches {
     made: Option<Receiver<Made>>,
     thread: Option<JoinHandle<()>>,
@@ -180,10 +186,10 @@ pub struct Batches {
 }
 
 impl Batches {
-    /// Starts to make batches of the `films`.
+    /// Starts to make batches of `films`.
     ///
     /// # Panics
-    /// If a batch is to have no films.
+    /// If the size of the batches is 0.
     pub fn new(source: Source, films: &[Film], batching: Batching) -> Self {
         let Batching { classes, order, size, transform } = batching;
         assert!(size > 0, "batches of no films");
@@ -194,17 +200,18 @@ impl Batches {
         Self { made: Some(made), thread: Some(thread), waited: Duration::ZERO, refused: Vec::new() }
     }
 
-    /// How long the consumer has waited for batches.
+    /// The time that the consumer has waited for batches so far.
     pub fn waited(&self) -> Duration {
         self.waited
     }
 
-    /// The posters left out up to here, in the order of the films; always none from a cache.
+    /// The ids of the posters left out so far, each with the reason, in the order of the films;
+    /// always empty for a cache.
     pub fn refused(&self) -> &[(u64, Refusal)] {
         &self.refused
     }
 
-    /// Ends the thread; a panic in it becomes one here.
+    /// Ends the thread; a panic in it is resumed here.
     fn join(&mut self) {
         self.made = None;
         if let Some(Err(panic)) = self.thread.take().map(JoinHandle::join)
@@ -249,7 +256,7 @@ impl Drop for Batches {
     }
 }
 
-/// What batches are made from.
+/// What the thread makes batches from.
 struct Producer {
     source: Source,
     classes: usize,
@@ -257,7 +264,8 @@ struct Producer {
 }
 
 impl Producer {
-    /// The thread's work: until all batches are made, one fails, or nobody wants them any more.
+    /// The work of the thread: makes batches until all are made, one fails, or nobody wants them
+    /// any more.
     fn run(&self, films: &[Film], size: usize, to_consumer: &SyncSender<Made>) {
         let (home, returned) = channel::<Buffers>();
         let ask = |films: &[Film]| {
@@ -279,8 +287,8 @@ impl Producer {
         }
     }
 
-    /// Overwrites `batch` with the images and labels of `films`, the first of which stands at `position` in the epoch; the
-    /// posters that had to be left out.
+    /// Overwrites `batch` with the images and labels of `films`, the first of which stands at
+    /// `position` in the epoch. Returns the posters that had to be left out.
     fn fill(&self, batch: &mut Batch, films: &[Film], position: usize) -> Result<Vec<(u64, Refusal)>> {
         let (from, bytes) = (self.source.spec(), self.transform.size.bytes());
         batch.images.resize(films.len() * bytes, 0);
@@ -310,7 +318,7 @@ impl Producer {
                 for (at, (film, result)) in films.iter().zip(results).enumerate() {
                     match result {
                         Ok(()) => {
-                            // Those that are left move up to close the gaps.
+                            // The images that remain move up to close the gaps.
                             let to = batch.ids.len() * bytes;
                             batch.images.copy_within(at * bytes..(at + 1) * bytes, to);
                             label(film, self.classes, &mut batch.ids, &mut batch.labels);

@@ -1,7 +1,8 @@
-//! How a decoded poster becomes what a model sees: one view of it, or, in training, a random variation.
+//! How a decoded poster becomes what a model sees: a fixed view of it or, in training, a random
+//! variation.
 //!
-//! A poster that is mirrored, cropped a little or slightly bleached has the same genres. A model that never sees the same
-//! pixels twice learns them later by heart, if at all.
+//! A poster that is mirrored, cropped a little or slightly bleached has the same genres. A model
+//! that never sees the same pixels twice is slower to learn them by heart, if it does at all.
 
 use fast_image_resize::images::{TypedImage, TypedImageRef};
 use fast_image_resize::pixels::U8x3;
@@ -14,35 +15,37 @@ use std::f64::consts::TAU;
 use crate::data::decode::ImageSpec;
 use crate::rng::{self, Purpose};
 
-/// How images become a model's input.
+/// How an image becomes the input of a model.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Transform {
     /// The size of the input.
     pub size: ImageSpec,
-    /// What is shown in that size.
+    /// What is shown of the image at that size.
     pub look: Look,
 }
 
 /// What is shown of an image.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Look {
-    /// Always the same.
+    /// A view that is always the same.
     View(View),
-    /// Another variation for each position in each epoch, which depends on nothing else.
+    /// A random variation that depends on the seed, the epoch and the image's position in it, and
+    /// on nothing else.
     Varied {
-        /// What may vary.
+        /// What may vary, and by how much.
         augment: Augment,
-        /// Of the run.
+        /// The seed of the run.
         seed: u64,
-        /// Counted from 1.
+        /// The epoch, counted from 1.
         epoch: u64,
     },
 }
 
-/// A way to look at an image.
+/// A fixed way to look at an image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct View {
-    /// One of the four corners, 7/8 of each side, in place of the whole image: left or right, top or bottom.
+    /// The corner that is shown, 7/8 of each side: whether it is at the right, and whether it is at
+    /// the bottom. `None` shows the whole image.
     pub corner: Option<[bool; 2]>,
     /// Whether left and right are exchanged.
     pub mirrored: bool,
@@ -53,7 +56,7 @@ impl View {
     pub const WHOLE: Self = Self { corner: None, mirrored: false };
 }
 
-/// Over which views a model's answers are averaged.
+/// The views of an image that a model's answers are averaged over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "snake_case")]
 pub enum Views {
@@ -66,7 +69,7 @@ pub enum Views {
 }
 
 impl Views {
-    /// The views.
+    /// The list of the views.
     pub fn all(self) -> Vec<View> {
         let corners = [[false, false], [true, false], [false, true], [true, true]].map(Some);
         let places: &[Option<[bool; 2]>] = match self {
@@ -81,32 +84,36 @@ impl Views {
 /// What varies from one showing of an image to the next.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Augment {
-    /// Whether left and right are exchanged every other time.
+    /// Whether left and right are exchanged half of the time, at random.
     pub flip: bool,
-    /// The least share of the area that a random crop keeps, its sides stretched by up to 4/3; 1 keeps all.
+    /// The least share of the area that a random crop keeps; 1 keeps all. The ratio of the crop's
+    /// sides is changed by a factor of up to 4/3.
     ///
     /// Szegedy et al. 2015, <https://arxiv.org/abs/1409.4842>, section 6.
     pub crop: f32,
-    /// By how much brightness, contrast and saturation are multiplied at most: 0.3 is from 0.7 to 1.3; 0 leaves them.
+    /// The most by which brightness, contrast and saturation are changed: with 0.3 each is
+    /// multiplied by a factor from 0.7 to 1.3; 0 leaves them as they are.
     ///
-    /// Krizhevsky, Sutskever and Hinton 2012, in the simpler form of Howard 2013, <https://arxiv.org/abs/1312.5402>.
+    /// Krizhevsky, Sutskever and Hinton 2012, in the simpler form of Howard 2013,
+    /// <https://arxiv.org/abs/1312.5402>.
     pub jitter: f32,
-    /// Side of a grey square at a random place, as a share of the image's; 0 is none.
+    /// The side of a grey square at a random place, as a share of the image's side; 0 is no square.
     ///
     /// DeVries and Taylor 2017, <https://arxiv.org/abs/1708.04552>.
     pub cutout: f32,
-    /// Each image and its labels are mixed with the next one's, by shares from Beta(mixup, mixup); 0 mixes nothing.
+    /// The parameter of mixup: each image and its labels are mixed with the next ones of the batch,
+    /// by shares from Beta(mixup, mixup); 0 mixes nothing.
     ///
     /// Zhang et al. 2018, <https://arxiv.org/abs/1710.09412>.
     pub mixup: f32,
 }
 
 impl Augment {
-    /// Nothing varies.
+    /// The setting under which nothing varies.
     pub const NONE: Self = Self { flip: false, crop: 1.0, jitter: 0.0, cutout: 0.0, mixup: 0.0 };
 }
 
-/// The part of an image that is shown, in pixels from its upper left corner.
+/// The part of an image that is shown, in pixels from the image's upper left corner.
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct Crop {
     left: f64,
@@ -115,14 +122,14 @@ struct Crop {
     height: f64,
 }
 
-/// Applies a [`Transform`]; each thread has one.
+/// A [`Transform`] with what it takes to apply it; each thread has its own.
 pub struct Transformer {
     transform: Transform,
     resizer: Resizer,
 }
 
 impl Transformer {
-    /// For that transform.
+    /// A transformer that applies `transform`.
     pub fn new(transform: Transform) -> Self {
         Self { transform, resizer: Resizer::new() }
     }
@@ -130,7 +137,8 @@ impl Transformer {
     /// Makes the input from the image that stands at `position` in the epoch.
     ///
     /// # Shapes
-    /// `image`: u8 `[from.height, from.width, 3]`; `out`: u8 `[size.height, size.width, 3]`, overwritten
+    /// `image`: u8 `[from.height, from.width, 3]`;
+    /// `out`: u8 `[size.height, size.width, 3]`, overwritten
     /// # Panics
     /// If a slice's length differs from its shape.
     pub fn apply(&mut self, image: &[u8], from: ImageSpec, position: u64, out: &mut [u8]) {
@@ -169,8 +177,8 @@ impl Transformer {
         }
     }
 
-    /// Mixes the images and labels of a batch whose first image stands at `position` in the epoch, where the transform asks for
-    /// it.
+    /// Mixes the images and labels of a batch where the transform asks for it. The first image of
+    /// the batch stands at `position` in the epoch.
     ///
     /// # Shapes
     /// `images`: u8 `[n, size.height, size.width, 3]`; `labels`: `[n, classes]`
@@ -198,7 +206,8 @@ impl Transformer {
         }
     }
 
-    /// Brings a part of an image, or all of it, to the input's size; with antialiasing, since inputs are smaller.
+    /// Brings a part of an image, or all of it, to the size of the input, with antialiasing, since
+    /// inputs are smaller.
     fn resize(&mut self, image: &[u8], from: ImageSpec, crop: Option<Crop>, out: &mut [u8]) {
         let size = self.transform.size;
         assert_eq!((image.len(), out.len()), (from.bytes(), size.bytes()), "image and out");
@@ -216,7 +225,8 @@ impl Transformer {
     }
 }
 
-/// Who draws random numbers: each has its own, so that under the same seed one option changes one thing.
+/// What random numbers are drawn for. Each part has its own, so that under the same seed a change
+/// of one option changes one thing.
 #[derive(Clone, Copy)]
 enum Part {
     Crop,
@@ -230,7 +240,7 @@ enum Part {
 fn stream(seed: u64, epoch: u64, position: u64, part: Part) -> ChaCha8Rng {
     let mut stream = rng::stream(seed, Purpose::Augment, epoch);
     stream.set_stream(position);
-    // Farther apart than any part draws.
+    // The parts start farther apart than any of them draws.
     stream.set_word_pos((part as u128) << 32);
     stream
 }
@@ -238,9 +248,10 @@ fn stream(seed: u64, epoch: u64, position: u64, part: Part) -> ChaCha8Rng {
 fn random_crop(random: &mut ChaCha8Rng, least: f32, width: f64, height: f64) -> Crop {
     let least = f64::from(least);
     let area = random.random_range(least..1.0);
-    // Where hardly anything may be left out, sides stretched farther than this would leave out more.
+    // Where hardly anything may be left out, sides that are stretched farther than this would leave
+    // out more.
     let stretch = random.random_range(-1.0..1.0f64) * (4.0f64 / 3.0).min(1.0 / least).ln() / 2.0;
-    // Shares of the sides, whose product is the area as far as they fit.
+    // The shares of the two sides. Their product is the area, unless a side is cut to the image's.
     let [w, h] = [stretch, -stretch].map(|stretch| (area.sqrt() * stretch.exp()).min(1.0));
     let [left, top] = [1.0 - w, 1.0 - h].map(|room| room * random.random::<f64>());
     Crop { left: left * width, top: top * height, width: w * width, height: h * height }
@@ -253,8 +264,8 @@ fn mirror(image: &mut [u8], width: usize) {
     }
 }
 
-/// Multiplies brightness, contrast (the distance from the image's mean grey) and saturation (the distance from the pixel's
-/// grey).
+/// Multiplies brightness, contrast (the distance from the image's mean grey) and saturation (the
+/// distance from the pixel's own grey).
 fn colour(image: &mut [u8], [brightness, contrast, saturation]: [f32; 3]) {
     let grey = |[r, g, b]: [f32; 3]| 0.299 * r + 0.587 * g + 0.114 * b;
     let (pixels, _) = image.as_chunks_mut::<3>();
@@ -267,7 +278,7 @@ fn colour(image: &mut [u8], [brightness, contrast, saturation]: [f32; 3]) {
     }
 }
 
-/// Greys a square whose centre is anywhere in the image, as far as it lies inside.
+/// Greys the part that lies inside the image of a square whose centre is anywhere in the image.
 fn cut_out(image: &mut [u8], size: ImageSpec, side: f32, place: [f32; 2]) {
     const GREY: u8 = 128;
     let range = |place: f32, len: usize| {
@@ -282,17 +293,19 @@ fn cut_out(image: &mut [u8], size: ImageSpec, side: f32, place: [f32; 2]) {
 
 /// A number from Beta(a, a).
 ///
-/// Up to 1/2 by Jöhnk 1964: of pairs of uniform numbers to the power of 1/a, those that sum to at most 1 (three of four, or more) give
-/// their first's share. Above, where ever fewer pairs would, by Ulrich 1984: from the polar coordinates of a point. Both are in
-/// Devroye 1986, Non-Uniform Random Variate Generation, chapter IX.
+/// For `a` up to 1/2 by Jöhnk 1964: two uniform numbers are raised to the power of 1/a, and where
+/// the powers sum to at most 1, as they do three times in four or more often, the result is the
+/// first one's share of the sum. For larger `a`, where ever fewer pairs would be accepted, by
+/// Ulrich 1984, from the polar coordinates of a point. Both are in Devroye 1986, Non-Uniform Random
+/// Variate Generation, chapter IX.
 fn beta(random: &mut ChaCha8Rng, a: f64) -> f64 {
     loop {
-        // Above 0, so that they have logarithms.
+        // Above 0, so that both have logarithms.
         let [u, v] = [0; 2].map(|_| 1.0 - random.random::<f64>());
         if a > 0.5 {
             return 0.5 + 0.5 * (1.0 - u.powf(1.0 / (a - 0.5))).sqrt() * (TAU * v).cos();
         }
-        // The powers themselves are 0 where a is small.
+        // As logarithms, since the powers themselves are 0 where `a` is small.
         let [x, y] = [u, v].map(|u| u.ln() / a);
         if x.exp() + y.exp() <= 1.0 {
             return 1.0 / (1.0 + (y - x).exp());
