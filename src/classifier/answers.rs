@@ -1,4 +1,4 @@
-//! What a classifier says: of films, batch by batch, and of single posters.
+//! What a classifier says of films, batch by batch, and of single posters.
 //!
 //! Both go through [`mean_over_views`]: the logits of all views are added up, then divided by their
 //! number, and become probabilities last.
@@ -19,15 +19,16 @@ use std::path::Path;
 /// A classifier's answers on some films.
 #[derive(Clone, Debug, Default)]
 pub struct Answers {
-    /// The ids of the films whose posters decode, in the order of the rows below.
+    /// The ids of the films whose posters decode, in the order of the rows of the fields below.
     pub ids: Vec<u64>,
-    /// `[films, genres]`.
+    /// The probability of each genre for each film: `[films, genres]`.
     pub probabilities: Vec<f32>,
-    /// `[films, genres]`, 0 or 1.
+    /// The labels: `[films, genres]`, 1 where the film has the genre, else 0.
     pub labels: Vec<f32>,
     /// The mean loss per film; 0 where there are no films.
     pub loss: f64,
-    /// The posters that did not decode; always none from a cache.
+    /// The ids of the films whose posters did not decode, each with the reason; always empty for a
+    /// cache.
     pub refused: Vec<(u64, Refusal)>,
 }
 
@@ -45,7 +46,7 @@ pub struct Prediction {
 pub struct GenreProbability {
     /// The name of the genre.
     pub genre: String,
-    /// From 0 to 1.
+    /// The probability of the genre, from 0 to 1.
     pub probability: f32,
     /// Whether the probability is above the genre's threshold; `None` where the classifier has no
     /// thresholds.
@@ -53,7 +54,7 @@ pub struct GenreProbability {
     pub predicted: Option<bool>,
 }
 
-/// What it takes to ask a classifier about films.
+/// The films that a classifier is asked about, and what it takes to ask.
 #[derive(Clone, Copy)]
 pub struct Question<'a> {
     /// The films, whose genres are indexes into those of the classifier.
@@ -69,10 +70,10 @@ pub struct Question<'a> {
 }
 
 impl Classifier {
-    /// The answers on films, in their order.
+    /// The classifier's answers on films, in the order of the films.
     ///
     /// # Errors
-    /// Those of the source of the posters.
+    /// Those that the source of the posters gives.
     pub fn answers(&mut self, question: Question, progress: &dyn Progress) -> Result<Answers> {
         let Question { films, source, views, batch, name } = question;
         let (classes, size) = (self.meta.genres.len(), self.input());
@@ -83,7 +84,7 @@ impl Classifier {
             let batching = Batching { classes, order: Order::Sequential, size: batch, transform };
             let mut batches = Batches::new(source.clone(), films, batching);
             let mut of_view = Vec::new();
-            // Each view has the same films; the last one's are kept.
+            // All views have the same films; the ids and labels of the last view are kept.
             let Answers { ids, labels, .. } = &mut answers;
             ids.clear();
             labels.clear();
@@ -129,7 +130,7 @@ impl Classifier {
         probabilities
     }
 
-    /// The `top` most probable genres of a poster's file.
+    /// The `top` most probable genres of the poster in a file.
     ///
     /// # Errors
     /// [`Error::Data`], naming the file and the reason, if it does not decode.
@@ -153,7 +154,7 @@ impl Classifier {
 /// # Errors
 /// Those of `logits_of`.
 /// # Panics
-/// If the views differ in how many logits they have.
+/// If the views differ in the number of their logits.
 pub fn mean_over_views(views: Views, mut logits_of: impl FnMut(View) -> Result<Vec<f32>>) -> Result<Vec<f32>> {
     let views = views.all();
     let (first, others) = views.split_first().expect("there is one view at least");

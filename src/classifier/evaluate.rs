@@ -1,5 +1,5 @@
-//! What a classifier's answers on a folder of posters are worth. The posters are decoded as they come,
-//! without a cache.
+//! What a classifier's answers on a folder of posters are worth. The posters are decoded as they
+//! come, without a cache.
 
 use crate::classifier::Classifier;
 use crate::classifier::answers::{Answers, Question};
@@ -31,8 +31,8 @@ pub struct Examination<'a> {
 }
 
 impl Classifier {
-    /// Measures the classifier on the films that its experiment's rule admits, unbalanced. What is left
-    /// out is noted by reason.
+    /// Measures the classifier on the films that its experiment's rule admits, unbalanced. What is
+    /// left out is noted by reason.
     ///
     /// # Errors
     /// If the folder cannot be used, or no film is left.

@@ -3,7 +3,7 @@
 use crate::data::frames::FilmRule;
 use crate::nn::Head;
 
-/// What one experiment asks of the posters.
+/// An experiment: which films it takes, and what a model is trained to say of their posters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Experiment {
     /// The name on the command line and of the experiment's folder.
@@ -28,7 +28,7 @@ impl Experiment {
         Self { name: "top-6", head: Head::Softmax, films: Films::TopGenres(6) },
     ];
 
-    /// The experiment of that name.
+    /// The experiment with that name; `None` if there is none.
     pub fn named(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|experiment| experiment.name == name)
     }
@@ -38,8 +38,8 @@ impl Experiment {
         matches!(self.films, Films::TopGenres(_))
     }
 
-    /// Which films the experiment takes, given the most films per genre and whether genres are to be
-    /// cut to the same number; both concern top-6 alone.
+    /// Which films the experiment takes, given the most films per genre and whether genres are to
+    /// be cut to the same number; both concern top-6 alone.
     pub fn film_rule(&self, per_genre: usize, balance: bool) -> FilmRule {
         match self.films {
             Films::All => FilmRule::MultiLabel,

@@ -1,4 +1,4 @@
-//! The noun of the house: a trained classifier, which is what a run leaves and all else uses.
+//! A trained classifier, the central noun of the crate: a run makes it, and all else uses it.
 //!
 //! A file imports only from those above it in this list:
 //!
@@ -7,7 +7,7 @@
 //! | [`experiment`] | the three questions that a classifier can be trained to answer |
 //! | `mod` | [`Classifier`]: a network, and what is needed to use it; its file |
 //! | [`answers`] | what a classifier says of films and of single posters |
-//! | [`evaluate`] | what its answers on a folder of posters are worth |
+//! | [`evaluate`] | what a classifier's answers on a folder of posters are worth |
 
 pub mod answers;
 pub mod evaluate;
@@ -40,13 +40,13 @@ pub const MODEL_FILE: &str = "model.safetensors";
 /// # Ok::<(), onesheet::Error>(())
 /// ```
 pub struct Classifier {
-    /// What the classifier is beside its network.
+    /// Everything about the classifier beside its network.
     pub meta: Meta,
     /// The network, whose outputs are logits of the genres.
     pub network: Sequential,
 }
 
-/// What a classifier's file says of it beside the network.
+/// What a classifier's file holds beside the network.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Meta {
     /// The name of the experiment.
@@ -57,11 +57,12 @@ pub struct Meta {
     pub genres: Vec<String>,
     /// Films with more genres than this were not trained on.
     pub max_genres: usize,
-    /// The epoch, counted from 1, after which the weights were as they are.
+    /// The epoch, counted from 1, at whose end the weights had their present values; `None` where
+    /// it is not known.
     #[serde(default)]
     pub epoch: Option<usize>,
-    /// What made that epoch the best of its run, such as the lowest loss on val; `None` where it was
-    /// the last.
+    /// What made that epoch the best of its run, such as the lowest loss on val; `None` where it
+    /// was the last.
     #[serde(default)]
     pub best: Option<String>,
     /// The probability of each genre above which it counts as predicted, tuned for F1 on the
@@ -81,9 +82,9 @@ impl Classifier {
     /// Opens the classifier of an experiment's folder, or of a model file.
     ///
     /// # Errors
-    /// [`Error::Data`] if there is none (the folder of a whole run is answered with the names of its
-    /// experiments), if it is damaged, or if it does not take posters; [`Error::Io`] if it cannot be
-    /// read.
+    /// [`Error::Data`] if there is none (the folder of a whole run is answered with the names of
+    /// its experiments), if it is damaged, or if it does not take posters; [`Error::Io`] if it
+    /// cannot be read.
     pub fn open(run: &Path, isa: Isa) -> Result<Self> {
         let path = Self::file_of(run);
         if !path.exists() {
@@ -107,14 +108,14 @@ impl Classifier {
         }
     }
 
-    /// The file of the classifier that `run` names: itself, or the model in that folder.
+    /// The model file that `run` names: `run` itself, or the model file in it where it is a folder.
     pub fn file_of(run: &Path) -> PathBuf {
         if run.is_dir() { run.join(MODEL_FILE) } else { run.to_path_buf() }
     }
 
-    /// Writes the classifier to a file, whole or not at all, and returns the SHA-256 of its bytes in
-    /// hexadecimal. There is no time, path or thread count in the file: the same training gives the
-    /// same bytes.
+    /// Writes the classifier to a file, whole or not at all, and returns the SHA-256 of its bytes
+    /// in hexadecimal. There is no time, path or thread count in the file: the same training gives
+    /// the same bytes.
     ///
     /// # Errors
     /// [`Error::Io`] where the file cannot be written.

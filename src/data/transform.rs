@@ -101,8 +101,8 @@ pub struct Augment {
     ///
     /// DeVries and Taylor 2017, <https://arxiv.org/abs/1708.04552>.
     pub cutout: f32,
-    /// The parameter of mixup: each image and its labels are mixed with the next ones of the batch,
-    /// by shares from Beta(mixup, mixup); 0 mixes nothing.
+    /// The parameter of mixup: each image and its labels are mixed with those of the next image in
+    /// the batch, by shares from Beta(mixup, mixup); 0 mixes nothing.
     ///
     /// Zhang et al. 2018, <https://arxiv.org/abs/1710.09412>.
     pub mixup: f32,
@@ -278,7 +278,7 @@ fn colour(image: &mut [u8], [brightness, contrast, saturation]: [f32; 3]) {
     }
 }
 
-/// Greys the part that lies inside the image of a square whose centre is anywhere in the image.
+/// Greys a square whose centre is anywhere in the image; what lies outside of the image is cut off.
 fn cut_out(image: &mut [u8], size: ImageSpec, side: f32, place: [f32; 2]) {
     const GREY: u8 = 128;
     let range = |place: f32, len: usize| {
