@@ -1,4 +1,4 @@
-//! One experiment of a run: trained, measured and written down.
+//! One experiment of a run, from training and measuring to writing the results.
 
 use crate::classifier::answers::{Answers, Question};
 use crate::classifier::experiment::Experiment;
@@ -22,7 +22,7 @@ use serde::Serialize;
 use std::path::Path;
 use std::time::Instant;
 
-/// What an experiment ended with.
+/// The results of an experiment.
 pub struct Outcome {
     /// The metrics on the test films.
     pub metrics: Metrics,
@@ -32,7 +32,7 @@ pub struct Outcome {
     pub examples: Vec<Example>,
 }
 
-/// A test film, and what the classifier says of it.
+/// A test film, and what the classifier says of its poster.
 pub struct Example {
     /// The file name of the poster.
     pub poster: String,
@@ -52,7 +52,8 @@ struct Config<'a> {
     options: &'a Options,
 }
 
-/// An experiment at work: what it is trained on, by which options, and who is told.
+/// An experiment to be trained: its options, its films and their posters, and where progress is
+/// reported.
 pub(crate) struct Fit<'a> {
     pub options: &'a Options,
     pub experiment: &'a Experiment,
@@ -91,7 +92,7 @@ impl Fit<'_> {
         files::write_atomically(&folder.join("config.toml"), |file| file.write_all(config.as_bytes()))
     }
 
-    /// The classifier as it starts.
+    /// The classifier before training.
     fn untrained(&self, isa: Isa) -> Result<Classifier> {
         let Self { options, experiment, frame, progress, .. } = self;
         let recipe = &options.recipe;
@@ -128,7 +129,7 @@ impl Fit<'_> {
         trainer
     }
 
-    /// All epochs; the one whose weights are to be kept.
+    /// Trains for all epochs, and returns the weights of the epoch that is to be kept.
     fn train(&mut self, classifier: &mut Classifier, trainer: &mut Trainer, folder: &Path) -> Result<Kept> {
         let recipe = &self.options.recipe;
         let mut history = Vec::new();
@@ -150,7 +151,7 @@ impl Fit<'_> {
         Ok(kept.expect("an epoch at least"))
     }
 
-    /// One pass over the training films.
+    /// Trains on all training films once.
     fn train_epoch(
         &mut self,
         classifier: &mut Classifier,
@@ -193,14 +194,14 @@ impl Fit<'_> {
         Ok(TrainedEpoch { epoch, loss: sum / films as f64, seconds, waited })
     }
 
-    /// What an epoch brought on the validation films.
+    /// Measures the classifier on the validation films after an epoch.
     fn validate(&mut self, classifier: &mut Classifier, trained: TrainedEpoch) -> Result<Epoch> {
         let TrainedEpoch { epoch, loss, seconds, waited } = trained;
         let train = self.frame.train.len();
-        // One view: it is to tell the epochs apart, and quickly.
+        // One view is enough to tell the epochs apart, and is fast.
         let answers = self.answers(classifier, Split::Val, Views::One)?;
         if !answers.loss.is_finite() {
-            // The last step's weights are broken, but no step came after it to notice.
+            // The last step broke the weights, and no step came after it to notice.
             let step = train.div_ceil(self.options.recipe.batch);
             return Err(Error::Diverged { loss: answers.loss, epoch, step, batch: "the one of the last step".into() });
         }
@@ -208,7 +209,7 @@ impl Fit<'_> {
         Ok(Epoch::new(epoch, loss, &metrics, train, seconds, waited))
     }
 
-    /// Makes the classifier what it is in the end: the weights of the epoch that is kept, and the
+    /// Gives the classifier its final form: the weights of the epoch that is kept, and the
     /// thresholds for them.
     fn keep(&mut self, classifier: &mut Classifier, kept: &Kept) -> Result<()> {
         let (recipe, head) = (&self.options.recipe, self.experiment.head);
@@ -248,7 +249,7 @@ struct TrainedEpoch {
     /// The mean loss per film.
     loss: f64,
     seconds: f64,
-    /// How many of the seconds the training waited for images.
+    /// The part of `seconds` in which training waited for images.
     waited: f64,
 }
 
@@ -273,7 +274,8 @@ impl Kept {
     }
 }
 
-/// The first five test films by id whose posters decode: the same ones in every run on the same data.
+/// The first five test films by id whose posters decode: the same ones in every run on the same
+/// data.
 fn examples(frame: &Frame, answers: &Answers) -> Vec<Example> {
     let names = |genres: &[usize]| genres.iter().map(|&genre| frame.genres[genre].clone()).collect();
     let example = |(id, probabilities): (&u64, &[f32])| {

@@ -1,7 +1,8 @@
-//! What results depend on, as text: results are used again only where it is the same.
+//! The identity of results: what they depend on, as text. Results are used again only where the
+//! text is the same.
 //!
-//! An identity is a TOML table, so that a user can read why something is made again. Large things, such
-//! as the labels, are in it by their checksums.
+//! An identity is a TOML table, so that a user can read why something is made again. Large things,
+//! such as the labels, are in it by their checksums.
 
 use crate::classifier::Classifier;
 use crate::classifier::experiment::Experiment;
@@ -11,8 +12,8 @@ use crate::run::options::Options;
 use std::path::Path;
 use toml::{Table, Value};
 
-/// The identity of an experiment's frames: what decides which films are in them. The `refused` are those
-/// of their films whose posters do not decode.
+/// The identity of an experiment's frames: what decides which films are in them. `refused` are the
+/// ids of those films in them whose posters do not decode.
 pub fn of_frames(options: &Options, rule: &FilmRule, films: &Films, refused: impl Iterator<Item = u64>) -> String {
     let refused: Vec<u8> = refused.flat_map(u64::to_le_bytes).collect();
     let mut table = Table::new();
@@ -27,8 +28,8 @@ pub fn of_frames(options: &Options, rule: &FilmRule, films: &Films, refused: imp
     with_version(table)
 }
 
-/// The identity of a trial's results. Where it runs and on how many threads changes nothing; of the
-/// data, the labels count, and not which posters there are.
+/// The identity of a trial's results. Where it runs, and on how many threads, changes nothing. Of
+/// the data only the labels count, not which posters there are.
 pub fn of_trial(options: &Options, experiments: &[Experiment]) -> String {
     let mut table = Table::try_from(options).expect("plain data");
     ["data", "out", "cache", "threads", "init_from"].iter().for_each(|place| drop(table.remove(*place)));
@@ -42,7 +43,7 @@ pub fn of_trial(options: &Options, experiments: &[Experiment]) -> String {
     with_version(table)
 }
 
-/// Another version of the program may choose and train otherwise.
+/// Adds the version of the program, since another one may choose and train differently.
 fn with_version(mut table: Table) -> String {
     table.insert("onesheet".into(), env!("CARGO_PKG_VERSION").into());
     toml::to_string(&table).expect("plain data")

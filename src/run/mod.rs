@@ -1,19 +1,20 @@
-//! A run: films to frames to posters, then each experiment is trained, measured and written down.
+//! A run: from films to frames and posters; then each experiment is trained and measured, and its
+//! results are written.
 //!
 //! A file imports only from those above it in this list:
 //!
 //! | file | its job |
 //! |---|---|
-//! | [`values`] | what options may be |
+//! | [`values`] | the values that options may take |
 //! | [`recipe`] | what a model is and how it is trained: the options of the command line |
-//! | [`options`] | a recipe, and where and on what a run works |
+//! | [`options`] | all options of a run: a recipe, the folders, the limits |
 //! | [`identity`] | what results depend on |
 //! | [`posters`] | where a run's posters come from, and which it has to do without |
 //! | `prepare` | from the folder to frames and posters, in four steps |
 //! | `start` | starting from the weights of another run |
-//! | [`fit`] | one experiment: trained, measured and written down |
-//! | `mod` | [`run`]: all of them, one after the other |
-//! | [`sweep`] | a grid of runs, and what each brought |
+//! | [`fit`] | one experiment, from training to results |
+//! | `mod` | [`run`]: all experiments, one after the other |
+//! | [`sweep`] | a grid of runs, and the results of each |
 
 pub mod fit;
 pub mod identity;
@@ -42,7 +43,8 @@ use std::path::{Path, PathBuf};
 /// `options.out`.
 ///
 /// # Errors
-/// Those of the options, the data, the disk, or of a loss that is not a number; see [`Error`].
+/// If the options or the data do not allow the run, if a file cannot be read or written, or if a
+/// loss is not a number; see [`Error`].
 pub fn run(options: &Options, experiments: &[Experiment], isa: Isa, progress: &dyn Progress) -> Result<Vec<Outcome>> {
     options.recipe.model(1).plan()?;
     let earlier: Vec<PathBuf> = Experiment::ALL.iter().flat_map(|of| results(&options.out.join(of.name))).collect();
@@ -59,7 +61,8 @@ pub fn run(options: &Options, experiments: &[Experiment], isa: Isa, progress: &d
     files::write_json(&options.out.join("ledger.json"), &ledger)?;
     progress.note(&format!("\nWhat was left out (all of it in ledger.json):\n{ledger}"));
 
-    // All at once: a run that ends early leaves no results of an earlier one beside its own.
+    // All at once, so that a run that ends early leaves no results of an earlier run beside its
+    // own.
     folders.iter().try_for_each(|folder| claim(folder))?;
     let mut outcomes = Vec::new();
     for (i, ((experiment, frame), folder)) in experiments.iter().zip(&frames).zip(&folders).enumerate() {
@@ -76,7 +79,7 @@ pub fn run(options: &Options, experiments: &[Experiment], isa: Isa, progress: &d
     Ok(outcomes)
 }
 
-/// The files of a run that are in an experiment's folder.
+/// The files that a run writes into an experiment's folder.
 fn results(folder: &Path) -> Vec<PathBuf> {
     let files = ["config.toml", "history.csv", "metrics.json", "predictions.csv", MODEL_FILE];
     files.iter().map(|name| folder.join(name)).filter(|path| path.exists()).collect()

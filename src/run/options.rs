@@ -14,7 +14,8 @@ pub struct Options {
     /// The folder of the results.
     #[serde(serialize_with = "lossy")]
     pub out: PathBuf,
-    /// The folder of the decoded posters; `None` where they are decoded again whenever they are needed.
+    /// The folder of the cache of decoded posters; `None` where posters are decoded whenever they
+    /// are needed.
     #[serde(skip_serializing_if = "Option::is_none", serialize_with = "lossy_or_none")]
     pub cache: Option<PathBuf>,
     /// What becomes of posters that do not decode.
@@ -27,7 +28,7 @@ pub struct Options {
     /// The most validation films; `None` takes all.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub limit_val: Option<usize>,
-    /// Films with more genres are dropped.
+    /// The most genres that a film may have; films with more are dropped.
     pub max_genres: usize,
     /// The most training and validation films per genre in top-6.
     pub per_genre: usize,
@@ -58,13 +59,13 @@ fn lossy_or_none<S: serde::Serializer>(path: &Option<PathBuf>, to: S) -> Result<
 }
 
 impl Options {
-    /// The default of `max_genres`: the starting report's.
+    /// The default of `max_genres`, which is that of the starting report.
     pub const MAX_GENRES: usize = 3;
-    /// The default of `per_genre`: the starting report's.
+    /// The default of `per_genre`, which is that of the starting report.
     pub const PER_GENRE: usize = 25_000;
 
-    /// The options of a run that says nothing but what it needs: all films, seed 1, the threads of the
-    /// current pool, no cache, posters that do not decode are skipped.
+    /// The options of a run with defaults for all but the arguments: all films, seed 1, the threads
+    /// of the current pool, no cache; posters that do not decode are skipped.
     pub fn new(data: &Path, out: &Path, recipe: Recipe) -> Self {
         Self {
             data: data.to_path_buf(),
@@ -85,8 +86,8 @@ impl Options {
         }
     }
 
-    /// The options of the experiment whose turn in the run it is, counted from 0; the first one's results
-    /// are in the folder `first`.
+    /// The options of the experiment in position `turn` of the run, counted from 0. The results of
+    /// the first experiment are in the folder `first`.
     pub fn of_turn(&self, turn: usize, first: &Path) -> Self {
         if turn == 0 || self.recipe.transfer == 0.0 || self.init_from.is_some() {
             return self.clone();

@@ -1,4 +1,4 @@
-//! Where a run's posters come from, and which of them it has to do without.
+//! The source of a run's posters, and which of them the run has to do without.
 
 use crate::data::batches::Source;
 use crate::data::cache::{Building, Cache};
@@ -20,8 +20,8 @@ pub(crate) struct Posters {
     pub source: Source,
     /// The posters that are known not to decode before anything is trained: those of a cache.
     pub refused: BTreeMap<u64, Refusal>,
-    /// The posters that turn out not to decode on the way: without a cache they come to light one by
-    /// one.
+    /// The posters that turn out not to decode once the run is under way: without a cache they come
+    /// to light one by one.
     pub late: BTreeMap<u64, Refusal>,
     /// How many films the run has in all its frames.
     films: usize,
@@ -30,11 +30,12 @@ pub(crate) struct Posters {
 }
 
 impl Posters {
-    /// The source of the posters of the films `ids`: their files, or a cache, which is made where it is
-    /// not there.
+    /// The posters of the films `ids`, from their files or from a cache, which is made if it does
+    /// not exist.
     ///
     /// # Errors
-    /// If more posters are missing or do not decode than the options allow; those of the cache.
+    /// If more posters are missing or do not decode than the options allow, or the cache cannot be
+    /// opened or made.
     pub fn open(options: &Options, films: &Films, ids: &BTreeSet<u64>, progress: &dyn Progress) -> Result<Self> {
         let without = films.ledger.count(WITHOUT_POSTER) as f64;
         let without = without / (without + films.films.len() as f64);
@@ -56,8 +57,8 @@ impl Posters {
         Ok(posters)
     }
 
-    /// Notes posters that turned out not to decode, and ends the run where there are more of them than the
-    /// options allow.
+    /// Notes posters that turned out not to decode, and ends the run where there are more of them
+    /// than the options allow.
     pub fn refuse(&mut self, late: &[(u64, Refusal)], options: &Options) -> Result<()> {
         self.late.extend(late.iter().cloned());
         self.check_missing(options)
@@ -81,7 +82,8 @@ pub(crate) fn refusals(refused: &BTreeMap<u64, Refusal>) -> Ledger {
     Refusal::ledger(refused.iter().map(|(id, refusal)| (poster_name(*id), refusal)))
 }
 
-/// A cache of these posters, made where it is not there; what was decoded is noted.
+/// A cache of these posters, which is made if it does not exist. Notes how many posters were
+/// decoded.
 fn cache_of(folder: &Path, posters: &Path, ids: &BTreeSet<u64>, progress: &dyn Progress) -> Result<Cache> {
     let ids: Vec<u64> = ids.iter().copied().collect();
     let cache = open_cache(folder, posters, &ids, progress)?;
@@ -92,7 +94,8 @@ fn cache_of(folder: &Path, posters: &Path, ids: &BTreeSet<u64>, progress: &dyn P
     Ok(cache)
 }
 
-/// Opens or builds a [`Cache`] of posters as the models see them, with a bar.
+/// Opens or builds a [`Cache`] of posters at [`ImageSpec::POSTER`], and shows a progress bar
+/// meanwhile.
 ///
 /// # Errors
 /// Those of [`Cache::open_or_build`].
@@ -100,7 +103,7 @@ pub fn open_cache(folder: &Path, posters: &Path, ids: &[u64], progress: &dyn Pro
     let bar = progress.bar("decoding", ids.len());
     let tell = |building| match building {
         Building::Waits => progress.note(&format!("another process works on {}: waiting for it", folder.display())),
-        // Posters that the cache keeps for other runs are counted, too.
+        // The count includes posters that the cache keeps for other runs.
         Building::Posters { done, of } => bar.at(done * ids.len() / of, None),
     };
     Cache::open_or_build(folder, posters, ids, ImageSpec::POSTER, &tell)

@@ -16,7 +16,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::path::PathBuf;
 
-/// What a run is made of.
+/// What a run needs before it trains.
 pub(crate) struct Prepared {
     /// The films of each experiment.
     pub frames: Vec<Frame>,
@@ -26,8 +26,8 @@ pub(crate) struct Prepared {
     pub posters: Posters,
 }
 
-/// Prepares a run: cleans the films, chooses those of each experiment, opens their posters, and keeps the
-/// frames of those that decode.
+/// Prepares a run: cleans the films, chooses those of each experiment, opens their posters, and
+/// keeps the frames of those that decode.
 pub(crate) fn prepare(options: &Options, experiments: &[Experiment], progress: &dyn Progress) -> Result<Prepared> {
     let films = clean_films(options, progress)?;
     let mut chosen = choose_frames(options, experiments, &films)?;
@@ -68,15 +68,16 @@ fn choose_frames(options: &Options, experiments: &[Experiment], films: &Films) -
     let choose = |&experiment: &Experiment| {
         let rule = experiment.film_rule(options.per_genre, balance);
         let (frame, left_out) = Frame::new(films, &rule, limits);
-        // Known before anything is decoded.
+        // Checked here so that a frame that is too small is refused before anything is decoded.
         frame.check_size(&options.data, options.recipe.batch)?;
         Ok(Chosen { experiment, rule, frame, left_out })
     };
     experiments.iter().map(choose).collect()
 }
 
-/// Step 4, after the posters were opened: the films whose posters decode, written down; or, where earlier
-/// frames were made of the same, those, since they may have been edited.
+/// Step 4, after the posters were opened: keeps the films whose posters decode, and writes the
+/// frame. Where an earlier frame was made from the same films and options it is used instead, since
+/// it may have been edited.
 fn keep_frame(
     options: &Options,
     of: &mut Chosen,
@@ -102,8 +103,8 @@ fn keep_frame(
     frame.write_csv(&folder, &identity)
 }
 
-/// The content of `ledger.json`: what cleaning dropped for all experiments, then what each experiment's
-/// own rule left out.
+/// The content of `ledger.json`: what cleaning dropped for all experiments, then what each
+/// experiment's own rule left out.
 #[derive(Debug, Serialize)]
 pub(crate) struct RunLedger {
     /// Films and posters that no experiment uses.

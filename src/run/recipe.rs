@@ -2,7 +2,8 @@
 //! command line.
 //!
 //! An option is a field of [`Recipe`], with its help and its bounds beside it, and its values in
-//! [`Recipe::report`] and [`Recipe::best`]; nothing else has to know of it but the code that uses it.
+//! [`Recipe::report`] and [`Recipe::best`]; nothing else has to know of it but the code that uses
+//! it.
 
 use crate::classifier::experiment::Experiment;
 use crate::data::decode::ImageSpec;
@@ -57,7 +58,8 @@ pub struct Recipe {
     /// The learning rate after its rise: it stays, or falls to 0 along a cosine.
     #[arg(long, value_parser = choice(&DECAYS))]
     pub schedule: Decay,
-    /// Keep a moving average of the weights, of which a step keeps this share, and use it; 0 keeps none.
+    /// Keep a moving average of the weights, of which a step keeps this share, and use it; 0 keeps
+    /// none.
     #[arg(long, value_name = "SHARE", value_parser = share::<f64>)]
     pub ema: f64,
     /// Mirror every other poster.
@@ -76,8 +78,8 @@ pub struct Recipe {
     #[arg(long, value_name = "F", value_parser = not_negative::<f32>)]
     pub mixup: f32,
     /// What to do about rare genres: what suits the experiment; nothing; cut train and val to the
-    /// smallest (top-6); weigh them more in the loss, by number of films or by their effective number;
-    /// draw them more often.
+    /// smallest (top-6); weigh them more in the loss, by number of films or by their effective
+    /// number; draw them more often.
     #[arg(long)]
     pub balance: Balance,
     /// Focal loss: how much less a genre counts that is known already; 0 is cross-entropy.
@@ -92,13 +94,13 @@ pub struct Recipe {
     /// Give each genre the threshold with the best F1 on val, in place of 0.5 (multi-label alone).
     #[arg(long, value_name = "BOOL", action = ArgAction::Set)]
     pub tune_thresholds: bool,
-    /// Views of a poster that a trained model's answers are averaged over: one, with its mirror image,
-    /// with crops.
+    /// Views of a poster that a trained model's answers are averaged over: one, with its mirror
+    /// image, with crops.
     #[arg(long)]
     pub views: Views,
-    /// In a run of all experiments, start single-genre and top-6 from the weights that multi-label ended
-    /// with, and train them for this share of the epochs at this share of the learning rate; 0 starts
-    /// them afresh.
+    /// In a run of all experiments, start single-genre and top-6 from the weights that multi-label
+    /// ended with, and train them for this share of the epochs at this share of the learning rate;
+    /// 0 starts them afresh.
     // The films with one genre are too few to learn from alone, and are among those of multi-label.
     #[arg(long, value_name = "SHARE", value_parser = up_to_one::<f64>, conflicts_with = "init_from")]
     pub transfer: f64,
@@ -134,12 +136,12 @@ pub enum Balance {
     None,
     /// In top-6, train and validation are cut to the smallest genre.
     Undersample,
-    /// A genre's share of the loss is weighted by one by its number of films.
+    /// A genre's share of the loss is weighted by one over its number of films.
     Weights,
-    /// A genre's share of the loss is weighted by one by its effective number of films, which grows ever
-    /// more slowly.
+    /// A genre's share of the loss is weighted by one over its effective number of films, which
+    /// grows ever more slowly with their number.
     ///
-    /// Cui et al. 2019, Class-Balanced Loss, <https://arxiv.org/abs/1901.05555>, with their beta = 0.999.
+    /// Cui et al. 2019, Class-Balanced Loss, <https://arxiv.org/abs/1901.05555>, with beta = 0.999.
     EffectiveWeights,
     /// Films are drawn so that every genre comes up equally often.
     Sampler,
@@ -151,8 +153,8 @@ pub enum Balance {
 pub enum Keep {
     /// Those of the last epoch.
     Last,
-    /// Those of the best epoch on the validation films: by macro AP in multi-label, by the loss where a
-    /// film has one genre.
+    /// Those of the best epoch on the validation films: by macro AP in multi-label, by the loss
+    /// where a film has one genre.
     Best,
 }
 
@@ -214,8 +216,9 @@ impl Recipe {
         }
     }
 
-    /// The recipe of the experiment whose turn in a run it is, counted from 0: those after the first start
-    /// from its weights and take a share of its training; see [`transfer`](Self::transfer).
+    /// The recipe of the experiment in position `turn` of a run, counted from 0. The experiments
+    /// after the first start from its weights and take a share of its training; see
+    /// [`transfer`](Self::transfer).
     pub fn of_turn(&self, turn: usize) -> Self {
         if turn == 0 || self.transfer == 0.0 {
             return self.clone();
@@ -264,9 +267,9 @@ impl Recipe {
         spec.dense(classes)
     }
 
-    /// The weights of the classes in the loss, for the training films of a frame; `None` where all weigh
-    /// the same. Their mean, over the classes of a sigmoid or the films of a softmax, is 1, and so is
-    /// the weight of a class without films.
+    /// The weights of the classes in the loss, for the training films of a frame; `None` where all
+    /// weigh the same. Their mean, over the classes of a sigmoid or the films of a softmax, is 1,
+    /// and so is the weight of a class without films.
     pub fn class_weights(&self, head: Head, frame: &Frame) -> Option<Vec<f32>> {
         let mut films = vec![0.0f64; frame.genres.len()];
         frame.train.iter().flat_map(|film| &film.genres).for_each(|&genre| films[genre] += 1.0);
@@ -282,23 +285,23 @@ impl Recipe {
             Head::Sigmoid => present.clone().map(weight).sum::<f64>() / present.count() as f64,
             Head::Softmax => present.clone().map(|films| weight(films) * films).sum::<f64>() / present.sum::<f64>(),
         };
-        // That no film has a genre is to be learned, too, and is learned easily.
+        // That a genre has no films is to be learned, too, and is learned easily.
         Some(films.iter().map(|&films| if films > 0.0 { (weight(films) / mean) as f32 } else { 1.0 }).collect())
     }
 }
 
-/// Beta of [`Balance::EffectiveWeights`].
+/// The beta of [`Balance::EffectiveWeights`].
 const EFFECTIVE: f64 = 0.999;
 
-/// The options of the update rule on the command line. They depend on each other: another optimiser has
-/// other defaults.
+/// The options of the update rule on the command line. They depend on each other: another optimiser
+/// has other defaults.
 #[derive(Clone, Debug, Args)]
 pub struct RuleOptions {
     /// How weights follow their gradients.
     #[arg(long)]
     pub optimizer: Option<OptimizerName>,
-    /// Learning rate [default: the recipe's, or that of Keras for another optimizer: 0.001 for adam, 0.01
-    /// for sgd].
+    /// Learning rate [default: the recipe's, or that of Keras for another optimizer: 0.001 for
+    /// adam, 0.01 for sgd].
     #[arg(long = "lr", value_name = "F", value_parser = positive::<f32>)]
     pub learning_rate: Option<f32>,
     /// Momentum of sgd.
@@ -307,8 +310,8 @@ pub struct RuleOptions {
     /// Nesterov's momentum, for sgd.
     #[arg(long)]
     pub nesterov: bool,
-    /// The share of itself, times the learning rate, that a weight loses in a step (AdamW) [default: the
-    /// recipe's, or 0 for another optimizer].
+    /// The share of itself, times the learning rate, that a weight loses in a step (AdamW)
+    /// [default: the recipe's, or 0 for another optimizer].
     #[arg(long, value_name = "F", value_parser = share::<f32>)]
     pub weight_decay: Option<f32>,
 }
@@ -323,10 +326,10 @@ pub enum OptimizerName {
 }
 
 impl RuleOptions {
-    /// The rule that the options make of a recipe's.
+    /// The update rule that results from applying the options to a recipe's rule, `base`.
     ///
     /// # Errors
-    /// [`Error::Usage`] for options that nothing would use.
+    /// [`Error::Usage`] for options that would have no effect.
     fn apply(&self, base: Rule) -> Result<Rule> {
         let rule = match (self.optimizer, base) {
             (None, base) | (Some(OptimizerName::Adam), base @ Rule::Adam(_)) => base,
@@ -357,8 +360,8 @@ impl RuleOptions {
     }
 }
 
-/// The options of a recipe as a command line gives them: each changes one field of whatever recipe they
-/// are applied to.
+/// The options of a recipe as a command line gives them: each changes one field of whatever recipe
+/// they are applied to.
 #[derive(Clone, Debug)]
 pub struct RecipeOptions {
     rule: RuleOptions,
@@ -366,10 +369,10 @@ pub struct RecipeOptions {
 }
 
 impl RecipeOptions {
-    /// The recipe with the fields changed for which there is an option.
+    /// The recipe, changed in those fields for which an option was given.
     ///
     /// # Errors
-    /// [`Error::Usage`] for options that nothing would use.
+    /// [`Error::Usage`] for options that would have no effect.
     pub fn apply(&self, mut recipe: Recipe) -> Result<Recipe> {
         recipe.update_from_arg_matches(&self.given).expect("clap has read them already");
         Ok(Recipe { rule: self.rule.apply(recipe.rule)?, ..recipe })
@@ -383,7 +386,7 @@ impl RecipeOptions {
         self.given.get_one(field).cloned()
     }
 
-    /// The options and their fields, in the order of the help text.
+    /// The options and the fields that they set, in the order of the help text.
     pub fn all() -> Vec<(String, String)> {
         let command = Self::augment_args(Command::new("recipe"));
         let named = |arg: &clap::Arg| Some((format!("--{}", arg.get_long()?), arg.get_id().to_string()));
@@ -392,7 +395,7 @@ impl RecipeOptions {
 }
 
 impl Args for RecipeOptions {
-    /// None of them has to be there: a recipe stands behind them.
+    /// No option is required, since a recipe provides what is not given.
     fn augment_args(command: Command) -> Command {
         RuleOptions::augment_args(Recipe::augment_args_for_update(command))
     }

@@ -7,8 +7,9 @@ use crate::run::options::Options;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
-/// Refuses a model to start from that cannot be read or does not fit, or that the run would replace
-/// before it is read: before anything is decoded or removed. `folders` are those that the run fills.
+/// Refuses a model to start from if it cannot be read, does not fit, or would be replaced by the
+/// run before it is read. The check comes before anything is decoded or removed. `folders` are
+/// those that the run fills.
 pub(crate) fn check_start(run: &Path, folders: &[PathBuf], options: &Options, isa: Isa) -> Result<()> {
     start_from(run, &[], &mut Sequential::build(options.recipe.model(1), isa, options.seed)?)?;
     let place = |path: &Path| path.canonicalize().ok();
@@ -22,9 +23,9 @@ pub(crate) fn check_start(run: &Path, folders: &[PathBuf], options: &Options, is
     }
 }
 
-/// Takes over the layers of another run's model up to the first that has other shapes; says how many
-/// weights those are, and which layers start afresh. The last layer's weights belong to genres: they are
-/// taken if these are the same.
+/// Takes over the layers of another run's model up to the first whose shapes differ. Returns a text
+/// that says how many weights were taken, and which layers start afresh. The weights of the last
+/// layer belong to genres: they are taken only if the genres are the same.
 ///
 /// # Errors
 /// If the model cannot be read, or no layer fits.

@@ -1,4 +1,4 @@
-//! Many runs over a grid of options, or over some points of it drawn at random.
+//! A sweep: many runs over a grid of options, or over points of it that are drawn at random.
 
 use crate::classifier::experiment::Experiment;
 use crate::error::{Error, Result};
@@ -38,8 +38,8 @@ impl std::str::FromStr for Axis {
 pub struct Trial(pub Vec<(String, String)>);
 
 impl Trial {
-    /// The name of the trial's folder: `option=value` for each axis, with what a file name may not hold
-    /// replaced.
+    /// The name of the trial's folder: `option=value` for each axis, with what a file name may not
+    /// hold replaced.
     pub fn name(&self) -> String {
         let part = |(option, value): &(String, String)| format!("{option}={value}");
         let name = self.0.iter().map(part).collect::<Vec<_>>().join(" ");
@@ -52,8 +52,8 @@ impl Trial {
     }
 }
 
-/// All points of the grid, the last axis changing fastest; or `random` of them without repetition, in
-/// the order in which `seed` draws them.
+/// The points of the grid: all of them, the last axis changing fastest, or `random` of them without
+/// repetition, in the order in which they are drawn from `seed`.
 pub fn trials(axes: &[Axis], random: Option<usize>, seed: u64) -> Vec<Trial> {
     let mut all = vec![Trial(Vec::new())];
     for Axis { option, values } in axes {
@@ -70,8 +70,8 @@ pub fn trials(axes: &[Axis], random: Option<usize>, seed: u64) -> Vec<Trial> {
     drawn.into_iter().take(count).map(|(_, trial)| trial).collect()
 }
 
-/// What a trial brought in one experiment, on the validation films: the test films stay out of the
-/// choice.
+/// The result of a trial in one experiment, on the validation films: the test films have no part in
+/// the choice.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Row {
     /// The name of the trial; see [`Trial::name`].

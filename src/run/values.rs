@@ -1,13 +1,13 @@
-//! What options may be: numbers within bounds, lists, names.
+//! The values that options may take: numbers within bounds, lists, names.
 
 use crate::data::split::Split;
 use clap::builder::{PossibleValue, PossibleValuesParser, RangedU64ValueParser, TypedValueParser};
 use std::str::FromStr;
 
-/// The filters of each block, with commas between them.
+/// Reads the filters of each block, with commas between them.
 ///
 /// # Errors
-/// A text that says what the list looks like.
+/// A message that says what the list looks like.
 pub fn filters(text: &str) -> Result<Vec<usize>, String> {
     let number = |part: &str| part.trim().parse().ok().filter(|number| (1..=1_024).contains(number));
     let all: Option<Vec<usize>> = text.split(',').map(number).collect();
@@ -18,10 +18,10 @@ pub fn filters(text: &str) -> Result<Vec<usize>, String> {
 #[derive(Clone, Copy, Debug)]
 pub struct Side(pub Option<Split>);
 
-/// `all`, or a side of the split.
+/// Reads `all`, or the name of a side of the split.
 ///
 /// # Errors
-/// A text that lists the names.
+/// A message that lists the names.
 pub fn side(text: &str) -> Result<Side, String> {
     match text {
         "all" => Ok(Side(None)),
@@ -29,7 +29,7 @@ pub fn side(text: &str) -> Result<Side, String> {
     }
 }
 
-/// One of several values, each with its name and a line of help.
+/// A parser of one of several values, each with its name and a line of help.
 pub fn choice<T: Copy + Send + Sync + 'static>(
     values: &'static [(&'static str, &'static str, T)],
 ) -> impl TypedValueParser<Value = T> {
@@ -38,63 +38,63 @@ pub fn choice<T: Copy + Send + Sync + 'static>(
     PossibleValuesParser::new(names).map(value)
 }
 
-/// A count from 1 on.
+/// A parser of counts from 1 on, up to 2^32.
 pub fn at_least_one() -> RangedU64ValueParser<usize> {
     up_to(1 << 32)
 }
 
-/// A count from 1 to `most`. Counts that something is sized by are bounded, so that a slip of the finger
-/// ends in a line and not in lack of memory.
+/// A parser of counts from 1 to `most`. Counts that decide the size of something are bounded, so
+/// that a typing error ends in a message and not in a lack of memory.
 pub fn up_to(most: u64) -> RangedU64ValueParser<usize> {
     RangedU64ValueParser::new().range(1..=most)
 }
 
-/// A count from 0 to `most`.
+/// A parser of counts from 0 to `most`.
 pub fn at_most(most: u64) -> RangedU64ValueParser<usize> {
     RangedU64ValueParser::new().range(..=most)
 }
 
-/// Any number that TOML can hold, the language of `config.toml`.
+/// A parser of seeds: any number that TOML, the language of `config.toml`, can hold.
 pub fn seed() -> RangedU64ValueParser<u64> {
     RangedU64ValueParser::new().range(..=i64::MAX as u64)
 }
 
-/// A number above 0.
+/// Reads a number above 0.
 ///
 /// # Errors
-/// A text that says so.
+/// A message that states the bounds, or says that it is no number.
 pub fn positive<T: Number>(text: &str) -> Result<T, String> {
     number(text, |value| value > 0.0, "it is above 0")
 }
 
-/// A number from 0 on.
+/// Reads a number that is not negative.
 ///
 /// # Errors
-/// A text that says so.
+/// A message that states the bounds, or says that it is no number.
 pub fn not_negative<T: Number>(text: &str) -> Result<T, String> {
     number(text, |value| value >= 0.0, "it is at least 0")
 }
 
-/// A share below 1.
+/// Reads a share from 0 to below 1.
 ///
 /// # Errors
-/// A text that says so.
+/// A message that states the bounds, or says that it is no number.
 pub fn share<T: Number>(text: &str) -> Result<T, String> {
     number(text, |value| (0.0..1.0).contains(&value), "it is at least 0 and below 1")
 }
 
-/// A share above 0.
+/// Reads a share above 0 and up to 1.
 ///
 /// # Errors
-/// A text that says so.
+/// A message that states the bounds, or says that it is no number.
 pub fn share_up_to_one<T: Number>(text: &str) -> Result<T, String> {
     number(text, |value| value > 0.0 && value <= 1.0, "it is above 0 and at most 1")
 }
 
-/// A share, 0 and 1 included.
+/// Reads a share from 0 to 1, both included.
 ///
 /// # Errors
-/// A text that says so.
+/// A message that states the bounds, or says that it is no number.
 pub fn up_to_one<T: Number>(text: &str) -> Result<T, String> {
     number(text, |value| (0.0..=1.0).contains(&value), "it is a share from 0 to 1")
 }
