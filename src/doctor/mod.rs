@@ -1,5 +1,5 @@
-//! What a folder of posters holds, what is wrong with it, and what a run on it would cost: everything is
-//! read once, and nothing is written.
+//! What a folder of posters holds, what is wrong with it, and what a run on it would cost:
+//! everything is read once, and nothing is written.
 
 mod report;
 
@@ -30,11 +30,12 @@ use std::time::Instant;
 /// Films per step of the measured training.
 const BATCH: usize = 32;
 
-/// Reads all of `data` on the current rayon pool; `cache` is the folder on whose disk a cache would be
-/// made.
+/// Reads all of `data` on the current rayon pool; `cache` is the folder on whose disk a cache would
+/// be made.
 ///
 /// # Errors
-/// If the folder does not have the layout, or `genres.csv` cannot be read.
+/// If the folder does not have the layout, `genres.csv` cannot be read, no film is left after
+/// cleaning, or the system does not tell the free space.
 pub fn examine(data: &Path, cache: &Path, isa: Isa, progress: &dyn Progress) -> Result<Report> {
     let films = Films::open(data, usize::MAX)?;
     let labels = Labels::read_csv(&data.join("genres.csv"))?;
@@ -141,8 +142,8 @@ fn groups(duplicates: Vec<(u64, u64)>) -> Vec<Vec<String>> {
     groups.into_values().collect()
 }
 
-/// Images per second in a few training steps of the default recipe on grey images, which cost as much as
-/// any.
+/// The images trained on per second in a few steps of the default recipe. The images are grey,
+/// which cost as much as any.
 fn training_speed(classes: usize, isa: Isa) -> Result<f64> {
     let recipe = Recipe::best();
     let mut model = Sequential::build(recipe.model(classes), isa, 1)?;
@@ -157,7 +158,7 @@ fn training_speed(classes: usize, isa: Isa) -> Result<f64> {
             begin.elapsed().as_secs_f64()
         })
         .collect();
-    // The first steps touch their memory for the first time.
+    // The median, since the first steps also touch their memory for the first time.
     seconds.sort_by(f64::total_cmp);
     Ok(BATCH as f64 / seconds[seconds.len() / 2])
 }

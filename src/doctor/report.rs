@@ -96,15 +96,15 @@ pub struct Plan {
     pub posters_per_second: f64,
     /// The number of images trained on per second, in a few steps of the multi-label model.
     pub images_per_second: f64,
-    /// The peak memory of this process, which has trained those steps, in bytes; `None` where the system
-    /// does not tell.
+    /// The peak memory of this process, which has trained those steps, in bytes; `None` where the
+    /// system does not tell.
     pub memory_bytes: Option<u64>,
     /// The number of threads that all this was measured with.
     pub threads: usize,
 }
 
 impl Sizes {
-    /// The summary of widths and heights; `None` without any.
+    /// The summary of the widths and heights of posters; `None` where there are no posters.
     pub(super) fn of(sizes: Vec<(usize, usize)>) -> Option<Self> {
         let range = |mut values: Vec<usize>| {
             values.sort_unstable();
@@ -213,7 +213,8 @@ impl Report {
     }
 }
 
-/// A heading and at most so many lines under it; nothing where there are none.
+/// Writes a heading and at most `most` lines under it, then how many `more` there are; writes
+/// nothing where there are no lines.
 fn first_lines(
     f: &mut fmt::Formatter,
     heading: &str,

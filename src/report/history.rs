@@ -13,7 +13,7 @@ use crate::report::Metrics;
 /// One epoch of training; its fields are the columns of `history.csv`, in this order.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Epoch {
-    /// Counted from 1.
+    /// The number of the epoch, counted from 1.
     pub epoch: usize,
     /// The mean loss per film over the epoch's batches, each before its own step.
     pub train_loss: f64,
@@ -36,8 +36,8 @@ pub struct Epoch {
 }
 
 impl Epoch {
-    /// The row of an epoch that trained on `films` films in `seconds`, of which it `waited` some for
-    /// images, and then got `val` on the validation films.
+    /// The row of an epoch that trained on `films` films in `seconds`, of which it `waited` some
+    /// for images, and then got `val` on the validation films.
     ///
     /// # Panics
     /// If `seconds` is not positive.
@@ -63,13 +63,14 @@ impl Epoch {
     /// follows these few; the loss counts all films alike.
     pub fn score(&self, head: Head) -> f64 {
         match head {
-            // A frame whose films all have a genre has no AP of it; all epochs are then as good.
+            // There is a macro AP wherever any film has a genre; without one, all epochs are
+            // equally good.
             Head::Sigmoid => self.val_macro_ap.unwrap_or(0.0),
             Head::Softmax => -self.val_loss,
         }
     }
 
-    /// The best [`score`](Self::score) in words.
+    /// A phrase that says what the best [`score`](Self::score) is, such as "lowest loss on val".
     pub fn best(head: Head) -> &'static str {
         match head {
             Head::Sigmoid => "highest macro AP on val",
@@ -96,7 +97,8 @@ impl fmt::Display for Epoch {
     }
 }
 
-/// Writes `history.csv`, all epochs so far: the file is replaced after each epoch, and whole at any time.
+/// Writes `history.csv`, all epochs so far: the file is replaced after each epoch, and whole at any
+/// time.
 ///
 /// # Errors
 /// [`Error::Io`](crate::Error::Io) with `path`.

@@ -1,5 +1,5 @@
-//! What a run leaves for a reader: `metrics.json`, `history.csv`, `predictions.csv`, and the table on the
-//! terminal.
+//! What a run leaves for a reader: `metrics.json`, `history.csv`, `predictions.csv`, and the table
+//! on the terminal.
 //!
 //! All files are written whole or not at all (see [`crate::files`]).
 

@@ -10,8 +10,9 @@ use crate::report::Evaluation;
 /// Writes `predictions.csv` with the columns `id`, `true_genres`, and `genre_1`, `probability_1` to
 /// `genre_3`, `probability_3`.
 ///
-/// `true_genres` are joined by `|`; the predictions fall in probability, and are fewer than three if
-/// there are fewer genres. Probabilities have the shortest digits that read back as the same f32.
+/// `true_genres` are joined by `|`; the predictions are in descending order of probability, and
+/// fewer than three if there are fewer genres. Probabilities have the shortest digits that read
+/// back as the same f32.
 ///
 /// # Errors
 /// [`Error::Io`](crate::Error::Io) with `path`.

@@ -4,11 +4,11 @@ use std::fmt;
 
 use crate::report::Metrics;
 
-/// The results of experiments, one line each; right of a metric stands the trivial answer's, which it
-/// has to beat.
+/// The results of experiments, one line each. To the right of a metric stands that of the trivial
+/// answer, which it has to beat.
 ///
-/// `Display` shows plain text with aligned columns, a line feed after each line. Hits are in per cent;
-/// what does not apply is `n/a`.
+/// `Display` shows plain text with aligned columns and a line feed after each line. Hits are in per
+/// cent; what does not apply is `n/a`.
 #[derive(Clone, Copy, Debug)]
 pub struct Table<'a>(pub &'a [Metrics]);
 

@@ -1,4 +1,5 @@
-//! What an answer that never looks at a poster would get: the numbers that a classifier has to beat.
+//! What an answer that never looks at a poster would get: the numbers that a classifier has to
+//! beat.
 
 use serde::Serialize;
 
@@ -7,8 +8,8 @@ use serde::Serialize;
 pub struct Baselines {
     /// Top-1 hit of always naming the most frequent genre.
     pub constant_top1_hit: f64,
-    /// Top-3 hit of always naming the three genres that together cover the most films. Where films have
-    /// several genres, these need not be the three most frequent ones.
+    /// Top-3 hit of always naming the three genres that together cover the most films. Where films
+    /// have several genres, these need not be the three most frequent ones.
     pub constant_top3_hit: f64,
     /// Hamming accuracy of answering "no genre at all".
     pub all_zeros_hamming_accuracy: f64,
@@ -30,7 +31,8 @@ impl Baselines {
         genres.sort_by_key(|set| std::cmp::Reverse(set.len));
         let share = |count: usize| count as f64 / films as f64;
 
-        // With fewer than three genres a constant answer names them all: naming an empty one besides changes nothing.
+        // With fewer than three genres a constant answer names them all: naming an empty one
+        // besides changes nothing.
         genres.resize_with(classes.max(3), || FilmSet { words: vec![0; films.div_ceil(64)], len: 0 });
 
         let with_films = genres.iter().filter(|set| set.len > 0).count();
@@ -67,9 +69,9 @@ impl FilmSet {
 /// The largest number of films that three of the genres cover together.
 ///
 /// It is exact: all triples are tried, except those whose sizes cannot add up to more than the best
-/// cover so far. `genres` must fall in size, so that where one triple cannot win the ones after it
-/// cannot either. 19 genres have 969 triples; where films have one genre each, the first triple is the
-/// best already.
+/// cover so far. `genres` must be in descending order of size, so that where one triple cannot win
+/// the ones after it cannot either. 19 genres have 969 triples; where films have one genre each,
+/// the first triple is the best already.
 fn best_cover_by_three(genres: &[FilmSet]) -> usize {
     let mut best = 0;
     for (i, a) in genres.iter().enumerate() {

@@ -8,11 +8,11 @@ use super::{Evaluation, Metrics};
 use crate::error::Result;
 use crate::rng::{Purpose, stream};
 
-/// The middle 95 % of what a classifier gets on as many films, drawn from its own with replacement: low
-/// and high.
+/// The middle 95 % of each metric, as its low and high end, over sets of as many films as were
+/// evaluated, drawn from these with replacement.
 ///
-/// They say how far a number would move with other test films of the same kind, not how far it moves
-/// with another seed of the training.
+/// The intervals say how far a number would move with other test films of the same kind, not how
+/// far it would move with another seed of the training.
 ///
 /// Efron 1979, Bootstrap Methods: Another Look at the Jackknife; percentile intervals.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -31,14 +31,15 @@ pub struct Intervals {
     pub balanced_accuracy: Option<[f64; 2]>,
 }
 
-/// Enough for two digits of a percentile.
+/// The most resamples: enough for two digits of a percentile.
 const RESAMPLES: usize = 1_000;
-/// Large sets have narrow intervals, which fewer draws find as well.
+/// The most films in all resamples together (of which there are at least 100): large sets have
+/// narrow intervals, which fewer draws find as well.
 const FILMS: usize = 4_000_000;
 
 impl Intervals {
-    /// The intervals of a classifier's answers, on all threads of the current pool; the same for any
-    /// number of them.
+    /// The intervals of a classifier's answers, on all threads of the current pool; the same for
+    /// any number of them.
     ///
     /// # Errors
     /// Those of [`Metrics::of`].
@@ -70,7 +71,7 @@ impl Intervals {
     }
 }
 
-/// The values that 2.5 % lie below and above.
+/// The value that 2.5 % of the values lie below, and the one that 2.5 % lie above.
 fn middle(mut values: Vec<f64>) -> Option<[f64; 2]> {
     values.sort_by(f64::total_cmp);
     let last = values.len().checked_sub(1)?;

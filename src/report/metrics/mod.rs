@@ -1,9 +1,9 @@
 //! What a classifier's answers are worth, beside what trivial answers get on the same films.
 //!
 //! Everything is computed in f64 from whole-split counts, never as a mean over batches. Where a
-//! quotient's denominator is zero a number exists only if scikit-learn's `zero_division=0` gives one
-//! (the precision of a genre that was never predicted is 0); otherwise it is `None`, in JSON `null`,
-//! and stays out of the means.
+//! quotient's denominator is zero a number exists only if scikit-learn's `zero_division=0` gives
+//! one (the precision of a genre that was never predicted is 0); otherwise it is `None`, in JSON
+//! `null`, and stays out of the means.
 
 mod baselines;
 mod intervals;
@@ -44,12 +44,14 @@ pub struct Evaluation<'a> {
 ///
 /// | metric | sigmoid | softmax |
 /// |---|---|---|
-/// | top-k hit, AP, AUC; F1, precision and recall at the thresholds | yes | yes, each genre against the rest |
+/// | top-k hit, AP, AUC | yes | yes, each genre against the rest |
+/// | F1, precision and recall at the thresholds | yes | yes, each genre against the rest |
 /// | Hamming and subset accuracy | yes | `None`: the answer is one genre, not a set |
 /// | categorical and balanced accuracy | `None`: the truth is a set, not one genre | yes |
 ///
-/// A genre is predicted if its probability is above its threshold: the classifier's, tuned for F1 on
-/// the validation films, or one half where it has none (one half itself is not above, as in Keras).
+/// A genre is predicted if its probability is above its threshold: the classifier's, tuned for F1
+/// on the validation films, or one half where it has none (one half itself is not above, as in
+/// Keras).
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Metrics {
     /// The name of the experiment.
@@ -82,11 +84,11 @@ pub struct Metrics {
     pub subset_accuracy: Option<f64>,
     /// Share of the films whose most probable genre is theirs.
     pub categorical_accuracy: Option<f64>,
-    /// The mean, over the genres with films, of the share of a genre's films whose most probable genre
-    /// it is.
+    /// The mean, over the genres with films, of the share of a genre's films whose most probable
+    /// genre it is.
     pub balanced_accuracy: Option<f64>,
-    /// Where some of these would lie on other films of the same kind; `None` where they were not asked
-    /// for.
+    /// Intervals in which some of these metrics would lie on other films of the same kind; `None`
+    /// where they were not asked for.
     pub intervals: Option<Intervals>,
     /// The metrics of trivial answers on the same films.
     pub baselines: Baselines,
@@ -94,8 +96,8 @@ pub struct Metrics {
     pub per_genre: Vec<GenreMetrics>,
 }
 
-/// The metrics of one genre against the rest. All but `genre` and `support` are `None` if no film has
-/// the genre.
+/// The metrics of one genre against the rest. All but `genre` and `support` are `None` if no film
+/// has the genre.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct GenreMetrics {
     /// The name of the genre.
@@ -106,9 +108,9 @@ pub struct GenreMetrics {
     pub ap: Option<f64>,
     /// Area under the ROC curve; `None` also if all films have the genre.
     pub auc: Option<f64>,
-    /// Share of the films predicted that have the genre; 0 if none is predicted.
+    /// Share of the films predicted to have the genre that do have it; 0 if none is predicted.
     pub precision: Option<f64>,
-    /// Share of the films with the genre that are predicted.
+    /// Share of the films with the genre that are predicted to have it.
     pub recall: Option<f64>,
     /// `2 * true positives / (predicted + support)`.
     pub f1: Option<f64>,
@@ -128,12 +130,12 @@ impl Metrics {
     /// All metrics of a classifier's answers but the intervals. Takes `O(n log n)` per genre.
     ///
     /// # Errors
-    /// [`Error::Data`], its place being the experiment, if the loss or a probability is not finite: no rank and no JSON
-    /// number exists for it.
+    /// [`Error::Data`], its place being the experiment, if the loss or a probability is not finite:
+    /// no rank and no JSON number exists for it.
     ///
     /// # Panics
-    /// If there are no films or genres, the shapes differ, a label is neither 0 nor 1, or the head is
-    /// [`Head::Softmax`] and a film has not exactly one genre.
+    /// If there are no films or genres, the shapes differ, a label is neither 0 nor 1, or the head
+    /// is [`Head::Softmax`] and a film has not exactly one genre.
     pub fn of(evaluation: &Evaluation) -> Result<Self> {
         let &Evaluation { experiment, split, head, genres, probabilities, loss, thresholds, .. } = evaluation;
         let labels = check(evaluation)?;
