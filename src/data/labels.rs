@@ -48,7 +48,7 @@ impl Labels {
             return Err(Error::data(
                 path,
                 "the file is empty",
-                "it needs a header `id,genre` and a row a film and genre",
+                "it needs a header `id,genre` and one row per film and genre",
             ));
         }
         let column = |name: &str| {
