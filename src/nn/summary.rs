@@ -22,8 +22,9 @@ impl Sequential {
     }
 
     /// One line per layer: name, shape of one item of the output, parameters, arithmetic of the forward
-    /// pass and its share of the model's, and the algorithms of a convolution: of its forward pass, its
-    /// input gradient and its weight gradient. Then the totals.
+    /// pass and its share of the model's, and the algorithms of a convolution with their register tiles
+    /// (see [`Algorithm::tile`]): of its forward pass, its input gradient and its weight gradient. Then
+    /// the totals.
     pub fn summary(&self) -> String {
         let (plan, flops) = (self.plan(), self.forward_flops() as f64);
         let heads = ["layer", "output", "parameters", "MFLOP", "share"].map(str::to_owned);
@@ -59,7 +60,10 @@ impl Sequential {
         let shape = Options { filters, kernel, stride, padding }.shape([h, w, c]);
         let of = |pass| match pass {
             Pass::BackwardX if is_first => "-".to_owned(),
-            pass => Algorithm::choose(self.isa(), &shape, pass).to_string(),
+            pass => {
+                let algorithm = Algorithm::choose(self.isa(), &shape, pass);
+                format!("{algorithm} {}", algorithm.tile(self.isa(), &shape, pass))
+            }
         };
         [Pass::Forward, Pass::BackwardX, Pass::BackwardW].map(of).join(", ")
     }
@@ -70,7 +74,7 @@ impl Sequential {
 }
 
 fn line([name, shape, parameters, mflop, share]: [String; 5], algorithms: &str) -> String {
-    let text = format!("{name:<26}{shape:<16}{parameters:>12}{mflop:>9}{share:>9}  {algorithms}");
+    let text = format!("{name:<26}{shape:<15}{parameters:>11}{mflop:>8}{share:>8}  {algorithms}");
     format!("{}\n", text.trim_end())
 }
 

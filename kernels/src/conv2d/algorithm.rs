@@ -1,6 +1,7 @@
 //! The one place that decides how a convolution is computed.
 
 use super::{Conv2dShape, gradient_tile, tap_tile, winograd};
+use crate::gemm::tile_shape;
 use crate::simd::Isa;
 use std::fmt;
 
@@ -70,10 +71,55 @@ impl Algorithm {
         }
     }
 
+    /// The register tile of an inner loop, as a product of its sizes: output rows x pixels x channels
+    /// of [`Taps`](Self::Taps), for a weight gradient kernel rows x taps x input x output channels;
+    /// tiles x channels of [`Winograd`](Self::Winograd); rows x columns of a matrix product.
+    ///
+    /// # Panics
+    /// If the algorithm does not [fit](Self::fits).
+    pub fn tile(self, isa: Isa, shape: &Conv2dShape, pass: Pass) -> String {
+        self.check(isa, shape, pass);
+        let Conv2dShape { h, w, ic, oc, .. } = *shape;
+        let (registers, lanes) = (isa.registers(), isa.lanes());
+        let (from, to, rows, width) = match pass {
+            Pass::BackwardX => (oc, ic, h, w),
+            Pass::Forward | Pass::BackwardW => (ic, oc, shape.oh(), shape.ow()),
+        };
+        let sizes = match (self, pass) {
+            (Self::Taps, Pass::BackwardW) => {
+                let [kernel_rows, inputs, vectors] = gradient_tile::tile(registers, lanes, ic, oc);
+                vec![kernel_rows, 3, inputs, vectors * lanes]
+            }
+            (Self::Taps, _) => {
+                let [rows, pixels] = tap_tile::tile(registers, rows.min(2), width);
+                vec![rows, pixels, lanes]
+            }
+            (Self::Winograd, _) => {
+                let rows = rows.min(winograd::rows_at_once(from, to));
+                let [tiles, vectors] = winograd::group(registers, lanes, to, winograd::tiles(rows, width));
+                vec![tiles, vectors * lanes]
+            }
+            (Self::Im2col, Pass::BackwardX) => product_tile(registers, lanes, shape.window()),
+            (Self::View | Self::Im2col, _) => product_tile(registers, lanes, to),
+        };
+        sizes.iter().map(usize::to_string).collect::<Vec<_>>().join("x")
+    }
+
     /// # Panics
     /// If the algorithm does not fit.
     pub(super) fn check(self, isa: Isa, shape: &Conv2dShape, pass: Pass) {
         assert!(self.fits(isa, shape, pass), "no {pass:?} by {self} on {}: {shape:?}", isa.name());
+    }
+}
+
+/// The rows and columns of the first tile of a product with that many columns.
+fn product_tile(registers: usize, lanes: usize, columns: usize) -> Vec<usize> {
+    match columns / lanes {
+        0 => vec![1, columns],
+        vectors => {
+            let [rows, vectors] = tile_shape(registers, vectors);
+            vec![rows, vectors * lanes]
+        }
     }
 }
 
@@ -83,7 +129,7 @@ impl fmt::Display for Algorithm {
             Self::Im2col => "im2col",
             Self::View => "view",
             Self::Taps => "taps",
-            Self::Winograd => "minimal filtering",
+            Self::Winograd => "winograd",
         })
     }
 }

@@ -47,18 +47,30 @@ impl<'b> Kernel for TapGradients<'_, 'b> {
         assert!(self.x.len() >= (rows + 1) * x_row + (width + 2) * ic, "x has the rows under the windows");
         assert!(self.dy.len() >= (rows - 1) * dy_row + width * oc, "dy has its rows");
         assert_eq!(self.dw.len(), 9 * ic * oc);
-        match (S::REGISTERS, ic) {
-            // All three kernel rows at once would be 27 accumulators, and compilers then keep some
-            // in memory.
-            (32, 3) => {
+        match (S::REGISTERS, tile(S::REGISTERS, S::LANES, ic, oc)) {
+            (32, [2, 3, _]) => {
                 self.each_tile::<S, 2, 3, 1>(s, 0..2);
                 self.each_tile::<S, 1, 3, 1>(s, 2..3);
             }
-            (_, 3) => self.each_tile::<S, 1, 3, 1>(s, 0..3),
-            (32, _) if oc.is_multiple_of(2 * S::LANES) => self.each_tile::<S, 1, 4, 2>(s, 0..3),
+            (_, [_, 3, _]) => self.each_tile::<S, 1, 3, 1>(s, 0..3),
+            (32, [_, _, 2]) => self.each_tile::<S, 1, 4, 2>(s, 0..3),
             _ => self.each_tile::<S, 1, 4, 1>(s, 0..3),
         }
         self.ahead
+    }
+}
+
+/// The tile for these channels: its kernel rows, its input channels, and its vectors of output
+/// channels, for three taps.
+#[inline(always)]
+pub(super) fn tile(registers: usize, lanes: usize, ic: usize, oc: usize) -> [usize; 3] {
+    match (registers, ic) {
+        // All three kernel rows at once would be 27 accumulators, and compilers then keep some in
+        // memory. A tile of one row takes the third.
+        (32, 3) => [2, 3, 1],
+        (_, 3) => [1, 3, 1],
+        (32, _) if oc.is_multiple_of(2 * lanes) => [1, 4, 2],
+        _ => [1, 4, 1],
     }
 }
 

@@ -32,10 +32,10 @@
 //! | kernel | tile | FMAs | broadcasts | loads | spills | bound by |
 //! |---|---|--:|--:|--:|--:|---|
 //! | conv1 forward (3 to 16) | 2 x 8 pixels x 16 channels | 144 | 40 | 9 | 0 | FMAs |
-//! | conv2 forward (16 to 32) | 9 points x 32 | 18 | 9 | 2 | 0 | loads |
-//! | conv3 forward (32 to 64) | 6 points x 64 | 24 | 6 | 4 | 0 | FMAs |
+//! | conv2 forward (16 to 32) | 12 tiles x 32 | 24 | 12 | 2 | 0 | loads |
+//! | conv3 forward (32 to 64) | 6 tiles x 64 | 24 | 6 | 4 | 0 | FMAs |
 //! | conv2 backward_x (32 to 16) | 2 x 8 pixels x 16 | 144 | 40 | 9 | 0 | FMAs |
-//! | conv3 backward_x (64 to 32) | 8 points x 32 | 16 | 8 | 2 | 0 | loads |
+//! | conv3 backward_x (64 to 32) | 12 tiles x 32 | 24 | 12 | 2 | 0 | loads |
 //! | conv1 backward_w | 2 kernel rows x 3 taps x 3 inputs x 16 | 54 | 18 | 3 | 0 | FMAs |
 //! | conv1 backward_w, third kernel row | 1 x 3 x 3 x 16 | 27 | 9 | 3 | 0 | FMAs |
 //! | conv2, conv3 backward_w | 3 taps x 4 inputs x 32 | 72 | 12 | 6 | 0 | FMAs |

@@ -64,22 +64,28 @@ impl<const IC: usize> Kernel for TapTiles<'_, '_, IC> {
         assert_eq!(self.w.len(), ic * 9 * oc);
         assert!(self.bias.is_none_or(|bias| bias.len() == oc));
         assert_eq!(self.y.len(), rows * width * oc);
-        // A tile takes R * P accumulators, the 3 * (R + 2 at most 3) weights of a row, and a
-        // broadcast.
-        match (S::REGISTERS, rows, width) {
-            (32, 2.., 6..) => match narrowest_cover(width, [8, 7, 6]) {
-                8 => self.each_tile::<S, 2, 8>(s),
-                7 => self.each_tile::<S, 2, 7>(s),
-                _ => self.each_tile::<S, 2, 6>(s),
-            },
-            (32, 1, 8..) => self.each_tile::<S, 1, 8>(s),
-            (16, _, 8..) => match narrowest_cover(width, [10, 9, 8]) {
-                10 => self.each_tile::<S, 1, 10>(s),
-                9 => self.each_tile::<S, 1, 9>(s),
-                _ => self.each_tile::<S, 1, 8>(s),
-            },
+        match (S::REGISTERS, tile(S::REGISTERS, rows, width)) {
+            (32, [2, 8]) => self.each_tile::<S, 2, 8>(s),
+            (32, [2, 7]) => self.each_tile::<S, 2, 7>(s),
+            (32, [2, _]) => self.each_tile::<S, 2, 6>(s),
+            (32, [_, 8]) => self.each_tile::<S, 1, 8>(s),
+            (16, [_, 10]) => self.each_tile::<S, 1, 10>(s),
+            (16, [_, 9]) => self.each_tile::<S, 1, 9>(s),
+            (16, [_, 8]) => self.each_tile::<S, 1, 8>(s),
             _ => self.each_tile::<S, 1, 1>(s),
         }
+    }
+}
+
+/// The tile for so many output rows and pixels: its rows and its pixels. The registers hold `R * P`
+/// accumulators, the weights of a row, `3 * (R + 2 at most 3)`, and a broadcast.
+#[inline(always)]
+pub(super) fn tile(registers: usize, rows: usize, width: usize) -> [usize; 2] {
+    match (registers, rows, width) {
+        (32, 2.., 6..) => [2, narrowest_cover(width, [8, 7, 6])],
+        (32, 1, 8..) => [1, 8],
+        (16, _, 8..) => [1, narrowest_cover(width, [10, 9, 8])],
+        _ => [1, 1],
     }
 }
 

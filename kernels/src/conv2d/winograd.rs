@@ -150,38 +150,48 @@ impl Kernel for Tiles<'_, '_> {
         assert!(self.bias.is_none_or(|bias| bias.len() == oc));
         assert_eq!(self.y.len(), rows * width * oc);
         assert_eq!(self.workspace.len(), workspace_len(ic, oc));
-        // Where there are few tiles, what the last group computes twice counts.
-        const MANY: usize = 24;
-        match (S::REGISTERS, oc.is_multiple_of(4 * S::LANES), self.tiles()) {
-            (32, true, MANY..) => self.each_chunk::<S, 6, 4>(s),
-            (32, false, MANY..) => self.each_chunk::<S, 12, 2>(s),
-            (16, _, MANY..) => self.each_chunk::<S, 6, 2>(s),
-            (32, true, tiles @ 4..) => match narrowest_cover(tiles, [6, 5, 4]) {
-                6 => self.each_chunk::<S, 6, 4>(s),
-                5 => self.each_chunk::<S, 5, 4>(s),
-                _ => self.each_chunk::<S, 4, 4>(s),
-            },
-            (32, false, tiles @ 8..) => match narrowest_cover(tiles, [12, 11, 10, 9, 8]) {
-                12 => self.each_chunk::<S, 12, 2>(s),
-                11 => self.each_chunk::<S, 11, 2>(s),
-                10 => self.each_chunk::<S, 10, 2>(s),
-                9 => self.each_chunk::<S, 9, 2>(s),
-                _ => self.each_chunk::<S, 8, 2>(s),
-            },
-            (16, _, tiles @ 4..) => match narrowest_cover(tiles, [6, 5, 4]) {
-                6 => self.each_chunk::<S, 6, 2>(s),
-                5 => self.each_chunk::<S, 5, 2>(s),
-                _ => self.each_chunk::<S, 4, 2>(s),
-            },
+        match (S::REGISTERS, group(S::REGISTERS, S::LANES, oc, self.tiles())) {
+            (32, [6, 4]) => self.each_chunk::<S, 6, 4>(s),
+            (32, [5, 4]) => self.each_chunk::<S, 5, 4>(s),
+            (32, [_, 4]) => self.each_chunk::<S, 4, 4>(s),
+            (32, [12, _]) => self.each_chunk::<S, 12, 2>(s),
+            (32, [11, _]) => self.each_chunk::<S, 11, 2>(s),
+            (32, [10, _]) => self.each_chunk::<S, 10, 2>(s),
+            (32, [9, _]) => self.each_chunk::<S, 9, 2>(s),
+            (32, [8, _]) => self.each_chunk::<S, 8, 2>(s),
+            (16, [6, _]) => self.each_chunk::<S, 6, 2>(s),
+            (16, [5, _]) => self.each_chunk::<S, 5, 2>(s),
+            (16, [4, _]) => self.each_chunk::<S, 4, 2>(s),
             _ => self.each_chunk::<S, 1, 2>(s),
         }
     }
 }
 
+/// The group for so many tiles: its tiles, and the vectors of output channels that are multiplied
+/// at once. Where there are few tiles, what the last group computes twice counts.
+#[inline(always)]
+pub(super) fn group(registers: usize, lanes: usize, oc: usize, tiles: usize) -> [usize; 2] {
+    const MANY: usize = 24;
+    match (registers, oc.is_multiple_of(4 * lanes), tiles) {
+        (32, true, MANY..) => [6, 4],
+        (32, false, MANY..) => [12, 2],
+        (16, _, MANY..) => [6, 2],
+        (32, true, 4..) => [narrowest_cover(tiles, [6, 5, 4]), 4],
+        (32, false, 8..) => [narrowest_cover(tiles, [12, 11, 10, 9, 8]), 2],
+        (16, _, 4..) => [narrowest_cover(tiles, [6, 5, 4]), 2],
+        _ => [1, 2],
+    }
+}
+
+/// Tiles of so many output rows and pixels.
+pub(super) fn tiles(rows: usize, width: usize) -> usize {
+    rows.div_ceil(2) * width.div_ceil(2)
+}
+
 impl Tiles<'_, '_> {
     /// The number of tiles in all rows.
     fn tiles(&self) -> usize {
-        self.rows.div_ceil(2) * self.width.div_ceil(2)
+        tiles(self.rows, self.width)
     }
 
     /// The last tile of an odd row lies over the one before; one of an odd last row has one row of

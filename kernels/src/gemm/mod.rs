@@ -149,12 +149,11 @@ impl<const ROW: usize> Kernel for Strided<'_, ROW> {
         let (m, n) = (self.0.m(), self.0.n());
         let mut j = 0;
         while n - j >= S::LANES {
-            let vectors = (n - j) / S::LANES;
-            let width = match (S::REGISTERS, vectors) {
-                (32, 4..) => self.panel::<S, 6, 2, 4>(s, m, j),
-                (32, 2..) => self.panel::<S, 14, 6, 2>(s, m, j),
+            let width = match (S::REGISTERS, tile_shape(S::REGISTERS, (n - j) / S::LANES)) {
+                (32, [_, 4]) => self.panel::<S, 6, 2, 4>(s, m, j),
+                (32, [_, 2]) => self.panel::<S, 14, 6, 2>(s, m, j),
                 (32, _) => self.panel::<S, 16, 9, 1>(s, m, j),
-                (16, 2..) => self.panel::<S, 6, 3, 2>(s, m, j),
+                (16, [_, 2]) => self.panel::<S, 6, 3, 2>(s, m, j),
                 (16, _) => self.panel::<S, 12, 4, 1>(s, m, j),
                 _ => self.panel::<S, 4, 2, 1>(s, m, j),
             };
@@ -165,6 +164,20 @@ impl<const ROW: usize> Kernel for Strided<'_, ROW> {
                 self.tile::<S, 1, 1, true>(s, i, j);
             }
         }
+    }
+}
+
+/// The tile where so many vectors of columns are left: its rows and its vectors. Rows that are left
+/// over go through tiles of fewer.
+#[inline(always)]
+pub(crate) fn tile_shape(registers: usize, vectors: usize) -> [usize; 2] {
+    match (registers, vectors) {
+        (32, 4..) => [6, 4],
+        (32, 2..) => [14, 2],
+        (32, _) => [16, 1],
+        (16, 2..) => [6, 2],
+        (16, _) => [12, 1],
+        _ => [4, 1],
     }
 }
 

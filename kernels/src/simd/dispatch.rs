@@ -85,7 +85,12 @@ impl Isa {
 
     /// The number of vector registers.
     pub fn registers(self) -> usize {
-        self.run(Registers)
+        self.run(Sizes)[0]
+    }
+
+    /// The number of `f32` that a vector holds.
+    pub fn lanes(self) -> usize {
+        self.run(Sizes)[1]
     }
 
     /// Runs a kernel with these instructions. A call costs nanoseconds: make it once per cache
@@ -108,14 +113,15 @@ impl Isa {
     }
 }
 
-struct Registers;
+/// The number of registers and of lanes.
+struct Sizes;
 
-impl Kernel for Registers {
-    type Output = usize;
+impl Kernel for Sizes {
+    type Output = [usize; 2];
 
     #[inline(always)]
-    fn run<S: Simd>(self, _: S) -> usize {
-        S::REGISTERS
+    fn run<S: Simd>(self, _: S) -> [usize; 2] {
+        [S::REGISTERS, S::LANES]
     }
 }
 

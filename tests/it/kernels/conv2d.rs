@@ -138,6 +138,43 @@ fn the_models_layers_get_the_algorithms_that_the_docs_say() {
     });
 }
 
+/// The tiles of the report's model, as the documentation of the kernels lists them.
+#[test]
+fn tiles_are_told_as_they_are_dispatched() {
+    let shape =
+        |size, ic, oc| Conv2dShape { n: 1, h: size, w: size, ic, oc, kh: 3, kw: 3, stride: 1, padding: Padding::Valid };
+    let [conv1, conv2, conv3] = [shape(256, 3, 16), shape(127, 16, 32), shape(62, 32, 64)];
+    let expected = [
+        // On 32 registers of 16 lanes, and on 16 of 8.
+        (conv1, Pass::Forward, ["2x8x16", "1x8x8"]),
+        (conv1, Pass::BackwardW, ["2x3x3x16", "1x3x3x8"]),
+        (conv2, Pass::Forward, ["12x32", "6x16"]),
+        (conv2, Pass::BackwardX, ["2x8x16", "1x8x8"]),
+        (conv2, Pass::BackwardW, ["1x3x4x32", "1x3x4x8"]),
+        (conv3, Pass::Forward, ["6x64", "6x16"]),
+        (conv3, Pass::BackwardX, ["12x32", "6x16"]),
+        (conv3, Pass::BackwardW, ["1x3x4x32", "1x3x4x8"]),
+    ];
+    for_each_isa(|isa| {
+        let of_isa = match (isa.registers(), isa.lanes()) {
+            (32, 16) => 0,
+            (16, 8) => 1,
+            _ => return,
+        };
+        for (shape, pass, tiles) in expected {
+            let tile = Algorithm::choose(isa, &shape, pass).tile(isa, &shape, pass);
+            assert_eq!(tile, tiles[of_isa], "{pass:?} of {shape:?}");
+        }
+    });
+    let strided = Conv2dShape { stride: 2, ..shape(9, 5, 7) };
+    for_each_isa(|isa| {
+        for pass in PASSES {
+            let of = |algorithm: &Algorithm| algorithm.tile(isa, &strided, pass);
+            assert!(Algorithm::available(isa, &strided, pass).iter().map(of).all(|tile| tile.contains('x')));
+        }
+    });
+}
+
 #[test]
 #[should_panic(expected = "no Forward by view")]
 fn an_algorithm_that_does_not_fit_panics() {
