@@ -44,7 +44,7 @@ struct Options {
     _bench: bool,
 }
 
-/// Medians, posters a second.
+/// Medians in posters per second.
 #[derive(Serialize)]
 struct Speed {
     name: &'static str,

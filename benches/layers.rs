@@ -1,5 +1,5 @@
 //! Every layer of the poster model but its convolutions, on its own and on one thread: plain loops in f32 and the kernels on every
-//! instruction set that the machine has, in images a second at the sizes that the model has.
+//! instruction set that the machine has, in images per second at the sizes that the model has.
 //!
 //! `cargo bench --bench layers`; a filter such as `batch_norm1/backward` runs a part of it. The convolutions are in `conv2d`, the whole
 //! step is in `step`.

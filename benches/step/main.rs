@@ -1,7 +1,7 @@
 //! The training step of the poster model, prediction, and the convolution kernels they are made of, as shares of what the
 //! machine can do.
 //!
-//! `cargo bench --bench step` prints tables; `-- --json FILE` writes the same numbers, `-- --sweep` prints images a second over batch
+//! `cargo bench --bench step` prints tables; `-- --json FILE` writes the same numbers, `-- --sweep` prints images per second over batch
 //! sizes instead. `ONESHEET_ISA` chooses the instruction set.
 //!
 //! The step is `Trainer::step` on a random batch that lies in memory as bytes: conversion, forward with dropout, binary
@@ -52,7 +52,7 @@ struct Options {
     /// A few short measurements, to see that the bench works
     #[arg(long)]
     quick: bool,
-    /// Prints images a second for batches of 1 to 256 on one and on all threads, and nothing else
+    /// Prints images per second for batches of 1 to 256 on one and on all threads, and nothing else
     #[arg(long)]
     sweep: bool,
     /// Measures the step and prediction only, and prints one line of JSON
@@ -266,7 +266,7 @@ fn images_per_second(
     measured
 }
 
-/// Prints images a second for batches of 1 to 256, medians, as a markdown table.
+/// Prints images per second for batches of 1 to 256, medians, as a markdown table.
 fn sweep(isa: Isa, options: &Options, pools: &mut [Pool]) -> Result<(), Box<dyn Error>> {
     let flops = Flops::of(&options.model.spec());
     let threads: Vec<String> = pools.iter().map(|pool| format!("{} thr.", pool.threads)).collect();

@@ -1,7 +1,8 @@
 //! A poster's file -> RGB pixels of one size, or the reason why not.
 //!
-//! The policy is strict: a poster that another program would fill up with grey is refused, since a network would learn
-//! the grey. A refusal is a value, not an error: the run goes on without the poster, and the ledger counts it.
+//! The policy is strict: a poster that another program would fill up with grey is refused, since a network
+//! would learn the grey. A refusal is a value, not an error: the run goes on without the poster, and the
+//! ledger counts it.
 //!
 //! | file | |
 //! |---|---|
@@ -13,14 +14,15 @@
 //! | damage that the decoder notices | refused: corrupt |
 //! | 12 or 16 bits, lossless, arithmetic coding, 2 or more than 4 colours | refused by name |
 //! | PNG, GIF, WebP, HTML, empty, anything else | refused by name, or with its first bytes |
-//! | above 8192 pixels a side or 32 million, or more blocks than its bytes could code | refused before pixels are allocated |
+//! | above 8192 pixels per side or 32 million, or more blocks than its bytes could code | refused before pixels are allocated |
 //! | folder, pipe, device, also behind a link; above 64 MiB | refused before it is opened, or read |
 //! | one on which the decoder panics | refused: the decoder panicked |
 //!
-//! Beside Pillow (libjpeg-turbo): files with colours in full size or halved in one direction, grey and CMYK ones differ by at most 3
-//! levels. Where colours are halved in both directions, this decoder interpolates between them its own way: of 400 real
-//! posters 235 are within 4 levels everywhere, in the others at most one value in a thousand is not, by up to 25; the mean
-//! difference is below 0.3. Images of two to four pixels a side can be off as a whole.
+//! Beside Pillow (libjpeg-turbo): files with colours in full size or halved in one direction, grey and
+//! CMYK ones differ by at most 3 levels. Where colours are halved in both directions, this decoder
+//! interpolates between them its own way: of 400 real posters 235 are within 4 levels everywhere; in the
+//! others at most one value in a thousand is not, by up to 25; the mean difference is below 0.3. Images of
+//! two to four pixels per side can be off as a whole.
 //!
 //! Colours: grey, YCbCr, RGB, CMYK and YCCK become RGB. Four colours are taken as Adobe writes them, inverted, also
 //! where the file does not say so; this is what Pillow does. Embedded colour profiles are not applied.
@@ -52,9 +54,9 @@ const MAX_PIXELS: usize = 32_000_000;
 /// The size that posters are brought to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ImageSpec {
-    /// In pixels.
+    /// The height in pixels.
     pub height: usize,
-    /// In pixels.
+    /// The width in pixels.
     pub width: usize,
 }
 
@@ -113,12 +115,12 @@ impl Decoder {
         result
     }
 
-    /// As [`Decoder::decode_poster`], from the bytes of a file.
+    /// [`Decoder::decode_poster`] from the bytes of a file.
     ///
     /// # Errors
-    /// As there.
+    /// The refusal, if the bytes are not those of a whole JPEG file that can be shown.
     /// # Panics
-    /// As there.
+    /// If `out` has another length.
     pub fn decode_bytes(&mut self, bytes: &[u8], spec: ImageSpec, out: &mut [u8]) -> Result<(), Refusal> {
         self.decode_pixels(bytes)?;
         let (width, height) = self.size;
@@ -127,11 +129,11 @@ impl Decoder {
         Ok(())
     }
 
-    /// The pixels of a file in their own size, turned upright: u8 `[height, width, 3]`, RGB, where width and height are
-    /// [`Decoder::size`].
+    /// The pixels of a file in their own size, turned upright: u8 `[height, width, 3]`, RGB, where width
+    /// and height are [`Decoder::size`].
     ///
     /// # Errors
-    /// As [`Decoder::decode_poster`].
+    /// The refusal, as in [`Decoder::decode_poster`].
     pub fn decode_pixels(&mut self, bytes: &[u8]) -> Result<&[u8], Refusal> {
         check_format(bytes)?;
         DECODING.set(true);
@@ -152,7 +154,7 @@ impl Decoder {
         Ok(if self.turned { &self.upright } else { &self.pixels })
     }
 
-    /// Width and height, upright, of the last poster that was decoded.
+    /// The width and height, upright, of the last poster that was decoded.
     pub fn size(&self) -> (usize, usize) {
         self.size
     }
@@ -174,8 +176,8 @@ impl Decoder {
     }
 }
 
-/// Resizes RGB pixels as `tf.image.resize` does by default: bilinear, half-pixel centres, no antialiasing, without
-/// regard to the aspect. Within 1 level of it.
+/// Resizes RGB pixels as `tf.image.resize` does by default, within 1 level of it: bilinear, half-pixel
+/// centres, no antialiasing, without regard to the aspect.
 ///
 /// # Shapes
 /// `rgb`: `[height, width, 3]` u8; `out`: `[spec.height, spec.width, 3]` u8, overwritten.
@@ -236,12 +238,14 @@ struct Picture {
 /// Bytes put in the place of an end marker: as many as the decoder reads ahead.
 const FILLER: usize = 4;
 
-/// Decodes into `pixels`, `[height, width, 3]` RGB, as stored in the file: not yet upright. `body` and `again` are buffers.
+/// Decodes into `pixels`, `[height, width, 3]` RGB, as stored in the file: not yet upright. `body` and
+/// `again` are buffers.
 ///
-/// A decoder that meets the end marker too early reads zeros for what is missing and calls it success: a file that was cut
-/// off and given an end marker would pass with a grey or patterned bottom. So a sequential file is decoded without its end
-/// marker, where running out of bytes is an error. A progressive file needs the marker; it is decoded a second time with
-/// other bytes before it, and is whole if these change nothing.
+/// A decoder that meets the end marker too early reads zeros for what is missing and calls it success: a
+/// file that was cut off and given an end marker would pass with a grey or patterned bottom. So a
+/// sequential file is decoded without its end marker, where running out of bytes is an error. A
+/// progressive file needs the marker; it is decoded a second time with other bytes before it, and is
+/// whole if these change nothing.
 fn decode_jpeg(bytes: &[u8], [body, again]: [&mut Vec<u8>; 2], pixels: &mut Vec<u8>) -> Result<Picture, Refusal> {
     let Some(end) = bytes.windows(2).rposition(|pair| pair == END_OF_IMAGE) else { return decode_whole(bytes, pixels) };
     let progressive = frame_marker(bytes) == Some(PROGRESSIVE);

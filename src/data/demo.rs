@@ -35,18 +35,18 @@ const FILMS: RangeInclusive<usize> = 10..=1_000_000;
 /// The file that says what the folder is.
 const NOTE: &str = "README.txt";
 
-/// What is in a demo set.
+/// The contents of a demo set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Summary {
-    /// Films in `genres.csv`.
+    /// The number of films in `genres.csv`.
     pub films: usize,
-    /// Of these, films with exactly one genre.
+    /// The number of films with exactly one genre.
     pub single_genre: usize,
-    /// Rows of `genres.csv`, the header not counted.
+    /// The number of rows of `genres.csv`, the header not counted.
     pub rows: usize,
-    /// Files in `posters/`.
+    /// The number of files in `posters/`.
     pub posters: usize,
-    /// Whether this call drew it; a set that was there already is left as it is.
+    /// Whether this call drew the set; one that was there already is left as it is.
     pub drawn: bool,
 }
 
@@ -58,7 +58,7 @@ impl fmt::Display for Summary {
 }
 
 /// Draws a demo set of `films` films into the folder `out`: `posters/<id>.jpg` (182x268 to 230x345), `genres.csv`
-/// (`id,genre`, one row a film and genre) and a `README.txt` that calls it synthetic.
+/// (`id,genre`, one row per film and genre) and a `README.txt` that calls it synthetic.
 ///
 /// About three films in five have one genre, the others two or three. In every set there are one film without a poster,
 /// one poster without a film, one film with four genres and one poster that breaks off halfway.
@@ -68,8 +68,8 @@ impl fmt::Display for Summary {
 /// drawn again; a finished one with the same films and seed is left as it is.
 ///
 /// # Errors
-/// Usage: fewer than 10 films, or more than a million; or `out` holds anything else than a demo set with these films and this seed. I/O: the
-/// system refuses to read or write `out`.
+/// [`Error::Usage`] for fewer than 10 films or more than a million, or if `out` holds anything else than a
+/// demo set with these films and this seed; [`Error::Io`] if the system refuses to read or write `out`.
 pub fn draw(out: &Path, films: usize, seed: u64) -> Result<Summary> {
     if !FILMS.contains(&films) {
         return Err(Error::usage(

@@ -227,7 +227,7 @@ pub struct CacheBuildArgs {
     /// Folder with `genres.csv` and `posters/<id>.jpg`
     #[arg(long, value_name = "DIR")]
     pub data: PathBuf,
-    /// Folder for the cache: 192 kB a poster
+    /// Folder for the cache: 192 kB per poster
     #[arg(long, value_name = "DIR")]
     pub cache: PathBuf,
     /// Worker threads [default: all cores]
