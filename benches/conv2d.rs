@@ -1,5 +1,5 @@
-//! The model's three convolutions, forward and backward, on one thread: the naive loops, and every algorithm of the
-//! kernels on every instruction set that the machine has.
+//! The model's three convolutions, forward and backward, on one thread: the naive loops, and every
+//! algorithm of the kernels on every instruction set that the machine has.
 //!
 //! `cargo bench --bench conv2d`; a filter such as `conv2/forward` runs a part of it.
 
@@ -9,11 +9,13 @@ use onesheet_kernels::simd::Isa;
 use rand::{RngExt, SeedableRng};
 use std::hint::black_box;
 
-/// The loops of the definition in f32, without any blocking, as a programmer would first write them.
+/// The loops of the definition in f32, without any blocking, as a programmer would first write
+/// them.
 mod naive {
     use super::Conv2dShape;
 
-    /// Calls `term(index in x, index in w, index in y)` for every product of a valid convolution with stride 1.
+    /// Calls `term(index in x, index in w, index in y)` for every product of a valid convolution
+    /// with stride 1.
     fn each_product(s: &Conv2dShape, mut term: impl FnMut(usize, usize, usize)) {
         for n in 0..s.n {
             for y in 0..s.oh() {

@@ -1,8 +1,9 @@
 //! The road from posters to batches: decoding, resizing, building a cache, reading batches from it.
 //!
-//! `cargo bench --bench decode -- --data DIR` measures on the posters of a folder in the Letterboxd layout, which are read into
-//! memory first; without `--data`, on drawn ones, which are simpler than real posters. Cold reading starts with the cache's pages
-//! dropped from the system's memory, so it measures the disk.
+//! `cargo bench --bench decode -- --data DIR` measures on the posters of a folder in the Letterboxd
+//! layout, which are read into memory first; without `--data`, on drawn ones, which are simpler
+//! than real posters. Cold reading starts with the cache's pages dropped from the system's memory,
+//! so it measures the disk.
 
 use clap::Parser;
 use onesheet::data::batches::{Batches, Batching, Order, Source};

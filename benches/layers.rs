@@ -1,8 +1,9 @@
-//! Every layer of the poster model but its convolutions, on its own and on one thread: plain loops in f32 and the kernels on every
-//! instruction set that the machine has, in images per second at the sizes that the model has.
+//! Every layer of the poster model but its convolutions, on its own and on one thread: plain loops
+//! in f32 and the kernels on every instruction set that the machine has, in images per second at
+//! the sizes that the model has.
 //!
-//! `cargo bench --bench layers`; a filter such as `batch_norm1/backward` runs a part of it. The convolutions are in `conv2d`, the whole
-//! step is in `step`.
+//! `cargo bench --bench layers`; a filter such as `batch_norm1/backward` runs a part of it. The
+//! convolutions are in `conv2d`, the whole step is in `step`.
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use onesheet_kernels::batch_norm::{Gradients, Normalization, Workspace};
@@ -31,7 +32,8 @@ mod naive {
         }
     }
 
-    /// Mean and variance of each channel, then `y = gamma * (x - mean) / sqrt(variance + epsilon) + beta`.
+    /// Mean and variance of each channel, then `y = gamma * (x - mean) / sqrt(variance + epsilon) +
+    /// beta`.
     pub fn batch_norm_forward(x: &[f32], gamma: &[f32], beta: &[f32], y: &mut [f32]) {
         let (c, m) = (gamma.len(), (x.len() / gamma.len()) as f32);
         for o in 0..c {
@@ -148,7 +150,8 @@ mod naive {
     }
 }
 
-/// Measures one pass of a layer over `images`: the naive version, then the kernel with each instruction set.
+/// Measures one pass of a layer over `images`: the naive version, then the kernel with each
+/// instruction set.
 fn compare<B>(
     c: &mut Criterion,
     name: &str,
@@ -171,7 +174,8 @@ fn random(len: usize) -> Vec<f32> {
     (0..len).map(|_| rng.random_range(-1.0..1.0)).collect()
 }
 
-/// ReLU, batch normalisation and max-pooling after each convolution. ReLU's forward is a part of the convolution.
+/// ReLU, batch normalisation and max-pooling after each convolution. ReLU's forward is a part of
+/// the convolution.
 fn blocks(c: &mut Criterion) {
     for (block, side, channels) in [(1, 254, 16), (2, 125, 32), (3, 60, 64)] {
         let pool = MaxPool2dShape { n: IMAGES, h: side, w: side, c: channels, size: 2 };

@@ -1,5 +1,5 @@
-//! The road from a folder of posters to answers, in code: synthetic posters are drawn, a classifier is
-//! trained on them, measured and asked. `cargo run --release --example posters`
+//! The road from a folder of posters to answers, in code: synthetic posters are drawn, a classifier
+//! is trained on them, measured and asked. `cargo run --release --example posters`
 
 use onesheet::classifier::Classifier;
 use onesheet::classifier::evaluate::Examination;

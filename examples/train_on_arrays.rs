@@ -1,11 +1,12 @@
-//! Build, train, save, load and use a model of your own, on arrays: which of three clouds does a point
-//! belong to? `cargo run --release --example train_on_arrays --no-default-features`
+//! Build, train, save, load and use a model of your own, on arrays: which of three clouds does a
+//! point belong to? `cargo run --release --example train_on_arrays --no-default-features`
 
 use onesheet::nn::{Head, Input, Isa, ModelSpec, Optimizer, Pass, Rule, Sequential, Trainer};
 use rand::{RngExt, SeedableRng};
 use std::error::Error;
 
-/// `n` points, `[n, 2]`, and their classes, `[n, 3]`: three clouds around the corners of a triangle.
+/// `n` points, `[n, 2]`, and their classes, `[n, 3]`: three clouds around the corners of a
+/// triangle.
 fn clouds(n: usize, seed: u64) -> (Vec<f32>, Vec<f32>) {
     let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(seed);
     let (mut points, mut labels) = (Vec::new(), Vec::new());

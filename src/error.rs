@@ -1,7 +1,7 @@
 //! What can go wrong with what a user hands in: each error names the file, the row and the remedy.
 //!
-//! Kernels do not return errors: their arguments are checked with `assert!`, since a wrong one is a bug
-//! of the caller and never of the user.
+//! Kernels do not return errors: their arguments are checked with `assert!`, since a wrong one is a
+//! bug of the caller and never of the user.
 
 use std::fmt;
 use std::path::{Path, PathBuf};

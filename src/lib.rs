@@ -1,7 +1,7 @@
 //! onesheet: learns film genres from posters, on CPUs.
 //!
-//! Two things in one crate. [`nn`] is a small framework for convolutional networks, which stands alone:
-//! `default-features = false` leaves the rest out.
+//! Two things in one crate. [`nn`] is a small framework for convolutional networks, which stands
+//! alone: `default-features = false` leaves the rest out.
 //!
 //! ```
 //! use onesheet::nn::{Head, Input, Isa, ModelSpec, Optimizer, Pass, Rule, Sequential, Trainer};
@@ -20,8 +20,9 @@
 //! # Ok::<(), onesheet::Error>(())
 //! ```
 //!
-//! The feature `posters`, on by default, is the road from a folder of posters to trained classifiers;
-//! `examples/posters.rs` goes it in code. What it leaves is a [`Classifier`](classifier::Classifier):
+//! The feature `posters`, on by default, is the road from a folder of posters to trained
+//! classifiers; `examples/posters.rs` goes it in code. What it leaves is a
+//! [`Classifier`](classifier::Classifier):
 //!
 //! ```no_run
 //! use onesheet::{classifier::Classifier, nn::Isa};
@@ -32,7 +33,8 @@
 //! # Ok::<(), onesheet::Error>(())
 //! ```
 //!
-//! Data flows one way, and a module imports only from those above it in this list. The list is the map:
+//! Data flows one way, and a module imports only from those above it in this list. The list is the
+//! map:
 //!
 //! | module | its job |
 //! |---|---|

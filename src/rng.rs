@@ -1,15 +1,15 @@
 //! Random streams as pure functions of (seed, purpose, position).
 //!
-//! Nothing keeps a generator alive from one step to the next: whatever needs random numbers asks for
-//! the stream of its own position, so that threads, resumption and the order of work cannot change a
-//! number. ChaCha8 is a published algorithm whose stream is the same on every platform and in every
-//! version of the crate.
+//! Nothing keeps a generator alive from one step to the next: whatever needs random numbers asks
+//! for the stream of its own position, so that threads, resumption and the order of work cannot
+//! change a number. ChaCha8 is a published algorithm whose stream is the same on every platform and
+//! in every version of the crate.
 
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
-/// What a stream is for; streams of different purposes are independent. All purposes are listed here,
-/// so that no two share a number.
+/// What a stream is for; streams of different purposes are independent. All purposes are listed
+/// here, so that no two share a number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u64)]
 pub enum Purpose {

@@ -1,5 +1,5 @@
-//! A steady training step asks for no memory: its buffers are claimed with the first batch. A decoder that is warm asks for what
-//! the libraries that decode and resize ask for, and no more.
+//! A steady training step asks for no memory: its buffers are claimed with the first batch. A
+//! decoder that is warm asks for what the libraries that decode and resize ask for, and no more.
 //!
 //! A test binary of its own, because a process has one allocator.
 
@@ -35,8 +35,8 @@ const BATCH: usize = 4;
 static BACKTRACES: Mutex<Vec<Backtrace>> = Mutex::new(Vec::new());
 
 thread_local! {
-    /// Whether this thread works for the test that counts. The harness and starting threads allocate, too; what a test starts itself
-    /// allocates on the thread that starts it.
+    /// Whether this thread works for the test that counts. The harness and starting threads
+    /// allocate, too; what a test starts itself allocates on the thread that starts it.
     static WORKS: Cell<bool> = const { Cell::new(false) };
 }
 
@@ -93,8 +93,8 @@ fn objectives_and_rules() -> Vec<(Objective, Rule, Option<f64>)> {
     ]
 }
 
-/// Allocations in 10 steps on the current pool of two workers, after each of them has met every kind of task,
-/// whose working memory it then keeps.
+/// Allocations in 10 steps on the current pool of two workers, after each of them has met every
+/// kind of task, whose working memory it then keeps.
 fn allocations_in_10_steps(spec: &ModelSpec, (objective, rule, ema): (Objective, Rule, Option<f64>)) -> usize {
     let mut model = Sequential::build(spec.clone(), Isa::choose().unwrap(), 1).unwrap();
     let optimizer = Optimizer::new(rule, &mut model);
@@ -209,7 +209,8 @@ fn a_reserved_model_allocates_nothing_from_its_first_pass() {
         };
         let build = || Sequential::build(spec.clone(), Isa::choose().unwrap(), 1).unwrap();
         let allocations = pool.install(|| {
-            // The thread's own working memory is not the model's: it stays from one model to the next.
+            // The thread's own working memory is not the model's: it stays from one model to the
+            // next.
             passes(&mut build());
             let mut model = build();
             model.reserve(MOST);
@@ -219,7 +220,8 @@ fn a_reserved_model_allocates_nothing_from_its_first_pass() {
     }
 }
 
-/// Allocations of `pass` with a workspace that `reserve` has claimed memory for; another pass has warmed up what the thread keeps.
+/// Allocations of `pass` with a workspace that `reserve` has claimed memory for; another pass has
+/// warmed up what the thread keeps.
 fn allocations_after_reserve<W: Default>(reserve: impl FnOnce(&mut W), mut pass: impl FnMut(&mut W)) -> usize {
     pass(&mut W::default());
     let mut workspace = W::default();

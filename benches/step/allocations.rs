@@ -6,7 +6,8 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-/// The system's allocator, which counts what it is asked for while [`during`](Counting::during) runs.
+/// The system's allocator, which counts what it is asked for while [`during`](Counting::during)
+/// runs.
 pub struct Counting {
     counting: AtomicBool,
     count: AtomicUsize,
@@ -19,7 +20,8 @@ thread_local! {
 }
 
 impl Counting {
-    /// `observe` is called at every allocation, on the thread that makes it, and says whether it counts; it may allocate.
+    /// `observe` is called at every allocation, on the thread that makes it, and says whether it
+    /// counts; it may allocate.
     pub const fn new(observe: fn() -> bool) -> Self {
         Self { counting: AtomicBool::new(false), count: AtomicUsize::new(0), observe }
     }
@@ -43,7 +45,8 @@ impl Counting {
     }
 }
 
-// SAFETY: every call goes to the system's allocator as it came; counting touches no memory of theirs.
+// SAFETY: every call goes to the system's allocator as it came; counting touches no memory of
+// theirs.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         self.record();

@@ -1,5 +1,5 @@
-//! The convolution kernels of the model, each on its own, and the blocks around them as a step runs them, on operands that are
-//! claimed and touched beforehand.
+//! The convolution kernels of the model, each on its own, and the blocks around them as a step runs
+//! them, on operands that are claimed and touched beforehand.
 
 use crate::peak::{Effort, Pool, median};
 use onesheet::nn::{LayerSpec, ModelSpec};
@@ -38,8 +38,9 @@ impl KernelSpeed {
     }
 }
 
-/// Measures forward, backward_x and backward_w of each convolution of `spec` on each pool. The first has backward_w alone: its
-/// input has no gradient, and it runs forward from bytes, as a block.
+/// Measures forward, backward_x and backward_w of each convolution of `spec` on each pool. The
+/// first has backward_w alone: its input has no gradient, and it runs forward from bytes, as a
+/// block.
 pub fn measure(isa: Isa, spec: &ModelSpec, pools: &mut [Pool], effort: Effort) -> Vec<KernelSpeed> {
     let mut speeds = Vec::new();
     for (i, shape) in convolutions(spec).iter().enumerate() {
@@ -78,8 +79,9 @@ pub fn measure(isa: Isa, spec: &ModelSpec, pools: &mut [Pool], effort: Effort) -
     speeds
 }
 
-/// Measures forward and backward of each block of `spec` on each pool: the convolution, from bytes or from the pooled values of
-/// the block below, with ReLU, batch norm and pooling. The arithmetic is that of the convolutions alone.
+/// Measures forward and backward of each block of `spec` on each pool: the convolution, from bytes
+/// or from the pooled values of the block below, with ReLU, batch norm and pooling. The arithmetic
+/// is that of the convolutions alone.
 pub fn measure_blocks(
     isa: Isa,
     spec: &ModelSpec,

@@ -1,17 +1,18 @@
-//! The training step of the poster model, prediction, and the convolution kernels they are made of, as shares of what the
-//! machine can do.
+//! The training step of the poster model, prediction, and the convolution kernels they are made of,
+//! as shares of what the machine can do.
 //!
-//! `cargo bench --bench step` prints tables; `-- --json FILE` writes the same numbers, `-- --sweep` prints images per second over batch
-//! sizes instead. `ONESHEET_ISA` chooses the instruction set.
+//! `cargo bench --bench step` prints tables; `-- --json FILE` writes the same numbers, `-- --sweep`
+//! prints images per second over batch sizes instead. `ONESHEET_ISA` chooses the instruction set.
 //!
-//! The step is `Trainer::step` on a random batch that lies in memory as bytes: conversion, forward with dropout, binary
-//! cross-entropy, backward, Adam. Prediction is the forward pass for inference on the same batch. Each is timed call by
-//! call, on all threads and on one.
+//! The step is `Trainer::step` on a random batch that lies in memory as bytes: conversion, forward
+//! with dropout, binary cross-entropy, backward, Adam. Prediction is the forward pass for inference
+//! on the same batch. Each is timed call by call, on all threads and on one.
 //!
-//! The *roof* of either is the FMA peak by the arithmetic of an image: what a machine would reach that did nothing but the
-//! multiply-adds of the convolutions and dense layers. How the peak is measured, and that it is always measured beside what it
-//! is compared with, is in [`peak`]. Fractions are medians of such ratios, so they need not be the quotient of the medians
-//! beside them.
+//! The *roof* of either is the FMA peak by the arithmetic of an image: what a machine would reach
+//! that did nothing but the multiply-adds of the convolutions and dense layers. How the peak is
+//! measured, and that it is always measured beside what it is compared with, is in [`peak`].
+//! Fractions are medians of such ratios, so they need not be the quotient of the medians beside
+//! them.
 
 mod allocations;
 mod kernels;
@@ -89,7 +90,8 @@ struct Report {
     /// Peak by the arithmetic of an image.
     train_roof_images_per_second: f64,
     train_fraction_of_roof: f64,
-    /// Of the roof of one thread: by this, the fraction above says how a step scales beside how the peak does.
+    /// Of the roof of one thread: by this, the fraction above says how a step scales beside how the
+    /// peak does.
     train_fraction_of_roof_1: f64,
     predict_images_per_second: f64,
     predict_images_per_second_min: f64,
@@ -244,7 +246,8 @@ impl Throughput {
     }
 }
 
-/// Measures `call` on all pools, that of all threads first, and prints a line for each. The results are in the order of `pools`.
+/// Measures `call` on all pools, that of all threads first, and prints a line for each. The results
+/// are in the order of `pools`.
 fn images_per_second(
     name: &str,
     batch: usize,

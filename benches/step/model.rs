@@ -11,7 +11,8 @@ const GENRES: usize = 19;
 /// Which model is measured.
 #[derive(Clone, Copy, PartialEq, clap::ValueEnum)]
 pub enum Model {
-    /// Conv3x3(16) + ReLU, batch norm, max-pooling; the same with 32 and with 64; Dense(64) + ReLU, dropout, Dense(19).
+    /// Conv3x3(16) + ReLU, batch norm, max-pooling; the same with 32 and with 64; Dense(64) + ReLU,
+    /// dropout, Dense(19).
     Report,
     /// That of the recipe which learns most.
     Best,
@@ -27,12 +28,13 @@ impl Model {
     }
 }
 
-/// Floating-point operations of an image in the convolutions and dense layers; a multiply-add is two. All other layers
-/// together are below 1 % of that.
+/// Floating-point operations of an image in the convolutions and dense layers; a multiply-add is
+/// two. All other layers together are below 1 % of that.
 pub struct Flops {
     /// Prediction: the forward pass.
     pub forward: f64,
-    /// Training: the forward pass and both gradients, which cost as much each, but for that of the images.
+    /// Training: the forward pass and both gradients, which cost as much each, but for that of the
+    /// images.
     pub step: f64,
 }
 

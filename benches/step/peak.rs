@@ -1,9 +1,9 @@
-//! The peak that all else is measured against: fused multiply-adds on registers alone, with the instruction set that the
-//! kernels use and on the threads that they use.
+//! The peak that all else is measured against: fused multiply-adds on registers alone, with the
+//! instruction set that the kernels use and on the threads that they use.
 //!
-//! A machine that is shared, or that heats up, changes its speed from second to second. So nothing here is compared with a
-//! peak of another moment: a measurement is bursts of work between bursts of the peak, and each burst of work is divided by the
-//! mean of the two peaks around it.
+//! A machine that is shared, or that heats up, changes its speed from second to second. So nothing
+//! here is compared with a peak of another moment: a measurement is bursts of work between bursts
+//! of the peak, and each burst of work is divided by the mean of the two peaks around it.
 
 use crate::ALLOCATOR;
 use onesheet_kernels::simd::{Isa, Kernel, MAX_LANES, Simd};
@@ -22,8 +22,9 @@ impl Kernel for MultiplyAdds<'_> {
     /// How many operations that was; a multiply-add is two in each lane.
     type Output = u64;
 
-    /// An FMA takes 4 cycles and 2 to 4 start in each: 8 to 16 chains keep the units busy, if all stay in registers
-    /// beside the two operands. (A vector of the portable path is two registers of SSE2.)
+    /// An FMA takes 4 cycles and 2 to 4 start in each: 8 to 16 chains keep the units busy, if all
+    /// stay in registers beside the two operands. (A vector of the portable path is two registers
+    /// of SSE2.)
     #[inline(always)]
     fn run<S: Simd>(self, s: S) -> u64 {
         match S::REGISTERS {
@@ -35,8 +36,8 @@ impl Kernel for MultiplyAdds<'_> {
 }
 
 impl MultiplyAdds<'_> {
-    /// `chain = chain * factor + summand`: a product of the two constants alone could be taken out of the loop where
-    /// a multiply-add is two instructions.
+    /// `chain = chain * factor + summand`: a product of the two constants alone could be taken out
+    /// of the loop where a multiply-add is two instructions.
     #[inline(always)]
     fn chains<S: Simd, const CHAINS: usize>(self, s: S) -> u64 {
         let [factor, summand] = [self.values[0], self.values[1]].map(|x| s.splat(x));
@@ -130,7 +131,8 @@ impl Pool {
     }
 }
 
-/// GFLOP/s of one burst on the present pool, in tasks of some 10 microseconds that the threads share out as they do a kernel's.
+/// GFLOP/s of one burst on the present pool, in tasks of some 10 microseconds that the threads
+/// share out as they do a kernel's.
 fn peak(isa: Isa, burst: Duration) -> f64 {
     let values: Vec<f32> = (0..32).map(|i| 0.25 + i as f32 / 128.0).collect();
     let start = Instant::now();

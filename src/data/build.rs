@@ -26,15 +26,15 @@ use crate::files;
 use crate::files::system::{read_exact_at, write_all_at};
 
 impl Cache {
-    /// Opens the cache in the folder `dir` if it holds the posters of all `ids` as they are now in the
-    /// folder `posters`; makes it otherwise, on all threads of the current rayon pool.
+    /// Opens the cache in the folder `dir` if it holds the posters of all `ids` as they are now in
+    /// the folder `posters`; makes it otherwise, on all threads of the current rayon pool.
     ///
-    /// A new cache holds what a usable one before it held, too: runs with different limits share it.
-    /// Whoever comes second while it is made waits, and then uses it.
+    /// A new cache holds what a usable one before it held, too: runs with different limits share
+    /// it. Whoever comes second while it is made waits, and then uses it.
     ///
     /// # Errors
-    /// If the folder cannot be made or written or has too little space. A poster that does not decode is
-    /// no error: see [`Cache::refused`].
+    /// If the folder cannot be made or written or has too little space. A poster that does not
+    /// decode is no error: see [`Cache::refused`].
     pub fn open_or_build(
         dir: &Path,
         posters: &Path,
@@ -91,16 +91,16 @@ fn missing(cache: &Cache, needed: &[(u64, Stamp)]) -> Option<String> {
     }
 }
 
-/// The length and time of a poster's file; zeros where the system does not tell, as then it cannot be
-/// decoded either.
+/// The length and time of a poster's file; zeros where the system does not tell, as then it cannot
+/// be decoded either.
 fn stamp(posters: &Path, id: u64) -> Stamp {
     let Ok(metadata) = fs::metadata(posters.join(poster_name(id))) else { return Stamp::default() };
     let since_1970 = metadata.modified().ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok());
     Stamp { bytes: metadata.len(), nanoseconds: since_1970.map_or(0, |time| time.as_nanos() as i64) }
 }
 
-/// Writes the cache of the posters `needed`, and of those of `old` that have not changed; returns how many
-/// it had to decode. The caller holds the lock.
+/// Writes the cache of the posters `needed`, and of those of `old` that have not changed; returns
+/// how many it had to decode. The caller holds the lock.
 fn build(
     path: &Path,
     posters: &Path,
@@ -190,7 +190,8 @@ fn fill(
         progress(Building::Posters { done: done.fetch_add(1, Ordering::Relaxed) + 1, of: all.len() });
         Ok(filled)
     };
-    // The disk writes while posters are decoded, so that there is little left to wait for at the end.
+    // The disk writes while posters are decoded, so that there is little left to wait for at the
+    // end.
     thread::scope(|scope| {
         let (filling, is_done) = channel::<()>();
         let syncing = scope.spawn(move || {
@@ -214,8 +215,8 @@ const SYNC_EVERY: Duration = Duration::from_millis(100);
 /// What a file under construction starts with instead of [`MAGIC`](super::cache::MAGIC).
 const BUILDING: &[u8; 8] = b"BUILDING";
 
-/// Opens the file of an interrupted build of the same plan, or starts one: of its final length but for the
-/// refusals, with its space reserved.
+/// Opens the file of an interrupted build of the same plan, or starts one: of its final length but
+/// for the refusals, with its space reserved.
 fn begin(path: &Path, all: &[(u64, Stamp)], spec: ImageSpec) -> Result<File> {
     let plan = plan(all, spec);
     let bytes = Cache::bytes_for(all.len(), spec);
@@ -232,8 +233,8 @@ fn begin(path: &Path, all: &[(u64, Stamp)], spec: ImageSpec) -> Result<File> {
     Ok(file)
 }
 
-/// Whether `file` is of an interrupted build of this plan; if so, it loses what was written behind its
-/// records.
+/// Whether `file` is of an interrupted build of this plan; if so, it loses what was written behind
+/// its records.
 fn resumes(file: &File, plan: &[u8; 32], bytes: u64) -> io::Result<bool> {
     let mut head = [0; 48];
     read_exact_at(file, &mut head, 0)?;
@@ -299,8 +300,8 @@ impl<'a> CacheLedger<'a> {
     }
 }
 
-/// Copies what `old` knows about a poster that has not changed: its image into `record`, or the reason why
-/// there is none. `None` if it has to be decoded.
+/// Copies what `old` knows about a poster that has not changed: its image into `record`, or the
+/// reason why there is none. `None` if it has to be decoded.
 fn reuse(old: &Cache, id: u64, now: Stamp, record: &mut [u8]) -> Option<Option<Refusal>> {
     let entry = old.entries()[old.position(id)?];
     if entry.stamp != now {
@@ -315,7 +316,8 @@ fn reuse(old: &Cache, id: u64, now: Stamp, record: &mut [u8]) -> Option<Option<R
     Some(None)
 }
 
-/// Gives a file its length and the space for it: a full disk is an error now and not a SIGBUS later.
+/// Gives a file its length and the space for it: a full disk is an error now and not a SIGBUS
+/// later.
 fn reserve(mut file: &File, bytes: u64) -> io::Result<()> {
     match file.allocate(bytes) {
         Err(error) if error.kind() == io::ErrorKind::Unsupported => {

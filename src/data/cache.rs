@@ -18,13 +18,14 @@
 //! | then n records | u8 `[height, width, 3]`, RGB; zero where the poster was refused |
 //! | to the end | the refusals: a JSON list of `[id, {reason, detail}]`, in the order of the ids |
 //!
-//! A file with its final name is complete and never changes: a new one is made beside it and takes its
-//! place. While it is made, its name ends in `.building`, it starts with `BUILDING`, the bytes 16..48 are
-//! the SHA-256 of the plan (the rules, and each poster's id, length and time), and a line of the index is
-//! filled in once its record is. A build that was killed goes on from there: a record counts if its line
-//! is the plan's and its CRC is the record's.
+//! A file with its final name is complete and never changes: a new one is made beside it and takes
+//! its place. While it is made, its name ends in `.building`, it starts with `BUILDING`, the bytes
+//! 16..48 are the SHA-256 of the plan (the rules, and each poster's id, length and time), and a
+//! line of the index is filled in once its record is. A build that was killed goes on from there: a
+//! record counts if its line is the plan's and its CRC is the record's.
 //!
-//! Beside the cache lies `ledger.json`, what was refused and why, and a lock that builders wait for.
+//! Beside the cache lies `ledger.json`, what was refused and why, and a lock that builders wait
+//! for.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -48,8 +49,8 @@ const PAGE: usize = 4096;
 /// How far from a byte that is read Linux maps pages beside it, unless it is told otherwise.
 const FAULT_AROUND: usize = 64 << 10;
 
-/// The rules that decide about a pixel beside the poster's bytes: a cache that was made by other rules is
-/// made again. The versions are those in Cargo.lock; a test compares them.
+/// The rules that decide about a pixel beside the poster's bytes: a cache that was made by other
+/// rules is made again. The versions are those in Cargo.lock; a test compares them.
 pub const PIXEL_RULES: &str = "RGB u8 NHWC; strict JPEG; EXIF orientation applied; CMYK as Adobe's; \
     bilinear, half-pixel centres, no antialiasing; zune-jpeg 0.5.15; fast_image_resize 6.1.0";
 
@@ -75,8 +76,8 @@ pub(super) struct Entry {
 pub struct Built {
     /// The reason why no cache could be used as it was.
     pub why: String,
-    /// The number of posters that were decoded; the others were taken from the cache before, or from a
-    /// build that was interrupted.
+    /// The number of posters that were decoded; the others were taken from the cache before, or
+    /// from a build that was interrupted.
     pub decoded: usize,
     /// The duration from the first poster to the renamed file.
     pub time: Duration,
@@ -119,12 +120,12 @@ impl Cache {
         (records_at(posters) + posters * spec.bytes()) as u64
     }
 
-    /// Opens a complete cache and checks its header, its length and its index; records are checked when
-    /// they are first touched.
+    /// Opens a complete cache and checks its header, its length and its index; records are checked
+    /// when they are first touched.
     ///
     /// # Errors
-    /// If the file cannot be read, is no cache, is damaged or truncated, or was made by other rules or
-    /// another version.
+    /// If the file cannot be read, is no cache, is damaged or truncated, or was made by other rules
+    /// or another version.
     pub fn open(path: &Path, spec: ImageSpec) -> Result<Self> {
         let file = File::open(path).map_err(Error::io(path, "open the cache"))?;
         let bad = |what: &str| Error::data(path, what, "remove it to have it made again");
@@ -217,18 +218,19 @@ impl Cache {
         }
     }
 
-    /// Asks the system to read the images of these films soon, without waiting for them. Films that the
-    /// cache does not know are passed over.
+    /// Asks the system to read the images of these films soon, without waiting for them. Films that
+    /// the cache does not know are passed over.
     pub fn will_need(&self, ids: impl IntoIterator<Item = u64>) {
         for at in ids.into_iter().filter_map(|id| self.position(id)) {
             mmap::will_need(&self.map, self.offset(at), self.spec.bytes());
         }
     }
 
-    /// Gives the images of these films back to the system, so that what was read does not pile up in this
-    /// process's memory.
+    /// Gives the images of these films back to the system, so that what was read does not pile up
+    /// in this process's memory.
     pub fn drop_behind(&self, ids: impl IntoIterator<Item = u64>) {
-        // A fault maps what is in memory of the pages around it, too. A neighbour that is in use meanwhile is read again.
+        // A fault maps what is in memory of the pages around it, too. A neighbour that is in use
+        // meanwhile is read again.
         for at in ids.into_iter().filter_map(|id| self.position(id)) {
             let from = self.offset(at).saturating_sub(FAULT_AROUND) / PAGE * PAGE;
             let to = (self.offset(at) + self.spec.bytes() + FAULT_AROUND).min(self.map.len());
@@ -236,8 +238,8 @@ impl Cache {
         }
     }
 
-    /// Compares the CRC of every record, and returns the films whose record is damaged in the order of
-    /// their ids. `progress` gets the number of records that are done, and of all.
+    /// Compares the CRC of every record, and returns the films whose record is damaged in the order
+    /// of their ids. `progress` gets the number of records that are done, and of all.
     pub fn verify(&self, progress: &(dyn Fn(usize, usize) + Sync)) -> Vec<u64> {
         let done = AtomicUsize::new(0);
         let damaged = (0..self.entries.len()).into_par_iter().filter(|&at| {

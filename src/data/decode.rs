@@ -1,8 +1,8 @@
 //! A poster's file -> RGB pixels of one size, or the reason why not.
 //!
-//! The policy is strict: a poster that another program would fill up with grey is refused, since a network
-//! would learn the grey. A refusal is a value, not an error: the run goes on without the poster, and the
-//! ledger counts it.
+//! The policy is strict: a poster that another program would fill up with grey is refused, since a
+//! network would learn the grey. A refusal is a value, not an error: the run goes on without the
+//! poster, and the ledger counts it.
 //!
 //! | file | |
 //! |---|---|
@@ -18,14 +18,15 @@
 //! | folder, pipe, device, also behind a link; above 64 MiB | refused before it is opened, or read |
 //! | one on which the decoder panics | refused: the decoder panicked |
 //!
-//! Beside Pillow (libjpeg-turbo): files with colours in full size or halved in one direction, grey and
-//! CMYK ones differ by at most 3 levels. Where colours are halved in both directions, this decoder
-//! interpolates between them its own way: of 400 real posters 235 are within 4 levels everywhere; in the
-//! others at most one value in a thousand is not, by up to 25; the mean difference is below 0.3. Images of
-//! two to four pixels per side can be off as a whole.
+//! Beside Pillow (libjpeg-turbo): files with colours in full size or halved in one direction, grey
+//! and CMYK ones differ by at most 3 levels. Where colours are halved in both directions, this
+//! decoder interpolates between them its own way: of 400 real posters 235 are within 4 levels
+//! everywhere; in the others at most one value in a thousand is not, by up to 25; the mean
+//! difference is below 0.3. Images of two to four pixels per side can be off as a whole.
 //!
-//! Colours: grey, YCbCr, RGB, CMYK and YCCK become RGB. Four colours are taken as Adobe writes them, inverted, also
-//! where the file does not say so; this is what Pillow does. Embedded colour profiles are not applied.
+//! Colours: grey, YCbCr, RGB, CMYK and YCCK become RGB. Four colours are taken as Adobe writes
+//! them, inverted, also where the file does not say so; this is what Pillow does. Embedded colour
+//! profiles are not applied.
 
 use std::cell::Cell;
 use std::io::Read;
@@ -88,7 +89,8 @@ thread_local! {
     static DECODING: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Whether this thread is in the JPEG decoder, whose panics become refusals: a program's panic hook has nothing to say then.
+/// Whether this thread is in the JPEG decoder, whose panics become refusals: a program's panic hook
+/// has nothing to say then.
 pub fn panics_are_caught() -> bool {
     DECODING.get()
 }
@@ -129,8 +131,8 @@ impl Decoder {
         Ok(())
     }
 
-    /// The pixels of a file in their own size, turned upright: u8 `[height, width, 3]`, RGB, where width
-    /// and height are [`Decoder::size`].
+    /// The pixels of a file in their own size, turned upright: u8 `[height, width, 3]`, RGB, where
+    /// width and height are [`Decoder::size`].
     ///
     /// # Errors
     /// The refusal, as in [`Decoder::decode_poster`].
@@ -176,8 +178,8 @@ impl Decoder {
     }
 }
 
-/// Resizes RGB pixels as `tf.image.resize` does by default, within 1 level of it: bilinear, half-pixel
-/// centres, no antialiasing, without regard to the aspect.
+/// Resizes RGB pixels as `tf.image.resize` does by default, within 1 level of it: bilinear,
+/// half-pixel centres, no antialiasing, without regard to the aspect.
 ///
 /// # Shapes
 /// `rgb`: `[height, width, 3]` u8; `out`: `[spec.height, spec.width, 3]` u8, overwritten.
@@ -191,9 +193,11 @@ fn resize_with(resizer: &mut Resizer, rgb: &[u8], width: usize, height: usize, s
     assert!(width > 0 && height > 0 && spec.bytes() > 0, "an image without pixels");
     assert_eq!(rgb.len(), width * height * 3, "rgb is not [height, width, 3]");
     assert_eq!(out.len(), spec.bytes(), "out is not [spec.height, spec.width, 3]");
-    // `Interpolation` looks at the two nearest pixels only; `Convolution` would widen its kernel: antialiasing.
+    // `Interpolation` looks at the two nearest pixels only; `Convolution` would widen its kernel:
+    // antialiasing.
     let options = ResizeOptions::new().resize_alg(ResizeAlg::Interpolation(FilterType::Bilinear));
-    // Typed images: with the others, a dozen pixel types that are never used would be compiled into this crate.
+    // Typed images: with the others, a dozen pixel types that are never used would be compiled into
+    // this crate.
     let from = TypedImageRef::<U8x3>::from_buffer(width as u32, height as u32, rgb).expect("the length was checked");
     let mut to =
         TypedImage::<U8x3>::from_buffer(spec.width as u32, spec.height as u32, out).expect("the length was checked");
@@ -238,14 +242,14 @@ struct Picture {
 /// Bytes put in the place of an end marker: as many as the decoder reads ahead.
 const FILLER: usize = 4;
 
-/// Decodes into `pixels`, `[height, width, 3]` RGB, as stored in the file: not yet upright. `body` and
-/// `again` are buffers.
+/// Decodes into `pixels`, `[height, width, 3]` RGB, as stored in the file: not yet upright. `body`
+/// and `again` are buffers.
 ///
-/// A decoder that meets the end marker too early reads zeros for what is missing and calls it success: a
-/// file that was cut off and given an end marker would pass with a grey or patterned bottom. So a
-/// sequential file is decoded without its end marker, where running out of bytes is an error. A
-/// progressive file needs the marker; it is decoded a second time with other bytes before it, and is
-/// whole if these change nothing.
+/// A decoder that meets the end marker too early reads zeros for what is missing and calls it
+/// success: a file that was cut off and given an end marker would pass with a grey or patterned
+/// bottom. So a sequential file is decoded without its end marker, where running out of bytes is an
+/// error. A progressive file needs the marker; it is decoded a second time with other bytes before
+/// it, and is whole if these change nothing.
 fn decode_jpeg(bytes: &[u8], [body, again]: [&mut Vec<u8>; 2], pixels: &mut Vec<u8>) -> Result<Picture, Refusal> {
     let Some(end) = bytes.windows(2).rposition(|pair| pair == END_OF_IMAGE) else { return decode_whole(bytes, pixels) };
     let progressive = frame_marker(bytes) == Some(PROGRESSIVE);
@@ -277,7 +281,8 @@ fn decode_whole(bytes: &[u8], pixels: &mut Vec<u8>) -> Result<Picture, Refusal> 
     let mut decoder = JpegDecoder::new_with_options(ZCursor::new(bytes), strict);
     let mut headers = decoder.decode_headers();
     if matches!(headers, Err(DecodeErrors::FormatStatic("[strict-mode]: Extra bytes between headers"))) {
-        // The one fault that costs no pixel. Only the headers are forgiven: what follows is decoded strictly.
+        // The one fault that costs no pixel. Only the headers are forgiven: what follows is decoded
+        // strictly.
         decoder = JpegDecoder::new_with_options(ZCursor::new(bytes), strict.set_strict_mode(false));
         headers = decoder.decode_headers();
         decoder.set_options(strict);
@@ -301,7 +306,8 @@ fn decode_whole(bytes: &[u8], pixels: &mut Vec<u8>) -> Result<Picture, Refusal> 
     Ok(Picture { width, height, orientation })
 }
 
-/// Sorts the decoder's errors. Some are told by their text; the version of the decoder is pinned and tests watch them.
+/// Sorts the decoder's errors. Some are told by their text; the version of the decoder is pinned
+/// and tests watch them.
 fn refusal_of(error: DecodeErrors, bytes: &[u8]) -> Refusal {
     let reason = match &error {
         DecodeErrors::SofError(text) if text.contains("bits of precision") => Reason::Precision,
@@ -322,7 +328,8 @@ fn refusal_of(error: DecodeErrors, bytes: &[u8]) -> Refusal {
     Refusal::new(reason, text.split_whitespace().collect::<Vec<_>>().join(" "))
 }
 
-/// Names a coding that the decoder does not know: it skips the frame header of such a file and then misses it.
+/// Names a coding that the decoder does not know: it skips the frame header of such a file and then
+/// misses it.
 fn unsupported_coding(bytes: &[u8]) -> Option<Reason> {
     match frame_marker(bytes)? {
         0xC3 | 0xC7 | 0xCB | 0xCF => Some(Reason::Lossless),
@@ -331,13 +338,15 @@ fn unsupported_coding(bytes: &[u8]) -> Option<Reason> {
     }
 }
 
-/// The code of the frame header, which says how the pixels are coded; `None` where there is none before the first scan.
+/// The code of the frame header, which says how the pixels are coded; `None` where there is none
+/// before the first scan.
 fn frame_marker(bytes: &[u8]) -> Option<u8> {
     let mut rest = bytes.get(2..)?;
     // Segments are FF, a code, and a length that counts its own two bytes.
     while let &[0xFF, code, high, low, ..] = rest {
         match code {
-            // Among them stand Huffman tables and a reserved code; tables of arithmetic coding say as much as a frame header.
+            // Among them stand Huffman tables and a reserved code; tables of arithmetic coding say
+            // as much as a frame header.
             0xC0..=0xCF if !matches!(code, 0xC4 | 0xC8) => return Some(code),
             0xDA => return None,
             _ => rest = rest.get(2 + usize::from(u16::from_be_bytes([high, low]))..)?,
@@ -346,15 +355,16 @@ fn frame_marker(bytes: &[u8]) -> Option<u8> {
     None
 }
 
-/// The orientation that a camera or an editor noted, 1 to 8; 1 (upright) where there is none that makes sense.
+/// The orientation that a camera or an editor noted, 1 to 8; 1 (upright) where there is none that
+/// makes sense.
 fn orientation(exif: &[u8]) -> u32 {
     let fields = exif::Reader::new().read_raw(exif.to_vec()).ok();
     let value = fields.and_then(|fields| fields.get_field(Tag::Orientation, In::PRIMARY)?.value.get_uint(0));
     value.filter(|value| (1..=8).contains(value)).unwrap_or(1)
 }
 
-/// Undoes an EXIF orientation: `rgb` is `[height, width, 3]`; `out` becomes the same, or `[width, height, 3]` for the
-/// orientations 5 to 8.
+/// Undoes an EXIF orientation: `rgb` is `[height, width, 3]`; `out` becomes the same, or `[width,
+/// height, 3]` for the orientations 5 to 8.
 fn turn_upright(rgb: &[u8], width: usize, height: usize, orientation: u32, out: &mut Vec<u8>) {
     let (right, bottom) = (width - 1, height - 1);
     let (out_width, out_height) = if orientation >= 5 { (height, width) } else { (width, height) };

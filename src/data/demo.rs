@@ -1,9 +1,11 @@
-//! Synthetic film posters in the Letterboxd layout: something to train on when the real posters are not at hand.
+//! Synthetic film posters in the Letterboxd layout: something to train on when the real posters are
+//! not at hand.
 //!
-//! What a poster shows depends on its film's genres: a motif for each of ten, in shapes and textures, under a random
-//! light, with a title, grain and at times a small piece of another genre to distract. Palettes lean to genres only a
-//! little, so that the mean colour of a poster is a poor guide (a test holds it to that) and a network has something to
-//! learn. The set has the warts of the real one too: see [`draw`].
+//! What a poster shows depends on its film's genres: a motif for each of ten, in shapes and
+//! textures, under a random light, with a title, grain and at times a small piece of another genre
+//! to distract. Palettes lean to genres only a little, so that the mean colour of a poster is a
+//! poor guide (a test holds it to that) and a network has something to learn. The set has the warts
+//! of the real one too: see [`draw`].
 
 mod canvas;
 mod genres;
@@ -57,19 +59,23 @@ impl fmt::Display for Summary {
     }
 }
 
-/// Draws a demo set of `films` films into the folder `out`: `posters/<id>.jpg` (182x268 to 230x345), `genres.csv`
-/// (`id,genre`, one row per film and genre) and a `README.txt` that calls it synthetic.
+/// Draws a demo set of `films` films into the folder `out`: `posters/<id>.jpg` (182x268 to
+/// 230x345), `genres.csv` (`id,genre`, one row per film and genre) and a `README.txt` that calls it
+/// synthetic.
 ///
-/// About three films in five have one genre, the others two or three. In every set there are one film without a poster,
-/// one poster without a film, one film with four genres and one poster that breaks off halfway.
+/// About three films in five have one genre, the others two or three. In every set there are one
+/// film without a poster, one poster without a film, one film with four genres and one poster that
+/// breaks off halfway.
 ///
-/// A film is a function of `seed` and its id: the same arguments give the same bytes on every platform, and a larger set
-/// begins with the smaller one. Posters are drawn in rayon's current pool. A set that an earlier call left unfinished is
-/// drawn again; a finished one with the same films and seed is left as it is.
+/// A film is a function of `seed` and its id: the same arguments give the same bytes on every
+/// platform, and a larger set begins with the smaller one. Posters are drawn in rayon's current
+/// pool. A set that an earlier call left unfinished is drawn again; a finished one with the same
+/// films and seed is left as it is.
 ///
 /// # Errors
-/// [`Error::Usage`] for fewer than 10 films or more than a million, or if `out` holds anything else than a
-/// demo set with these films and this seed; [`Error::Io`] if the system refuses to read or write `out`.
+/// [`Error::Usage`] for fewer than 10 films or more than a million, or if `out` holds anything else
+/// than a demo set with these films and this seed; [`Error::Io`] if the system refuses to read or
+/// write `out`.
 pub fn draw(out: &Path, films: usize, seed: u64) -> Result<Summary> {
     if !FILMS.contains(&films) {
         return Err(Error::usage(
@@ -182,7 +188,8 @@ fn read_note(out: &Path) -> Result<Folder> {
     }
 }
 
-/// The text of the note; it names the films and the seed, so that the folder can be recognised by it.
+/// The text of the note; it names the films and the seed, so that the folder can be recognised by
+/// it.
 fn note(films: usize, seed: u64, finished: bool) -> String {
     let state = if finished { "" } else { "UNFINISHED: drawing was interrupted, or still goes on.\n" };
     format!(

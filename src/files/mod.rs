@@ -17,11 +17,11 @@ use crate::error::{Error, Result};
 
 /// Replaces the file at `path` by what `write` writes, at once.
 ///
-/// The bytes go to a temporary file in the same folder (`.<name>.<random>`), which is synced to the disk
-/// and then renamed over `path`; the folder is synced last, so that the rename outlives a power cut, too.
-/// A reader sees the old file or the new one. If `write` or anything else before the rename fails, the
-/// temporary file is removed and the old file stays; only a killed process leaves a temporary file
-/// behind.
+/// The bytes go to a temporary file in the same folder (`.<name>.<random>`), which is synced to the
+/// disk and then renamed over `path`; the folder is synced last, so that the rename outlives a
+/// power cut, too. A reader sees the old file or the new one. If `write` or anything else before
+/// the rename fails, the temporary file is removed and the old file stays; only a killed process
+/// leaves a temporary file behind.
 ///
 /// # Errors
 /// [`Error::Io`] with `path`, whatever step failed.
@@ -35,7 +35,8 @@ fn replace(path: &Path, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) ->
     persist(buffered.into_inner().map_err(io::IntoInnerError::into_error)?, path)
 }
 
-/// A temporary file beside `path`, which [`persist`] moves there. Dropped before that, it is removed.
+/// A temporary file beside `path`, which [`persist`] moves there. Dropped before that, it is
+/// removed.
 fn temporary_for(path: &Path) -> io::Result<NamedTempFile> {
     let prefix = temporary_prefix(path)?;
     let mut builder = tempfile::Builder::new();
@@ -76,8 +77,8 @@ fn temporary_prefix(path: &Path) -> io::Result<OsString> {
     Ok(prefix)
 }
 
-/// Syncs a temporary file and renames it to `path`, so that neither a crash nor a power cut shows half
-/// of it.
+/// Syncs a temporary file and renames it to `path`, so that neither a crash nor a power cut shows
+/// half of it.
 fn persist(temporary: NamedTempFile, path: &Path) -> io::Result<()> {
     temporary.as_file().sync_all()?;
     temporary.persist(path).map_err(|failed| failed.error)?;
@@ -99,8 +100,8 @@ pub fn write_json(path: &Path, value: &impl Serialize) -> Result<()> {
     })
 }
 
-/// Writes the records that `write` hands over as CSV, by [`write_atomically`]. A header is a record like
-/// others.
+/// Writes the records that `write` hands over as CSV, by [`write_atomically`]. A header is a record
+/// like others.
 ///
 /// # Errors
 /// [`Error::Io`] with `path`; also if the records differ in their number of fields.
@@ -113,8 +114,8 @@ pub fn write_csv(path: &Path, write: impl FnOnce(&mut csv::Writer<&mut dyn Write
     })
 }
 
-/// The system's own error if there is one: the kind "disk full" chooses the remedy, and csv's conversion
-/// loses it.
+/// The system's own error if there is one: the kind "disk full" chooses the remedy, and csv's
+/// conversion loses it.
 #[cfg(feature = "posters")]
 fn as_io(error: csv::Error) -> io::Error {
     if !error.is_io_error() {

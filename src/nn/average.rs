@@ -2,8 +2,8 @@
 
 use super::Sequential;
 
-/// The average of the weights that a model had in its last steps: it lies nearer to the middle of the
-/// valley that they wander about in, and generalises better.
+/// The average of the weights that a model had in its last steps: it lies nearer to the middle of
+/// the valley that they wander about in, and generalises better.
 ///
 /// Polyak and Juditsky 1992, Acceleration of Stochastic Approximation by Averaging; as a moving
 /// average, Tarvainen and Valpola 2017, <https://arxiv.org/abs/1703.01780>.
@@ -15,8 +15,8 @@ pub struct Average {
 }
 
 impl Average {
-    /// An average that starts with the weights as they are. Each step keeps the share `decay` of it,
-    /// less in the first ones.
+    /// An average that starts with the weights as they are. Each step keeps the share `decay` of
+    /// it, less in the first ones.
     pub fn new(decay: f64, model: &Sequential) -> Self {
         let values = model.parameters().into_iter().map(|parameter| parameter.value.to_vec());
         Self { decay, steps: 0, values: values.collect() }

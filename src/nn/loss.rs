@@ -35,10 +35,12 @@ impl From<Head> for Objective {
 }
 
 impl Objective {
-    /// The mean loss of a batch. Writes the probabilities and the gradient of the loss by the logits.
+    /// The mean loss of a batch. Writes the probabilities and the gradient of the loss by the
+    /// logits.
     ///
     /// # Shapes
-    /// `logits`, `labels` (0 to 1), `probabilities` and `dlogits` (both overwritten): `[n, classes]`
+    /// `logits`, `labels` (0 to 1), `probabilities` and `dlogits` (both overwritten): `[n,
+    /// classes]`
     pub fn cross_entropy(
         &self,
         classes: usize,

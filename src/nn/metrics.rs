@@ -1,8 +1,9 @@
 //! How good scores are: average precision, the area under the ROC curve, the best threshold, top-k.
 //!
-//! The first two are defined by thresholds, and a threshold cannot separate equal scores. So items of
-//! equal score form one group, and both numbers are sums over groups from the highest score to the
-//! lowest. This is what scikit-learn computes, and why the order of the items can change nothing.
+//! The first two are defined by thresholds, and a threshold cannot separate equal scores. So items
+//! of equal score form one group, and both numbers are sums over groups from the highest score to
+//! the lowest. This is what scikit-learn computes, and why the order of the items can change
+//! nothing.
 
 /// Items ordered by falling score, those of equal score taken together.
 ///
@@ -47,8 +48,8 @@ impl Ranking {
         Self { groups, positives, negatives: items.len() as u64 - positives }
     }
 
-    /// The threshold with the highest F1 if scores above it count as predicted: half-way between two scores, the higher one of
-    /// several that are equally good.
+    /// The threshold with the highest F1 if scores above it count as predicted: half-way between
+    /// two scores, the higher one of several that are equally good.
     ///
     /// `None` without positives.
     pub fn best_f1_threshold(&self) -> Option<f32> {
@@ -67,7 +68,8 @@ impl Ranking {
         best.filter(|_| self.positives > 0).map(|(_, threshold)| threshold)
     }
 
-    /// Average precision, `sum over groups of (recall_i - recall_(i-1)) * precision_i`, without interpolation.
+    /// Average precision, `sum over groups of (recall_i - recall_(i-1)) * precision_i`, without
+    /// interpolation.
     ///
     /// `None` without positives.
     ///
@@ -83,12 +85,14 @@ impl Ranking {
         (self.positives > 0).then(|| sum / self.positives as f64)
     }
 
-    /// Area under the ROC curve: the chance that a positive scores above a negative, an equal score counting one half.
+    /// Area under the ROC curve: the chance that a positive scores above a negative, an equal score
+    /// counting one half.
     ///
     /// `None` without positives or without negatives.
     ///
     /// # Source
-    /// scikit-learn's `roc_auc_score`; the equality with the pairwise chance is Mann and Whitney's U statistic.
+    /// scikit-learn's `roc_auc_score`; the equality with the pairwise chance is Mann and Whitney's
+    /// U statistic.
     pub fn roc_auc(&self) -> Option<f64> {
         // In halves of a pair, so that the sum is exact.
         let (mut below, mut halves) = (self.negatives, 0_u64);
@@ -115,8 +119,8 @@ pub fn best_f1_thresholds(classes: usize, probabilities: &[f32], labels: &[f32])
     (0..classes).map(threshold).collect()
 }
 
-/// The indices of the `k` highest probabilities (of all, if there are fewer), the highest first; equal
-/// ones in the order of their indices.
+/// The indices of the `k` highest probabilities (of all, if there are fewer), the highest first;
+/// equal ones in the order of their indices.
 pub fn top_k(probabilities: &[f32], k: usize) -> Vec<usize> {
     let mut order: Vec<usize> = (0..probabilities.len()).collect();
     order.sort_by(|&a, &b| probabilities[b].total_cmp(&probabilities[a]));

@@ -1,8 +1,8 @@
 //! The framework: small convolutional networks that train and predict on CPUs.
 //!
-//! It knows nothing of posters, and needs few dependencies: with `default-features = false` it is all
-//! that the crate has. A [`ModelSpec`] says what a model is, as data; [`Sequential`] is the model,
-//! built for an instruction set; a [`Trainer`] changes its weights, batch by batch.
+//! It knows nothing of posters, and needs few dependencies: with `default-features = false` it is
+//! all that the crate has. A [`ModelSpec`] says what a model is, as data; [`Sequential`] is the
+//! model, built for an instruction set; a [`Trainer`] changes its weights, batch by batch.
 //!
 //! ```
 //! use onesheet::nn::{Head, Input, Isa, ModelSpec, Optimizer, Padding, Pass, Rule, Sequential, Trainer};

@@ -62,8 +62,8 @@ pub struct Optimizer {
 }
 
 impl Optimizer {
-    /// The rule at a constant learning rate, before its first step: every trained parameter of `model`
-    /// forgets what another optimiser may have remembered of it.
+    /// The rule at a constant learning rate, before its first step: every trained parameter of
+    /// `model` forgets what another optimiser may have remembered of it.
     pub fn new(rule: Rule, model: &mut Sequential) -> Self {
         model.each_parameter_mut(|parameter| {
             let len = if parameter.is_trained() { parameter.value.len() } else { 0 };
@@ -77,8 +77,8 @@ impl Optimizer {
         self.steps
     }
 
-    /// Changes the model's weights by the gradient of the loss, given that of the output of the model's
-    /// last training pass.
+    /// Changes the model's weights by the gradient of the loss, given that of the output of the
+    /// model's last training pass.
     ///
     /// # Panics
     /// If `d_output` is not as long as that output, or the optimiser was made for another model.

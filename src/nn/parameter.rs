@@ -114,8 +114,8 @@ impl Parameter {
     }
 }
 
-/// Keras' default kernel initialiser: uniform in `±sqrt(6 / (fan_in + fan_out))`, where the fans of a
-/// convolution are its window times its channels.
+/// Keras' default kernel initialiser: uniform in `±sqrt(6 / (fan_in + fan_out))`, where the fans of
+/// a convolution are its window times its channels.
 ///
 /// Glorot and Bengio, AISTATS 2010.
 fn glorot_uniform(rng: &mut impl Rng, shape: &[usize]) -> Vec<f32> {

@@ -80,8 +80,8 @@ impl Sequential {
     /// Builds the layers of a spec for the instruction set `isa`, with initial weights drawn from
     /// `seed`.
     ///
-    /// A run of 3x3 convolution, ReLU, batch norm and 2x2 max-pooling becomes one operation; otherwise
-    /// a ReLU that follows a convolution or a dense layer becomes part of it, as Keras'
+    /// A run of 3x3 convolution, ReLU, batch norm and 2x2 max-pooling becomes one operation;
+    /// otherwise a ReLU that follows a convolution or a dense layer becomes part of it, as Keras'
     /// `activation="relu"`. Flatten is no operation at all.
     ///
     /// # Errors
@@ -164,8 +164,9 @@ impl Sequential {
         all
     }
 
-    /// Claims and touches the memory for training and inference with batches of up to `n` items: fresh
-    /// pages cost more than the arithmetic of a step. Without it, the first pass claims what it needs.
+    /// Claims and touches the memory for training and inference with batches of up to `n` items:
+    /// fresh pages cost more than the arithmetic of a step. Without it, the first pass claims what
+    /// it needs.
     ///
     /// A model that begins with fused blocks takes images as bytes; for such a model, those of an
     /// [`Input::F32`] are not claimed.
@@ -228,8 +229,8 @@ impl Sequential {
         &self.activations[self.layers.len()]
     }
 
-    /// Adds the gradient of the loss to that of every parameter, given the gradient of the output of
-    /// the last training [`forward`](Self::forward).
+    /// Adds the gradient of the loss to that of every parameter, given the gradient of the output
+    /// of the last training [`forward`](Self::forward).
     ///
     /// # Panics
     /// If `d_output` is not as long as that output.
@@ -237,8 +238,8 @@ impl Sequential {
         self.each_layer_backward(d_output, |layer, isa, io| layer.backward(isa, io));
     }
 
-    /// [`backward`](Self::backward) and an optimiser's step, layer by layer, so that the gradient of
-    /// all weights need never exist at once. The gradients are zero before and after.
+    /// [`backward`](Self::backward) and an optimiser's step, layer by layer, so that the gradient
+    /// of all weights need never exist at once. The gradients are zero before and after.
     ///
     /// # Panics
     /// If `d_output` is not as long as the output, or the parameters have no moments of the step's
@@ -304,8 +305,8 @@ fn fused(layers: &[LayerSpec], plan: &[PlannedLayer], seed: u64, first: usize) -
     blocks
 }
 
-/// One layer as an operation of its own, with the ReLU that follows it where `relu`; none where nothing
-/// is to be done.
+/// One layer as an operation of its own, with the ReLU that follows it where `relu`; none where
+/// nothing is to be done.
 fn single(spec: &LayerSpec, plan: &PlannedLayer, relu: bool, seed: u64, i: usize) -> Option<Box<dyn Layer>> {
     let (name, rng) = (&plan.name, &mut initial(seed, i));
     Some(match (spec, &plan.input[..]) {

@@ -47,8 +47,8 @@ pub enum LayerSpec {
     Relu,
     /// Batch normalisation over all but the last axis.
     BatchNormalization {
-        /// `moving = momentum * moving + (1 - momentum) * batch`: Keras' sense; PyTorch's momentum is
-        /// one minus this.
+        /// `moving = momentum * moving + (1 - momentum) * batch`: Keras' sense; PyTorch's momentum
+        /// is one minus this.
         momentum: f32,
         /// Added to the variance.
         epsilon: f32,

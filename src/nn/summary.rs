@@ -21,10 +21,10 @@ impl Sequential {
         self.plan().iter().map(|layer| layer.flops).sum()
     }
 
-    /// One line per layer: name, shape of one item of the output, parameters, arithmetic of the forward
-    /// pass and its share of the model's, and the algorithms of a convolution with their register tiles
-    /// (see [`Algorithm::tile`]): of its forward pass, its input gradient and its weight gradient. Then
-    /// the totals.
+    /// One line per layer: name, shape of one item of the output, parameters, arithmetic of the
+    /// forward pass and its share of the model's, and the algorithms of a convolution with their
+    /// register tiles (see [`Algorithm::tile`]): of its forward pass, its input gradient and its
+    /// weight gradient. Then the totals.
     pub fn summary(&self) -> String {
         let (plan, flops) = (self.plan(), self.forward_flops() as f64);
         let heads = ["layer", "output", "parameters", "MFLOP", "share"].map(str::to_owned);
@@ -52,7 +52,8 @@ impl Sequential {
         text
     }
 
-    /// The algorithms of a layer's passes, if it is a convolution; the first layer has no input gradient.
+    /// The algorithms of a layer's passes, if it is a convolution; the first layer has no input
+    /// gradient.
     fn algorithms(&self, spec: &LayerSpec, layer: &PlannedLayer, is_first: bool) -> String {
         let (&LayerSpec::Conv2d { filters, kernel, stride, padding }, &[h, w, c]) = (spec, &layer.input[..]) else {
             return String::new();

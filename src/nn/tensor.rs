@@ -16,8 +16,8 @@ pub struct Tensor {
 }
 
 impl Tensor {
-    /// Takes another size and shape; the values are unspecified afterwards. Allocates only beyond the
-    /// largest size it had.
+    /// Takes another size and shape; the values are unspecified afterwards. Allocates only beyond
+    /// the largest size it had.
     pub(super) fn reshape(&mut self, n: usize, shape: &[usize]) {
         self.set_shape(n, shape);
         self.values.resize(n * self.item_len());

@@ -2,7 +2,8 @@
 
 use super::{Average, Input, Objective, Optimizer, Pass, Sequential};
 
-/// What a model is trained with: an objective, an optimiser, and what they remember from step to step.
+/// What a model is trained with: an objective, an optimiser, and what they remember from step to
+/// step.
 ///
 /// ```
 /// use onesheet::nn::{Head, Input, Isa, ModelSpec, Optimizer, Rule, Sequential, Trainer};
@@ -44,8 +45,8 @@ impl Trainer {
     /// # Shapes
     /// `input`: `[n, input shape...]`; `labels`: `[n, outputs]`, 0 to 1
     /// # Panics
-    /// If the batch has no items or not whole ones, or the labels are not as many as the outputs; if
-    /// the optimiser was made for another model.
+    /// If the batch has no items or not whole ones, or the labels are not as many as the outputs;
+    /// if the optimiser was made for another model.
     pub fn step(&mut self, model: &mut Sequential, input: Input, labels: &[f32]) -> f64 {
         let pass = Pass::Training { seed: self.seed, step: self.optimizer.steps() };
         let classes = model.outputs();
@@ -61,8 +62,8 @@ impl Trainer {
         loss
     }
 
-    /// Exchanges the model's weights and their average, where one is kept: called before and after the
-    /// model is used as it is to be used in the end.
+    /// Exchanges the model's weights and their average, where one is kept: called before and after
+    /// the model is used as it is to be used in the end.
     pub fn swap_average(&mut self, model: &mut Sequential) {
         if let Some(average) = &mut self.average {
             average.swap(model);

@@ -1,9 +1,10 @@
-//! Models on disk: the weights under Keras' names and layouts in one safetensors file, with the model's
-//! description beside them.
+//! Models on disk: the weights under Keras' names and layouts in one safetensors file, with the
+//! model's description beside them.
 //!
 //! The file's metadata has a single key, `onesheet`, which holds a JSON object with sorted keys:
 //! safetensors writes several keys in a random order, and the same model is to give the same bytes.
-//! The object's field `model` is the [`ModelSpec`]; whoever saves a model may add fields of their own.
+//! The object's field `model` is the [`ModelSpec`]; whoever saves a model may add fields of their
+//! own.
 
 use super::{Isa, ModelSpec, Sequential};
 use crate::error::{Error, Result};
@@ -36,13 +37,13 @@ impl Sequential {
         write_atomically(path, |file| file.write_all(&bytes))
     }
 
-    /// Reads a model that [`save`](Self::save) wrote, for the instruction set `isa`. Fields that others
-    /// have added to the description are passed over.
+    /// Reads a model that [`save`](Self::save) wrote, for the instruction set `isa`. Fields that
+    /// others have added to the description are passed over.
     ///
     /// # Errors
-    /// [`Error::Io`] where the file cannot be read; [`Error::Data`], naming the file and what is wrong,
-    /// for a file that is truncated, not safetensors, not of onesheet, or whose weights do not fit its
-    /// own description. Nothing is allocated by that description before it is checked.
+    /// [`Error::Io`] where the file cannot be read; [`Error::Data`], naming the file and what is
+    /// wrong, for a file that is truncated, not safetensors, not of onesheet, or whose weights do
+    /// not fit its own description. Nothing is allocated by that description before it is checked.
     pub fn load(path: &Path, isa: Isa) -> Result<Self> {
         let (_, model) = read::<Map<String, Value>>(path, isa)?;
         Ok(model)
@@ -115,8 +116,8 @@ fn check_shapes(spec: &ModelSpec, tensors: &SafeTensors) -> Result<(), String> {
     Ok(())
 }
 
-/// Copies the weights, whose shapes have been checked, into the model; refuses values that no training
-/// leaves.
+/// Copies the weights, whose shapes have been checked, into the model; refuses values that no
+/// training leaves.
 fn fill(model: &mut Sequential, tensors: &SafeTensors) -> Result<(), String> {
     let mut result = Ok(());
     model.each_parameter_mut(|parameter| {

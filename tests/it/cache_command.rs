@@ -1,5 +1,5 @@
-//! `train cache`, `train doctor` and the options about posters that do not decode, as processes: what a kill leaves, what two at
-//! once do.
+//! `train cache`, `train doctor` and the options about posters that do not decode, as processes:
+//! what a kill leaves, what two at once do.
 
 use onesheet::data::demo;
 use std::fs;

@@ -1,4 +1,5 @@
-//! The binary as a user meets it: results, their agreement with each other, and every kind of bad input.
+//! The binary as a user meets it: results, their agreement with each other, and every kind of bad
+//! input.
 
 use assert_cmd::Command;
 use onesheet::data::demo;
@@ -320,7 +321,8 @@ fn help_names_commands_and_exit_codes() {
     }
 }
 
-/// The poster model can fit anything that fits in a batch: 16 posters, without dropout, are learned by heart.
+/// The poster model can fit anything that fits in a batch: 16 posters, without dropout, are learned
+/// by heart.
 #[test]
 fn sixteen_posters_are_learned_by_heart() {
     let folder = tempfile::tempdir().unwrap();

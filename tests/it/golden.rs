@@ -1,6 +1,8 @@
-//! The goldens of training in `tests/golden`, made with Keras by `tools/golden.py`, which says what is in them.
+//! The goldens of training in `tests/golden`, made with Keras by `tools/golden.py`, which says what
+//! is in them.
 //!
-//! Data flows: file -> [`Case`] (a net's description, its tensors by name) -> comparison with [`assert_close`].
+//! Data flows: file -> [`Case`] (a net's description, its tensors by name) -> comparison with
+//! [`assert_close`].
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -9,7 +11,8 @@ use onesheet::nn::{Head, Input, Isa, ModelSpec, Objective, Optimizer, Pass, Rule
 use safetensors::{Dtype, SafeTensors};
 use serde::Deserialize;
 
-/// All cases: poster model, 'same' padding on odd sizes, strides, even kernels; three optimizers, weighted losses.
+/// All cases: poster model, 'same' padding on odd sizes, strides, even kernels; three optimizers,
+/// weighted losses.
 pub const CASES: [&str; 5] =
     ["adam_sigmoid", "nesterov_softmax", "sgd_strided", "momentum_softmax_weighted", "adam_sigmoid_weighted"];
 
@@ -25,7 +28,8 @@ pub struct Spec {
     pub optimizer: Rule,
 }
 
-/// The cross-entropy of the logits: the mean over the batch, for sigmoid over the classes too, of the weighted terms.
+/// The cross-entropy of the logits: the mean over the batch, for sigmoid over the classes too, of
+/// the weighted terms.
 #[derive(Debug, Deserialize)]
 pub struct Loss {
     pub head: Head,
@@ -77,7 +81,8 @@ impl Case {
         self.tensors.iter().filter_map(move |(name, t)| Some((name.strip_prefix(group)?.strip_prefix('/')?, t)))
     }
 
-    /// Batch `step % batches` as the net sees it: images `[n, h, w, c]` from 0 to 1, labels `[n, classes]`.
+    /// Batch `step % batches` as the net sees it: images `[n, h, w, c]` from 0 to 1, labels `[n,
+    /// classes]`.
     pub fn batch(&self, step: usize) -> (Vec<f32>, Vec<f32>) {
         let (x, y) = (self.tensor("x"), self.tensor("y"));
         let i = step % x.shape[0];
@@ -105,7 +110,8 @@ pub fn read(name: &str) -> (BTreeMap<String, String>, BTreeMap<String, Golden>) 
     (metadata, tensors.collect())
 }
 
-/// `|ours - golden| <= tolerance * |golden|`, both Euclidean norms of the whole tensor (of one number: its size).
+/// `|ours - golden| <= tolerance * |golden|`, both Euclidean norms of the whole tensor (of one
+/// number: its size).
 ///
 /// # Panics
 /// If it does not hold, naming `what`, or if the lengths differ or a number of ours is not finite.

@@ -1,10 +1,11 @@
-//! The lists of modules at the head of `mod.rs` files are laws: a module imports only from those above it.
+//! The lists of modules at the head of `mod.rs` files are laws: a module imports only from those
+//! above it.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// The folders whose head lists their modules in the order of their dependencies, with the path that an
-/// import of one of them begins with.
+/// The folders whose head lists their modules in the order of their dependencies, with the path
+/// that an import of one of them begins with.
 const LISTS: [(&str, &str); 5] = [
     ("src/lib.rs", "crate::"),
     ("src/data/mod.rs", "crate::data::"),

@@ -188,7 +188,8 @@ proptest! {
 
 #[test]
 fn the_best_three_constants_need_not_be_the_most_frequent() {
-    // Drama and Romance are frequent but on the same films: naming the rarer Horror and War instead reaches all.
+    // Drama and Romance are frequent but on the same films: naming the rarer Horror and War instead
+    // reaches all.
     let rows = [[1, 1, 0, 0], [1, 1, 0, 0], [1, 1, 0, 0], [1, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]];
     let labels = rows.concat().into_iter().map(|label| label == 1).collect::<Vec<_>>();
     assert_eq!(Baselines::of(4, &labels).constant_top3_hit, 1.0);

@@ -1,4 +1,5 @@
-//! The framework: shapes, parameter counts, gradients of whole models, the same bits on any number of threads.
+//! The framework: shapes, parameter counts, gradients of whole models, the same bits on any number
+//! of threads.
 
 use crate::kernels::{Data, assert_close, assert_same_bits, on_1_2_3_threads, wide};
 use onesheet::nn::{
@@ -98,9 +99,10 @@ fn loss(model: &mut Sequential, head: Head, x: &[f32], labels: &[f32]) -> f64 {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(24))]
 
-    /// The slope of the loss along the gradient itself is the gradient's norm. A step may cross a kink of ReLU or pooling
-    /// (1e-4 of change in the loss does in one model of some hundreds), and a short one loses digits to the rounding of
-    /// f32. So the best of four lengths and two directions counts; a wrong sign or factor is far outside with all of them.
+    /// The slope of the loss along the gradient itself is the gradient's norm. A step may cross a
+    /// kink of ReLU or pooling (1e-4 of change in the loss does in one model of some hundreds), and
+    /// a short one loses digits to the rounding of f32. So the best of four lengths and two
+    /// directions counts; a wrong sign or factor is far outside with all of them.
     #[test]
     fn the_gradient_of_a_whole_model_is_its_directional_derivative(
         (h, w, n) in (9..16usize, 9..16usize, 3..7usize),
@@ -180,7 +182,8 @@ fn training_gives_the_same_bits_on_avx2_and_avx512() {
     trained.windows(2).for_each(|pair| assert_same_bits(&pair[0], &pair[1]));
 }
 
-/// The same chain with and without fused blocks: odd sizes, padding, a negative gamma, bytes and values.
+/// The same chain with and without fused blocks: odd sizes, padding, a negative gamma, bytes and
+/// values.
 #[test]
 fn fused_blocks_train_and_predict_as_their_single_layers_do() {
     for padding in [Padding::Valid, Padding::Same] {

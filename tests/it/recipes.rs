@@ -145,7 +145,8 @@ fn the_same_seed_gives_the_same_model_whatever_threads_and_source() {
 fn training_starts_from_another_run_s_weights() {
     let folder = posters();
     done(folder.path(), &format!("run --out first {SMALL} --experiment multi-label --epochs 1"));
-    // 3*3*3*4 + 4 and 3*3*4*8 + 8 weights of convolutions, 4 of each channel's batch norm, 8 * genres + genres of the dense layer.
+    // 3*3*3*4 + 4 and 3*3*4*8 + 8 weights of convolutions, 4 of each channel's batch norm, 8 *
+    // genres + genres of the dense layer.
     let below = 112 + 296 + 4 * 12;
     let genres = metadata(&folder.path().join("first/multi-label"))["genres"].as_array().unwrap().len();
     let started = |experiment: &str| {
@@ -165,7 +166,8 @@ fn training_starts_from_another_run_s_weights() {
     assert!(code == 3 && err.contains("first layer has another shape"), "{err}");
     assert!(!folder.path().join("other").exists(), "it is known before anything is done");
 
-    // Layers are taken up to the first that differs: above it they would see something else than they have learned to.
+    // Layers are taken up to the first that differs: above it they would see something else than
+    // they have learned to.
     let started = |out: &str, filters: &str, from: &str| {
         let rest = format!("--experiment multi-label --epochs 1 --init-from {from}/multi-label");
         done(folder.path(), &format!("run --out {out} {SMALL} --filters {filters} {rest}"))

@@ -71,9 +71,10 @@ impl Algorithm {
         }
     }
 
-    /// The register tile of an inner loop, as a product of its sizes: output rows x pixels x channels
-    /// of [`Taps`](Self::Taps), for a weight gradient kernel rows x taps x input x output channels;
-    /// tiles x channels of [`Winograd`](Self::Winograd); rows x columns of a matrix product.
+    /// The register tile of an inner loop, as a product of its sizes: output rows x pixels x
+    /// channels of [`Taps`](Self::Taps), for a weight gradient kernel rows x taps x input x output
+    /// channels; tiles x channels of [`Winograd`](Self::Winograd); rows x columns of a matrix
+    /// product.
     ///
     /// # Panics
     /// If the algorithm does not [fit](Self::fits).

@@ -13,7 +13,8 @@ ONESHEET_ISA=avx512|avx2|neon|portable chooses the instruction set; without it t
 
 /// Learns film genres from posters: a convolutional network, trained on the CPU.
 ///
-/// Without a command, `train` shows what it does: it draws synthetic posters and trains the three experiments on them.
+/// Without a command, `train` shows what it does: it draws synthetic posters and trains the three
+/// experiments on them.
 #[derive(Parser)]
 #[command(name = "train", version, after_help = EXIT_CODES, args_override_self = true)]
 pub struct Args {
@@ -61,10 +62,12 @@ pub enum Command {
     /// Measure a trained model on any folder of posters
     #[command(after_help = EXIT_CODES)]
     Evaluate(EvaluateArgs),
-    /// Name the most probable genres of posters; a star marks those above the threshold that the model has for them
+    /// Name the most probable genres of posters; a star marks those above the threshold that the
+    /// model has for them
     #[command(after_help = EXIT_CODES)]
     Predict(PredictArgs),
-    /// Look at a folder of posters before training: what it holds, what is wrong with it, what a run would cost
+    /// Look at a folder of posters before training: what it holds, what is wrong with it, what a
+    /// run would cost
     #[command(after_help = EXIT_CODES)]
     Doctor(DoctorArgs),
     /// Decode posters once for all runs, or look at what was decoded
@@ -83,7 +86,8 @@ pub struct RunArgs {
     /// Folder for the results [default: the first free of runs/1, runs/2, ...]
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
-    /// What to learn: all genres of a film, the genre of films that have one, or which of the six commonest
+    /// What to learn: all genres of a film, the genre of films that have one, or which of the six
+    /// commonest
     #[arg(long, default_value = "all")]
     pub experiment: ExperimentName,
     /// Train on at most N films
@@ -92,16 +96,18 @@ pub struct RunArgs {
     /// Validate on at most N films
     #[arg(long, value_name = "N", value_parser = at_least_one())]
     pub limit_val: Option<usize>,
-    /// What the options below start from: what learns most, or the model and training of the starting report
+    /// What the options below start from: what learns most, or the model and training of the
+    /// starting report
     #[arg(long, default_value = "best")]
     pub recipe: RecipeName,
     #[command(flatten)]
     pub options: RecipeOptions,
-    /// Start from the weights of a trained experiment, such as runs/1/multi-label, as far as the shapes agree
+    /// Start from the weights of a trained experiment, such as runs/1/multi-label, as far as the
+    /// shapes agree
     #[arg(long, value_name = "RUN")]
     pub init_from: Option<PathBuf>,
-    /// Seed of everything random: weights, order, dropout, variations. The split of the films does not depend
-    /// on it
+    /// Seed of everything random: weights, order, dropout, variations. The split of the films does
+    /// not depend on it
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = seed())]
     pub seed: u64,
     /// Worker threads [default: all cores]; the results are the same bytes for any number
@@ -113,7 +119,8 @@ pub struct RunArgs {
     /// top-6: at most N films of each genre, train and validation together
     #[arg(long, value_name = "N", default_value_t = 25_000, value_parser = at_least_one())]
     pub per_genre: usize,
-    /// Folder for the decoded posters, 192 kB each; runs on the same data can share it [default: OUT/cache]
+    /// Folder for the decoded posters, 192 kB each; runs on the same data can share it [default:
+    /// OUT/cache]
     #[arg(long, value_name = "DIR")]
     pub cache: Option<PathBuf>,
     /// Decode posters whenever they are needed instead: for a single pass, or a small disk
@@ -170,7 +177,8 @@ pub struct EvaluateArgs {
     /// Which films: all, or those that a run on this folder would train on, validate or test with
     #[arg(long, value_name = "all|train|val|test", default_value = "all", value_parser = side)]
     pub split: Side,
-    /// Views of a poster that the answers are averaged over [default: those that the run was told to use]
+    /// Views of a poster that the answers are averaged over [default: those that the run was told
+    /// to use]
     #[arg(long)]
     pub views: Option<Views>,
     /// Print one JSON object

@@ -14,8 +14,9 @@ pub fn draw(args: &DemoArgs) -> Result<()> {
     Ok(())
 }
 
-/// The demo as two command lines. So few films make few steps: hence the report's small model, the small batch, the quick moving
-/// statistics, and a learning rate at which the first steps do not switch the dense layer off.
+/// The demo as two command lines. So few films make few steps: hence the report's small model, the
+/// small batch, the quick moving statistics, and a learning rate at which the first steps do not
+/// switch the dense layer off.
 const DEMO: [&str; 2] = [
     "train demo --out runs/demo/posters --films 1200",
     "train run --data runs/demo/posters --out runs/demo --overwrite --recipe report --epochs 3 --batch 16 --bn-momentum 0.9 --lr 5e-5",

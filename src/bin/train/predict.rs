@@ -7,7 +7,8 @@ use onesheet::classifier::answers::Prediction;
 use onesheet::nn::Isa;
 use onesheet::{Error, Result};
 
-/// Names the most probable genres of each poster. Those that do not decode are told, and counted in the error at the end.
+/// Names the most probable genres of each poster. Those that do not decode are told, and counted in
+/// the error at the end.
 pub fn predict(args: &PredictArgs, isa: Isa) -> Result<()> {
     let mut classifier = Classifier::open(&args.run, isa)?;
     let (mut predictions, mut failed) = (Vec::new(), Vec::new());

@@ -12,7 +12,8 @@ use onesheet::{Error, Result, files};
 use std::path::Path;
 use std::time::Instant;
 
-/// The file in a trial's folder that says that it has finished: its [`identity`], with a first line `# reason` if it diverged.
+/// The file in a trial's folder that says that it has finished: its [`identity`], with a first line
+/// `# reason` if it diverged.
 const FINISHED: &str = "trial.toml";
 
 /// A trial, ready to run.
@@ -46,7 +47,8 @@ impl Ready {
     /// Runs it; the reason if it diverged.
     fn run(&self, isa: Isa) -> Result<Option<String>> {
         let path = self.options.out.join(FINISHED);
-        // A trial of other options that is replaced is no longer finished, whatever becomes of this one.
+        // A trial of other options that is replaced is no longer finished, whatever becomes of this
+        // one.
         if path.exists() {
             std::fs::remove_file(&path).map_err(Error::io(&path, "run the trial again"))?;
         }
@@ -66,7 +68,8 @@ impl Ready {
 /// Runs the trials that are not finished yet, and prints a table of all of them.
 pub fn sweep(args: &SweepArgs, isa: Isa) -> Result<()> {
     let trials = trials(&args.vary, args.random, args.seed);
-    // All of them are made ready before the first one runs: a mistake ends the sweep now and not in an hour.
+    // All of them are made ready before the first one runs: a mistake ends the sweep now and not in
+    // an hour.
     let trials = trials.iter().map(|trial| ready(args, trial)).collect::<Result<Vec<_>>>()?;
     for (i, trial) in trials.iter().enumerate() {
         if trials[..i].iter().any(|of| of.name == trial.name) {

@@ -1,9 +1,10 @@
-//! A small software rasteriser: shapes are signed distances, edges are smooth, numbers are the same everywhere.
+//! A small software rasteriser: shapes are signed distances, edges are smooth, numbers are the same
+//! everywhere.
 //!
-//! Positions and lengths are in pixels, x to the right and y down; pixel (i, j) is sampled at (i + 0.5, j + 0.5).
-//! Angles are in turns (1 = full circle), clockwise from the x axis. Only `+ - * /`, `sqrt` and `floor` on f32 are
-//! used, which IEEE 754 rounds in one way; sine and arc tangent are polynomials, since a platform's own may differ in
-//! the last bit.
+//! Positions and lengths are in pixels, x to the right and y down; pixel (i, j) is sampled at (i +
+//! 0.5, j + 0.5). Angles are in turns (1 = full circle), clockwise from the x axis. Only `+ - * /`,
+//! `sqrt` and `floor` on f32 are used, which IEEE 754 rounds in one way; sine and arc tangent are
+//! polynomials, since a platform's own may differ in the last bit.
 
 use rand::Rng;
 use rand_chacha::ChaCha8Rng;
@@ -28,7 +29,8 @@ pub fn direction(turns: f32) -> (f32, f32) {
     (sine(turns + 0.25), sine(turns))
 }
 
-/// The angle of the vector `(dx, dy)`, in turns from 0 to 1; within 1e-5 (Abramowitz and Stegun, 4.4.49).
+/// The angle of the vector `(dx, dy)`, in turns from 0 to 1; within 1e-5 (Abramowitz and Stegun,
+/// 4.4.49).
 pub fn turns_of(dx: f32, dy: f32) -> f32 {
     let (ax, ay) = (dx.abs(), dy.abs());
     let r = ax.min(ay) / ax.max(ay).max(1e-9);
@@ -40,8 +42,8 @@ pub fn turns_of(dx: f32, dy: f32) -> f32 {
     if dy < 0.0 { 1.0 - half } else { half }
 }
 
-/// Random choices from the raw words of a stream: the ways in which `rand` turns words into ranges may change with its
-/// version, and a poster's bytes may not.
+/// Random choices from the raw words of a stream: the ways in which `rand` turns words into ranges
+/// may change with its version, and a poster's bytes may not.
 pub struct Dice(pub ChaCha8Rng);
 
 impl Dice {
@@ -92,7 +94,8 @@ impl From<Rgb> for Ink {
 pub struct Canvas {
     pub width: f32,
     pub height: f32,
-    /// Pixels for one unit of design: a whole poster is about 200 units wide, a picture within a picture fewer.
+    /// Pixels for one unit of design: a whole poster is about 200 units wide, a picture within a
+    /// picture fewer.
     pub unit: f32,
     columns: usize,
     pixels: Vec<Rgb>,
@@ -119,7 +122,8 @@ impl Canvas {
         self.shade(|_, y, _| mix(top, bottom, y / height));
     }
 
-    /// Fills where `distance(x, y)` is negative, within the box `[left, top, right, bottom]` and the canvas.
+    /// Fills where `distance(x, y)` is negative, within the box `[left, top, right, bottom]` and
+    /// the canvas.
     pub fn fill(&mut self, within: [f32; 4], ink: impl Into<Ink>, distance: impl Fn(f32, f32) -> f32) {
         let Ink { colour, opacity, edge } = ink.into();
         let [left, top, right, bottom] = within;
@@ -164,7 +168,8 @@ impl Canvas {
         });
     }
 
-    /// A heart, turned by `turns`: a square of half size `r` on its corner, with a half disc on each upper side.
+    /// A heart, turned by `turns`: a square of half size `r` on its corner, with a half disc on
+    /// each upper side.
     pub fn heart(&mut self, (cx, cy): (f32, f32), r: f32, turns: f32, ink: impl Into<Ink>) {
         let (c, s) = direction(turns + 0.125);
         self.fill([cx - 3.0 * r, cy - 3.0 * r, cx + 3.0 * r, cy + 3.0 * r], ink, |x, y| {
@@ -183,7 +188,8 @@ impl Canvas {
         self.fill(within, ink, |x, y| to_polygon((x, y), corners));
     }
 
-    /// Pastes `picture` with its upper left corner at `(left, top)` (whole pixels), where `distance` is negative.
+    /// Pastes `picture` with its upper left corner at `(left, top)` (whole pixels), where
+    /// `distance` is negative.
     pub fn paste(&mut self, picture: &Self, (left, top): (f32, f32), distance: impl Fn(f32, f32) -> f32) {
         let columns = self.columns;
         for (j, row) in picture.pixels.chunks_exact(picture.columns).enumerate() {

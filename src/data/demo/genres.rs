@@ -1,7 +1,9 @@
-//! The genre vocabulary: for each genre a name, a frequency, palettes that it leans to, and what it looks like.
+//! The genre vocabulary: for each genre a name, a frequency, palettes that it leans to, and what it
+//! looks like.
 //!
-//! A motif fills the canvas it is given. It draws with five tones, from ground to ink, and knows none of their colours:
-//! what tells the genres apart is shape and texture, and the palette is only a hint.
+//! A motif fills the canvas it is given. It draws with five tones, from ground to ink, and knows
+//! none of their colours: what tells the genres apart is shape and texture, and the palette is only
+//! a hint.
 
 use std::f32::consts::TAU;
 

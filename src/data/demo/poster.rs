@@ -71,7 +71,8 @@ const LETTERS: [u16; 26] = [
     0b111_001_010_100_111,
 ];
 
-/// Draws a poster of `genres` (indices into [`GENRES`], at least one) and returns it as a JPEG file.
+/// Draws a poster of `genres` (indices into [`GENRES`], at least one) and returns it as a JPEG
+/// file.
 ///
 /// # Errors
 /// As the encoder's; writing to memory gives none.
@@ -160,8 +161,8 @@ fn badge(canvas: &mut Canvas, genres: &[usize], tones: &Tones, dice: &mut Dice) 
     canvas.paste(&picture, corner, |x, y| length(x - cx, y - cy) - r);
 }
 
-/// Exposure, tint and fading of the whole picture, and a shadow from one side: as no palette survives it unchanged, the
-/// mean colour says little.
+/// Exposure, tint and fading of the whole picture, and a shadow from one side: as no palette
+/// survives it unchanged, the mean colour says little.
 fn light(canvas: &mut Canvas, dice: &mut Dice) {
     let exposure = dice.between(0.75, 1.12);
     let gain = [(); 3].map(|()| exposure * dice.between(0.86, 1.14));

@@ -44,7 +44,8 @@ struct Block {
     mean: Vec<f32>,
     variance: Vec<f32>,
     scale: Vec<f32>,
-    /// The gradient of the normalised values, and its sums; the last block's gradient is the caller's.
+    /// The gradient of the normalised values, and its sums; the last block's gradient is the
+    /// caller's.
     dp: Buffer,
     dp_sums: Vec<f64>,
     workspace: Workspace,

@@ -15,7 +15,8 @@ pub fn describe(input: &[usize], rate: f32) -> Result<Description, &'static str>
     }
 }
 
-/// Inverted dropout: in training values are dropped and the rest scaled up; inference is the identity.
+/// Inverted dropout: in training values are dropped and the rest scaled up; inference is the
+/// identity.
 pub struct Dropout {
     rate: f32,
     /// The position among the model's layers: two dropouts of a model draw different masks.

@@ -1,8 +1,9 @@
 //! The layers, each with its description, its forward pass and its hand-written backward pass.
 //!
-//! A layer owns its parameters and its workspace and knows nothing of its neighbours. Its file holds
-//! two things: `describe`, which says what the layer makes of an input shape and refuses those that it
-//! cannot take, and the [`Layer`] itself, which is built only where `describe` agreed.
+//! A layer owns its parameters and its workspace and knows nothing of its neighbours. Its file
+//! holds two things: `describe`, which says what the layer makes of an input shape and refuses
+//! those that it cannot take, and the [`Layer`] itself, which is built only where `describe`
+//! agreed.
 
 pub(super) mod batch_norm;
 pub(super) mod conv2d;
@@ -62,8 +63,8 @@ impl Description {
     }
 }
 
-/// The most that a size of a layer or an axis of a shape may be: sizes come from files, too, and their
-/// products are to stay numbers.
+/// The most that a size of a layer or an axis of a shape may be: sizes come from files, too, and
+/// their products are to stay numbers.
 pub(super) const LARGEST: usize = 1 << 24;
 
 /// The number of values of a shape, where memory could hold them.
@@ -86,24 +87,25 @@ pub(super) trait Layer: Send {
     /// [`each_parameter`](Layer::each_parameter).
     fn each_parameter_mut(&mut self, _visit: &mut dyn FnMut(&mut Parameter)) {}
 
-    /// Whether [`forward`](Layer::forward) and [`backward`](Layer::backward) take bytes for `x`, scaled
-    /// by [`BYTE_SCALE`].
+    /// Whether [`forward`](Layer::forward) and [`backward`](Layer::backward) take bytes for `x`,
+    /// scaled by [`BYTE_SCALE`].
     fn takes_bytes(&self) -> bool {
         false
     }
 
-    /// Claims the memory for batches of up to `n` items, that of the backward pass only for `training`.
+    /// Claims the memory for batches of up to `n` items, that of the backward pass only for
+    /// `training`.
     fn reserve(&mut self, n: usize, training: bool);
 
     /// Computes `y`, which has the output's shape.
     fn forward(&mut self, isa: Isa, x: &Tensor, y: &mut Tensor, pass: Pass);
 
-    /// Adds to the gradients of the parameters and, where `dx` is asked for, overwrites it. Follows a
-    /// training [`forward`](Layer::forward) of the same `x` and `y`; may use `dy` as workspace.
+    /// Adds to the gradients of the parameters and, where `dx` is asked for, overwrites it. Follows
+    /// a training [`forward`](Layer::forward) of the same `x` and `y`; may use `dy` as workspace.
     fn backward(&mut self, isa: Isa, io: Backward);
 
-    /// [`backward`](Layer::backward), then the update of the layer's parameters, whose gradients are
-    /// zero before and after. A layer with large parameters does both in one pass.
+    /// [`backward`](Layer::backward), then the update of the layer's parameters, whose gradients
+    /// are zero before and after. A layer with large parameters does both in one pass.
     fn backward_and_step(&mut self, isa: Isa, io: Backward, step: &Step) {
         self.backward(isa, io);
         self.each_parameter_mut(&mut |parameter| parameter.step(isa, step));

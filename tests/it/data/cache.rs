@@ -201,7 +201,8 @@ fn what_another_plan_left_is_started_over() {
         assert_eq!(cache.image(3).unwrap(), decoded(data.path(), 3));
         fs::remove_file(cache.path()).unwrap();
     }
-    // A finished one of the same plan has only to be renamed; what a kill left of a ledger goes away.
+    // A finished one of the same plan has only to be renamed; what a kill left of a ledger goes
+    // away.
     write(data.path(), "cache/.ledger.json.a1b2c3", "{");
     write(data.path(), "cache/posters-24x16.building", &finished);
     let cache = open(data.path(), &[1, 2, 4]);

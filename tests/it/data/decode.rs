@@ -49,7 +49,8 @@ fn colours_survive_every_way_of_storing_them() {
     let as_rgb: Vec<u8> = grey.iter().flat_map(|&level| [level; 3]).collect();
     assert_close(&decode(&encode(&grey, W, H, ColorType::Luma, |_| {}), SAME).unwrap(), &as_rgb, "grey");
 
-    // The encoder takes ink, 0 = none, and inverts it as Adobe does: red = (255 - cyan) * (255 - black) / 255.
+    // The encoder takes ink, 0 = none, and inverts it as Adobe does: red = (255 - cyan) * (255 -
+    // black) / 255.
     let black = 40;
     let mut inks = Vec::new();
     let mut shown = Vec::new();
@@ -192,7 +193,8 @@ fn truncated_files_are_refused_wherever_they_end() {
     }
 }
 
-/// A poster in size and content: what cameras and web servers leave when a transfer breaks and something closes the file.
+/// A poster in size and content: what cameras and web servers leave when a transfer breaks and
+/// something closes the file.
 #[test]
 fn truncated_files_with_an_end_marker_are_refused_too() {
     let (w, h) = (230, 345);

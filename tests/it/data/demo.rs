@@ -1,4 +1,5 @@
-//! The demo set: its layout, its oddities, its repeatability, and that its colours alone give little away.
+//! The demo set: its layout, its oddities, its repeatability, and that its colours alone give
+//! little away.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -126,7 +127,8 @@ fn genres_are_uneven_and_mean_colour_is_a_poor_guide_to_them() {
     assert!(sizes[5] * 14 > single.len(), "the six most frequent genres can each be learned: {support:?}");
     assert!(sizes[0] < 2 * sizes[2] && sizes[0] > 2 * sizes[9], "neither one genre for all nor all alike: {support:?}");
 
-    // Mean red, green and blue of each poster; class means from films with an even id, hits counted on the others.
+    // Mean red, green and blue of each poster; class means from films with an even id, hits counted
+    // on the others.
     let mut means: Vec<(u64, &str, [f64; 3])> = Vec::new();
     for &(id, genre) in &single {
         let Some(Ok((width, height, pixels))) = files.get(&format!("posters/{id}.jpg")).map(|jpeg| decode(jpeg)) else {
@@ -155,7 +157,8 @@ fn genres_are_uneven_and_mean_colour_is_a_poor_guide_to_them() {
         nearest.unwrap().0 == *genre
     });
     let accuracy = hits.count() as f64 / held_out.len() as f64;
-    // A constant answer gets about 0.19; the network about 0.5 after three epochs on three times as many films.
+    // A constant answer gets about 0.19; the network about 0.5 after three epochs on three times as
+    // many films.
     assert!(accuracy < 0.3, "nearest mean colour is right for {accuracy:.3} of {} posters", held_out.len());
 }
 

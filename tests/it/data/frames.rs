@@ -9,7 +9,8 @@ use super::write;
 
 const NO_LIMITS: Limits = Limits { train: None, val: None };
 
-/// Films 1..=n; genre `g` of 0..=4 gets more films the smaller it is; every seventh film has a second genre.
+/// Films 1..=n; genre `g` of 0..=4 gets more films the smaller it is; every seventh film has a
+/// second genre.
 fn films(n: u64) -> Films {
     let film = |id: u64| {
         let first = [0, 0, 0, 0, 1, 1, 1, 2, 2, 3, 4][(id * 7919 % 11) as usize];

@@ -50,7 +50,8 @@ pub fn encode(
     file
 }
 
-/// A folder in the Letterboxd layout: `genres.csv` with the text `csv`, and a poster for each of `ids`.
+/// A folder in the Letterboxd layout: `genres.csv` with the text `csv`, and a poster for each of
+/// `ids`.
 pub fn letterboxd(csv: &str, ids: impl IntoIterator<Item = u64>) -> tempfile::TempDir {
     let folder = tempfile::tempdir().expect("a temporary folder");
     write(folder.path(), "genres.csv", csv);

@@ -1,11 +1,13 @@
-//! The resize against `tf.image.resize`, on the images and sizes of `tests/golden/resize.safetensors`.
+//! The resize against `tf.image.resize`, on the images and sizes of
+//! `tests/golden/resize.safetensors`.
 
 use onesheet::data::decode::{ImageSpec, resize};
 use serde::Deserialize;
 
 use crate::golden;
 
-/// One image, the size to bring it to, and which rows and columns of the result the file holds: 0, step, 2 step, ...
+/// One image, the size to bring it to, and which rows and columns of the result the file holds: 0,
+/// step, 2 step, ...
 #[derive(Deserialize)]
 struct Case {
     name: String,

@@ -4,7 +4,8 @@ use onesheet::data::split::{Split, rank};
 const GOLDEN: &str = "tr tr va tr te tr te va tr tr tr va tr tr te tr tr tr tr tr tr tr tr tr tr tr va tr tr tr tr va tr tr \
     tr tr tr tr tr te va tr tr tr te tr tr tr tr te tr tr tr tr tr tr tr tr tr tr";
 
-/// A change of this test moves films between train and test of every data set that was ever split: never change it.
+/// A change of this test moves films between train and test of every data set that was ever split:
+/// never change it.
 #[test]
 fn sides_are_the_same_for_ever() {
     let sides: String = (0..60).map(|id| Split::of(id).to_string()[..2].to_owned()).collect::<Vec<_>>().join(" ");

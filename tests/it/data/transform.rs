@@ -108,7 +108,8 @@ fn crops_keep_their_share_and_reach_everywhere() {
         let means = shown.iter().map(|image| mean(image, channel));
         means.fold([f64::MAX, f64::MIN], |[low, high], mean| [low.min(mean), high.max(mean)])
     };
-    // A quarter of the area, half of each side: at the very left the mean is 62, at the very right 186.
+    // A quarter of the area, half of each side: at the very left the mean is 62, at the very right
+    // 186.
     for channel in [0, 1] {
         let [low, high] = range(channel);
         assert!(low > 50.0 && low < 85.0 && high > 165.0 && high < 198.0, "{low} to {high}");
@@ -174,11 +175,13 @@ fn the_shares_of_mixing_follow_its_parameter() {
         Transformer::new(Transform { size: SIZE, look }).mix(&mut vec![0; 2 * SIZE.bytes()], &mut labels, position);
         labels[0]
     };
-    // The larger share of Beta(a, a): all of it for a near 0, 3/4 on average for a = 1, near a half for a large.
+    // The larger share of Beta(a, a): all of it for a near 0, 3/4 on average for a = 1, near a half
+    // for a large.
     let mean = |mixup: f32| (0..400).map(|at| share(mixup, 2 * at)).sum::<f32>() / 400.0;
     assert!(share(1e-20, 0) == 1.0 && mean(1e-6) == 1.0, "{} {}", share(1e-20, 0), mean(1e-6));
     assert!((mean(1.0) - 0.75).abs() < 0.02, "{}", mean(1.0));
-    // Its standard deviation is 1 / (2 * sqrt(2a + 1)), the mean distance from a half about 0.8 of that.
+    // Its standard deviation is 1 / (2 * sqrt(2a + 1)), the mean distance from a half about 0.8 of
+    // that.
     for a in [8.0, 200.0] {
         let distance = 0.8 / (2.0 * (2.0 * a + 1.0f32).sqrt());
         assert!((mean(a) - 0.5 - distance).abs() < 0.15 * distance, "{a}: {}", mean(a));

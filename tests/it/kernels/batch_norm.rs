@@ -10,8 +10,8 @@ fn channel<T: Copy>(values: &[T], c: usize, channel: usize) -> Vec<T> {
     values.iter().skip(channel).step_by(c).copied().collect()
 }
 
-/// `m` pixels whose channels are of all kinds: around zero, constant, a large mean with a small variance, and an outlier
-/// at the first pixel.
+/// `m` pixels whose channels are of all kinds: around zero, constant, a large mean with a small
+/// variance, and an outlier at the first pixel.
 fn pixels(data: &mut Data, m: usize, c: usize) -> Vec<f32> {
     let mut x = data.vec(m * c);
     for (at, x) in x.iter_mut().enumerate() {
@@ -53,7 +53,8 @@ fn check_statistics(x: &[f32], c: usize) -> (Vec<f32>, Vec<f32>) {
     last.expect("portable is always there")
 }
 
-/// Forward and backward with the given statistics, which need not be those of `x`: the reference takes the same.
+/// Forward and backward with the given statistics, which need not be those of `x`: the reference
+/// takes the same.
 fn check(x: &[f32], dy: &[f32], by: &Normalization) {
     let c = by.gamma.len();
     let [gamma, beta, mean, variance] = [by.gamma, by.beta, by.mean, by.variance].map(wide);
@@ -108,7 +109,8 @@ fn follows_the_reference_over_many_chunks() {
     }
 }
 
-/// As a layer in training puts the pieces together, against an f64 that never rounds the statistics.
+/// As a layer in training puts the pieces together, against an f64 that never rounds the
+/// statistics.
 #[test]
 fn training_follows_the_reference_from_end_to_end() {
     let (m, c) = (500, 5);

@@ -17,8 +17,8 @@ fn shapes() -> impl Strategy<Value = Conv2dShape> {
     })
 }
 
-/// All that a convolution computes, each pass by its algorithm: y, dx, dw, db. The workspace comes from a batch of NaN,
-/// so that a value which is read before it is written is found out.
+/// All that a convolution computes, each pass by its algorithm: y, dx, dw, db. The workspace comes
+/// from a batch of NaN, so that a value which is read before it is written is found out.
 fn all_by(isa: Isa, shape: &Conv2dShape, algorithms: [Algorithm; 3], relu: bool, seed: u64) -> Vec<Vec<f32>> {
     let mut data = Data::new(seed);
     let (x, w, bias) = (data.vec(shape.x_len()), data.vec(shape.w_len()), data.vec(shape.oc));
@@ -96,8 +96,8 @@ proptest! {
     }
 }
 
-/// The models' own layers, scaled down in height only: their widths and channels choose the tiles that they run on. The last one
-/// is so wide that tiles of several rows share a pass.
+/// The models' own layers, scaled down in height only: their widths and channels choose the tiles
+/// that they run on. The last one is so wide that tiles of several rows share a pass.
 #[test]
 fn the_models_layers_agree_with_the_reference() {
     for (w, ic, oc) in [(256, 3, 16), (127, 16, 32), (62, 32, 64), (16, 128, 256), (13, 128, 96)] {

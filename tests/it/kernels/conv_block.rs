@@ -1,7 +1,7 @@
 //! The fused block against the composition of the reference's single operations.
 //!
-//! What follows the convolution is compared on the block's own `a`: a value next to ReLU's kink or a near tie of the pooling
-//! may fall to either side in f32.
+//! What follows the convolution is compared on the block's own `a`: a value next to ReLU's kink or
+//! a near tie of the pooling may fall to either side in f32.
 
 use super::*;
 use onesheet_kernels::batch_norm::Normalization;
@@ -148,7 +148,8 @@ impl Case {
         let (da, expected_dgamma, expected_dbeta) = reference::batch_norm::backward(&by, &a, &pooled);
         let dz = reference::activation::relu_backward(&a, &da);
         let (expected_dw, expected_db) = reference::conv2d::backward_w(conv, &x, &dz);
-        // `dz` has a slope and an offset in f32, whose roundings are the same at every pixel and add up.
+        // `dz` has a slope and an offset in f32, whose roundings are the same at every pixel and
+        // add up.
         let largest_x = x.iter().fold(1.0, |largest: f64, x| largest.max(x.abs()));
         let added_up = largest_x * self.rounding_over_pixels(&by, &expected_dgamma, &expected_dbeta);
         let data = &mut Data::new(9);
@@ -175,8 +176,9 @@ impl Case {
         }
     }
 
-    /// The most that a sum over all pixels of `dz` can be off because `slope * a + offset`, what the mean
-    /// and the variance pass on, is rounded to f32: large where a mean is large beside its deviation.
+    /// The most that a sum over all pixels of `dz` can be off because `slope * a + offset`, what
+    /// the mean and the variance pass on, is rounded to f32: large where a mean is large beside its
+    /// deviation.
     fn rounding_over_pixels(&self, by: &reference::batch_norm::Normalization, dgamma: &[f64], dbeta: &[f64]) -> f64 {
         let conv = &self.shape.conv;
         let m = (conv.n * conv.oh() * conv.ow()) as f64;
@@ -267,7 +269,8 @@ fn the_models_blocks_agree_with_the_reference() {
     }
 }
 
-/// Channels so many that tiles of several rows share a pass, over whole bands, odd rows and one row too many for them.
+/// Channels so many that tiles of several rows share a pass, over whole bands, odd rows and one row
+/// too many for them.
 #[test]
 fn wide_blocks_agree_with_the_reference() {
     for (h, w, ic, oc, padding) in [

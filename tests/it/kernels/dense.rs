@@ -12,8 +12,8 @@ fn shapes() -> impl Strategy<Value = DenseShape> {
     (1..40usize, inputs, outputs).prop_map(|(n, inputs, outputs)| DenseShape { n, inputs, outputs })
 }
 
-/// y, dx, dw, db. The workspace comes from a batch of NaN, so that a value which is read before it is written is found
-/// out.
+/// y, dx, dw, db. The workspace comes from a batch of NaN, so that a value which is read before it
+/// is written is found out.
 fn all_of(isa: Isa, shape: &DenseShape, relu: bool, seed: u64) -> Vec<Vec<f32>> {
     let mut data = Data::new(seed);
     let (x, w) = (data.vec(shape.n * shape.inputs), data.vec(shape.inputs * shape.outputs));

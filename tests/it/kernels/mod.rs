@@ -18,7 +18,8 @@ use rand::seq::SliceRandom;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-/// Random numbers of one test case: proptest picks the seed, so that a failure shrinks to small sizes quickly.
+/// Random numbers of one test case: proptest picks the seed, so that a failure shrinks to small
+/// sizes quickly.
 pub struct Data(ChaCha8Rng);
 
 impl Data {
@@ -53,7 +54,8 @@ impl Data {
         labels
     }
 
-    /// `n` rows of `classes` shares of 1: those of [`one_hot`](Self::one_hot), or, where `soft`, mixtures.
+    /// `n` rows of `classes` shares of 1: those of [`one_hot`](Self::one_hot), or, where `soft`,
+    /// mixtures.
     pub fn distributions(&mut self, n: usize, classes: usize, soft: bool) -> Vec<f32> {
         if !soft {
             return self.one_hot(n, classes);
@@ -82,7 +84,8 @@ pub fn wide(values: &[f32]) -> Vec<f64> {
     values.iter().map(|&v| f64::from(v)).collect()
 }
 
-/// Runs `test` on every instruction set that the machine has; a failure's backtrace is preceded by the name.
+/// Runs `test` on every instruction set that the machine has; a failure's backtrace is preceded by
+/// the name.
 pub fn for_each_isa(mut test: impl FnMut(Isa)) {
     for isa in Isa::available() {
         let name = NameOnPanic(isa);
@@ -101,7 +104,8 @@ impl Drop for NameOnPanic {
     }
 }
 
-/// Every value within `tolerance` times the scale of `expected`: its largest magnitude, or 1 if that is smaller.
+/// Every value within `tolerance` times the scale of `expected`: its largest magnitude, or 1 if
+/// that is smaller.
 #[track_caller]
 pub fn assert_close(actual: &[f32], expected: &[f64], tolerance: f64) {
     assert_close_f64(&wide(actual), expected, tolerance);

@@ -12,7 +12,8 @@ use proptest::prelude::*;
 
 /// `d f(at) / d at`, each component by central differences.
 ///
-/// With values and derivatives of order 1, truncation costs about `STEP^2 = 1e-8`, cancellation `1e-16 / STEP = 1e-12`.
+/// With values and derivatives of order 1, truncation costs about `STEP^2 = 1e-8`, cancellation
+/// `1e-16 / STEP = 1e-12`.
 fn numeric_gradient(at: &[f64], f: impl Fn(&[f64]) -> f64) -> Vec<f64> {
     const STEP: f64 = 1e-4;
     let mut at = at.to_vec();
@@ -158,7 +159,8 @@ proptest! {
     }
 }
 
-/// A forward that is wrong together with its backward passes a gradient check; these values were worked out by hand.
+/// A forward that is wrong together with its backward passes a gradient check; these values were
+/// worked out by hand.
 #[test]
 fn conv2d_by_hand() {
     let x = [1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0];

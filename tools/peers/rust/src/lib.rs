@@ -21,7 +21,8 @@ pub const LEARNING_RATE: f64 = 1e-3;
 /// Adam's epsilon.
 pub const ADAM_EPSILON: f64 = 1e-7;
 
-/// Side of the image after the three blocks: a valid 3x3 convolution takes 2 pixels, the pool halves.
+/// Side of the image after the three blocks: a valid 3x3 convolution takes 2 pixels, the pool
+/// halves.
 pub const fn pooled_side() -> usize {
     let (mut side, mut block) = (SIDE, 0);
     while block < FILTERS.len() {

@@ -1,9 +1,12 @@
-//! The training step in burn 0.22, on flex, its pure Rust CPU backend (`ndarray` is deprecated in favour of it).
+//! The training step in burn 0.22, on flex, its pure Rust CPU backend (`ndarray` is deprecated in
+//! favour of it).
 //!
 //! What it lacks, as far as this step is concerned:
 //! - no fused optimiser: Adam is a chain of whole-tensor operations per weight;
-//! - convolution is an explicit im2col and a matrix product, batch norm a chain of whole-tensor operations;
-//! - its other CPU backend, `cpu`, compiles and fuses kernels with an LLVM that its build downloads, and is left out.
+//! - convolution is an explicit im2col and a matrix product, batch norm a chain of whole-tensor
+//!   operations;
+//! - its other CPU backend, `cpu`, compiles and fuses kernels with an LLVM that its build
+//!   downloads, and is left out.
 
 use burn::module::Module;
 use burn::nn::conv::{Conv2d, Conv2dConfig};
@@ -81,7 +84,8 @@ struct Burn {
     adam: ModuleOptimizer,
     loss: BinaryCrossEntropyLoss,
     training: Batch,
-    /// The same net and images without a graph, since burn tells training from inference by the device.
+    /// The same net and images without a graph, since burn tells training from inference by the
+    /// device.
     inference: Option<(Net, Batch)>,
     device: Device,
 }

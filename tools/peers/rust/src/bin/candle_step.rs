@@ -2,9 +2,9 @@
 //!
 //! What it lacks, as far as this step is concerned:
 //! - no fused optimiser: Adam is a dozen tensors per weight, each allocated anew;
-//! - no native max-pool gradient: it is composed of a mask, an average pool and two upsamplings, which come out at a
-//!   quarter of the true gradient where a window has one maximum, and at the wrong pixels where the side is odd (hence
-//!   the crop in [`Net::forward`]);
+//! - no native max-pool gradient: it is composed of a mask, an average pool and two upsamplings,
+//!   which come out at a quarter of the true gradient where a window has one maximum, and at the
+//!   wrong pixels where the side is odd (hence the crop in [`Net::forward`]);
 //! - the first layer's input gradient is computed though nobody asks for it;
 //! - its BLAS (`mkl`) comes as a prebuilt library and is left out.
 
@@ -72,7 +72,8 @@ impl Candle {
         let labels: Vec<f32> = peers::random_bytes(batch * peers::CLASSES).iter().map(|b| f32::from(b % 2)).collect();
         Ok(Self {
             net,
-            // The moving statistics are among the variables, but have no gradient: Adam passes them over.
+            // The moving statistics are among the variables, but have no gradient: Adam passes them
+            // over.
             adam: AdamW::new(vars.all_vars(), adam)?,
             images: Tensor::from_vec(images, shape, &device)?,
             labels: Tensor::from_vec(labels, (batch, peers::CLASSES), &device)?,
