@@ -45,6 +45,33 @@ fn sources(folder: &Path, name: &str) -> Vec<PathBuf> {
     files
 }
 
+/// The names that follow a path in the code of a file: `a` of `crate::a::X`, `a` and `b` of
+/// `crate::{a, b::X}`.
+fn names_after<'a>(code: &'a str, path: &str) -> Vec<&'a str> {
+    let first_name = |text: &'a str| {
+        let text = text.trim_start();
+        text.split(|c: char| !(c.is_alphanumeric() || c == '_')).next().unwrap_or_default()
+    };
+    let after = code.match_indices(path).map(|(at, _)| &code[at + path.len()..]);
+    let names = after.flat_map(|rest| match rest.strip_prefix('{') {
+        None => vec![first_name(rest)],
+        Some(group) => {
+            let (mut depth, mut names) = (0, vec![first_name(group)]);
+            for (at, c) in group.char_indices() {
+                match c {
+                    '{' => depth += 1,
+                    '}' if depth == 0 => break,
+                    '}' => depth -= 1,
+                    ',' if depth == 0 => names.push(first_name(&group[at + 1..])),
+                    _ => {}
+                }
+            }
+            names
+        }
+    });
+    names.collect()
+}
+
 #[test]
 fn a_module_imports_only_from_those_above_it() {
     for (list, prefix) in LISTS {
@@ -56,23 +83,31 @@ fn a_module_imports_only_from_those_above_it() {
             assert!(!files.is_empty(), "{}: there is no module {name}", list.display());
             for file in files {
                 let text = fs::read_to_string(&file).unwrap();
-                for line in text.lines().filter(|line| !line.trim_start().starts_with("//")) {
-                    // What lies in the folder itself may say `super` for it.
-                    let by_super = if file.parent() == Some(folder) { "super::" } else { prefix };
-                    let imports = line.split(prefix).skip(1).chain(line.split(by_super).skip(1));
-                    let imported = imports.map(|rest| {
-                        rest.split(|c: char| !(c.is_alphanumeric() || c == '_')).next().unwrap_or_default()
-                    });
-                    for other in imported.filter_map(|other| names.iter().position(|name| name == other)) {
-                        let other_name = &names[other];
-                        assert!(
-                            other <= at,
-                            "{}: {name} imports from {other_name}, which stands below it",
-                            file.display()
-                        );
-                    }
+                let code: Vec<&str> = text.lines().filter(|line| !line.trim_start().starts_with("//")).collect();
+                let code = code.join("\n");
+                let mut imported = names_after(&code, prefix);
+                // What lies in the folder itself may say `super` for it.
+                if file.parent() == Some(folder) {
+                    imported.extend(names_after(&code, "super::"));
+                }
+                for other in imported.iter().filter_map(|other| names.iter().position(|name| name == other)) {
+                    let below = &names[other];
+                    assert!(other <= at, "{}: {name} imports from {below}, which stands below it", file.display());
                 }
             }
+        }
+    }
+}
+
+#[test]
+fn every_module_is_in_its_list() {
+    for (list, _) in LISTS {
+        let list = root().join(list);
+        let (text, names) = (fs::read_to_string(&list).unwrap(), listed(&list));
+        // Beside the road of the data stands the demo, which draws posters of its own.
+        let modules = text.lines().filter_map(|line| line.split_once("mod ")?.1.strip_suffix(';'));
+        for module in modules.filter(|module| *module != "demo") {
+            assert!(names.iter().any(|name| name == module), "{}: {module} is not listed", list.display());
         }
     }
 }
