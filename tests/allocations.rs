@@ -125,6 +125,15 @@ fn allocations_in_10_steps(spec: &ModelSpec, (objective, rule, ema): (Objective,
     ALLOCATOR.during(|| steps(10))
 }
 
+/// A pool whose workers have started, and are counted from there on.
+fn counted_pool(threads: usize) -> rayon::ThreadPool {
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads);
+    // Workers outlive their pool for a moment, in which they may allocate.
+    let pool = pool.start_handler(|_| WORKS.set(true)).exit_handler(|_| WORKS.set(false)).build().unwrap();
+    pool.broadcast(|_| assert!(WORKS.get()));
+    pool
+}
+
 /// There is one count: one test at a time, whose thread counts as long as this lives.
 struct Alone {
     _turn: MutexGuard<'static, ()>,
@@ -176,11 +185,7 @@ fn a_steady_decoder_allocates_what_its_libraries_do_and_no_more() {
 #[test]
 fn a_steady_step_allocates_nothing() {
     let _alone = Alone::new();
-    let pool = rayon::ThreadPoolBuilder::new().num_threads(2);
-    // Workers outlive their pool for a moment, in which they may allocate.
-    let pool = pool.start_handler(|_| WORKS.set(true)).exit_handler(|_| WORKS.set(false)).build().unwrap();
-    // Each worker has started, and is counted from here on.
-    pool.broadcast(|_| assert!(WORKS.get()));
+    let pool = counted_pool(2);
     // Inside the pool throughout: to enter it may allocate.
     for model in models() {
         for way in objectives_and_rules() {
@@ -195,9 +200,7 @@ fn a_steady_step_allocates_nothing() {
 fn a_reserved_model_allocates_nothing_from_its_first_pass() {
     const MOST: usize = 8;
     let _alone = Alone::new();
-    let pool = rayon::ThreadPoolBuilder::new().num_threads(1);
-    let pool = pool.start_handler(|_| WORKS.set(true)).exit_handler(|_| WORKS.set(false)).build().unwrap();
-    pool.broadcast(|_| assert!(WORKS.get()));
+    let pool = counted_pool(1);
     let images = vec![100; MOST * SIDE * SIDE * 3];
     let d_output = [0.1; MOST * CLASSES];
     for (spec, n) in models().into_iter().flat_map(|spec| [MOST, 3, 1].map(|n| (spec.clone(), n))) {
@@ -232,9 +235,7 @@ fn allocations_after_reserve<W: Default>(reserve: impl FnOnce(&mut W), mut pass:
 #[test]
 fn passes_in_a_reserved_workspace_allocate_nothing() {
     let _alone = Alone::new();
-    let pool = rayon::ThreadPoolBuilder::new().num_threads(1);
-    let pool = pool.start_handler(|_| WORKS.set(true)).exit_handler(|_| WORKS.set(false)).build().unwrap();
-    pool.broadcast(|_| assert!(WORKS.get()));
+    let pool = counted_pool(1);
     let zeros = |len: usize| vec![0.0f32; len];
     // For up to 20 images. A smaller batch is cut into more parts.
     for (isa, n) in Isa::available().into_iter().flat_map(|isa| [1, 3, 16, 20].map(|n| (isa, n))) {
