@@ -143,7 +143,7 @@ pub enum Balance {
     ///
     /// Cui et al. 2019, Class-Balanced Loss, <https://arxiv.org/abs/1901.05555>, with beta = 0.999.
     EffectiveWeights,
-    /// Films are drawn so that every genre comes up equally often.
+    /// Films are drawn so that every genre comes up equally often, or nearly so where films have several.
     Sampler,
 }
 
