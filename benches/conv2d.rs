@@ -1,7 +1,7 @@
 //! The model's three convolutions, forward and backward, on one thread: the naive loops, and every
 //! algorithm of the kernels on every instruction set that the machine has.
 //!
-//! `cargo bench --bench conv2d`; a filter such as `conv2/forward` runs a part of it.
+//! `cargo bench --bench conv2d`; a filter such as `conv2/forward` runs a part of the benchmarks.
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use onesheet_kernels::conv2d::{Algorithm, BackwardW, BackwardX, Conv2dShape, Forward, Padding, Pass, Workspace};

@@ -1,9 +1,10 @@
-//! The road from posters to batches: decoding, resizing, building a cache, reading batches from it.
+//! The steps from posters to batches: decoding, resizing, building a cache, and reading batches
+//! from it.
 //!
-//! `cargo bench --bench decode -- --data DIR` measures on the posters of a folder in the Letterboxd
-//! layout, which are read into memory first; without `--data`, on drawn ones, which are simpler
-//! than real posters. Cold reading starts with the cache's pages dropped from the system's memory,
-//! so it measures the disk.
+//! `cargo bench --bench decode -- --data DIR` measures with the posters of a folder in the
+//! Letterboxd layout, which are read into memory first; without `--data`, it draws posters, which
+//! are simpler than real ones. A cold read starts with the cache's pages dropped from the system's
+//! memory, so it measures the disk.
 
 use clap::Parser;
 use onesheet::data::batches::{Batches, Batching, Order, Source};
@@ -25,27 +26,27 @@ use std::time::Instant;
 /// Measures decoding, the cache and the reading of batches.
 #[derive(Parser)]
 struct Options {
-    /// Folder with `genres.csv` and `posters/<id>.jpg` [default: posters that are drawn first]
+    /// Folder with `genres.csv` and `posters/<id>.jpg` [default: posters drawn for the purpose]
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
-    /// At most so many posters
+    /// Use at most N posters
     #[arg(long, value_name = "N", default_value_t = 4_000)]
     posters: usize,
-    /// What "all threads" is [default: all cores]
+    /// Number of threads that "all threads" stands for [default: all cores]
     #[arg(long, value_name = "N")]
     threads: Option<usize>,
-    /// Rounds, of which the medians are told
+    /// Rounds of measuring, of which the medians are reported
     #[arg(long, value_name = "N", default_value_t = 5)]
     rounds: usize,
-    /// Writes the results to FILE
+    /// Write the results to FILE
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
-    /// Cargo passes it
+    /// Passed by Cargo
     #[arg(long = "bench", hide = true)]
     _bench: bool,
 }
 
-/// Medians in posters per second.
+/// The results: medians, in posters per second.
 #[derive(Serialize)]
 struct Speed {
     name: &'static str,
@@ -57,7 +58,7 @@ struct Speed {
 
 const SPEC: ImageSpec = ImageSpec::POSTER;
 const PLAIN: Transform = Transform { size: SPEC, look: Look::View(View::WHOLE) };
-/// Films of a batch.
+/// Films per batch.
 const BATCH: usize = 32;
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -98,7 +99,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         }
         let folder = scratch.path().join("cache");
         let path = Cache::path_in(&folder, SPEC);
-        // Batches are copied by one thread, whatever the pool.
+        // One thread copies batches, whatever the pool.
         let mut read = |name| {
             let cache = Arc::new(Cache::open(&path, SPEC).expect("a cache was built"));
             let refused: Vec<u64> = cache.refused().iter().map(|(id, _)| *id).collect();
@@ -146,7 +147,7 @@ fn mean_kb(files: &[Vec<u8>]) -> f64 {
     files.iter().map(Vec::len).sum::<usize>() as f64 / files.len() as f64 / 1e3
 }
 
-/// Refused posters count: they have to be looked at, too.
+/// Decodes files and counts them; refused posters count, since they have to be looked at, too.
 fn decode(files: &[Vec<u8>]) -> usize {
     let decode = |decoder: &mut Decoder, file: &Vec<u8>| decoder.decode_pixels(file).map_or(0, <[u8]>::len);
     files.par_iter().map_init(Decoder::new, decode).map(std::hint::black_box).count()
@@ -162,7 +163,7 @@ fn decode_and_resize(files: &[Vec<u8>]) -> usize {
 }
 
 fn build(folder: &Path, posters: &Path, ids: &[u64]) -> usize {
-    // From nothing: what another measurement left is none of this one's.
+    // The build starts from nothing, so that the remains of another measurement do not count.
     let _ = fs::remove_dir_all(folder);
     Cache::open_or_build(folder, posters, ids, SPEC, &|_| ()).expect("the cache is built").len()
 }

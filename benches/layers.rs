@@ -1,9 +1,9 @@
-//! Every layer of the poster model but its convolutions, on its own and on one thread: plain loops
-//! in f32 and the kernels on every instruction set that the machine has, in images per second at
-//! the sizes that the model has.
+//! Every layer of the poster model except its convolutions, on its own and on one thread: plain
+//! loops in f32 and the kernels on every instruction set that the machine has, in images per second
+//! at the model's sizes.
 //!
-//! `cargo bench --bench layers`; a filter such as `batch_norm1/backward` runs a part of it. The
-//! convolutions are in `conv2d`, the whole step is in `step`.
+//! `cargo bench --bench layers`; a filter such as `batch_norm1/backward` runs a part of the
+//! benchmarks. The convolutions are in `conv2d`, the whole step is in `step`.
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use onesheet_kernels::batch_norm::{Gradients, Normalization, Workspace};
@@ -17,9 +17,9 @@ use rand::{RngExt, SeedableRng};
 use std::hint::black_box;
 use std::time::Duration;
 
-/// Images of the layers that work image by image.
+/// Images for the layers that work image by image.
 const IMAGES: usize = 4;
-/// Images of the layers whose work is shared by a batch.
+/// Images for the layers whose work is shared by a batch.
 const BATCH: usize = 32;
 
 /// The formulas in f32, as a programmer would first write them.
@@ -32,8 +32,8 @@ mod naive {
         }
     }
 
-    /// Mean and variance of each channel, then `y = gamma * (x - mean) / sqrt(variance + epsilon) +
-    /// beta`.
+    /// Mean and variance of each channel, then
+    /// `y = gamma * (x - mean) / sqrt(variance + epsilon) + beta`.
     pub fn batch_norm_forward(x: &[f32], gamma: &[f32], beta: &[f32], y: &mut [f32]) {
         let (c, m) = (gamma.len(), (x.len() / gamma.len()) as f32);
         for o in 0..c {
@@ -174,8 +174,8 @@ fn random(len: usize) -> Vec<f32> {
     (0..len).map(|_| rng.random_range(-1.0..1.0)).collect()
 }
 
-/// ReLU, batch normalisation and max-pooling after each convolution. ReLU's forward is a part of
-/// the convolution.
+/// ReLU, batch normalisation and max-pooling after each convolution. The forward pass of ReLU is
+/// part of the convolution.
 fn blocks(c: &mut Criterion) {
     for (block, side, channels) in [(1, 254, 16), (2, 125, 32), (3, 60, 64)] {
         let pool = MaxPool2dShape { n: IMAGES, h: side, w: side, c: channels, size: 2 };

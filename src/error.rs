@@ -1,15 +1,16 @@
-//! What can go wrong with what a user hands in: each error names the file, the row and the remedy.
+//! Errors that a user can act on: each names the file, the row and the remedy.
 //!
 //! Kernels do not return errors: their arguments are checked with `assert!`, since a wrong one is a
-//! bug of the caller and never of the user.
+//! bug in the caller and never the user's mistake.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-/// `Result` with this crate's [`Error`].
+/// `Result` with this crate's [`Error`] as its default error type.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// A failure that a user can act on. Its text is one line: where, what, and what to do about it.
+/// A failure that a user can act on. Its text is one line, which says where, what, and what to do
+/// about it.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// Options that do not fit together, or an unknown value. Exit code 2.
@@ -40,7 +41,7 @@ pub enum Error {
         path: PathBuf,
         /// What was tried: an infinitive, such as "write the file".
         doing: &'static str,
-        /// The system's own answer.
+        /// The error that the system reported.
         source: std::io::Error,
     },
     /// Training produced a loss that is not a number. Exit code 5.
@@ -48,29 +49,29 @@ pub enum Error {
         "the loss became {loss} in epoch {epoch}, step {step}; lower the learning rate, or look at that batch: {batch}"
     )]
     Diverged {
-        /// The loss as it was.
+        /// The value that the loss had.
         loss: f64,
         /// The epoch, counted from 1.
         epoch: usize,
         /// The step, counted from 1 within the epoch.
         step: usize,
-        /// The contents of the batch in words.
+        /// A description of the batch in words.
         batch: String,
     },
 }
 
 impl Error {
-    /// An error of options or values that do not fit.
+    /// An error about options or values that do not fit.
     pub fn usage(what: impl Into<String>, remedy: impl Into<String>) -> Self {
         Self::Usage { what: what.into(), remedy: remedy.into() }
     }
 
-    /// An error of a file whose content cannot be used.
+    /// An error about a file whose content cannot be used.
     pub fn data(path: &Path, what: impl Into<String>, remedy: impl Into<String>) -> Self {
         Self::Data { place: Place { path: path.into(), row: None }, what: what.into(), remedy: remedy.into() }
     }
 
-    /// An error of a row of a file; rows are counted as an editor counts lines, from 1.
+    /// An error about a row of a file; rows are counted from 1, as an editor counts lines.
     pub fn row(path: &Path, row: u64, what: impl Into<String>, remedy: impl Into<String>) -> Self {
         Self::Data { place: Place { path: path.into(), row: Some(row) }, what: what.into(), remedy: remedy.into() }
     }
@@ -91,12 +92,12 @@ impl Error {
     }
 }
 
-/// A file and perhaps a row of it.
+/// A file and, optionally, a row of it.
 #[derive(Debug)]
 pub struct Place {
     /// The file or folder.
     pub path: PathBuf,
-    /// The row, counted from 1 with the header.
+    /// The row, counted from 1 including the header.
     pub row: Option<u64>,
 }
 

@@ -1,12 +1,12 @@
-//! An allocator that counts: a steady step is to ask for no memory at all.
+//! An allocator that counts: a steady step should ask for no memory at all.
 //!
-//! The count is of the whole process, so whoever uses it is a binary of its own.
+//! The count covers the whole process, so every user of it has a binary of its own.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-/// The system's allocator, which counts what it is asked for while [`during`](Counting::during)
+/// The system's allocator, with a count of the allocations made while [`during`](Counting::during)
 /// runs.
 pub struct Counting {
     counting: AtomicBool,
@@ -15,18 +15,18 @@ pub struct Counting {
 }
 
 thread_local! {
-    /// Whether this thread is in `observe`, whose own allocations are nobody's business.
+    /// Whether this thread is in `observe`, whose own allocations are not counted.
     static OBSERVING: Cell<bool> = const { Cell::new(false) };
 }
 
 impl Counting {
-    /// `observe` is called at every allocation, on the thread that makes it, and says whether it
-    /// counts; it may allocate.
+    /// An allocator that calls `observe` at every allocation, on the allocating thread, to learn
+    /// whether it counts; `observe` may itself allocate.
     pub const fn new(observe: fn() -> bool) -> Self {
         Self { counting: AtomicBool::new(false), count: AtomicUsize::new(0), observe }
     }
 
-    /// How often `work` allocated or reallocated, on all threads.
+    /// Returns how often `work` allocated or reallocated, on all threads.
     pub fn during(&self, work: impl FnOnce()) -> usize {
         let before = self.count.load(Ordering::SeqCst);
         self.counting.store(true, Ordering::SeqCst);
@@ -45,29 +45,29 @@ impl Counting {
     }
 }
 
-// SAFETY: every call goes to the system's allocator as it came; counting touches no memory of
-// theirs.
+// SAFETY: every call is passed on to the system's allocator unchanged; counting touches none of the
+// memory.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         self.record();
-        // SAFETY: the caller's promise.
+        // SAFETY: the caller promises what the system's allocator asks for.
         unsafe { System.alloc(layout) }
     }
 
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
         self.record();
-        // SAFETY: the caller's promise.
+        // SAFETY: the caller promises what the system's allocator asks for.
         unsafe { System.alloc_zeroed(layout) }
     }
 
     unsafe fn realloc(&self, block: *mut u8, layout: Layout, size: usize) -> *mut u8 {
         self.record();
-        // SAFETY: the caller's promise.
+        // SAFETY: the caller promises what the system's allocator asks for.
         unsafe { System.realloc(block, layout, size) }
     }
 
     unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
-        // SAFETY: the caller's promise.
+        // SAFETY: the caller promises what the system's allocator asks for.
         unsafe { System.dealloc(block, layout) }
     }
 }

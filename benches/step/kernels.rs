@@ -1,5 +1,5 @@
 //! The convolution kernels of the model, each on its own, and the blocks around them as a step runs
-//! them, on operands that are claimed and touched beforehand.
+//! them, on operands that are allocated and touched beforehand.
 
 use crate::peak::{Effort, Pool, median};
 use onesheet::nn::{LayerSpec, ModelSpec};
@@ -11,24 +11,25 @@ use onesheet_kernels::simd::Isa;
 use rand::{RngExt, SeedableRng};
 use serde::Serialize;
 
-/// Images in the operands: more than the L1 and L2 caches hold, and work for several threads.
+/// Images in the operands: more than the L1 and L2 caches hold, and enough work for several
+/// threads.
 const IMAGES: usize = 4;
 
-/// A kernel's speed on so many threads.
+/// The speed of a kernel on a pool of threads.
 #[derive(Serialize)]
 pub struct KernelSpeed {
-    /// Such as `block1.forward`.
+    /// The layer and the pass, such as `block1.forward`.
     pub name: String,
-    /// Threads of the pool.
+    /// The number of threads in the pool.
     pub threads: usize,
-    /// Median.
+    /// The median speed in GFLOP/s.
     pub gflops: f64,
-    /// By the FMA peak at as many threads, measured beside it; median.
+    /// The median share of the FMA peak on as many threads, measured beside the kernel.
     pub fraction_of_peak: f64,
 }
 
 impl KernelSpeed {
-    /// Measures `call`, of so many `flops`, and prints a line.
+    /// Measures `call`, which performs `flops` operations, and prints a line.
     fn measure(name: String, pool: &mut Pool, effort: Effort, flops: f64, call: &mut (dyn FnMut() + Send)) -> Self {
         let samples = pool.measure(effort, flops, call);
         let gflops = median(&samples.rates) * flops / 1e9;
@@ -39,8 +40,8 @@ impl KernelSpeed {
 }
 
 /// Measures forward, backward_x and backward_w of each convolution of `spec` on each pool. The
-/// first has backward_w alone: its input has no gradient, and it runs forward from bytes, as a
-/// block.
+/// first convolution has backward_w alone: its input has no gradient, and its forward pass starts
+/// from bytes, as a block.
 pub fn measure(isa: Isa, spec: &ModelSpec, pools: &mut [Pool], effort: Effort) -> Vec<KernelSpeed> {
     let mut speeds = Vec::new();
     for (i, shape) in convolutions(spec).iter().enumerate() {
@@ -80,8 +81,8 @@ pub fn measure(isa: Isa, spec: &ModelSpec, pools: &mut [Pool], effort: Effort) -
 }
 
 /// Measures forward and backward of each block of `spec` on each pool: the convolution, from bytes
-/// or from the pooled values of the block below, with ReLU, batch norm and pooling. The arithmetic
-/// is that of the convolutions alone.
+/// or from the pooled values of the block below, with ReLU, batch norm and pooling. Only the
+/// arithmetic of the convolutions is counted.
 pub fn measure_blocks(
     isa: Isa,
     spec: &ModelSpec,

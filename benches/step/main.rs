@@ -1,18 +1,18 @@
-//! The training step of the poster model, prediction, and the convolution kernels they are made of,
-//! as shares of what the machine can do.
+//! The training step of the poster model, prediction, and the convolution kernels that they are
+//! made of, as shares of what the machine can do.
 //!
-//! `cargo bench --bench step` prints tables; `-- --json FILE` writes the same numbers, `-- --sweep`
-//! prints images per second over batch sizes instead. `ONESHEET_ISA` chooses the instruction set.
+//! `cargo bench --bench step` prints tables; `-- --json FILE` also writes the same numbers to a
+//! file; `-- --sweep` prints images per second over batch sizes instead. `ONESHEET_ISA` chooses the
+//! instruction set.
 //!
 //! The step is `Trainer::step` on a random batch that lies in memory as bytes: conversion, forward
 //! with dropout, binary cross-entropy, backward, Adam. Prediction is the forward pass for inference
 //! on the same batch. Each is timed call by call, on all threads and on one.
 //!
-//! The *roof* of either is the FMA peak by the arithmetic of an image: what a machine would reach
-//! that did nothing but the multiply-adds of the convolutions and dense layers. How the peak is
-//! measured, and that it is always measured beside what it is compared with, is in [`peak`].
-//! Fractions are medians of such ratios, so they need not be the quotient of the medians beside
-//! them.
+//! The *roof* of either is the FMA peak divided by the arithmetic of an image: the speed of a
+//! machine that did nothing but the multiply-adds of the convolutions and dense layers. The peak is
+//! always measured beside what is compared with it; [`peak`] says how. Fractions are medians of
+//! such ratios, so they need not be the quotient of the medians beside them.
 
 mod allocations;
 mod kernels;
@@ -35,31 +35,31 @@ static ALLOCATOR: allocations::Counting = allocations::Counting::new(|| true);
 /// Measures the training step, prediction and the convolution kernels against the FMA peak.
 #[derive(Parser)]
 struct Options {
-    /// Writes the results to FILE
+    /// Write the results to FILE
     #[arg(long, value_name = "FILE", conflicts_with = "sweep")]
     json: Option<PathBuf>,
-    /// The model of the starting report, or the one that learns most
+    /// Which model to measure: that of the starting report, or the one that learns most
     #[arg(long, default_value = "report")]
     model: Model,
-    /// Images a step
+    /// Images per step
     #[arg(long, value_name = "N", default_value_t = 32, value_parser = at_least_one)]
     batch: usize,
-    /// At least so many steps are timed, after a warm-up
+    /// Time at least N steps, after a warm-up
     #[arg(long, value_name = "N", default_value_t = 50, value_parser = at_least_one)]
     steps: usize,
-    /// What "all threads" is [default: all cores]
+    /// Number of threads that "all threads" stands for [default: all cores]
     #[arg(long, value_name = "N", value_parser = at_least_one)]
     threads: Option<usize>,
-    /// A few short measurements, to see that the bench works
+    /// Make only a few short measurements, to see that the bench works
     #[arg(long)]
     quick: bool,
-    /// Prints images per second for batches of 1 to 256 on one and on all threads, and nothing else
+    /// Print images per second for batches of 1 to 256 on one and on all threads, and nothing else
     #[arg(long)]
     sweep: bool,
-    /// Measures the step and prediction only, and prints one line of JSON
+    /// Measure the step and prediction only, and print one line of JSON
     #[arg(long, conflicts_with_all = ["sweep", "json"])]
     throughput: bool,
-    /// Cargo passes it
+    /// Passed by Cargo
     #[arg(long = "bench", hide = true)]
     _bench: bool,
 }
@@ -68,16 +68,16 @@ fn at_least_one(text: &str) -> Result<usize, String> {
     text.parse().ok().filter(|&number| number > 0).ok_or("it is a number of at least 1".into())
 }
 
-/// What `--json` writes. Unless a name says otherwise: medians, at `threads` threads.
+/// What `--json` writes. Unless a name says otherwise, values are medians, at `threads` threads.
 #[derive(Serialize)]
 struct Report {
     isa: &'static str,
     threads: usize,
     batch: usize,
-    /// Of all bursts of the peak during the run, at `threads` and at one thread.
+    /// Medians over all bursts of the peak during the run, at `threads` threads and at one.
     peak_gflops: f64,
     peak_gflops_1: f64,
-    /// Before and after everything else.
+    /// Medians before and after everything else.
     peak_gflops_before_after: [f64; 2],
     peak_gflops_1_before_after: [f64; 2],
     kernels: Vec<KernelSpeed>,
@@ -87,11 +87,11 @@ struct Report {
     train_images_per_second_1: f64,
     train_images_per_second_1_min: f64,
     train_images_per_second_1_max: f64,
-    /// Peak by the arithmetic of an image.
+    /// The peak divided by the arithmetic of an image.
     train_roof_images_per_second: f64,
     train_fraction_of_roof: f64,
-    /// Of the roof of one thread: by this, the fraction above says how a step scales beside how the
-    /// peak does.
+    /// The fraction of the roof of one thread: beside it, the fraction above says how a step scales
+    /// compared with the peak.
     train_fraction_of_roof_1: f64,
     predict_images_per_second: f64,
     predict_images_per_second_min: f64,
@@ -100,7 +100,7 @@ struct Report {
     predict_roof_images_per_second: f64,
     predict_fraction_of_roof: f64,
     predict_fraction_of_roof_1: f64,
-    /// Rounded up: 0 only if no timed step asked for memory.
+    /// The mean, rounded up: 0 only if no timed step asked for memory.
     allocations_per_step: usize,
 }
 
@@ -130,7 +130,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// Everything for one batch size. `pools`: of one thread, and of all where that is more.
+/// Measures everything for one batch size. `pools` has a pool of one thread, and one of all threads
+/// where these are more.
 fn measure(isa: Isa, options: &Options, pools: &mut [Pool]) -> Result<Report, Box<dyn Error>> {
     let few = options.quick;
     let threads = pools[pools.len() - 1].threads;
@@ -204,7 +205,8 @@ fn measure(isa: Isa, options: &Options, pools: &mut [Pool]) -> Result<Report, Bo
     })
 }
 
-/// The line that the comparison with other frameworks reads: the same from each of them.
+/// Prints the line that the comparison with other frameworks reads: its format is the same for each
+/// of them.
 fn throughput(isa: Isa, options: &Options, pools: &mut [Pool]) -> Result<(), Box<dyn Error>> {
     let pool = &mut pools[pools.len() - 1];
     let mut step = Step::new(isa, options.model, options.batch)?;
@@ -223,12 +225,12 @@ fn throughput(isa: Isa, options: &Options, pools: &mut [Pool]) -> Result<(), Box
     Ok(())
 }
 
-/// Images a second on one pool.
+/// The images per second on one pool.
 struct Throughput {
     min: f64,
     median: f64,
     max: f64,
-    /// Median over the bursts.
+    /// The median share of the roof over the bursts.
     of_roof: f64,
     allocations_per_call: usize,
 }
@@ -246,8 +248,8 @@ impl Throughput {
     }
 }
 
-/// Measures `call` on all pools, that of all threads first, and prints a line for each. The results
-/// are in the order of `pools`.
+/// Measures `call` on all pools, the one of all threads first, and prints a line for each. The
+/// results are in the order of `pools`.
 fn images_per_second(
     name: &str,
     batch: usize,
@@ -269,7 +271,7 @@ fn images_per_second(
     measured
 }
 
-/// Prints images per second for batches of 1 to 256, medians, as a markdown table.
+/// Prints a markdown table of the median images per second for batches of 1 to 256.
 fn sweep(isa: Isa, options: &Options, pools: &mut [Pool]) -> Result<(), Box<dyn Error>> {
     let flops = Flops::of(&options.model.spec());
     let threads: Vec<String> = pools.iter().map(|pool| format!("{} thr.", pool.threads)).collect();

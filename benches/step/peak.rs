@@ -1,9 +1,9 @@
-//! The peak that all else is measured against: fused multiply-adds on registers alone, with the
-//! instruction set that the kernels use and on the threads that they use.
+//! The peak against which everything else is measured: fused multiply-adds on registers alone, with
+//! the instruction set and on the threads that the kernels use.
 //!
 //! A machine that is shared, or that heats up, changes its speed from second to second. So nothing
-//! here is compared with a peak of another moment: a measurement is bursts of work between bursts
-//! of the peak, and each burst of work is divided by the mean of the two peaks around it.
+//! here is compared with a peak of another moment: a measurement alternates bursts of work with
+//! bursts of the peak, and each burst of work is divided by the mean of the two peaks around it.
 
 use crate::ALLOCATOR;
 use onesheet_kernels::simd::{Isa, Kernel, MAX_LANES, Simd};
@@ -14,17 +14,18 @@ use std::time::{Duration, Instant};
 /// Chains of multiply-adds, each of which waits for nothing but itself.
 struct MultiplyAdds<'a> {
     rounds: usize,
-    /// The factor, the summand, and what the chains start from: nothing that the compiler knows.
+    /// The factor, the summand and the starting values of the chains, none of which the compiler
+    /// knows.
     values: &'a [f32],
 }
 
 impl Kernel for MultiplyAdds<'_> {
-    /// How many operations that was; a multiply-add is two in each lane.
+    /// The number of operations; a multiply-add is two in each lane.
     type Output = u64;
 
-    /// An FMA takes 4 cycles and 2 to 4 start in each: 8 to 16 chains keep the units busy, if all
-    /// stay in registers beside the two operands. (A vector of the portable path is two registers
-    /// of SSE2.)
+    /// An FMA takes 4 cycles, and 2 to 4 can start in each cycle: 8 to 16 chains keep the units
+    /// busy, if all of them stay in registers beside the two operands. (A vector of the portable
+    /// path is two registers of SSE2.)
     #[inline(always)]
     fn run<S: Simd>(self, s: S) -> u64 {
         match S::REGISTERS {
@@ -36,8 +37,8 @@ impl Kernel for MultiplyAdds<'_> {
 }
 
 impl MultiplyAdds<'_> {
-    /// `chain = chain * factor + summand`: a product of the two constants alone could be taken out
-    /// of the loop where a multiply-add is two instructions.
+    /// Computes `chain = chain * factor + summand` over and over: a product of the two constants
+    /// alone could be moved out of the loop where a multiply-add is two instructions.
     #[inline(always)]
     fn chains<S: Simd, const CHAINS: usize>(self, s: S) -> u64 {
         let [factor, summand] = [self.values[0], self.values[1]].map(|x| s.splat(x));
@@ -56,53 +57,54 @@ impl MultiplyAdds<'_> {
 
 /// A rayon pool, and every peak that was measured on it.
 pub struct Pool {
-    /// How many threads it has.
+    /// The number of threads in the pool.
     pub threads: usize,
-    /// GFLOP/s of each burst of the peak, in the order of time.
+    /// The GFLOP/s of each burst of the peak, in order of time.
     pub peaks: Vec<f64>,
     isa: Isa,
     burst: Duration,
     pool: rayon::ThreadPool,
 }
 
-/// How long to measure.
+/// How long a measurement lasts, at least.
 #[derive(Clone, Copy)]
 pub struct Effort {
     /// Calls before the first that counts.
     pub warm_up: usize,
-    /// At least so many bursts,
+    /// The least number of bursts.
     pub bursts: usize,
-    /// and at least so many calls.
+    /// The least number of calls that count.
     pub calls: usize,
 }
 
-/// What measuring one piece of work gave.
+/// The results of measuring one piece of work.
 #[derive(Default)]
 pub struct Samples {
-    /// Calls a second, of each call.
+    /// The speed of each call, in calls per second.
     pub rates: Vec<f64>,
-    /// Operations a second by those of the peak beside them, of each burst.
+    /// The speed of each burst as a share of the peak beside it.
     pub of_peak: Vec<f64>,
-    /// All calls together.
+    /// The number of allocations in all calls together.
     pub allocations: usize,
 }
 
 impl Pool {
-    /// A pool of exactly so many threads; a burst lasts at least `burst`.
+    /// A pool of exactly `threads` threads, whose bursts last at least `burst`.
     pub fn new(isa: Isa, threads: usize, burst: Duration) -> Result<Self, rayon::ThreadPoolBuildError> {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build()?;
         Ok(Self { threads, peaks: Vec::new(), isa, burst, pool })
     }
 
-    /// Some bursts of the peak on its own.
+    /// Measures `bursts` bursts of the peak on its own.
     pub fn peak(&mut self, bursts: usize) {
         let (isa, burst) = (self.isa, self.burst);
         self.peaks.extend(self.pool.install(|| (0..bursts).map(|_| peak(isa, burst)).collect::<Vec<_>>()));
     }
 
-    /// Bursts of `call`, each between two of the peak. `flops` is the arithmetic of one call.
+    /// Measures bursts of `call`, each between two of the peak. `flops` is the number of operations
+    /// of one call.
     ///
-    /// All runs inside the pool, which is entered once: entering may allocate.
+    /// Everything runs inside the pool, which is entered only once, since entering it may allocate.
     pub fn measure(&mut self, effort: Effort, flops: f64, mut call: impl FnMut() + Send) -> Samples {
         let Self { pool, isa, burst, peaks, .. } = self;
         pool.install(|| {
@@ -131,8 +133,8 @@ impl Pool {
     }
 }
 
-/// GFLOP/s of one burst on the present pool, in tasks of some 10 microseconds that the threads
-/// share out as they do a kernel's.
+/// The GFLOP/s of one burst on the present pool, in tasks of some 10 microseconds that the threads
+/// share as they share those of a kernel.
 fn peak(isa: Isa, burst: Duration) -> f64 {
     let values: Vec<f32> = (0..32).map(|i| 0.25 + i as f32 / 128.0).collect();
     let start = Instant::now();
@@ -144,7 +146,7 @@ fn peak(isa: Isa, burst: Duration) -> f64 {
     flops as f64 / start.elapsed().as_secs_f64() / 1e9
 }
 
-/// The middle one, or the mean of the middle two.
+/// The middle value, or the mean of the two middle values.
 pub fn median(values: &[f64]) -> f64 {
     let mut sorted = values.to_vec();
     sorted.sort_by(f64::total_cmp);

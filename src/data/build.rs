@@ -1,4 +1,4 @@
-//! Makes the cache of decoded posters, or finds that it is there already.
+//! Builds the cache of decoded posters, unless a usable one exists already.
 
 use std::fs::{self, File};
 use std::io;
@@ -27,14 +27,15 @@ use crate::files::system::{read_exact_at, write_all_at};
 
 impl Cache {
     /// Opens the cache in the folder `dir` if it holds the posters of all `ids` as they are now in
-    /// the folder `posters`; makes it otherwise, on all threads of the current rayon pool.
+    /// the folder `posters`; otherwise builds it, on all threads of the current rayon pool.
     ///
-    /// A new cache holds what a usable one before it held, too: runs with different limits share
-    /// it. Whoever comes second while it is made waits, and then uses it.
+    /// A new cache also holds what a usable one before it held, so that runs with different limits
+    /// can share it. A process that comes second while the cache is being built waits, and then
+    /// uses it.
     ///
     /// # Errors
-    /// If the folder cannot be made or written or has too little space. A poster that does not
-    /// decode is no error: see [`Cache::refused`].
+    /// If the folder cannot be created or written to, or has too little space. A poster that does
+    /// not decode is no error: see [`Cache::refused`].
     pub fn open_or_build(
         dir: &Path,
         posters: &Path,
@@ -44,7 +45,7 @@ impl Cache {
     ) -> Result<Self> {
         let path = Self::path_in(dir, spec);
         let needed: Vec<(u64, Stamp)> = ids.par_iter().map(|&id| (id, stamp(posters, id))).collect();
-        // The cache as it is, and why it does not do.
+        // The existing cache, and why it does not suffice.
         let look = || match Self::open(&path, spec) {
             Ok(cache) => {
                 let why = missing(&cache, &needed);
@@ -66,7 +67,7 @@ impl Cache {
             progress(Building::Waits);
             lock.lock().map_err(Error::io(&lock_path, "wait for the lock"))?;
         }
-        // Another may have made it while this one waited.
+        // Another process may have built it while this one waited.
         let (old, why) = match look() {
             (Some(cache), None) => return Ok(cache),
             (old, why) => (old, why.unwrap_or_default()),
@@ -79,7 +80,7 @@ impl Cache {
     }
 }
 
-/// Why `cache` does not do for the posters `needed`; `None` if it does.
+/// Why `cache` does not suffice for the posters `needed`; `None` if it does.
 fn missing(cache: &Cache, needed: &[(u64, Stamp)]) -> Option<String> {
     let entry = |id| cache.position(id).map(|at| cache.entries()[at]);
     let absent = needed.iter().filter(|&&(id, _)| entry(id).is_none()).count();
@@ -91,16 +92,16 @@ fn missing(cache: &Cache, needed: &[(u64, Stamp)]) -> Option<String> {
     }
 }
 
-/// The length and time of a poster's file; zeros where the system does not tell, as then it cannot
-/// be decoded either.
+/// The length and modification time of a poster's file; zeros if they cannot be read, since the
+/// file cannot be decoded then either.
 fn stamp(posters: &Path, id: u64) -> Stamp {
     let Ok(metadata) = fs::metadata(posters.join(poster_name(id))) else { return Stamp::default() };
     let since_1970 = metadata.modified().ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok());
     Stamp { bytes: metadata.len(), nanoseconds: since_1970.map_or(0, |time| time.as_nanos() as i64) }
 }
 
-/// Writes the cache of the posters `needed`, and of those of `old` that have not changed; returns
-/// how many it had to decode. The caller holds the lock.
+/// Writes the cache of the posters `needed` and of those of `old` that have not changed, and
+/// returns how many it had to decode. The caller must hold the lock.
 fn build(
     path: &Path,
     posters: &Path,
@@ -139,20 +140,21 @@ fn build(
     };
     write(&refusals, Cache::bytes_for(all.len(), spec))?;
     files::write_json(&ledger, &CacheLedger::new(all.len(), &refused))?;
-    // The header last, when all that it speaks for is on the disk.
+    // The header comes last, when everything that it vouches for is on the disk.
     write(&head, 0)?;
     files::rename_whole(&file, &building, path).map_err(Error::io(path, "write the cache"))?;
     Ok(decoded)
 }
 
-/// A record that is in the file, with its line of the index.
+/// A record that is in the file, with its entry in the index.
 struct Filled {
     entry: Entry,
     refusal: Option<Refusal>,
     decoded: bool,
 }
 
-/// Brings every record and its line of the index into the file, unless a build before this one did.
+/// Writes every record and its entry in the index to the file, except those that an earlier build
+/// has already written.
 fn fill(
     file: &File,
     posters: &Path,
@@ -190,8 +192,8 @@ fn fill(
         progress(Building::Posters { done: done.fetch_add(1, Ordering::Relaxed) + 1, of: all.len() });
         Ok(filled)
     };
-    // The disk writes while posters are decoded, so that there is little left to wait for at the
-    // end.
+    // The disk is written to while posters are decoded, so that there is little left to wait for at
+    // the end.
     thread::scope(|scope| {
         let (filling, is_done) = channel::<()>();
         let syncing = scope.spawn(move || {
@@ -203,20 +205,20 @@ fn fill(
         let start = || (Decoder::new(), vec![0; spec.bytes()]);
         let filled: io::Result<Vec<Filled>> = all.par_iter().enumerate().map_init(start, one).collect();
         drop(filling);
-        // The system tells an error of writing once, and to whoever syncs first.
+        // The system reports a write error only once, to whoever syncs first.
         let synced: io::Result<()> = syncing.join().unwrap_or_else(|panic| resume_unwind(panic));
         synced.and(filled)
     })
 }
 
-/// How long records pile up in memory before they are sent to the disk.
+/// How long written records may pile up in memory before they are sent to the disk.
 const SYNC_EVERY: Duration = Duration::from_millis(100);
 
-/// What a file under construction starts with instead of [`MAGIC`](super::cache::MAGIC).
+/// The bytes that a file under construction starts with, instead of [`MAGIC`](super::cache::MAGIC).
 const BUILDING: &[u8; 8] = b"BUILDING";
 
-/// Opens the file of an interrupted build of the same plan, or starts one: of its final length but
-/// for the refusals, with its space reserved.
+/// Opens the file of an interrupted build of the same plan, or starts a new one with its space
+/// reserved and its final length, except for the refusals.
 fn begin(path: &Path, all: &[(u64, Stamp)], spec: ImageSpec) -> Result<File> {
     let plan = plan(all, spec);
     let bytes = Cache::bytes_for(all.len(), spec);
@@ -226,15 +228,15 @@ fn begin(path: &Path, all: &[(u64, Stamp)], spec: ImageSpec) -> Result<File> {
         return Ok(file);
     }
     start(&file, &plan, bytes).map_err(|error| {
-        // What could be reserved would only be in the way of whoever makes room.
+        // The part that could be reserved would only be in the way of whoever makes room.
         let _ = fs::remove_file(path);
         Error::io(path, "reserve the space for the cache")(error)
     })?;
     Ok(file)
 }
 
-/// Whether `file` is of an interrupted build of this plan; if so, it loses what was written behind
-/// its records.
+/// Whether `file` is that of an interrupted build of this plan; if so, what was written after its
+/// records is cut off.
 fn resumes(file: &File, plan: &[u8; 32], bytes: u64) -> io::Result<bool> {
     let mut head = [0; 48];
     read_exact_at(file, &mut head, 0)?;
@@ -245,7 +247,7 @@ fn resumes(file: &File, plan: &[u8; 32], bytes: u64) -> io::Result<bool> {
     Ok(same)
 }
 
-/// Makes the file an empty one of that plan, with its space reserved.
+/// Turns `file` into an empty one of that plan, with its space reserved.
 fn start(file: &File, plan: &[u8; 32], bytes: u64) -> io::Result<()> {
     file.set_len(0)?;
     reserve(file, bytes)?;
@@ -255,13 +257,13 @@ fn start(file: &File, plan: &[u8; 32], bytes: u64) -> io::Result<()> {
     write_all_at(file, &head, 0)
 }
 
-/// Whether the file is a finished cache of this plan that has only not been renamed.
+/// Whether the file is a finished cache of this plan that only remains to be renamed.
 fn finished(path: &Path, all: &[(u64, Stamp)], spec: ImageSpec) -> bool {
     Cache::open(path, spec)
         .is_ok_and(|cache| cache.entries().iter().map(|entry| (entry.id, entry.stamp)).eq(all.iter().copied()))
 }
 
-/// SHA-256 of all that decides what a finished cache holds.
+/// The SHA-256 of everything that decides what a finished cache holds.
 fn plan(all: &[(u64, Stamp)], spec: ImageSpec) -> [u8; 32] {
     let mut plan = Sha256::new_with_prefix(rules(spec));
     for (id, stamp) in all {
@@ -272,7 +274,7 @@ fn plan(all: &[(u64, Stamp)], spec: ImageSpec) -> [u8; 32] {
     plan.finalize().into()
 }
 
-/// The ledger beside a cache.
+/// The path of the ledger beside a cache.
 fn ledger_in(cache: &Path) -> PathBuf {
     cache.with_file_name("ledger.json")
 }
@@ -300,8 +302,8 @@ impl<'a> CacheLedger<'a> {
     }
 }
 
-/// Copies what `old` knows about a poster that has not changed: its image into `record`, or the
-/// reason why there is none. `None` if it has to be decoded.
+/// Takes over what `old` knows about a poster that has not changed: its image, which is copied into
+/// `record`, or the refusal, which is returned. `None` if the poster has to be decoded.
 fn reuse(old: &Cache, id: u64, now: Stamp, record: &mut [u8]) -> Option<Option<Refusal>> {
     let entry = old.entries()[old.position(id)?];
     if entry.stamp != now {
@@ -316,7 +318,7 @@ fn reuse(old: &Cache, id: u64, now: Stamp, record: &mut [u8]) -> Option<Option<R
     Some(None)
 }
 
-/// Gives a file its length and the space for it: a full disk is an error now and not a SIGBUS
+/// Sets the length of a file and reserves its space: a full disk is an error now and not a SIGBUS
 /// later.
 fn reserve(mut file: &File, bytes: u64) -> io::Result<()> {
     match file.allocate(bytes) {

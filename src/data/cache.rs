@@ -1,31 +1,34 @@
-//! Decoded posters in one file: decoded once, then mapped into memory by every run that needs them.
+//! The cache: decoded posters in one file, made once and then mapped into memory by every run that
+//! needs them.
 //!
-//! The file, all numbers little-endian, `n` posters in the order of their ids:
+//! The layout of the file, for `n` posters in the order of their ids; all numbers are
+//! little-endian:
 //!
 //! | bytes | content |
 //! |---|---|
 //! | 0..8 | `ONESHEET` |
 //! | 8..12 | version of this layout, u32 |
 //! | 12..16 | CRC-32 of the bytes from 16 to the end of the index |
-//! | 16..48 | SHA-256 of the rules that the pixels were made by (`rules`) |
+//! | 16..48 | SHA-256 of the rules by which the pixels were made (`rules`) |
 //! | 48..52, 52..56 | height and width of an image, u32 |
 //! | 56..64 | `n`, u64 |
 //! | 64..72 | length of the refusals, u64 |
 //! | 72..76 | CRC-32 of the refusals |
 //! | 76..80 | zero |
-//! | 80..80 + 32 n | the index: for each poster its id, its file's length and time of change (nanoseconds since 1970, i64), 8 bytes each, then the CRC-32 of its record and whether it was refused (1) or not (0), u32 each |
+//! | 80..80 + 32 n | the index: for each poster its id, the length of its file and the file's modification time (nanoseconds since 1970, i64), 8 bytes each; then the CRC-32 of its record and whether it was refused (1) or not (0), u32 each |
 //! | up to a multiple of 4096 | zero |
-//! | then n records | u8 `[height, width, 3]`, RGB; zero where the poster was refused |
+//! | then `n` records | u8 `[height, width, 3]`, RGB; zero where the poster was refused |
 //! | to the end | the refusals: a JSON list of `[id, {reason, detail}]`, in the order of the ids |
 //!
-//! A file with its final name is complete and never changes: a new one is made beside it and takes
-//! its place. While it is made, its name ends in `.building`, it starts with `BUILDING`, the bytes
-//! 16..48 are the SHA-256 of the plan (the rules, and each poster's id, length and time), and a
-//! line of the index is filled in once its record is. A build that was killed goes on from there: a
-//! record counts if its line is the plan's and its CRC is the record's.
+//! A file that has its final name is complete and never changes: a new one is made beside it and
+//! then takes its place. While a file is being made, its name ends in `.building`, it starts with
+//! `BUILDING`, bytes 16..48 hold the SHA-256 of the plan (the rules, and the id, length and time of
+//! each poster), and an entry of the index is written once its record is. A build that was killed
+//! is resumed from there: a record counts if its entry agrees with the plan and the CRC in the
+//! entry with the record.
 //!
-//! Beside the cache lies `ledger.json`, what was refused and why, and a lock that builders wait
-//! for.
+//! Beside the cache lie `ledger.json`, which says what was refused and why, and a lock file that
+//! builders wait for.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -46,23 +49,23 @@ pub(super) const VERSION: u32 = 1;
 pub(super) const FIXED_BYTES: usize = 80;
 pub(super) const ENTRY_BYTES: usize = 32;
 const PAGE: usize = 4096;
-/// How far from a byte that is read Linux maps pages beside it, unless it is told otherwise.
+/// How far around an accessed byte Linux also maps pages, by default.
 const FAULT_AROUND: usize = 64 << 10;
 
-/// The rules that decide about a pixel beside the poster's bytes: a cache that was made by other
-/// rules is made again. The versions are those in Cargo.lock; a test compares them.
+/// Everything besides a poster's bytes that determines its pixels: a cache that was made by other
+/// rules is made again. The versions are those in Cargo.lock, which a test checks.
 pub const PIXEL_RULES: &str = "RGB u8 NHWC; strict JPEG; EXIF orientation applied; CMYK as Adobe's; \
     bilinear, half-pixel centres, no antialiasing; zune-jpeg 0.5.15; fast_image_resize 6.1.0";
 
-/// A poster's file as it was when it was decoded: its length and its time of change.
+/// The state of a poster's file when it was decoded: its length and its modification time.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Stamp {
     pub(super) bytes: u64,
-    /// The time of change in nanoseconds since 1970.
+    /// The modification time, in nanoseconds since 1970.
     pub(super) nanoseconds: i64,
 }
 
-/// One poster's line of the index.
+/// The entry of one poster in the index.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Entry {
     pub(super) id: u64,
@@ -71,61 +74,61 @@ pub(super) struct Entry {
     pub(super) refused: bool,
 }
 
-/// The work that [`Cache::open_or_build`] had to do.
+/// What [`Cache::open_or_build`] had to do to get a usable cache.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Built {
-    /// The reason why no cache could be used as it was.
+    /// Why no existing cache could be used as it was.
     pub why: String,
-    /// The number of posters that were decoded; the others were taken from the cache before, or
-    /// from a build that was interrupted.
+    /// The number of posters that were decoded; the others were taken from the previous cache or
+    /// from an interrupted build.
     pub decoded: usize,
-    /// The duration from the first poster to the renamed file.
+    /// The time from the first poster to the renaming of the finished file.
     pub time: Duration,
 }
 
-/// A message of [`Cache::open_or_build`] while it works, from any thread.
+/// The progress that [`Cache::open_or_build`] reports while it works, from any thread.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Building {
-    /// Another process makes the cache; this one waits for it.
+    /// Another process is making the cache; this one waits for it.
     Waits,
     /// Some of the posters are done.
     Posters {
         /// The number of posters that are in the file.
         done: usize,
-        /// The number of posters that the cache will know.
+        /// The number of posters that the finished cache will know, refused ones included.
         of: usize,
     },
 }
 
-/// Decoded posters, mapped from a file.
+/// Decoded posters, mapped into memory from a file.
 pub struct Cache {
     path: PathBuf,
     spec: ImageSpec,
     map: Mmap,
     entries: Vec<Entry>,
     refused: Vec<(u64, Refusal)>,
-    /// Whether a record's CRC was compared since the file was opened.
+    /// For each record, whether its CRC has been checked since the file was opened.
     checked: Vec<AtomicBool>,
     pub(super) built: Option<Built>,
 }
 
 impl Cache {
-    /// The cache's file in the folder `dir`.
+    /// The path of the cache file in the folder `dir`.
     pub fn path_in(dir: &Path, spec: ImageSpec) -> PathBuf {
         dir.join(format!("posters-{}x{}.cache", spec.height, spec.width))
     }
 
-    /// The bytes of the file of a cache of that many posters, its refusals not included.
+    /// The size in bytes of a cache file of that many posters, its list of refusals not included.
     pub fn bytes_for(posters: usize, spec: ImageSpec) -> u64 {
         (records_at(posters) + posters * spec.bytes()) as u64
     }
 
-    /// Opens a complete cache and checks its header, its length and its index; records are checked
-    /// when they are first touched.
+    /// Opens a complete cache and checks its header, its length and its index; each record is
+    /// checked when it is first read.
     ///
     /// # Errors
-    /// If the file cannot be read, is no cache, is damaged or truncated, or was made by other rules
-    /// or another version.
+    /// If the file cannot be read, is not a cache, is damaged or truncated, or was made by other
+    /// rules or by another version.
     pub fn open(path: &Path, spec: ImageSpec) -> Result<Self> {
         let file = File::open(path).map_err(Error::io(path, "open the cache"))?;
         let bad = |what: &str| Error::data(path, what, "remove it to have it made again");
@@ -140,7 +143,7 @@ impl Cache {
         if u32_at(&map, 8) != VERSION {
             return Err(bad(&format!("a cache of version {}, not {VERSION}", u32_at(&map, 8))));
         }
-        // Lengths are compared in u128, where no header, however wrong, overflows.
+        // Lengths are compared in u128, which no header overflows, however wrong it is.
         let (count, refusals_bytes) = (u64_at(&map, 56), u64_at(&map, 64));
         let index_end = FIXED_BYTES as u128 + u128::from(count) * ENTRY_BYTES as u128;
         if index_end > u128::from(length) {
@@ -171,12 +174,12 @@ impl Cache {
         Ok(Self { path: path.to_owned(), spec, map, entries, refused, checked, built: None })
     }
 
-    /// The size of the cache's images.
+    /// The size of the images in the cache.
     pub fn spec(&self) -> ImageSpec {
         self.spec
     }
 
-    /// The number of posters that the cache knows, the refused ones included.
+    /// The number of posters that the cache knows, refused ones included.
     pub fn len(&self) -> usize {
         self.entries.len()
     }
@@ -186,12 +189,13 @@ impl Cache {
         self.entries.is_empty()
     }
 
-    /// The posters that do not decode, in the order of their ids, each with the reason.
+    /// The posters that do not decode, in the order of their ids, each with the reason for its
+    /// refusal.
     pub fn refused(&self) -> &[(u64, Refusal)] {
         &self.refused
     }
 
-    /// The work that was done to open the cache; `None` if it was there already.
+    /// What had to be done to open the cache; `None` if it could be used as it was.
     pub fn built(&self) -> Option<&Built> {
         self.built.as_ref()
     }
@@ -199,13 +203,14 @@ impl Cache {
     /// The poster of the film `id`: u8 `[height, width, 3]`, RGB.
     ///
     /// # Errors
-    /// If the cache has no image of this film, or its CRC is not the one that was written.
+    /// If the cache has no image of this film, or its record is damaged: the CRC is not the one
+    /// that was written.
     pub fn image(&self, id: u64) -> Result<&[u8]> {
         let bad = |what| Error::data(&self.path, what, "remove it to have it made again");
         match self.position(id) {
             Some(at) if !self.entries[at].refused => {
                 let record = self.record(at);
-                // Two threads that meet here compare it twice, to the same end.
+                // Two threads that meet here both check it, with the same result.
                 if !self.checked[at].load(Ordering::Relaxed) {
                     if crc32fast::hash(record) != self.entries[at].crc {
                         return Err(bad(format!("the record of film {id} is damaged")));
@@ -219,18 +224,18 @@ impl Cache {
     }
 
     /// Asks the system to read the images of these films soon, without waiting for them. Films that
-    /// the cache does not know are passed over.
+    /// are not in the cache are skipped.
     pub fn will_need(&self, ids: impl IntoIterator<Item = u64>) {
         for at in ids.into_iter().filter_map(|id| self.position(id)) {
             mmap::will_need(&self.map, self.offset(at), self.spec.bytes());
         }
     }
 
-    /// Gives the images of these films back to the system, so that what was read does not pile up
-    /// in this process's memory.
+    /// Gives the memory of these films' images back to the system, so that what has been read does
+    /// not pile up in this process.
     pub fn drop_behind(&self, ids: impl IntoIterator<Item = u64>) {
-        // A fault maps what is in memory of the pages around it, too. A neighbour that is in use
-        // meanwhile is read again.
+        // A page fault also maps those of the surrounding pages that are in memory already. If a
+        // neighbour is in use meanwhile, it is read again.
         for at in ids.into_iter().filter_map(|id| self.position(id)) {
             let from = self.offset(at).saturating_sub(FAULT_AROUND) / PAGE * PAGE;
             let to = (self.offset(at) + self.spec.bytes() + FAULT_AROUND).min(self.map.len());
@@ -238,8 +243,9 @@ impl Cache {
         }
     }
 
-    /// Compares the CRC of every record, and returns the films whose record is damaged in the order
-    /// of their ids. `progress` gets the number of records that are done, and of all.
+    /// Checks the CRC of every record, and returns the films whose records are damaged, in the
+    /// order of their ids. `progress` is called with the number of records checked so far and the
+    /// number of all records.
     pub fn verify(&self, progress: &(dyn Fn(usize, usize) + Sync)) -> Vec<u64> {
         let done = AtomicUsize::new(0);
         let damaged = (0..self.entries.len()).into_par_iter().filter(|&at| {
@@ -251,12 +257,12 @@ impl Cache {
         damaged.map(|at| self.entries[at].id).collect()
     }
 
-    /// The path of the cache's file.
+    /// The path of the cache file.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// The size of the cache's file in bytes.
+    /// The size of the cache file in bytes.
     pub fn file_bytes(&self) -> u64 {
         self.map.len() as u64
     }
@@ -278,12 +284,12 @@ impl Cache {
     }
 }
 
-/// Where the records of a cache of `count` posters begin.
+/// The offset in bytes at which the records of a cache of `count` posters begin.
 pub(super) fn records_at(count: usize) -> usize {
     (FIXED_BYTES + count * ENTRY_BYTES).next_multiple_of(PAGE)
 }
 
-/// Fills `head`, which ends where the records begin.
+/// Writes the header and the index into `head`, which ends where the records begin.
 pub(super) fn write_header(head: &mut [u8], spec: ImageSpec, entries: &[Entry], refusals: &[u8]) {
     let index_end = FIXED_BYTES + entries.len() * ENTRY_BYTES;
     head.fill(0);

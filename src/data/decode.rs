@@ -1,32 +1,34 @@
-//! A poster's file -> RGB pixels of one size, or the reason why not.
+//! Decodes a poster's file to RGB pixels of one size, or says why it cannot be decoded.
 //!
 //! The policy is strict: a poster that another program would fill up with grey is refused, since a
 //! network would learn the grey. A refusal is a value, not an error: the run goes on without the
 //! poster, and the ledger counts it.
 //!
-//! | file | |
+//! | file | outcome |
 //! |---|---|
 //! | JPEG: baseline, extended or progressive, 8 bits, any subsampling, restart markers | accepted |
 //! | grey, YCbCr, RGB, CMYK, YCCK | accepted, as RGB |
 //! | EXIF orientation 1 to 8 | accepted, turned upright; another number counts as 1 |
-//! | bytes between header segments | accepted: they cost no pixel |
+//! | stray bytes between header segments | accepted: they cost no pixel |
 //! | ends before its last pixel, with or without an end marker after the cut | refused: truncated, or corrupt |
 //! | damage that the decoder notices | refused: corrupt |
 //! | 12 or 16 bits, lossless, arithmetic coding, 2 or more than 4 colours | refused by name |
 //! | PNG, GIF, WebP, HTML, empty, anything else | refused by name, or with its first bytes |
-//! | above 8192 pixels per side or 32 million, or more blocks than its bytes could code | refused before pixels are allocated |
-//! | folder, pipe, device, also behind a link; above 64 MiB | refused before it is opened, or read |
-//! | one on which the decoder panics | refused: the decoder panicked |
+//! | more than 8192 pixels a side, more than 32 million in all, or more blocks than its bytes could code | refused before pixels are allocated |
+//! | folder, pipe or device, also behind a link | refused before it is opened |
+//! | larger than 64 MiB | refused before it is read |
+//! | file on which the decoder panics | refused: the decoder panicked |
 //!
-//! Beside Pillow (libjpeg-turbo): files with colours in full size or halved in one direction, grey
-//! and CMYK ones differ by at most 3 levels. Where colours are halved in both directions, this
-//! decoder interpolates between them its own way: of 400 real posters 235 are within 4 levels
-//! everywhere; in the others at most one value in a thousand is not, by up to 25; the mean
-//! difference is below 0.3. Images of two to four pixels per side can be off as a whole.
+//! Compared with Pillow (libjpeg-turbo), files whose colours are stored in full size or halved in
+//! one direction, grey files and CMYK files differ by at most 3 levels. Where colours are halved in
+//! both directions, this decoder interpolates between them in its own way: of 400 real posters, 235
+//! are within 4 levels everywhere; in the others, at most one value in a thousand is further off,
+//! by up to 25 levels; the mean difference is below 0.3. Images of two to four pixels a side can
+//! differ everywhere.
 //!
-//! Colours: grey, YCbCr, RGB, CMYK and YCCK become RGB. Four colours are taken as Adobe writes
-//! them, inverted, also where the file does not say so; this is what Pillow does. Embedded colour
-//! profiles are not applied.
+//! Grey, YCbCr, RGB, CMYK and YCCK become RGB. Four colours are taken to be inverted, as Adobe
+//! writes them, even where the file does not say so; Pillow does the same. Embedded colour profiles
+//! are not applied.
 
 use std::cell::Cell;
 use std::io::Read;
@@ -45,14 +47,14 @@ use zune_jpeg::zune_core::options::DecoderOptions;
 
 use crate::data::refusal::{Reason, Refusal};
 
-/// Larger files are refused before they are read.
+/// The largest file in bytes; larger ones are refused before they are read.
 const MAX_BYTES: u64 = 64 << 20;
-/// Larger sides are refused before pixels are allocated.
+/// The longest side in pixels; longer ones are refused before pixels are allocated.
 const MAX_SIDE: usize = 8192;
-/// More pixels are refused before they are allocated.
+/// The most pixels of an image; more are refused before they are allocated.
 const MAX_PIXELS: usize = 32_000_000;
 
-/// The size that posters are brought to.
+/// The size to which posters are resized.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ImageSpec {
     /// The height in pixels.
@@ -62,26 +64,26 @@ pub struct ImageSpec {
 }
 
 impl ImageSpec {
-    /// 256 by 256, as the models see posters.
+    /// 256 by 256 pixels, the size at which posters are decoded for the models.
     pub const POSTER: Self = Self { height: 256, width: 256 };
 
-    /// The bytes of one image: `height * width * 3`.
+    /// The size of one image in bytes: `height * width * 3`.
     pub const fn bytes(self) -> usize {
         self.height * self.width * 3
     }
 }
 
-/// Decodes one poster after the other into buffers of its own; each thread has one.
+/// Decodes posters one after another into its own buffers; each thread has a decoder of its own.
 #[derive(Default)]
 pub struct Decoder {
     file: Vec<u8>,
-    /// The file as the decoder gets it.
+    /// A copy of the file with another end, for the JPEG decoder: see [`decode_jpeg`].
     body: Vec<u8>,
     pixels: Vec<u8>,
     upright: Vec<u8>,
     resizer: Resizer,
     size: (usize, usize),
-    /// Whether the last poster lies in `upright` and not in `pixels`.
+    /// Whether the last poster lies in `upright` rather than in `pixels`.
     turned: bool,
 }
 
@@ -89,26 +91,26 @@ thread_local! {
     static DECODING: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Whether this thread is in the JPEG decoder, whose panics become refusals: a program's panic hook
-/// has nothing to say then.
+/// Whether this thread is in the JPEG decoder, whose panics become refusals, so that a program's
+/// panic hook should say nothing.
 pub fn panics_are_caught() -> bool {
     DECODING.get()
 }
 
 impl Decoder {
-    /// A decoder with empty buffers; they grow to the largest poster met.
+    /// A decoder with empty buffers; they grow to fit the largest poster.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Reads, decodes, turns upright and resizes the poster in `path`.
+    /// Reads the poster at `path`, decodes it, turns it upright and resizes it.
     ///
     /// # Shapes
     /// `out`: `[spec.height, spec.width, 3]` u8, RGB, overwritten; unspecified after a refusal.
     /// # Errors
-    /// The refusal, if the file is not a whole JPEG file that can be shown.
+    /// The refusal, if the file is not a whole JPEG file that can be decoded.
     /// # Panics
-    /// If `out` has another length.
+    /// If the length of `out` is not that of its shape, or a side of `spec` is zero.
     pub fn decode_poster(&mut self, path: &Path, spec: ImageSpec, out: &mut [u8]) -> Result<(), Refusal> {
         self.read(path)?;
         let bytes = std::mem::take(&mut self.file);
@@ -117,12 +119,13 @@ impl Decoder {
         result
     }
 
-    /// [`Decoder::decode_poster`] from the bytes of a file.
+    /// Decodes a poster from the bytes of its file, as [`Decoder::decode_poster`] does from its
+    /// path.
     ///
     /// # Errors
-    /// The refusal, if the bytes are not those of a whole JPEG file that can be shown.
+    /// The refusal, if the bytes are not a whole JPEG file that can be decoded.
     /// # Panics
-    /// If `out` has another length.
+    /// If the length of `out` is not that of its shape, or a side of `spec` is zero.
     pub fn decode_bytes(&mut self, bytes: &[u8], spec: ImageSpec, out: &mut [u8]) -> Result<(), Refusal> {
         self.decode_pixels(bytes)?;
         let (width, height) = self.size;
@@ -131,11 +134,11 @@ impl Decoder {
         Ok(())
     }
 
-    /// The pixels of a file in their own size, turned upright: u8 `[height, width, 3]`, RGB, where
-    /// width and height are [`Decoder::size`].
+    /// Decodes a file to pixels of its own size, turned upright: u8 `[height, width, 3]`, RGB, with
+    /// the width and height that [`Decoder::size`] returns.
     ///
     /// # Errors
-    /// The refusal, as in [`Decoder::decode_poster`].
+    /// The refusal, if the bytes are not a whole JPEG file that can be decoded.
     pub fn decode_pixels(&mut self, bytes: &[u8]) -> Result<&[u8], Refusal> {
         check_format(bytes)?;
         DECODING.set(true);
@@ -156,14 +159,14 @@ impl Decoder {
         Ok(if self.turned { &self.upright } else { &self.pixels })
     }
 
-    /// The width and height, upright, of the last poster that was decoded.
+    /// The width and height of the last decoded poster, turned upright.
     pub fn size(&self) -> (usize, usize) {
         self.size
     }
 
     fn read(&mut self, path: &Path) -> Result<(), Refusal> {
         let unreadable = |error: std::io::Error| Refusal::new(Reason::Unreadable, error.to_string());
-        // Asked before opening, which would wait for ever on a pipe.
+        // The metadata comes first: opening a pipe would wait for ever.
         let metadata = std::fs::metadata(path).map_err(unreadable)?;
         if !metadata.is_file() {
             return Err(Refusal::new(Reason::NotAFile, ""));
@@ -178,8 +181,8 @@ impl Decoder {
     }
 }
 
-/// Resizes RGB pixels as `tf.image.resize` does by default, within 1 level of it: bilinear,
-/// half-pixel centres, no antialiasing, without regard to the aspect.
+/// Resizes RGB pixels as `tf.image.resize` does by default, to within 1 level of it: bilinear,
+/// half-pixel centres, no antialiasing, without regard to the aspect ratio.
 ///
 /// # Shapes
 /// `rgb`: `[height, width, 3]` u8; `out`: `[spec.height, spec.width, 3]` u8, overwritten.
@@ -193,10 +196,10 @@ fn resize_with(resizer: &mut Resizer, rgb: &[u8], width: usize, height: usize, s
     assert!(width > 0 && height > 0 && spec.bytes() > 0, "an image without pixels");
     assert_eq!(rgb.len(), width * height * 3, "rgb is not [height, width, 3]");
     assert_eq!(out.len(), spec.bytes(), "out is not [spec.height, spec.width, 3]");
-    // `Interpolation` looks at the two nearest pixels only; `Convolution` would widen its kernel:
-    // antialiasing.
+    // `Interpolation` looks only at the two nearest pixels; `Convolution` would widen its kernel,
+    // which is antialiasing.
     let options = ResizeOptions::new().resize_alg(ResizeAlg::Interpolation(FilterType::Bilinear));
-    // Typed images: with the others, a dozen pixel types that are never used would be compiled into
+    // Typed images, since the others would compile a dozen pixel types that are never used into
     // this crate.
     let from = TypedImageRef::<U8x3>::from_buffer(width as u32, height as u32, rgb).expect("the length was checked");
     let mut to =
@@ -204,7 +207,7 @@ fn resize_with(resizer: &mut Resizer, rgb: &[u8], width: usize, height: usize, s
     resizer.resize_typed(&from, &mut to, &options).expect("a resize without cropping");
 }
 
-/// Tells a JPEG file from others by its first bytes.
+/// Accepts a JPEG file by its first bytes, and names the format of any other file.
 fn check_format(bytes: &[u8]) -> Result<(), Refusal> {
     let starts = |magic: &[u8]| bytes.starts_with(magic);
     let reason = if bytes.is_empty() {
@@ -235,21 +238,21 @@ fn looks_like_html(bytes: &[u8]) -> bool {
 struct Picture {
     width: usize,
     height: usize,
-    /// EXIF's 1 to 8.
+    /// The EXIF orientation, 1 to 8.
     orientation: u32,
 }
 
-/// Bytes put in the place of an end marker: as many as the decoder reads ahead.
+/// The number of bytes put in the place of an end marker: as many as the decoder reads ahead.
 const FILLER: usize = 4;
 
-/// Decodes into `pixels`, `[height, width, 3]` RGB, as stored in the file: not yet upright. `body`
-/// and `again` are buffers.
+/// Decodes a JPEG file into `pixels`, `[height, width, 3]` RGB, as they are stored: not yet
+/// upright. `body` and `again` are buffers.
 ///
-/// A decoder that meets the end marker too early reads zeros for what is missing and calls it
+/// A decoder that meets the end marker too early reads zeros for what is missing and reports
 /// success: a file that was cut off and given an end marker would pass with a grey or patterned
-/// bottom. So a sequential file is decoded without its end marker, where running out of bytes is an
-/// error. A progressive file needs the marker; it is decoded a second time with other bytes before
-/// it, and is whole if these change nothing.
+/// bottom. A sequential file is therefore decoded without its end marker, so that running out of
+/// bytes is an error. A progressive file needs the marker; it is decoded a second time with other
+/// bytes before the marker, and is whole if they change nothing.
 fn decode_jpeg(bytes: &[u8], [body, again]: [&mut Vec<u8>; 2], pixels: &mut Vec<u8>) -> Result<Picture, Refusal> {
     let Some(end) = bytes.windows(2).rposition(|pair| pair == END_OF_IMAGE) else { return decode_whole(bytes, pixels) };
     let progressive = frame_marker(bytes) == Some(PROGRESSIVE);
@@ -260,7 +263,7 @@ fn decode_jpeg(bytes: &[u8], [body, again]: [&mut Vec<u8>; 2], pixels: &mut Vec<
         return decode_whole(body, pixels);
     }
     let picture = decode_whole(bytes, pixels)?;
-    // No pattern that a Huffman code would take for nothing.
+    // This is not a pattern that a Huffman code would take for nothing.
     body.extend_from_slice(&[0b1011_0010; 16 * FILLER]);
     body.extend_from_slice(END_OF_IMAGE);
     match decode_whole(body, again) {
@@ -273,16 +276,16 @@ const END_OF_IMAGE: &[u8] = b"\xFF\xD9";
 /// The marker code of a progressive frame.
 const PROGRESSIVE: u8 = 0xC2;
 
-/// Decodes what the decoder takes for a whole file.
+/// Decodes the bytes as they are, and leaves it to the decoder whether they are a whole file.
 fn decode_whole(bytes: &[u8], pixels: &mut Vec<u8>) -> Result<Picture, Refusal> {
-    // Sizes are checked below, with the numbers in the refusal: the decoder need not object to any.
+    // Sizes are checked below, where the refusal states them: the decoder need not object to any.
     let any = usize::from(u16::MAX);
     let strict = DecoderOptions::default().set_strict_mode(true).set_max_width(any).set_max_height(any);
     let mut decoder = JpegDecoder::new_with_options(ZCursor::new(bytes), strict);
     let mut headers = decoder.decode_headers();
     if matches!(headers, Err(DecodeErrors::FormatStatic("[strict-mode]: Extra bytes between headers"))) {
-        // The one fault that costs no pixel. Only the headers are forgiven: what follows is decoded
-        // strictly.
+        // This is the one fault that costs no pixel. Only the headers are forgiven: what follows is
+        // decoded strictly.
         decoder = JpegDecoder::new_with_options(ZCursor::new(bytes), strict.set_strict_mode(false));
         headers = decoder.decode_headers();
         decoder.set_options(strict);
@@ -296,7 +299,7 @@ fn decode_whole(bytes: &[u8], pixels: &mut Vec<u8>) -> Result<Picture, Refusal> 
     if width.max(height) > MAX_SIDE || width * height > MAX_PIXELS {
         return Err(Refusal::new(Reason::TooManyPixels, format!("{width}x{height}")));
     }
-    // No code is shorter than one bit, and each block of 8x8 pixels takes at least one.
+    // No code is shorter than one bit, and each block of 8x8 pixels takes at least one code.
     if bytes.len() * 8 < width.div_ceil(8) * height.div_ceil(8) {
         return Err(Refusal::new(Reason::TooFewBytes, format!("{width}x{height} in {} bytes", bytes.len())));
     }
@@ -306,8 +309,8 @@ fn decode_whole(bytes: &[u8], pixels: &mut Vec<u8>) -> Result<Picture, Refusal> 
     Ok(Picture { width, height, orientation })
 }
 
-/// Sorts the decoder's errors. Some are told by their text; the version of the decoder is pinned
-/// and tests watch them.
+/// Turns an error of the decoder into a refusal. Some errors are told apart by their text; the
+/// version of the decoder is pinned, and tests watch the texts.
 fn refusal_of(error: DecodeErrors, bytes: &[u8]) -> Refusal {
     let reason = match &error {
         DecodeErrors::SofError(text) if text.contains("bits of precision") => Reason::Precision,
@@ -324,12 +327,12 @@ fn refusal_of(error: DecodeErrors, bytes: &[u8]) -> Refusal {
         DecodeErrors::FormatStatic(text) => text.to_owned(),
         other => other.to_string(),
     };
-    // One line, whatever the decoder wrote.
+    // The detail is one line, whatever the decoder wrote.
     Refusal::new(reason, text.split_whitespace().collect::<Vec<_>>().join(" "))
 }
 
-/// Names a coding that the decoder does not know: it skips the frame header of such a file and then
-/// misses it.
+/// Names a coding that the decoder does not support: it skips the frame header of such a file, and
+/// then fails for lack of one.
 fn unsupported_coding(bytes: &[u8]) -> Option<Reason> {
     match frame_marker(bytes)? {
         0xC3 | 0xC7 | 0xCB | 0xCF => Some(Reason::Lossless),
@@ -338,15 +341,15 @@ fn unsupported_coding(bytes: &[u8]) -> Option<Reason> {
     }
 }
 
-/// The code of the frame header, which says how the pixels are coded; `None` where there is none
-/// before the first scan.
+/// The code of the frame header, which says how the pixels are coded; `None` if there is no frame
+/// header before the first scan.
 fn frame_marker(bytes: &[u8]) -> Option<u8> {
     let mut rest = bytes.get(2..)?;
-    // Segments are FF, a code, and a length that counts its own two bytes.
+    // A segment is FF, a code, and a length that counts its own two bytes.
     while let &[0xFF, code, high, low, ..] = rest {
         match code {
-            // Among them stand Huffman tables and a reserved code; tables of arithmetic coding say
-            // as much as a frame header.
+            // C4 (Huffman tables) and C8 (reserved) are no frame headers; CC (tables of arithmetic
+            // coding) says as much as one.
             0xC0..=0xCF if !matches!(code, 0xC4 | 0xC8) => return Some(code),
             0xDA => return None,
             _ => rest = rest.get(2 + usize::from(u16::from_be_bytes([high, low]))..)?,
@@ -355,16 +358,15 @@ fn frame_marker(bytes: &[u8]) -> Option<u8> {
     None
 }
 
-/// The orientation that a camera or an editor noted, 1 to 8; 1 (upright) where there is none that
-/// makes sense.
+/// The orientation that a camera or an editor noted, 1 to 8; 1 (upright) if there is no valid one.
 fn orientation(exif: &[u8]) -> u32 {
     let fields = exif::Reader::new().read_raw(exif.to_vec()).ok();
     let value = fields.and_then(|fields| fields.get_field(Tag::Orientation, In::PRIMARY)?.value.get_uint(0));
     value.filter(|value| (1..=8).contains(value)).unwrap_or(1)
 }
 
-/// Undoes an EXIF orientation: `rgb` is `[height, width, 3]`; `out` becomes the same, or `[width,
-/// height, 3]` for the orientations 5 to 8.
+/// Undoes an EXIF orientation: `rgb` is `[height, width, 3]`; `out` gets the same shape, or
+/// `[width, height, 3]` for the orientations 5 to 8.
 fn turn_upright(rgb: &[u8], width: usize, height: usize, orientation: u32, out: &mut Vec<u8>) {
     let (right, bottom) = (width - 1, height - 1);
     let (out_width, out_height) = if orientation >= 5 { (height, width) } else { (width, height) };

@@ -1,11 +1,11 @@
-//! Synthetic film posters in the Letterboxd layout: something to train on when the real posters are
-//! not at hand.
+//! Synthetic film posters in the Letterboxd layout, to train on when the real posters are not at
+//! hand.
 //!
-//! What a poster shows depends on its film's genres: a motif for each of ten, in shapes and
-//! textures, under a random light, with a title, grain and at times a small piece of another genre
-//! to distract. Palettes lean to genres only a little, so that the mean colour of a poster is a
-//! poor guide (a test holds it to that) and a network has something to learn. The set has the warts
-//! of the real one too: see [`draw`].
+//! What a poster shows depends on the genres of its film. Each of ten genres has a motif of shapes
+//! and textures, drawn under a random light, with a title, grain and, at times, a small piece of
+//! another genre as a distraction. A genre favours some palettes, but only a little, so that the
+//! mean colour of a poster is a poor guide (a test makes sure of it) and a network has something to
+//! learn. The set also has the flaws of the real one: see [`draw`].
 
 mod canvas;
 mod genres;
@@ -23,32 +23,33 @@ use self::genres::GENRES;
 use crate::rng::{Purpose, stream};
 use crate::{Error, Result, files};
 
-/// The id of the poster that has no film; the films' ids follow it without a gap.
+/// The id of the poster that has no film; the ids of the films follow it without a gap.
 const STRAY: u64 = 1_000_000;
-/// The film that has no poster.
+/// The id of the film that has no poster.
 const UNSEEN: u64 = STRAY + 3;
-/// The film with four genres.
+/// The id of the film with four genres.
 const CROWDED: u64 = STRAY + 5;
-/// The film whose poster breaks off in the middle of the file.
+/// The id of the film whose poster breaks off in the middle of the file.
 const BROKEN: u64 = STRAY + 8;
-/// From the fewest films that hold all the warts to as many as the real set has, and more.
+/// The numbers of films that a set can have: from the fewest that show all the flaws to as many as
+/// the real set has, and more.
 const FILMS: RangeInclusive<usize> = 10..=1_000_000;
 
-/// The file that says what the folder is.
+/// The name of the file that says what the folder is.
 const NOTE: &str = "README.txt";
 
-/// The contents of a demo set.
+/// The numbers of films, rows and posters in a demo set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Summary {
     /// The number of films in `genres.csv`.
     pub films: usize,
-    /// The number of films with exactly one genre.
+    /// The number of these films that have exactly one genre.
     pub single_genre: usize,
-    /// The number of rows of `genres.csv`, the header not counted.
+    /// The number of rows in `genres.csv`, not counting the header.
     pub rows: usize,
     /// The number of files in `posters/`.
     pub posters: usize,
-    /// Whether this call drew the set; one that was there already is left as it is.
+    /// Whether this call drew the set; a set that was there already is left as it is.
     pub drawn: bool,
 }
 
@@ -63,19 +64,19 @@ impl fmt::Display for Summary {
 /// 230x345), `genres.csv` (`id,genre`, one row per film and genre) and a `README.txt` that calls it
 /// synthetic.
 ///
-/// About three films in five have one genre, the others two or three. In every set there are one
-/// film without a poster, one poster without a film, one film with four genres and one poster that
+/// About three films in five have one genre, the others two or three. Every set has one film
+/// without a poster, one poster without a film, one film with four genres and one poster that
 /// breaks off halfway.
 ///
-/// A film is a function of `seed` and its id: the same arguments give the same bytes on every
+/// A film is determined by `seed` and its id: the same arguments give the same bytes on every
 /// platform, and a larger set begins with the smaller one. Posters are drawn in rayon's current
 /// pool. A set that an earlier call left unfinished is drawn again; a finished one with the same
 /// films and seed is left as it is.
 ///
 /// # Errors
-/// [`Error::Usage`] for fewer than 10 films or more than a million, or if `out` holds anything else
-/// than a demo set with these films and this seed; [`Error::Io`] if the system refuses to read or
-/// write `out`.
+/// A usage error if `films` is less than 10 or more than a million, or if `out` holds anything
+/// other than a demo set with these films and this seed. An I/O error if the system refuses to read
+/// or write `out`.
 pub fn draw(out: &Path, films: usize, seed: u64) -> Result<Summary> {
     if !FILMS.contains(&films) {
         return Err(Error::usage(
@@ -106,7 +107,7 @@ pub fn draw(out: &Path, films: usize, seed: u64) -> Result<Summary> {
     }
 
     fs::create_dir_all(out).map_err(Error::io(out, "create the folder"))?;
-    // From here on the folder says that it is ours and unfinished.
+    // From here on, the folder says that it is an unfinished demo set.
     put(&out.join(NOTE), &unfinished)?;
     let posters = out.join("posters");
     fs::create_dir_all(&posters).map_err(Error::io(&posters, "create the folder"))?;
@@ -132,12 +133,13 @@ pub fn draw(out: &Path, films: usize, seed: u64) -> Result<Summary> {
     Ok(summary)
 }
 
-/// A film's stream: first its genres are drawn from it, then its poster.
+/// The random stream of a film: first its genres are drawn from it, then its poster.
 fn dice(seed: u64, id: u64) -> Dice {
     Dice(stream(seed, Purpose::Demo, id))
 }
 
-/// One to three genres (four for the crowded film), without repetition, each by its share.
+/// Draws one to three genres (four for the crowded film) without repetition, each according to its
+/// share.
 fn pick_genres(id: u64, dice: &mut Dice) -> Vec<usize> {
     let roll = dice.int(1, 100);
     let count = match roll {
@@ -163,13 +165,13 @@ fn pick_genres(id: u64, dice: &mut Dice) -> Vec<usize> {
         .collect()
 }
 
-/// What a folder holds, as far as its own note says.
+/// What a folder holds, as far as its own note tells.
 enum Folder {
-    /// Nothing, or it does not exist.
+    /// No files, or the folder does not exist.
     Empty,
     /// A note with this text.
     Noted(String),
-    /// Something without a note.
+    /// Files, but no note that can be read.
     Other,
 }
 
@@ -188,8 +190,8 @@ fn read_note(out: &Path) -> Result<Folder> {
     }
 }
 
-/// The text of the note; it names the films and the seed, so that the folder can be recognised by
-/// it.
+/// The text of the note; it states the number of films and the seed, so that the folder can be
+/// recognised by it.
 fn note(films: usize, seed: u64, finished: bool) -> String {
     let state = if finished { "" } else { "UNFINISHED: drawing was interrupted, or still goes on.\n" };
     format!(

@@ -1,5 +1,5 @@
-//! `train cache`, `train doctor` and the options about posters that do not decode, as processes:
-//! what a kill leaves, what two at once do.
+//! The commands `train cache` and `train doctor` and the options about posters that do not decode,
+//! run as processes: what a kill leaves behind, and what two processes at once do.
 
 use onesheet::data::demo;
 use std::fs;
@@ -8,7 +8,8 @@ use std::process::{Child, Command, Output, Stdio};
 use std::time::Instant;
 use tempfile::TempDir;
 
-/// 60 drawn posters, 59 of them of a film; one breaks off as drawn, two are no images any more.
+/// A folder with 60 drawn posters, 59 of which have a film; one breaks off as drawn, two are no
+/// longer images.
 fn posters() -> TempDir {
     let folder = tempfile::tempdir().unwrap();
     demo::draw(&folder.path().join("data"), 60, 1).unwrap();
@@ -36,7 +37,7 @@ fn done(output: Output) -> String {
     out.into_owned()
 }
 
-/// All files of a folder with their content, but for the lock.
+/// All files of a folder with their content, except the lock.
 fn content(folder: &Path) -> Vec<(String, Vec<u8>)> {
     let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap());
     let mut files: Vec<_> =
@@ -62,7 +63,7 @@ fn a_build_that_is_killed_fifty_times_ends_as_one_that_is_not() {
     let (mut finished, mut resumed) = (0, 0);
     for k in 0..50u32 {
         let mut child = build(folder.path(), "killed");
-        // Spread over the whole build, in no order.
+        // The kills are spread over the whole build, in no order.
         std::thread::sleep(took * ((k * 37) % 50) / 45);
         child.kill().unwrap();
         child.wait().unwrap();
@@ -142,7 +143,8 @@ fn without_a_cache_a_run_ends_the_same() {
         assert_eq!(failed.status.code(), Some(3), "{error}");
         assert!(error.contains("% of the films lack a poster that decodes, and --max-missing allows 3.0 %"), "{error}");
     }
-    // A poster that does not decode changes where batches end: compare without any.
+    // A poster that does not decode changes where batches end, so the runs are compared without
+    // any.
     bad.iter().for_each(|name| fs::remove_file(folder.path().join("data/posters").join(name)).unwrap());
     assert_eq!(told(run("cached", &[])), told(run("streamed", &["--no-cache"])));
     assert!(!folder.path().join("streamed/cache").exists());

@@ -1,5 +1,5 @@
-//! The binary as a user meets it: results, their agreement with each other, and every kind of bad
-//! input.
+//! The binary as a user meets it: its results, whether they agree with each other, and every kind
+//! of bad input.
 
 use assert_cmd::Command;
 use onesheet::data::demo;
@@ -32,7 +32,7 @@ fn train(args: &[&str]) -> Outcome {
     Outcome { code: output.status.code().unwrap(), stdout: text(&output.stdout), stderr: text(&output.stderr) }
 }
 
-/// Trains a tiny model on the small set; further options after the usual ones.
+/// Trains a tiny model on the small set; the options in `more` follow the usual ones.
 fn tiny_run(out: &Path, more: &[&str]) -> Outcome {
     let (data, out) = (posters().to_str().unwrap(), out.to_str().unwrap());
     let cache = posters().join("cache");
@@ -178,7 +178,7 @@ fn a_folder_with_a_run_is_refused_unless_it_may_be_overwritten() {
     assert_one_line(&again, 2, &["already holds a run", "--overwrite"]);
     assert_one_line(&tiny_run(folder.path(), &["--experiment", "multi-label"]), 2, &["already holds a run"]);
 
-    // The frames of the same options are used again; those of others are not.
+    // A run with the same options reuses the frames; one with others does not.
     let again = tiny_run(folder.path(), &[&options[..], &["--overwrite"]].concat());
     assert_eq!(again.code, 0, "{}", again.stderr);
     assert!(again.stdout.contains("are used again"), "{}", again.stdout);
@@ -186,7 +186,8 @@ fn a_folder_with_a_run_is_refused_unless_it_may_be_overwritten() {
     assert!(!fewer.stdout.contains("are used again") && fewer.stdout.contains("20 films to train"), "{}", fewer.stdout);
 }
 
-/// One clear line on stderr with all of `parts`, and the documented exit code.
+/// Asserts that stderr is one clear line with all of `parts`, and that the exit code is the
+/// documented one.
 #[track_caller]
 fn assert_one_line(outcome: &Outcome, code: i32, parts: &[&str]) {
     assert_eq!(outcome.code, code, "{}{}", outcome.stdout, outcome.stderr);
@@ -198,7 +199,7 @@ fn assert_one_line(outcome: &Outcome, code: i32, parts: &[&str]) {
     assert!(!outcome.stderr.contains("panicked") && !outcome.stderr.contains("backtrace"), "{}", outcome.stderr);
 }
 
-/// Posters of the small set that decode.
+/// The posters of the small set that decode.
 fn whole_posters() -> Vec<PathBuf> {
     let mut all =
         fs::read_dir(posters().join("posters")).unwrap().map(|entry| entry.unwrap().path()).collect::<Vec<_>>();
@@ -207,7 +208,7 @@ fn whole_posters() -> Vec<PathBuf> {
     all
 }
 
-/// A folder in the Letterboxd layout with that `genres.csv` and posters 1 to 9.
+/// A folder in the Letterboxd layout with `genres` as its `genres.csv`, and posters 1 to 9.
 fn folder_with(genres: &str) -> TempDir {
     let folder = tempfile::tempdir().unwrap();
     fs::create_dir(folder.path().join("posters")).unwrap();
@@ -321,8 +322,8 @@ fn help_names_commands_and_exit_codes() {
     }
 }
 
-/// The poster model can fit anything that fits in a batch: 16 posters, without dropout, are learned
-/// by heart.
+/// The poster model can fit anything that fits in a batch: without dropout, it learns 16 posters by
+/// heart.
 #[test]
 fn sixteen_posters_are_learned_by_heart() {
     let folder = tempfile::tempdir().unwrap();

@@ -1,8 +1,8 @@
-//! The goldens of training in `tests/golden`, made with Keras by `tools/golden.py`, which says what
-//! is in them.
+//! The golden files of training in `tests/golden`, made with Keras by `tools/golden.py`, which says
+//! what is in them.
 //!
-//! Data flows: file -> [`Case`] (a net's description, its tensors by name) -> comparison with
-//! [`assert_close`].
+//! Data flows from a file to a [`Case`] (the description of a net, and its tensors by name) and on
+//! to a comparison with [`assert_close`].
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -11,15 +11,15 @@ use onesheet::nn::{Head, Input, Isa, ModelSpec, Objective, Optimizer, Pass, Rule
 use safetensors::{Dtype, SafeTensors};
 use serde::Deserialize;
 
-/// All cases: poster model, 'same' padding on odd sizes, strides, even kernels; three optimizers,
-/// weighted losses.
+/// All cases: the poster model, 'same' padding on odd sizes, strides and even kernels; three
+/// optimizers; weighted losses.
 pub const CASES: [&str; 5] =
     ["adam_sigmoid", "nesterov_softmax", "sgd_strided", "momentum_softmax_weighted", "adam_sigmoid_weighted"];
 
-/// Optimizer steps a case; step `i` trains on batch `i % batches`.
+/// Optimizer steps per case; step `i` trains on batch `i % batches`.
 pub const STEPS: usize = 20;
 
-/// How a case is set up.
+/// The model, loss and optimizer of a case.
 #[derive(Debug, Deserialize)]
 pub struct Spec {
     #[serde(flatten)]
@@ -28,8 +28,8 @@ pub struct Spec {
     pub optimizer: Rule,
 }
 
-/// The cross-entropy of the logits: the mean over the batch, for sigmoid over the classes too, of
-/// the weighted terms.
+/// The cross-entropy of the logits: the mean of the weighted terms over the batch and, for sigmoid,
+/// also over the classes.
 #[derive(Debug, Deserialize)]
 pub struct Loss {
     pub head: Head,
@@ -44,7 +44,7 @@ pub struct Golden {
 }
 
 impl Golden {
-    /// As f32, as which all of them but `losses` were stored or are exact.
+    /// The values as f32, the type in which all of them except `losses` were stored or are exact.
     pub fn to_f32(&self) -> Vec<f32> {
         self.values.iter().map(|&v| v as f32).collect()
     }
@@ -56,7 +56,7 @@ impl Golden {
     }
 }
 
-/// A golden file.
+/// The content of a golden file.
 pub struct Case {
     pub name: &'static str,
     pub spec: Spec,
@@ -76,13 +76,13 @@ impl Case {
         self.tensors.get(name).unwrap_or_else(|| panic!("{}: no tensor {name}", self.name))
     }
 
-    /// The tensors under `init`, `grad` or `final`, by Keras' names.
+    /// The tensors under `init`, `grad` or `final`, by their names in Keras.
     pub fn group(&self, group: &str) -> impl Iterator<Item = (&str, &Golden)> {
         self.tensors.iter().filter_map(move |(name, t)| Some((name.strip_prefix(group)?.strip_prefix('/')?, t)))
     }
 
-    /// Batch `step % batches` as the net sees it: images `[n, h, w, c]` from 0 to 1, labels `[n,
-    /// classes]`.
+    /// Batch `step % batches` as the net sees it: images `[n, h, w, c]` from 0 to 1, labels
+    /// `[n, classes]`.
     pub fn batch(&self, step: usize) -> (Vec<f32>, Vec<f32>) {
         let (x, y) = (self.tensor("x"), self.tensor("y"));
         let i = step % x.shape[0];
@@ -110,11 +110,12 @@ pub fn read(name: &str) -> (BTreeMap<String, String>, BTreeMap<String, Golden>) 
     (metadata, tensors.collect())
 }
 
-/// `|ours - golden| <= tolerance * |golden|`, both Euclidean norms of the whole tensor (of one
-/// number: its size).
+/// Asserts that `|ours - golden| <= tolerance * |golden|`, where both norms are the Euclidean norm
+/// of the whole tensor (for a single number, its absolute value).
 ///
 /// # Panics
-/// If it does not hold, naming `what`, or if the lengths differ or a number of ours is not finite.
+/// If the inequality does not hold, with a message that names `what`; or if the lengths differ or a
+/// number in `ours` is not finite.
 pub fn assert_close(what: &str, ours: &[f32], golden: &[f64], tolerance: f64) {
     assert_eq!(ours.len(), golden.len(), "{what}: length");
     assert!(ours.iter().all(|v| v.is_finite()), "{what}: a number that is not finite");
@@ -128,7 +129,7 @@ pub fn assert_close(what: &str, ours: &[f32], golden: &[f64], tolerance: f64) {
     );
 }
 
-/// The training that a golden file records, once more by our own model.
+/// Repeats the training that a golden file records with our own model, and compares.
 fn train(case: &Case, isa: Isa) {
     let Spec { model: spec, loss: Loss { head, class_weights }, optimizer } = &case.spec;
     let mut model = Sequential::build(spec.clone(), isa, 0).unwrap();
@@ -179,7 +180,8 @@ fn training_follows_keras() {
     }
 }
 
-/// A trajectory that went nowhere would agree with an optimizer that does nothing.
+/// Checks that training moves the weights: a trajectory that went nowhere would also agree with an
+/// optimizer that does nothing.
 #[test]
 fn every_case_learns() {
     for name in CASES {

@@ -1,5 +1,5 @@
-//! All tests but that of allocations, which needs a process of its own; the modules mirror the two
-//! source trees.
+//! All tests except the one of allocations, which needs a process of its own; the modules mirror
+//! the two source trees.
 
 mod cache_command;
 mod cli;

@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use serde::Deserialize;
 use serde_json::Value;
 
-/// One case of `tools/golden_metrics.py`.
+/// A case of `tools/golden_metrics.py`.
 #[derive(Deserialize)]
 struct Golden {
     name: String,
@@ -54,7 +54,8 @@ fn metrics_are_scikit_learns() {
     }
 }
 
-/// Everything in `expected` is in `ours` within 1e-9, and `null` exactly where it is.
+/// Asserts that everything in `expected` is in `ours` to within 1e-9, and that `ours` is `null`
+/// exactly where `expected` is.
 fn assert_agrees(ours: &Value, expected: &Value, place: &str) {
     match expected {
         Value::Object(fields) => {
@@ -76,7 +77,7 @@ fn assert_agrees(ours: &Value, expected: &Value, place: &str) {
     }
 }
 
-/// Scores on a coarse grid, so that ties are the rule, each with its truth.
+/// Scores on a coarse grid, so that ties are common, each with its truth.
 fn scored_films() -> impl Strategy<Value = Vec<(f32, bool)>> {
     (1..9_u8).prop_flat_map(|steps| {
         prop::collection::vec(
@@ -86,7 +87,7 @@ fn scored_films() -> impl Strategy<Value = Vec<(f32, bool)>> {
     })
 }
 
-/// Rows of labels: films, then classes.
+/// Rows of labels: one row per film, one label per class.
 fn label_rows(classes: std::ops::Range<usize>, films: std::ops::Range<usize>) -> impl Strategy<Value = Vec<Vec<bool>>> {
     (classes, 0.05..0.6).prop_flat_map(move |(classes, prevalence)| {
         prop::collection::vec(prop::collection::vec(prop::bool::weighted(prevalence), classes), films.clone())
@@ -188,8 +189,8 @@ proptest! {
 
 #[test]
 fn the_best_three_constants_need_not_be_the_most_frequent() {
-    // Drama and Romance are frequent but on the same films: naming the rarer Horror and War instead
-    // reaches all.
+    // Drama and Romance are frequent but occur on the same films: naming the rarer Horror and War
+    // instead reaches all films.
     let rows = [[1, 1, 0, 0], [1, 1, 0, 0], [1, 1, 0, 0], [1, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]];
     let labels = rows.concat().into_iter().map(|label| label == 1).collect::<Vec<_>>();
     assert_eq!(Baselines::of(4, &labels).constant_top3_hit, 1.0);
@@ -270,7 +271,8 @@ fn the_whole_test_split_takes_no_noticeable_time() {
     let start = Instant::now();
     let metrics = metrics(Head::Sigmoid, classes, &probabilities, &labels).unwrap();
     let seconds = start.elapsed().as_secs_f64();
-    // About 0.2 s; the bound tells a quadratic algorithm (minutes) from a loaded machine.
+    // This takes about 0.2 s; the bound tells a quadratic algorithm (minutes) from a loaded
+    // machine.
     assert!(seconds < 5.0, "{seconds} s");
     assert!((metrics.macro_auc.unwrap() - 0.5).abs() < 0.01);
 }

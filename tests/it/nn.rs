@@ -1,5 +1,5 @@
-//! The framework: shapes, parameter counts, gradients of whole models, the same bits on any number
-//! of threads.
+//! The framework: shapes, parameter counts, gradients of whole models, and the same bits on any
+//! number of threads.
 
 use crate::kernels::{Data, assert_close, assert_same_bits, on_1_2_3_threads, wide};
 use onesheet::nn::{
@@ -100,9 +100,9 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(24))]
 
     /// The slope of the loss along the gradient itself is the gradient's norm. A step may cross a
-    /// kink of ReLU or pooling (1e-4 of change in the loss does in one model of some hundreds), and
-    /// a short one loses digits to the rounding of f32. So the best of four lengths and two
-    /// directions counts; a wrong sign or factor is far outside with all of them.
+    /// kink of ReLU or pooling (one that changes the loss by 1e-4 does so in one of some hundreds
+    /// of models), and a short step loses digits to the rounding of f32. So the best of four
+    /// lengths and two directions counts; a wrong sign or factor is far off with all of them.
     #[test]
     fn the_gradient_of_a_whole_model_is_its_directional_derivative(
         (h, w, n) in (9..16usize, 9..16usize, 3..7usize),
@@ -160,7 +160,8 @@ fn training_gives_the_same_bits_on_any_number_of_threads() {
     }
 }
 
-/// What adds and multiplies in one rounding, whatever its vectors' width, trains to the same bits.
+/// Instruction sets that multiply and add in one rounding train to the same bits, whatever the
+/// width of their vectors.
 #[test]
 fn training_gives_the_same_bits_on_avx2_and_avx512() {
     let mut spec = ModelSpec::input(&[40, 37, 3]);
@@ -182,8 +183,8 @@ fn training_gives_the_same_bits_on_avx2_and_avx512() {
     trained.windows(2).for_each(|pair| assert_same_bits(&pair[0], &pair[1]));
 }
 
-/// The same chain with and without fused blocks: odd sizes, padding, a negative gamma, bytes and
-/// values.
+/// The same chain of layers with and without fused blocks: odd sizes, padding, a negative gamma,
+/// bytes and values.
 #[test]
 fn fused_blocks_train_and_predict_as_their_single_layers_do() {
     for padding in [Padding::Valid, Padding::Same] {
@@ -221,7 +222,7 @@ fn fused_blocks_train_and_predict_as_their_single_layers_do() {
     }
 }
 
-/// A batch that is shorter than the one before uses the front of the same buffers.
+/// A batch that is shorter than the one before it uses the front of the same buffers.
 #[test]
 fn a_short_batch_gives_what_it_gives_alone() {
     let spec = small_model(12, 12, Padding::Valid, 3);

@@ -20,7 +20,7 @@ fn train(folder: &Path, line: &str) -> (i32, String, String) {
     (output.status.code().unwrap(), text(&output.stdout), text(&output.stderr))
 }
 
-/// Words between blanks; what stands in quotes is one.
+/// Splits a line at blanks into words; a part in quotes is one word.
 fn words(line: &str) -> Vec<String> {
     let part = |(i, part): (usize, &str)| match i % 2 {
         0 => part.split_whitespace().map(str::to_owned).collect(),
@@ -35,9 +35,9 @@ fn done(folder: &Path, line: &str) -> String {
     out
 }
 
-/// All that `--recipe best` is made of, on a model of a few filters.
+/// Options for everything that `--recipe best` is made of, on a model of a few filters.
 const SMALL: &str = "--data data --cache cache --recipe best --input 32 --filters 4,8 --epochs 2 --batch 16";
-/// What it leaves out.
+/// Options for what the best recipe leaves out.
 const REST: &str = "--ema 0.9 --mixup 0.2 --cutout 0.2 --focal 1.5 --label-smoothing 0.1 --views crops";
 
 fn metrics(run: PathBuf) -> Value {
@@ -118,7 +118,7 @@ fn help_lists_the_recipes_values() {
     assert_eq!(values("--crop").unwrap(), ["0.6", "1"]);
     assert_eq!(values("--lr").unwrap(), ["0.002", "0.001"]);
     assert_eq!(values("--filters").unwrap(), ["32,64,128,256,256", "16,32,64"]);
-    // Whatever a recipe holds is an option under that name.
+    // Everything that a recipe holds is an option under that name.
     let listed = help.split("Recipes:").nth(1).unwrap().lines().skip(1).take_while(|line| !line.is_empty());
     let options: Vec<&str> = listed.map(|line| line.split_whitespace().next().unwrap()).collect();
     assert!(options.len() > 20);
@@ -145,8 +145,8 @@ fn the_same_seed_gives_the_same_model_whatever_threads_and_source() {
 fn training_starts_from_another_run_s_weights() {
     let folder = posters();
     done(folder.path(), &format!("run --out first {SMALL} --experiment multi-label --epochs 1"));
-    // 3*3*3*4 + 4 and 3*3*4*8 + 8 weights of convolutions, 4 of each channel's batch norm, 8 *
-    // genres + genres of the dense layer.
+    // Numbers of weights: 3*3*3*4 + 4 and 3*3*4*8 + 8 of the convolutions, 4 per channel of the
+    // batch norms; last, 8 * genres + genres of the dense layer.
     let below = 112 + 296 + 4 * 12;
     let genres = metadata(&folder.path().join("first/multi-label"))["genres"].as_array().unwrap().len();
     let started = |experiment: &str| {
@@ -166,8 +166,8 @@ fn training_starts_from_another_run_s_weights() {
     assert!(code == 3 && err.contains("first layer has another shape"), "{err}");
     assert!(!folder.path().join("other").exists(), "it is known before anything is done");
 
-    // Layers are taken up to the first that differs: above it they would see something else than
-    // they have learned to.
+    // Layers are taken over up to the first that differs: those above it would see something else
+    // than they have learned to.
     let started = |out: &str, filters: &str, from: &str| {
         let rest = format!("--experiment multi-label --epochs 1 --init-from {from}/multi-label");
         done(folder.path(), &format!("run --out {out} {SMALL} --filters {filters} {rest}"))
@@ -196,7 +196,7 @@ fn the_later_experiments_of_a_run_start_from_the_first_one_s_weights() {
     let together = models("--out all");
     assert_eq!(together.len(), 3);
     assert_eq!(together[..1], models("--out first --experiment multi-label"));
-    // Step by step; top-6 is balanced unless asked otherwise.
+    // The same step by step; top-6 is balanced unless asked otherwise.
     let from = "--epochs 1 --lr 5e-4 --init-from first/multi-label --experiment";
     assert_eq!(together[1..2], models(&format!("--out one {from} single-genre --balance none")));
     assert_eq!(together[2..], models(&format!("--out six {from} top-6 --balance sampler")));
@@ -228,12 +228,13 @@ fn a_sweep_runs_each_trial_once_and_compares_them_on_val() {
     let losses: Vec<f64> = rows.lines().skip(1).map(|row| row.split(',').nth(3).unwrap().parse().unwrap()).collect();
     assert!(losses.len() == 4 && losses.is_sorted() && rows.contains(",epoch,val_loss,"), "{rows}");
     assert!(folder.path().join("sweep/lr=1e-3 crop=1/top-6/metrics.json").exists());
-    // Where it runs makes no other trial of it, what it runs does, and is replaced only on request.
+    // A trial that only runs elsewhere is the same trial; one that runs something else is another,
+    // and replaces the first only on request.
     let out = done(folder.path(), &format!("{} {rest} --threads 1", sweep.replace("--data data", "--data ./data/")));
     assert_eq!(out.matches("finished before").count(), 4, "{out}");
     let (code, _, err) = train(folder.path(), &format!("{sweep} {rest} --limit 1"));
     assert!(code == 2 && err.contains("a trial of other options has finished there"), "{err}");
-    // One that is replaced counts as unfinished from the moment it is begun.
+    // A trial that is being replaced counts as unfinished from the moment that it begins.
     let (code, _, err) = train(folder.path(), &format!("{sweep} {rest} --limit 1 --overwrite"));
     assert!(code == 3 && !folder.path().join("sweep/lr=1e-3 crop=0.5/trial.toml").exists(), "{err}");
     assert!(folder.path().join("sweep/lr=1e-3 crop=1/trial.toml").exists());
@@ -303,7 +304,7 @@ fn posters_that_do_not_decode_are_told_by_every_run() {
     assert!(code == 0 && same == ledger && again.contains("are used again"), "{err}{again}{same}");
     let ((code, ..), _) = run("--on-bad-image fail");
     assert_eq!(code, 3);
-    // Mended, or with other genres, it comes back.
+    // A mended poster, and then other genres, each change the films of the run.
     fs::write(&some, &whole).unwrap();
     let ((code, mended, _), _) = run("");
     let films = |out: &str| out.lines().find(|line| line.contains("films to train")).unwrap().to_owned();

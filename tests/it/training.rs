@@ -1,4 +1,5 @@
-//! What surrounds the steps of training: learning rates, averages of weights, objectives, recipes.
+//! What surrounds the steps of training: learning rates, averages of weights, objectives and
+//! recipes.
 
 use crate::kernels::Data;
 use onesheet::classifier::answers::mean_over_views;
@@ -75,7 +76,7 @@ fn the_average_follows_the_weights_and_gives_them_back() {
     let mut expected = weights(&model);
     for step in 1..=5 {
         trainer.step(&mut model, Input::F32(&data.vec(8)), &[0.0, 1.0, 0.0, 1.0, 0.0, 0.0]);
-        // In the first steps (1 + n) / (10 + n) of the average are kept, less than a half.
+        // In the first steps the average keeps (1 + n) / (10 + n), which is less than a half.
         let kept = (1.0 + step as f32) / (10.0 + step as f32);
         expected.iter_mut().zip(weights(&model)).for_each(|(average, now)| *average += (1.0 - kept) * (now - *average));
     }
@@ -114,7 +115,7 @@ fn views_are_averaged_before_they_become_probabilities() {
     assert_eq!(mean_over_views(Views::Crops, |_| Ok(vec![0.5])).unwrap(), [0.5], "of ten views");
 }
 
-/// 90 films of genre 0, 9 of genre 1, one of both.
+/// 90 films of genre 0, 9 films of genre 1, and one film of both.
 fn films() -> Vec<Film> {
     let genres = |id: u64| match id {
         0..90 => vec![0],
@@ -134,7 +135,7 @@ fn the_sampler_draws_every_genre_equally_often() {
     let drawn: Vec<usize> = (0..100).flat_map(|epoch| draw(1, epoch)).collect();
     assert_eq!(drawn.len(), 10_000);
     let share = |genre: usize| drawn.iter().filter(|&&at| films[at].genres == [genre]).count() as f64 / 10_000.0;
-    // Of a total chance of 90/91 + 9/10 + (1/91 + 1/10) / 2.
+    // The probability is relative to a total of 90/91 + 9/10 + (1/91 + 1/10) / 2.
     let total = 90.0 / 91.0 + 0.9 + (1.0 / 91.0 + 0.1) / 2.0;
     assert!((share(0) - 90.0 / 91.0 / total).abs() < 0.02, "{}", share(0));
     assert!((share(1) - 0.9 / total).abs() < 0.02, "{}", share(1));
@@ -150,7 +151,7 @@ fn class_weights_make_up_for_rare_genres() {
     }
     let close =
         |a: Option<Vec<f32>>, b: [f32; 3]| assert!(a.iter().flatten().zip(b).all(|(a, b)| (a - b).abs() < 1e-5));
-    // 91 and 10 films; a genre without films weighs what they weigh on average.
+    // The genres have 91 and 10 films; a genre without films gets the average weight of these.
     let mean = (1.0 / 91.0 + 0.1) / 2.0;
     close(weights(Balance::Weights, Head::Sigmoid), [1.0 / 91.0 / mean, 0.1 / mean, 1.0]);
     close(weights(Balance::Weights, Head::Softmax), [101.0 / 2.0 / 91.0, 101.0 / 2.0 / 10.0, 1.0]);

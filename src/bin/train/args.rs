@@ -1,4 +1,4 @@
-//! What can be said on the command line.
+//! The commands and options of the command line, with their help texts.
 
 use clap::{Args as Group, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use onesheet::data::transform::Views;
@@ -9,11 +9,11 @@ use std::path::PathBuf;
 
 const EXIT_CODES: &str = "\
 Exit codes: 0 done, 2 wrong options, 3 unusable data, 4 the system refused to read or write, 5 the loss became NaN.
-ONESHEET_ISA=avx512|avx2|neon|portable chooses the instruction set; without it the best one is used.";
+ONESHEET_ISA=avx512|avx2|neon|portable chooses the instruction set; without it, the best one is used.";
 
-/// Learns film genres from posters: a convolutional network, trained on the CPU.
+/// Learns film genres from posters with a convolutional network that is trained on the CPU.
 ///
-/// Without a command, `train` shows what it does: it draws synthetic posters and trains the three
+/// Without a command, `train` runs a demo: it draws synthetic posters and trains the three
 /// experiments on them.
 #[derive(Parser)]
 #[command(name = "train", version, after_help = EXIT_CODES, args_override_self = true)]
@@ -23,7 +23,7 @@ pub struct Args {
 }
 
 impl Args {
-    /// What was said; ends the program where that makes no sense.
+    /// Parses the command line; ends the program where it makes no sense.
     pub fn of_the_command_line() -> Self {
         let run = |run: clap::Command| run.after_help(format!("{}\n{EXIT_CODES}", recipes()));
         let matches = Self::command().mut_subcommand("run", run).get_matches();
@@ -31,7 +31,7 @@ impl Args {
     }
 }
 
-/// The values of the recipes, option by option.
+/// The table of the recipes' values, one option per line.
 fn recipes() -> String {
     let [best, report] =
         [Recipe::best(), Recipe::report()].map(|recipe| toml::Table::try_from(recipe).expect("plain data"));
@@ -44,7 +44,7 @@ fn recipes() -> String {
     };
     let mut lines = format!("Recipes:{:<17}{:<22}report\n", "", "best");
     for (option, field) in RecipeOptions::all() {
-        // Neither recipe has the momentum of an optimizer that it does not use.
+        // Neither recipe has a value for the momentum of an optimizer that it does not use.
         if let (Some(best), Some(report)) = (best.get(&field), report.get(&field)) {
             lines += &format!("  {option:<21}  {:<22}{}\n", value(best), value(report));
         }
@@ -54,23 +54,22 @@ fn recipes() -> String {
 
 #[derive(Subcommand)]
 pub enum Command {
-    /// Train on a folder of posters, measure on its test films, write everything down
+    /// Train on a folder of posters, measure on its test films, and write everything down
     Run(Box<RunArgs>),
-    /// Run many trials over a grid of options, and compare them on the validation films
+    /// Run many trials over a grid of options and compare them on the validation films
     #[command(after_help = SWEEP_HELP)]
     Sweep(SweepArgs),
     /// Measure a trained model on any folder of posters
     #[command(after_help = EXIT_CODES)]
     Evaluate(EvaluateArgs),
-    /// Name the most probable genres of posters; a star marks those above the threshold that the
-    /// model has for them
+    /// Name the most probable genres of posters; a star marks those above the model's threshold
     #[command(after_help = EXIT_CODES)]
     Predict(PredictArgs),
-    /// Look at a folder of posters before training: what it holds, what is wrong with it, what a
-    /// run would cost
+    /// Examine a folder of posters before training: what it holds, what is wrong with it, and what
+    /// a run would cost
     #[command(after_help = EXIT_CODES)]
     Doctor(DoctorArgs),
-    /// Decode posters once for all runs, or look at what was decoded
+    /// Decode posters once for all runs, or inspect what was decoded
     #[command(subcommand)]
     Cache(CacheCommand),
     /// Draw synthetic posters, to try things out without a data set
@@ -86,8 +85,8 @@ pub struct RunArgs {
     /// Folder for the results [default: the first free of runs/1, runs/2, ...]
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
-    /// What to learn: all genres of a film, the genre of films that have one, or which of the six
-    /// commonest
+    /// What to learn: all genres of a film, the genre of films that have only one, or which of the
+    /// six commonest genres a film has
     #[arg(long, default_value = "all")]
     pub experiment: ExperimentName,
     /// Train on at most N films
@@ -96,8 +95,8 @@ pub struct RunArgs {
     /// Validate on at most N films
     #[arg(long, value_name = "N", value_parser = at_least_one())]
     pub limit_val: Option<usize>,
-    /// What the options below start from: what learns most, or the model and training of the
-    /// starting report
+    /// Where the options below start from: the recipe that learns most, or the model and training
+    /// of the starting report
     #[arg(long, default_value = "best")]
     pub recipe: RecipeName,
     #[command(flatten)]
@@ -110,26 +109,26 @@ pub struct RunArgs {
     /// not depend on it
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = seed())]
     pub seed: u64,
-    /// Worker threads [default: all cores]; the results are the same bytes for any number
+    /// Worker threads; the results are the same bytes for any number [default: all cores]
     #[arg(long, value_name = "N", value_parser = up_to(1_024))]
     pub threads: Option<usize>,
     /// Drop films with more genres than this
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = at_least_one())]
     pub max_genres: usize,
-    /// top-6: at most N films of each genre, train and validation together
+    /// In top-6, use at most N films of each genre, training and validation together
     #[arg(long, value_name = "N", default_value_t = 25_000, value_parser = at_least_one())]
     pub per_genre: usize,
-    /// Folder for the decoded posters, 192 kB each; runs on the same data can share it [default:
-    /// OUT/cache]
+    /// Folder for the decoded posters, 192 kB per poster; runs on the same data can share it
+    /// [default: OUT/cache]
     #[arg(long, value_name = "DIR")]
     pub cache: Option<PathBuf>,
     /// Decode posters whenever they are needed instead: for a single pass, or a small disk
     #[arg(long, conflicts_with = "cache")]
     pub no_cache: bool,
-    /// What to do about a poster that does not decode: go on without it, or end
+    /// What to do about a poster that does not decode: go on without it, or stop
     #[arg(long, default_value = "skip")]
     pub on_bad_image: BadImage,
-    /// End if more than this share of the films lacks a poster that decodes
+    /// Stop if more than this share of the films lacks a poster that decodes
     #[arg(long, value_name = "SHARE", default_value_t = 1.0, value_parser = up_to_one::<f64>)]
     pub max_missing: f64,
     /// Replace the results of an earlier run in OUT
@@ -138,7 +137,7 @@ pub struct RunArgs {
 }
 
 const SWEEP_HELP: &str = "\
-Each trial is a run in a folder of its own; one that has finished is not run again. The posters are decoded once.
+Each trial is a run in a folder of its own; a finished trial is not run again. The posters are decoded once.
   train sweep --data letterboxd --out sweep --vary \"lr=1e-3 3e-3\" --vary \"seed=1 2 3\" -- --experiment multi-label
 ";
 
@@ -150,19 +149,19 @@ pub struct SweepArgs {
     /// Folder for the trials and `sweep.csv`
     #[arg(long, value_name = "DIR")]
     pub out: PathBuf,
-    /// An option of `train run` and its values, separated by spaces; several make a grid
+    /// An option of `train run` and its values, separated by spaces; several --vary make a grid
     #[arg(long, value_name = "OPTION=VALUE VALUE ..", required = true)]
     pub vary: Vec<Axis>,
-    /// Only N points of the grid, drawn at random
+    /// Run only N points of the grid, drawn at random
     #[arg(long, value_name = "N", value_parser = at_least_one())]
     pub random: Option<usize>,
-    /// The same seed draws the same points
+    /// Seed of that draw; the same seed draws the same points
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub seed: u64,
-    /// Begin no trial after so many minutes
+    /// Begin no trial after this many minutes
     #[arg(long, value_name = "F")]
     pub minutes: Option<f64>,
-    /// Options of `train run` that all trials have
+    /// Options of `train run` that all trials share
     #[arg(last = true, value_name = "OPTIONS")]
     pub options: Vec<String>,
 }
@@ -174,11 +173,12 @@ pub struct EvaluateArgs {
     /// Folder with `genres.csv` and `posters/<id>.jpg`
     #[arg(long, value_name = "DIR")]
     pub data: PathBuf,
-    /// Which films: all, or those that a run on this folder would train on, validate or test with
+    /// Which films to measure on: all, or those that a run on this folder would train, validate or
+    /// test with
     #[arg(long, value_name = "all|train|val|test", default_value = "all", value_parser = side)]
     pub split: Side,
-    /// Views of a poster that the answers are averaged over [default: those that the run was told
-    /// to use]
+    /// Views of a poster over which the answers are averaged
+    /// [default: those that the run was told to use]
     #[arg(long)]
     pub views: Option<Views>,
     /// Print one JSON object
@@ -193,7 +193,7 @@ pub struct PredictArgs {
     /// Posters: JPEG files of any size
     #[arg(required = true, value_name = "POSTER")]
     pub posters: Vec<PathBuf>,
-    /// How many genres to name
+    /// Number of genres to name
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = at_least_one())]
     pub top: usize,
     /// Print a JSON array
@@ -206,7 +206,8 @@ pub struct DoctorArgs {
     /// Folder with `genres.csv` and `posters/<id>.jpg`
     #[arg(long, value_name = "DIR")]
     pub data: PathBuf,
-    /// Folder that a cache would be made in, for the space on its disk [default: the present one]
+    /// Folder in which a cache would be made, to check the space on its disk
+    /// [default: the current one]
     #[arg(long, value_name = "DIR", default_value = ".", hide_default_value = true)]
     pub cache: PathBuf,
     /// Worker threads [default: all cores]
@@ -219,10 +220,10 @@ pub struct DoctorArgs {
 
 #[derive(Subcommand)]
 pub enum CacheCommand {
-    /// Decode every poster whose film has a genre; a build that was interrupted goes on
+    /// Decode every poster whose film has a genre; an interrupted build is resumed
     #[command(after_help = EXIT_CODES)]
     Build(CacheBuildArgs),
-    /// Compare every record with its checksum
+    /// Check every record against its checksum
     #[command(after_help = EXIT_CODES)]
     Verify(CacheArgs),
     /// Say what a cache holds
@@ -235,13 +236,13 @@ pub struct CacheBuildArgs {
     /// Folder with `genres.csv` and `posters/<id>.jpg`
     #[arg(long, value_name = "DIR")]
     pub data: PathBuf,
-    /// Folder for the cache: 192 kB per poster
+    /// Folder for the cache, 192 kB per poster
     #[arg(long, value_name = "DIR")]
     pub cache: PathBuf,
     /// Worker threads [default: all cores]
     #[arg(long, value_name = "N", value_parser = up_to(1_024))]
     pub threads: Option<usize>,
-    /// What to do about a poster that does not decode: go on without it, or end with its name
+    /// What to do about a poster that does not decode: go on without it, or fail and name it
     #[arg(long, default_value = "skip")]
     pub on_bad_image: BadImage,
 }
@@ -255,25 +256,25 @@ pub struct CacheArgs {
 
 #[derive(Group)]
 pub struct DemoArgs {
-    /// Folder to make
+    /// Folder to create
     #[arg(long, value_name = "DIR")]
     pub out: PathBuf,
-    /// How many films
+    /// Number of films to draw
     #[arg(long, value_name = "N", default_value_t = 1_200, value_parser = at_least_one())]
     pub films: usize,
-    /// The same seed draws the same posters
+    /// Seed of the drawing; the same seed draws the same posters
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub seed: u64,
 }
 
-/// What becomes of a run whose posters do not all decode.
+/// What to do about posters that do not decode.
 #[derive(Clone, Copy, ValueEnum)]
 pub enum BadImage {
     Skip,
     Fail,
 }
 
-/// Names of the experiments.
+/// The names of the experiments, and of all of them together.
 #[derive(Clone, Copy, ValueEnum)]
 pub enum ExperimentName {
     MultiLabel,
@@ -283,7 +284,7 @@ pub enum ExperimentName {
     All,
 }
 
-/// Names of the recipes.
+/// The names of the recipes.
 #[derive(Clone, Copy, ValueEnum)]
 pub enum RecipeName {
     Best,

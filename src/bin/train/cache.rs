@@ -1,4 +1,4 @@
-//! `train cache`.
+//! The command `train cache`.
 
 use crate::args::{BadImage, CacheArgs, CacheBuildArgs, CacheCommand};
 use crate::progress::Terminal;

@@ -1,4 +1,4 @@
-//! `train doctor`.
+//! The command `train doctor`.
 
 use crate::args::DoctorArgs;
 use crate::progress::Terminal;
@@ -6,7 +6,7 @@ use crate::{print_json, run, say};
 use onesheet::Result;
 use onesheet::nn::Isa;
 
-/// Examines a folder of posters.
+/// Examines a folder of posters and prints what it finds.
 pub fn doctor(args: &DoctorArgs, isa: Isa) -> Result<()> {
     let pool = run::pool(args.threads.unwrap_or_else(run::all_cores))?;
     let report = pool.install(|| onesheet::doctor::examine(&args.data, &args.cache, isa, &Terminal::on_stderr()))?;

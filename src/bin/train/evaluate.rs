@@ -1,4 +1,4 @@
-//! `train evaluate`.
+//! The command `train evaluate`.
 
 use crate::args::EvaluateArgs;
 use crate::progress::Terminal;
@@ -9,7 +9,7 @@ use onesheet::classifier::evaluate::Examination;
 use onesheet::nn::Isa;
 use onesheet::report::Table;
 
-/// Measures a classifier on a folder.
+/// Measures a classifier on a folder of posters and prints the metrics.
 pub fn evaluate(args: &EvaluateArgs, isa: Isa) -> Result<()> {
     let mut classifier = Classifier::open(&args.run, isa)?;
     let on = Examination { data: &args.data, split: args.split.0, views: args.views };

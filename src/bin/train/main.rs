@@ -1,4 +1,5 @@
-//! `train`: learns film genres from posters. The command line alone; the work is the library's.
+//! The program `train`, which learns film genres from posters. It is only the command line; the
+//! library does the work.
 
 mod args;
 mod cache;
@@ -45,7 +46,7 @@ fn dispatch(args: Args) -> onesheet::Result<()> {
     }
 }
 
-/// Writes a line to stdout. A reader that goes away early, such as `head`, is no error.
+/// Writes a line to stdout. It is no error if a reader, such as `head`, goes away early.
 fn say(line: &str) {
     use std::io::Write;
     let _ = writeln!(std::io::stdout(), "{line}");

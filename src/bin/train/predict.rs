@@ -1,4 +1,4 @@
-//! `train predict`.
+//! The command `train predict`.
 
 use crate::args::PredictArgs;
 use crate::{print_json, say};
@@ -7,8 +7,8 @@ use onesheet::classifier::answers::Prediction;
 use onesheet::nn::Isa;
 use onesheet::{Error, Result};
 
-/// Names the most probable genres of each poster. Those that do not decode are told, and counted in
-/// the error at the end.
+/// Prints the most probable genres of each poster. Posters that do not decode do not stop the
+/// others: their errors follow at the end, the last of them as the error that is returned.
 pub fn predict(args: &PredictArgs, isa: Isa) -> Result<()> {
     let mut classifier = Classifier::open(&args.run, isa)?;
     let (mut predictions, mut failed) = (Vec::new(), Vec::new());

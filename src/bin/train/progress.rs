@@ -1,24 +1,25 @@
-//! How a run shows where it is: a bar on a terminal, plain lines elsewhere.
+//! The display of a command's progress: a bar on a terminal, plain lines elsewhere.
 
 use indicatif::{ProgressBar, ProgressStyle};
 use onesheet::progress::Progress;
 use std::io::IsTerminal;
 use std::sync::Mutex;
 
-/// Lines go to stdout or stderr; bars to stderr, and only where it is a terminal.
+/// A display whose lines go to stdout or stderr, and whose bars go to stderr where that is a
+/// terminal.
 pub struct Terminal {
     bar: Option<Mutex<ProgressBar>>,
-    /// Whether lines go to stderr, since stdout is for the result.
+    /// Whether lines go to stderr, because stdout is for the result.
     quiet_stdout: bool,
 }
 
 impl Terminal {
-    /// For commands whose notes are their output.
+    /// A display for commands whose notes are their output.
     pub fn new() -> Self {
         Self::with(false)
     }
 
-    /// For commands whose stdout is kept for the result.
+    /// A display for commands whose stdout is kept for the result.
     pub fn on_stderr() -> Self {
         Self::with(true)
     }

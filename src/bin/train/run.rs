@@ -1,4 +1,4 @@
-//! `train run`.
+//! The command `train run`.
 
 use crate::args::{BadImage, ExperimentName, RecipeName, RunArgs};
 use crate::progress::Terminal;
@@ -19,7 +19,7 @@ pub fn run(args: RunArgs, isa: Isa) -> Result<()> {
     train(&options(args)?, experiments, isa)
 }
 
-/// Trains experiments, on a pool of their own, and prints what came out.
+/// Trains experiments on a thread pool of their own, and prints the results.
 pub fn train(options: &Options, experiments: &[Experiment], isa: Isa) -> Result<()> {
     let pool = pool(options.threads)?;
     say(&format!("results in {}, {} threads, {}", options.out.display(), options.threads, isa.name()));
@@ -64,7 +64,7 @@ fn print_examples(outcome: &Outcome) {
     }
 }
 
-/// The options of a run that the arguments name.
+/// The options of the run that the arguments describe.
 pub fn options(args: RunArgs) -> Result<Options> {
     check_use(&args)?;
     let (recipe_name, recipe) = match args.recipe {

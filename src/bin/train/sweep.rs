@@ -1,4 +1,4 @@
-//! `train sweep`.
+//! The command `train sweep`.
 
 use crate::args::{Args, Command, SweepArgs};
 use crate::{run, say};
@@ -12,11 +12,11 @@ use onesheet::{Error, Result, files};
 use std::path::Path;
 use std::time::Instant;
 
-/// The file in a trial's folder that says that it has finished: its [`identity`], with a first line
-/// `# reason` if it diverged.
+/// The file in a trial's folder that says that the trial has finished: it holds the trial's
+/// [`identity`], after a first line `# reason` if the loss diverged.
 const FINISHED: &str = "trial.toml";
 
-/// A trial, ready to run.
+/// A trial that is ready to run.
 struct Ready {
     name: String,
     options: Options,
@@ -25,10 +25,11 @@ struct Ready {
 }
 
 impl Ready {
-    /// Whether it has finished before, and how, if it has no results.
+    /// `Some` if the trial has finished before, with the reason if it diverged and so has no
+    /// results; `None` if it has to be run.
     ///
     /// # Errors
-    /// If another trial has finished in its folder.
+    /// If a trial of other options has finished in its folder and `replace` is false.
     fn finished(&self, replace: bool) -> Result<Option<Option<String>>> {
         let path = self.options.out.join(FINISHED);
         let Ok(text) = std::fs::read_to_string(&path) else { return Ok(None) };
@@ -44,11 +45,11 @@ impl Ready {
         Ok(None)
     }
 
-    /// Runs it; the reason if it diverged.
+    /// Runs the trial and returns the reason if it diverged.
     fn run(&self, isa: Isa) -> Result<Option<String>> {
         let path = self.options.out.join(FINISHED);
-        // A trial of other options that is replaced is no longer finished, whatever becomes of this
-        // one.
+        // A finished trial of other options that is being replaced counts as unfinished from now
+        // on, whatever becomes of this one.
         if path.exists() {
             std::fs::remove_file(&path).map_err(Error::io(&path, "run the trial again"))?;
         }
@@ -65,11 +66,11 @@ impl Ready {
     }
 }
 
-/// Runs the trials that are not finished yet, and prints a table of all of them.
+/// Runs the trials that have not finished yet, and prints a table of all of them.
 pub fn sweep(args: &SweepArgs, isa: Isa) -> Result<()> {
     let trials = trials(&args.vary, args.random, args.seed);
-    // All of them are made ready before the first one runs: a mistake ends the sweep now and not in
-    // an hour.
+    // All trials are made ready before the first one runs, so that a mistake ends the sweep now and
+    // not in an hour.
     let trials = trials.iter().map(|trial| ready(args, trial)).collect::<Result<Vec<_>>>()?;
     for (i, trial) in trials.iter().enumerate() {
         if trials[..i].iter().any(|of| of.name == trial.name) {
@@ -125,13 +126,13 @@ pub fn sweep(args: &SweepArgs, isa: Isa) -> Result<()> {
     result
 }
 
-/// What `train run` makes of a trial.
+/// Turns a trial into the run that `train run` would make of it.
 fn ready(args: &SweepArgs, trial: &Trial) -> Result<Ready> {
     let name = trial.name();
     if trial.0.iter().any(|(option, _)| ["data", "out"].contains(&&option[..])) {
         return Err(Error::usage("--data and --out are the same for all trials", "run a sweep for each"));
     }
-    // What changes how a trained model is kept or used, and not what its epochs bring.
+    // Options that change how a trained model is kept or used, but not what its epochs achieve.
     const SAME: [&str; 3] = ["views", "keep", "tune-thresholds"];
     if let Some((option, _)) = trial.0.iter().find(|(option, _)| SAME.contains(&&option[..])) {
         let what =

@@ -1,23 +1,23 @@
-//! A small software rasteriser: shapes are signed distances, edges are smooth, numbers are the same
-//! everywhere.
+//! A small software rasteriser: shapes are signed distances, edges are smooth, and numbers are the
+//! same on every platform.
 //!
 //! Positions and lengths are in pixels, x to the right and y down; pixel (i, j) is sampled at (i +
 //! 0.5, j + 0.5). Angles are in turns (1 = full circle), clockwise from the x axis. Only `+ - * /`,
-//! `sqrt` and `floor` on f32 are used, which IEEE 754 rounds in one way; sine and arc tangent are
-//! polynomials, since a platform's own may differ in the last bit.
+//! `sqrt` and `floor` on f32 are used, whose rounding IEEE 754 prescribes; sine and arc tangent are
+//! polynomials, since those of a platform may differ in the last bit.
 
 use rand::Rng;
 use rand_chacha::ChaCha8Rng;
 
-/// Red, green, blue in levels of 0 to 255.
+/// Red, green and blue, as levels from 0 to 255.
 pub type Rgb = [f32; 3];
 
-/// The colour a share `t` (0 to 1) of the way from `a` to `b`.
+/// The colour that lies a share `t` (0 to 1) of the way from `a` to `b`.
 pub fn mix(a: Rgb, b: Rgb, t: f32) -> Rgb {
     [0, 1, 2].map(|i| a[i] + (b[i] - a[i]) * t)
 }
 
-/// `(cos, sin)` of an angle in turns; within 2e-4.
+/// `(cos, sin)` of an angle in turns, to within 2e-4.
 pub fn direction(turns: f32) -> (f32, f32) {
     fn sine(turns: f32) -> f32 {
         let t = turns - turns.floor();
@@ -29,7 +29,7 @@ pub fn direction(turns: f32) -> (f32, f32) {
     (sine(turns + 0.25), sine(turns))
 }
 
-/// The angle of the vector `(dx, dy)`, in turns from 0 to 1; within 1e-5 (Abramowitz and Stegun,
+/// The angle of the vector `(dx, dy)`, in turns from 0 to 1, to within 1e-5 (Abramowitz and Stegun,
 /// 4.4.49).
 pub fn turns_of(dx: f32, dy: f32) -> f32 {
     let (ax, ay) = (dx.abs(), dy.abs());
@@ -42,17 +42,17 @@ pub fn turns_of(dx: f32, dy: f32) -> f32 {
     if dy < 0.0 { 1.0 - half } else { half }
 }
 
-/// Random choices from the raw words of a stream: the ways in which `rand` turns words into ranges
-/// may change with its version, and a poster's bytes may not.
+/// Random choices from the raw words of a stream: the way in which `rand` turns words into ranges
+/// may change with its version, but a poster's bytes must not.
 pub struct Dice(pub ChaCha8Rng);
 
 impl Dice {
-    /// A number from `low` to below `high`.
+    /// A random number from `low` up to, but not including, `high`.
     pub fn between(&mut self, low: f32, high: f32) -> f32 {
         low + (high - low) * ((self.0.next_u32() >> 8) as f32 / 16_777_216.0)
     }
 
-    /// An integer from `low` to `high`, both included.
+    /// A random integer from `low` to `high`, both included.
     pub fn int(&mut self, low: usize, high: usize) -> usize {
         low + ((u64::from(self.0.next_u32()) * (high - low + 1) as u64) >> 32) as usize
     }
@@ -62,7 +62,7 @@ impl Dice {
         self.between(0.0, 1.0) < p
     }
 
-    /// One of `items`.
+    /// One of `items`, picked at random.
     pub fn pick<T: Copy>(&mut self, items: &[T]) -> T {
         items[self.int(0, items.len() - 1)]
     }
@@ -77,24 +77,24 @@ impl Dice {
 #[derive(Clone, Copy)]
 pub struct Ink {
     pub colour: Rgb,
-    /// 0 leaves what is below, 1 covers it.
+    /// From 0, which leaves what is below, to 1, which covers it.
     pub opacity: f32,
-    /// Width of the edge in pixels; 1 is a crisp one.
+    /// The width of the edge in pixels; 1 is crisp.
     pub edge: f32,
 }
 
 impl From<Rgb> for Ink {
-    /// Opaque, with a crisp edge.
+    /// An opaque ink with a crisp edge.
     fn from(colour: Rgb) -> Self {
         Self { colour, opacity: 1.0, edge: 1.0 }
     }
 }
 
-/// A picture in the making.
+/// A picture that is being drawn.
 pub struct Canvas {
     pub width: f32,
     pub height: f32,
-    /// Pixels for one unit of design: a whole poster is about 200 units wide, a picture within a
+    /// Pixels per unit of design: a whole poster is about 200 units wide, a picture within a
     /// picture fewer.
     pub unit: f32,
     columns: usize,
@@ -102,7 +102,7 @@ pub struct Canvas {
 }
 
 impl Canvas {
-    /// `width` x `height` pixels of one colour.
+    /// A canvas of `width` x `height` pixels, all of one colour.
     pub fn new(width: usize, height: usize, unit: f32, ground: Rgb) -> Self {
         Self { width: width as f32, height: height as f32, unit, columns: width, pixels: vec![ground; width * height] }
     }
@@ -116,18 +116,18 @@ impl Canvas {
         }
     }
 
-    /// From `top` at the upper edge to `bottom` at the lower one.
+    /// Fills the canvas with a gradient from `top` at the upper edge to `bottom` at the lower one.
     pub fn gradient(&mut self, top: Rgb, bottom: Rgb) {
         let height = self.height;
         self.shade(|_, y, _| mix(top, bottom, y / height));
     }
 
-    /// Fills where `distance(x, y)` is negative, within the box `[left, top, right, bottom]` and
-    /// the canvas.
+    /// Fills the area in which `distance(x, y)` is negative, within the box
+    /// `[left, top, right, bottom]` and the canvas.
     pub fn fill(&mut self, within: [f32; 4], ink: impl Into<Ink>, distance: impl Fn(f32, f32) -> f32) {
         let Ink { colour, opacity, edge } = ink.into();
         let [left, top, right, bottom] = within;
-        // A float beyond the range of usize is cast to its nearest end.
+        // A cast takes a float beyond the range of usize to the nearest end of the range.
         let rows = (self.pixels.len() / self.columns).min((bottom + edge).max(0.0) as usize + 1);
         let columns = self.columns.min((right + edge).max(0.0) as usize + 1);
         for j in (top - edge).max(0.0) as usize..rows {
@@ -141,24 +141,24 @@ impl Canvas {
         }
     }
 
-    /// [`fill`](Self::fill) without a box: for patterns that cover the canvas.
+    /// Fills as [`fill`](Self::fill) does, but without a box: for patterns that cover the canvas.
     pub fn cover(&mut self, ink: impl Into<Ink>, distance: impl Fn(f32, f32) -> f32) {
         self.fill([0.0, 0.0, self.width, self.height], ink, distance);
     }
 
-    /// A disc of radius `r`.
+    /// Draws a disc of radius `r`.
     pub fn disc(&mut self, (cx, cy): (f32, f32), r: f32, ink: impl Into<Ink>) {
         self.fill([cx - r, cy - r, cx + r, cy + r], ink, |x, y| length(x - cx, y - cy) - r);
     }
 
-    /// A straight stroke with round ends.
+    /// Draws a straight stroke with round ends.
     pub fn stroke(&mut self, (ax, ay): (f32, f32), (bx, by): (f32, f32), thickness: f32, ink: impl Into<Ink>) {
         let r = 0.5 * thickness;
         let within = [ax.min(bx) - r, ay.min(by) - r, ax.max(bx) + r, ay.max(by) + r];
         self.fill(within, ink, |x, y| to_segment((x, y), (ax, ay), (bx, by)) - r);
     }
 
-    /// A rectangle of half sizes `(hx, hy)`, turned by `turns` about its centre.
+    /// Draws a rectangle of half sizes `(hx, hy)`, turned by `turns` about its centre.
     pub fn rect(&mut self, (cx, cy): (f32, f32), (hx, hy): (f32, f32), turns: f32, ink: impl Into<Ink>) {
         let (c, s) = direction(turns);
         let reach = hx + hy;
@@ -168,8 +168,8 @@ impl Canvas {
         });
     }
 
-    /// A heart, turned by `turns`: a square of half size `r` on its corner, with a half disc on
-    /// each upper side.
+    /// Draws a heart, turned by `turns`: a square of half size `r` on its corner, with a half disc
+    /// on each upper side.
     pub fn heart(&mut self, (cx, cy): (f32, f32), r: f32, turns: f32, ink: impl Into<Ink>) {
         let (c, s) = direction(turns + 0.125);
         self.fill([cx - 3.0 * r, cy - 3.0 * r, cx + 3.0 * r, cy + 3.0 * r], ink, |x, y| {
@@ -179,7 +179,7 @@ impl Canvas {
         });
     }
 
-    /// A polygon, convex or not.
+    /// Draws a polygon, convex or not.
     pub fn polygon(&mut self, corners: &[(f32, f32)], ink: impl Into<Ink>) {
         let mut within = [f32::MAX, f32::MAX, f32::MIN, f32::MIN];
         for &(x, y) in corners {
@@ -207,7 +207,7 @@ impl Canvas {
 
     /// The picture as bytes: rows of red, green, blue.
     pub fn to_rgb8(&self) -> Vec<u8> {
-        // The cast keeps to 0 ..= 255.
+        // The cast saturates at 0 and 255.
         self.pixels.iter().flatten().map(|level| (level + 0.5) as u8).collect()
     }
 }
@@ -229,7 +229,8 @@ fn to_segment((x, y): (f32, f32), (ax, ay): (f32, f32), (bx, by): (f32, f32)) ->
     length(x - ax - along * dx, y - ay - along * dy)
 }
 
-/// Negative inside, which is where a ray to the right crosses an odd number of sides.
+/// The signed distance from a polygon, negative inside; a point is inside if a ray from it to the
+/// right crosses an odd number of sides.
 fn to_polygon((x, y): (f32, f32), corners: &[(f32, f32)]) -> f32 {
     let mut nearest = f32::MAX;
     let mut inside = false;

@@ -1,30 +1,31 @@
-//! The genre vocabulary: for each genre a name, a frequency, palettes that it leans to, and what it
-//! looks like.
+//! The genre vocabulary: the name of each genre, its frequency, the palettes that it favours, and
+//! what it looks like.
 //!
-//! A motif fills the canvas it is given. It draws with five tones, from ground to ink, and knows
-//! none of their colours: what tells the genres apart is shape and texture, and the palette is only
+//! A motif fills the canvas that it is given. It draws with five tones, from ground to ink, without
+//! knowing their colours: what tells the genres apart is shape and texture, and the palette is only
 //! a hint.
 
 use std::f32::consts::TAU;
 
 use super::canvas::{Canvas, Dice, Ink, Rgb, direction, length, mix, off_whole, turns_of};
 
-/// Five colours that go together; 0 is the ground, 4 stands out from it most, 3 is the accent.
+/// Five colours that go together: 0 is the ground, 3 is the accent, 4 stands out most from the
+/// ground.
 pub type Tones = [Rgb; 5];
 
 /// A genre of the demo set.
 pub struct Genre {
-    /// As Letterboxd spells it.
+    /// The name, as Letterboxd spells it.
     pub name: &'static str,
-    /// Relative frequency.
+    /// The relative frequency.
     pub share: usize,
-    /// The palettes it leans to: indices into the poster's palettes.
+    /// The palettes that the genre favours, as indices into the poster's palettes.
     pub palettes: [usize; 4],
-    /// Draws it.
+    /// The function that draws the motif.
     pub motif: fn(&mut Canvas, &Tones, &mut Dice),
 }
 
-/// All genres, by name. As in the real set a few are frequent and most are not.
+/// All genres, sorted by name. As in the real set, a few are frequent and most are not.
 pub const GENRES: [Genre; 10] = [
     Genre { name: "Action", share: 9, palettes: [2, 8, 11, 5], motif: action },
     Genre { name: "Animation", share: 12, palettes: [6, 3, 5, 11], motif: animation },
@@ -38,7 +39,7 @@ pub const GENRES: [Genre; 10] = [
     Genre { name: "Western", share: 5, palettes: [1, 11, 8, 4], motif: western },
 ];
 
-/// Rays from an explosion, its jagged ball, and stripes of speed.
+/// Rays from an explosion, its jagged fireball, and speed lines.
 fn action(canvas: &mut Canvas, tones: &Tones, dice: &mut Dice) {
     let (w, h, u) = (canvas.width, canvas.height, canvas.unit);
     canvas.cover(tones[0], |_, _| -1.0);
@@ -71,7 +72,7 @@ fn action(canvas: &mut Canvas, tones: &Tones, dice: &mut Dice) {
     }
 }
 
-/// Flat shapes with thick outlines; some look back.
+/// Flat shapes with thick outlines; some of them have eyes.
 fn animation(canvas: &mut Canvas, tones: &Tones, dice: &mut Dice) {
     let (w, h, u) = (canvas.width, canvas.height, canvas.unit);
     canvas.cover(mix(tones[0], tones[1], 0.6), |_, _| -1.0);
@@ -111,7 +112,7 @@ fn animation(canvas: &mut Canvas, tones: &Tones, dice: &mut Dice) {
     }
 }
 
-/// Polka dots in a turned grid, and confetti.
+/// Polka dots in a rotated grid, and confetti.
 fn comedy(canvas: &mut Canvas, tones: &Tones, dice: &mut Dice) {
     let (w, h, u) = (canvas.width, canvas.height, canvas.unit);
     canvas.cover(mix(tones[0], tones[1], dice.between(0.0, 1.0)), |_, _| -1.0);
@@ -119,7 +120,7 @@ fn comedy(canvas: &mut Canvas, tones: &Tones, dice: &mut Dice) {
     let r = pitch * dice.between(0.26, 0.36);
     let (c, s) = direction(dice.between(0.0, 0.25));
     let offset = (dice.between(0.0, pitch), dice.between(0.0, pitch));
-    // Every second dot has the other tone: a chessboard's fields.
+    // Dots of two tones alternate like the squares of a chessboard.
     for (field, tone) in [(0.0, 3), (1.0, 4)] {
         canvas.cover(tones[tone], |x, y| {
             let (a, b) = ((c * x + s * y + offset.0) / pitch, (c * y - s * x + offset.1) / pitch);
@@ -138,7 +139,7 @@ fn comedy(canvas: &mut Canvas, tones: &Tones, dice: &mut Dice) {
     }
 }
 
-/// Strips of film, with their perforation, and pictures in the frames.
+/// Strips of film with their perforations, and pictures in the frames.
 fn documentary(canvas: &mut Canvas, tones: &Tones, dice: &mut Dice) {
     let (w, h, u) = (canvas.width, canvas.height, canvas.unit);
     canvas.cover(mix(tones[4], tones[3], 0.4), |_, _| -1.0);
@@ -174,7 +175,7 @@ fn documentary(canvas: &mut Canvas, tones: &Tones, dice: &mut Dice) {
     });
 }
 
-/// Two large silhouettes before a quiet sky.
+/// Two large silhouettes against a quiet sky.
 fn drama(canvas: &mut Canvas, tones: &Tones, dice: &mut Dice) {
     let (w, h, u) = (canvas.width, canvas.height, canvas.unit);
     canvas.gradient(tones[dice.int(1, 2)], tones[dice.int(3, 4)]);
@@ -198,7 +199,7 @@ fn drama(canvas: &mut Canvas, tones: &Tones, dice: &mut Dice) {
     }
 }
 
-/// Streaks that drip from above, teeth that rise from below.
+/// Streaks that drip from above, and teeth that rise from below.
 fn horror(canvas: &mut Canvas, tones: &Tones, dice: &mut Dice) {
     let (w, h, u) = (canvas.width, canvas.height, canvas.unit);
     canvas.gradient(tones[0], mix(tones[0], tones[1], 0.8));

@@ -1,4 +1,5 @@
-//! One poster: motifs on a palette, a light that hides the palette, a title, grain.
+//! Draws one poster: motifs in the colours of a palette, a light that hides the palette, a title,
+//! and grain.
 
 use jpeg_encoder::{ColorType, Encoder, EncodingError, SamplingFactor};
 
@@ -22,7 +23,7 @@ const PALETTES: [[u32; 5]; 12] = [
     [0x2a2416, 0x7a5c1e, 0xc9a227, 0xe9d27a, 0xfbf6e3], // mustard
 ];
 
-/// Words of titles: the same for all genres, so that they tell nothing.
+/// The words of titles: the same for all genres, so that they give nothing away.
 const FIRST: [&str; 16] = [
     "THE LAST",
     "A QUIET",
@@ -60,7 +61,7 @@ const SECOND: [&str; 16] = [
     "WINDOWS",
 ];
 
-/// A to Z in 3x5 dots: five rows of three bits, the uppermost row in the highest bits.
+/// The letters A to Z in 3x5 dots: five rows of three bits, the uppermost row in the highest bits.
 #[rustfmt::skip]
 const LETTERS: [u16; 26] = [
     0b010_101_111_101_101, 0b110_101_110_101_110, 0b011_100_100_100_011, 0b110_101_101_101_110, 0b111_100_110_100_111,
@@ -75,7 +76,7 @@ const LETTERS: [u16; 26] = [
 /// file.
 ///
 /// # Errors
-/// As the encoder's; writing to memory gives none.
+/// The errors of the encoder; writing to memory causes none.
 pub fn draw(genres: &[usize], mut dice: Dice) -> Result<Vec<u8>, EncodingError> {
     let dice = &mut dice;
     let (width, height) = size(dice);
@@ -97,7 +98,8 @@ pub fn draw(genres: &[usize], mut dice: Dice) -> Result<Vec<u8>, EncodingError> 
     Ok(jpeg)
 }
 
-/// Mostly one of the two sizes that film sites hand out, otherwise something between them.
+/// The size of a poster: mostly one of the two that film sites hand out, otherwise something
+/// between them.
 fn size(dice: &mut Dice) -> (usize, usize) {
     match dice.int(0, 9) {
         0..=3 => (182, 268),
@@ -106,7 +108,8 @@ fn size(dice: &mut Dice) -> (usize, usize) {
     }
 }
 
-/// A palette that the genre leans to, or just any, from dark to light or from light to dark.
+/// A palette that the genre favours, or sometimes any palette, from dark to light or from light to
+/// dark.
 fn tones(genre: &Genre, dice: &mut Dice) -> Tones {
     let palette = if dice.chance(0.8) { dice.pick(&genre.palettes) } else { dice.int(0, PALETTES.len() - 1) };
     let mut tones = PALETTES[palette].map(|hex| [16, 8, 0].map(|shift| (hex >> shift & 0xff) as f32));
@@ -116,7 +119,7 @@ fn tones(genre: &Genre, dice: &mut Dice) -> Tones {
     tones
 }
 
-/// A motif for each genre, side by side or one above the other, with slanted seams.
+/// Draws a motif for each genre, side by side or one above the other, with slanted seams.
 fn panels(canvas: &mut Canvas, genres: &[usize], tones: &Tones, dice: &mut Dice) {
     if let [genre] = genres {
         return (GENRES[*genre].motif)(canvas, tones, dice);
@@ -124,13 +127,13 @@ fn panels(canvas: &mut Canvas, genres: &[usize], tones: &Tones, dice: &mut Dice)
     let (w, h) = (canvas.width, canvas.height);
     let stacked = dice.chance(0.6);
     let long = if stacked { h } else { w };
-    // The seam's shift from one side of the poster to the other: 2 x slant.
+    // Half of the seam's shift from one side of the poster to the other.
     let slant = long * dice.between(-0.08, 0.08);
     let share = long / genres.len() as f32;
     let first = dice.int(0, genres.len() - 1);
     for i in 0..genres.len() {
         let (low, high) = (i as f32 * share, (i + 1) as f32 * share);
-        // The panel's box: with its slanted ends, in whole pixels.
+        // The panel's box, slanted ends included, in whole pixels.
         let from = (low - slant.abs() - 2.0).max(0.0).floor();
         let to = (high + slant.abs() + 2.0).min(long).floor();
         let (wide, tall) = if stacked { (w, to - from) } else { (to - from, h) };
@@ -147,7 +150,7 @@ fn panels(canvas: &mut Canvas, genres: &[usize], tones: &Tones, dice: &mut Dice)
     }
 }
 
-/// A distraction: the motif of a genre that the film does not have, in a small disc.
+/// Draws a distraction: the motif of a genre that the film does not have, in a small disc.
 fn badge(canvas: &mut Canvas, genres: &[usize], tones: &Tones, dice: &mut Dice) {
     let other = dice.int(0, GENRES.len() - 1);
     if genres.contains(&other) {
@@ -161,8 +164,8 @@ fn badge(canvas: &mut Canvas, genres: &[usize], tones: &Tones, dice: &mut Dice) 
     canvas.paste(&picture, corner, |x, y| length(x - cx, y - cy) - r);
 }
 
-/// Exposure, tint and fading of the whole picture, and a shadow from one side: as no palette
-/// survives it unchanged, the mean colour says little.
+/// Applies exposure, tint and fading to the whole picture, and a shadow from one side: no palette
+/// survives it unchanged, so the mean colour says little.
 fn light(canvas: &mut Canvas, dice: &mut Dice) {
     let exposure = dice.between(0.75, 1.12);
     let gain = [(); 3].map(|()| exposure * dice.between(0.86, 1.14));
@@ -178,7 +181,7 @@ fn light(canvas: &mut Canvas, dice: &mut Dice) {
     });
 }
 
-/// The title, at any height, and lines too small to read below it or at the foot.
+/// Draws the title, at any height, and lines too small to read below it or at the foot.
 fn lettering(canvas: &mut Canvas, dice: &mut Dice) {
     let (w, h, u) = (canvas.width, canvas.height, canvas.unit);
     let lines = [dice.pick(&FIRST), dice.pick(&SECOND)];
@@ -201,7 +204,7 @@ fn lettering(canvas: &mut Canvas, dice: &mut Dice) {
     }
 }
 
-/// Writes capitals and blanks, each letter 3x5 dots of `dot` pixels.
+/// Writes capitals and blanks, each letter in 3x5 dots of `dot` pixels.
 fn write(canvas: &mut Canvas, line: &str, (left, top): (f32, f32), dot: f32, ink: Rgb) {
     for (i, letter) in line.bytes().enumerate().filter(|(_, letter)| letter.is_ascii_uppercase()) {
         let bits = LETTERS[usize::from(letter - b'A')];
@@ -213,7 +216,7 @@ fn write(canvas: &mut Canvas, line: &str, (left, top): (f32, f32), dot: f32, ink
     }
 }
 
-/// A centred line of words of which only their lengths are seen.
+/// Draws a centred line of words of which only the lengths can be seen.
 fn small_print(canvas: &mut Canvas, y: f32, ink: Rgb, dice: &mut Dice) {
     let (w, u) = (canvas.width, canvas.unit);
     let half = w * dice.between(0.25, 0.42);
@@ -225,7 +228,7 @@ fn small_print(canvas: &mut Canvas, y: f32, ink: Rgb, dice: &mut Dice) {
     }
 }
 
-/// Grey noise on every pixel: the sum of two uniform numbers, so that most of it is weak.
+/// Adds grey noise to every pixel: the sum of two uniform numbers, so that most of it is weak.
 fn grain(canvas: &mut Canvas, dice: &mut Dice) {
     let strength = dice.between(2.0, 12.0) / 255.0;
     canvas.shade(|_, _, pixel| {

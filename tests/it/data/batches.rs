@@ -23,7 +23,7 @@ fn film(id: u64) -> Film {
     Film { id, genres }
 }
 
-/// Films 1 to n, their folder, and both sources of their images.
+/// The films 1 to `n`, their folder, and both sources of their images.
 fn sources(n: u64) -> (tempfile::TempDir, Vec<Film>, [Source; 2]) {
     let data = letterboxd("id,genre\n1,Drama\n", 1..=n);
     let posters = data.path().join("posters");
@@ -79,7 +79,7 @@ fn the_order_depends_on_seed_and_epoch_alone() {
     let kept = order(3, 7).iter().enumerate().filter(|&(at, &index)| at == index).count();
     assert!(kept < 10, "{kept} of 1000 films stayed where they were");
     assert_eq!(Order::Sequential.indexes(&films[..4]), [0, 1, 2, 3]);
-    // Never to change: the order is part of what makes a run repeatable.
+    // This must never change: the order is part of what makes a run repeatable.
     assert_eq!(Order::Shuffled { seed: 1, epoch: 0 }.indexes(&films[..8]), [7, 4, 5, 6, 3, 1, 0, 2]);
 }
 

@@ -11,7 +11,7 @@ use super::{jpeg, letterboxd, write};
 
 const SPEC: ImageSpec = ImageSpec { height: 24, width: 16 };
 
-/// A folder with the posters 1 to 9; 4 is a PNG file, 6 is cut off.
+/// A folder with the posters 1 to 9, of which 4 is a PNG file and 6 is cut off.
 fn data() -> tempfile::TempDir {
     let data = letterboxd("id,genre\n1,Drama\n", 1..=9);
     write(data.path(), "posters/4.jpg", b"\x89PNG\r\n\x1A\n");
@@ -86,7 +86,7 @@ fn a_changed_poster_is_decoded_again() {
     assert!(after.refused().is_empty());
     assert_ne!(before.image(1).unwrap(), after.image(1).unwrap(), "who has the old cache open keeps it");
 
-    // The same bytes at another time count as changed: the content is not compared.
+    // The same bytes with another time count as changed: the content is not compared.
     let file = fs::File::options().write(true).open(data.path().join("posters/2.jpg")).unwrap();
     file.set_modified(SystemTime::now() - Duration::from_secs(1000)).unwrap();
     assert_eq!(open(data.path(), &[1, 2, 4]).built().unwrap().decoded, 1);
@@ -144,7 +144,7 @@ fn damaged_files_are_refused_by_name_and_made_again() {
     assert!(built.why.contains("the list of refused posters is damaged") && built.decoded == 3, "{built:?}");
     assert_eq!(fs::read(&path).unwrap(), good, "the same posters make the same bytes");
 
-    // A record is checked when it is touched; the others can still be read.
+    // A record is checked when it is first read; the others can still be read.
     fs::write(&path, patched(4096 + SPEC.bytes() + 100, 4)).unwrap();
     let cache = open(data.path(), &[1, 2, 4]);
     cache.image(1).unwrap();
@@ -157,7 +157,7 @@ fn damaged_files_are_refused_by_name_and_made_again() {
     assert_eq!(grown.image(2).unwrap(), decoded(data.path(), 2));
 }
 
-/// Every byte up to the records, and a thousand anywhere in them.
+/// Damage to every byte up to the records, and to a thousand bytes anywhere in them, is noticed.
 #[test]
 fn every_flipped_byte_is_noticed() {
     let data = data();
@@ -188,7 +188,8 @@ fn every_flipped_byte_is_noticed() {
     assert!(Cache::open(&path, SPEC).unwrap().verify(&|_, _| ()).is_empty());
 }
 
-/// What a killed builder leaves: a file with that name, in which a record counts only by its CRC.
+/// Tests files under the name of a build in progress: one of another plan, or of none, is started
+/// over.
 #[test]
 fn what_another_plan_left_is_started_over() {
     let data = data();
@@ -201,8 +202,8 @@ fn what_another_plan_left_is_started_over() {
         assert_eq!(cache.image(3).unwrap(), decoded(data.path(), 3));
         fs::remove_file(cache.path()).unwrap();
     }
-    // A finished one of the same plan has only to be renamed; what a kill left of a ledger goes
-    // away.
+    // A finished file of the same plan has only to be renamed; what a kill left of a ledger is
+    // removed.
     write(data.path(), "cache/.ledger.json.a1b2c3", "{");
     write(data.path(), "cache/posters-24x16.building", &finished);
     let cache = open(data.path(), &[1, 2, 4]);

@@ -8,7 +8,7 @@ use super::{encode, jpeg, pixels};
 
 const W: u16 = 40;
 const H: u16 = 56;
-/// Decoding to the file's own size shows the decoder's pixels without the resize.
+/// The file's own size: decoding to it shows the pixels of the decoder without the resize.
 const SAME: ImageSpec = ImageSpec { height: H as usize, width: W as usize };
 
 fn decode(file: &[u8], spec: ImageSpec) -> Result<Vec<u8>, Refusal> {
@@ -20,7 +20,7 @@ fn refused(file: &[u8]) -> Reason {
     decode(file, SAME).unwrap_err().reason
 }
 
-/// The largest and the mean difference of two images.
+/// The largest difference of two images, and the mean difference.
 fn distance(a: &[u8], b: &[u8]) -> (u8, f64) {
     assert_eq!(a.len(), b.len());
     let differences = a.iter().zip(b).map(|(&a, &b)| a.abs_diff(b));
@@ -49,8 +49,8 @@ fn colours_survive_every_way_of_storing_them() {
     let as_rgb: Vec<u8> = grey.iter().flat_map(|&level| [level; 3]).collect();
     assert_close(&decode(&encode(&grey, W, H, ColorType::Luma, |_| {}), SAME).unwrap(), &as_rgb, "grey");
 
-    // The encoder takes ink, 0 = none, and inverts it as Adobe does: red = (255 - cyan) * (255 -
-    // black) / 255.
+    // The encoder takes ink, where 0 is none, and inverts it as Adobe does: red = (255 - cyan) *
+    // (255 - black) / 255.
     let black = 40;
     let mut inks = Vec::new();
     let mut shown = Vec::new();
@@ -64,7 +64,7 @@ fn colours_survive_every_way_of_storing_them() {
     }
 }
 
-/// A TIFF header and one entry: orientation, a short.
+/// A TIFF header and one entry: the orientation, as a short.
 fn exif(orientation: u8) -> Vec<u8> {
     let mut tiff = b"MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0".to_vec();
     tiff.extend([orientation, 0, 0, 0, 0, 0, 0]);
@@ -73,7 +73,7 @@ fn exif(orientation: u8) -> Vec<u8> {
 
 #[test]
 fn exif_orientation_is_undone() {
-    // Red, green, blue, grey in the corners, clockwise from the top left.
+    // The corners are red, green, blue and grey, clockwise from the top left.
     let corners = [[250, 20, 20], [20, 240, 20], [20, 20, 250], [128, 128, 128]];
     let (w, h) = (32, 48);
     let mut rgb = Vec::new();
@@ -89,7 +89,8 @@ fn exif_orientation_is_undone() {
             );
         }
     }
-    // Which corner of the stored picture comes where when it is shown, from the EXIF standard.
+    // For each orientation, the corner of the stored picture that is shown in each place, from the
+    // EXIF standard.
     let shown = [
         (1, [0, 1, 2, 3]),
         (2, [1, 0, 3, 2]),
@@ -135,7 +136,7 @@ fn other_formats_are_refused_by_name() {
     }
 }
 
-/// Where the first marker `FF code` of a header stands.
+/// The position of the first marker `FF code` of a header.
 fn marker(file: &[u8], code: u8) -> usize {
     file.windows(2).position(|pair| pair == [0xFF, code]).unwrap()
 }
@@ -193,14 +194,14 @@ fn truncated_files_are_refused_wherever_they_end() {
     }
 }
 
-/// A poster in size and content: what cameras and web servers leave when a transfer breaks and
-/// something closes the file.
+/// Tests a file with the size and content of a poster that was cut off: cameras and web servers
+/// leave such files when a transfer breaks and something closes the file.
 #[test]
 fn truncated_files_with_an_end_marker_are_refused_too() {
     let (w, h) = (230, 345);
     let mut noisy = pixels(1, w, h);
     noisy.iter_mut().enumerate().for_each(|(i, v)| *v = v.wrapping_add((i * 7919 % 31) as u8));
-    // The last fifth is plain, as many posters end.
+    // The last fifth is plain, as the end of many posters is.
     let plain = noisy.len() * 4 / 5;
     noisy[plain..].fill(0);
     for (pixels, progressive, sampling, restarts) in [
@@ -289,7 +290,7 @@ fn only_regular_files_are_opened() {
     assert_eq!(read(&folder.path().join("5.jpg")).unwrap_err().reason, Reason::FileTooLarge);
 }
 
-/// Bilinear with half-pixel centres, in f64, as TensorFlow defines it.
+/// Resizes bilinearly with half-pixel centres, in f64, as TensorFlow defines it.
 fn bilinear(rgb: &[u8], width: usize, height: usize, spec: ImageSpec) -> Vec<u8> {
     let near = |to: usize, from_size: usize, to_size: usize| {
         let centre = (to as f64 + 0.5) * from_size as f64 / to_size as f64 - 0.5;

@@ -12,7 +12,7 @@ use zune_jpeg::zune_core::bytestream::ZCursor;
 use zune_jpeg::zune_core::options::DecoderOptions;
 use zune_jpeg::{JpegDecoder, zune_core::colorspace::ColorSpace};
 
-/// All files below a folder, by their path relative to it.
+/// All files below a folder, by their path relative to the folder.
 fn files(folder: &Path) -> BTreeMap<String, Vec<u8>> {
     let mut found = BTreeMap::new();
     for entry in fs::read_dir(folder).unwrap() {
@@ -39,7 +39,8 @@ fn genres(files: &BTreeMap<String, Vec<u8>>) -> BTreeMap<u64, Vec<String>> {
     films
 }
 
-/// Width, height and RGB bytes; strict, so that a file that breaks off is an error.
+/// The width, height and RGB bytes of a poster; decoding is strict, so that a file that breaks off
+/// is an error.
 fn decode(jpeg: &[u8]) -> Result<(usize, usize, Vec<u8>), String> {
     let options = DecoderOptions::default().set_strict_mode(true).jpeg_set_out_colorspace(ColorSpace::RGB);
     let mut decoder = JpegDecoder::new_with_options(ZCursor::new(jpeg), options);
@@ -127,8 +128,8 @@ fn genres_are_uneven_and_mean_colour_is_a_poor_guide_to_them() {
     assert!(sizes[5] * 14 > single.len(), "the six most frequent genres can each be learned: {support:?}");
     assert!(sizes[0] < 2 * sizes[2] && sizes[0] > 2 * sizes[9], "neither one genre for all nor all alike: {support:?}");
 
-    // Mean red, green and blue of each poster; class means from films with an even id, hits counted
-    // on the others.
+    // The guess is by the mean red, green and blue of each poster: the class means come from films
+    // with an even id, the hits are counted on the others.
     let mut means: Vec<(u64, &str, [f64; 3])> = Vec::new();
     for &(id, genre) in &single {
         let Some(Ok((width, height, pixels))) = files.get(&format!("posters/{id}.jpg")).map(|jpeg| decode(jpeg)) else {
@@ -157,8 +158,8 @@ fn genres_are_uneven_and_mean_colour_is_a_poor_guide_to_them() {
         nearest.unwrap().0 == *genre
     });
     let accuracy = hits.count() as f64 / held_out.len() as f64;
-    // A constant answer gets about 0.19; the network about 0.5 after three epochs on three times as
-    // many films.
+    // A constant answer is right for about 0.19 of the posters; the network for about 0.5 after
+    // three epochs on three times as many films.
     assert!(accuracy < 0.3, "nearest mean colour is right for {accuracy:.3} of {} posters", held_out.len());
 }
 
@@ -174,7 +175,7 @@ fn a_finished_set_is_left_alone_and_an_interrupted_one_is_drawn_again() {
     assert_eq!(draw(&out, 10, 1).unwrap(), Summary { drawn: false, ..first });
     assert_eq!(fs::read(&poster).unwrap(), b"changed by hand");
 
-    // An interrupted call leaves its note with the word and some of the posters.
+    // An interrupted call leaves some of the posters and its note with the word UNFINISHED.
     let note = fs::read_to_string(out.join("README.txt")).unwrap();
     let (title, rest) = note.split_once("\n\n").unwrap();
     let unfinished = format!("{title}\nUNFINISHED: drawing was interrupted, or still goes on.\n\n{rest}");

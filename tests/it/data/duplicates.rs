@@ -16,7 +16,7 @@ fn posters_with_the_same_bytes_are_found_whatever_their_order() {
     assert_eq!(duplicates(&posters, &[4, 7, 8]), [(7, 4)], "only among those that are asked about");
 }
 
-/// Files that differ in a single byte anywhere, but not in length.
+/// Tests files that differ in a single byte anywhere, but not in length.
 #[test]
 fn one_byte_makes_a_difference() {
     let data = letterboxd("id,genre\n1,Drama\n", 1..=1);
@@ -61,6 +61,6 @@ fn a_group_is_trained_on_once_under_its_smallest_id() {
         films.films.iter().map(|film| film.id).collect::<Vec<_>>()
     };
     assert_eq!(ids(3), [1, 2]);
-    // Those that the experiment drops first are not in its groups.
+    // Films that the experiment drops beforehand are not in its groups.
     assert_eq!(ids(1), [1, 2]);
 }

@@ -9,8 +9,8 @@ use super::write;
 
 const NO_LIMITS: Limits = Limits { train: None, val: None };
 
-/// Films 1..=n; genre `g` of 0..=4 gets more films the smaller it is; every seventh film has a
-/// second genre.
+/// Films 1..=n; of the genres 0..=4, the smaller the number, the more films; every seventh film has
+/// a second genre.
 fn films(n: u64) -> Films {
     let film = |id: u64| {
         let first = [0, 0, 0, 0, 1, 1, 1, 2, 2, 3, 4][(id * 7919 % 11) as usize];
@@ -73,7 +73,8 @@ fn top_genres_are_the_most_frequent_of_single_genre_films() {
     let kept = frame.ids().len() as u64;
     let dropped: u64 = ledger.entries().iter().map(|entry| entry.count).sum();
     assert_eq!(kept + dropped, 2200, "{ledger}");
-    // D and E have equally many: the name decides. F is on every seventh film, but never alone.
+    // D and E have equally many films, so the name decides. F is on every seventh film, but never
+    // alone.
     let mut equal = films;
     equal.films.retain(|film| film.id <= 1100 && film.genres != [0]);
     let (d, e) = (3, 4);
@@ -161,7 +162,7 @@ fn selects_what_a_model_can_be_asked_about() {
     assert!(all.iter().any(|film| film.genres == [1, 2]), "F is the model's third genre");
     assert_eq!(ledger.count("films with a genre that is not one of the model's") as usize, 1000 - all.len());
 
-    // Never cut or balanced, whatever the rule that the model was trained under.
+    // The test side is never cut or balanced, whatever the rule under which the model was trained.
     let (test, ledger) = top(2, 1, true).select(&films, &names(&["B", "D"]), Some(Split::Test));
     assert!(test.len() > 10 && test.iter().all(|film| Split::of(film.id) == Split::Test));
     assert_eq!(ledger.entries().iter().map(|entry| entry.count).sum::<u64>() as usize, 1000 - test.len());

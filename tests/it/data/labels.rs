@@ -8,7 +8,7 @@ fn read(csv: impl AsRef<[u8]>) -> onesheet::Result<Labels> {
     Labels::read_csv(&path)
 }
 
-/// The error's text, which must be one line, and its exit code.
+/// The text of the error, which must be one line, and its exit code.
 fn refused(csv: &str) -> (String, u8) {
     let error = read(csv).unwrap_err();
     let text = error.to_string();

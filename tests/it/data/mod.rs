@@ -18,12 +18,12 @@ mod resize;
 mod split;
 mod transform;
 
-/// A JPEG file of `width` by `height` pixels, smooth and different for each `seed`.
+/// A JPEG file of `width` by `height` pixels with a smooth picture that differs for each `seed`.
 pub fn jpeg(seed: u64, width: u16, height: u16) -> Vec<u8> {
     encode(&pixels(seed, width, height), width, height, ColorType::Rgb, |_| {})
 }
 
-/// RGB pixels of a smooth picture.
+/// The RGB pixels of a smooth picture.
 pub fn pixels(seed: u64, width: u16, height: u16) -> Vec<u8> {
     let mut rgb = Vec::new();
     for y in 0..u64::from(height) {
@@ -35,7 +35,7 @@ pub fn pixels(seed: u64, width: u16, height: u16) -> Vec<u8> {
     rgb
 }
 
-/// A JPEG file at quality 95 with what `set` asks for beside it.
+/// A JPEG file at quality 95, with whatever else `set` asks for.
 pub fn encode(
     samples: &[u8],
     width: u16,

@@ -1,4 +1,4 @@
-//! The resize against `tf.image.resize`, on the images and sizes of
+//! The resize, compared with `tf.image.resize` on the images and sizes of
 //! `tests/golden/resize.safetensors`.
 
 use onesheet::data::decode::{ImageSpec, resize};
@@ -6,8 +6,8 @@ use serde::Deserialize;
 
 use crate::golden;
 
-/// One image, the size to bring it to, and which rows and columns of the result the file holds: 0,
-/// step, 2 step, ...
+/// One image, the size to which it is resized, and which rows and columns of the result the file
+/// holds: 0, step, 2 step, ...
 #[derive(Deserialize)]
 struct Case {
     name: String,
@@ -20,7 +20,7 @@ struct Case {
     step: usize,
 }
 
-/// How an image is filled, in integers alone, so that Python and Rust make the same one.
+/// How an image is filled, using integers alone so that Python and Rust make the same image.
 #[derive(Clone, Copy, Deserialize)]
 #[serde(rename_all = "lowercase")]
 enum Kind {

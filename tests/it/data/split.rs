@@ -1,6 +1,6 @@
 use onesheet::data::split::{Split, rank};
 
-/// The sides of the films 0 to 59, as Python's hashlib makes them.
+/// The sides of the films 0 to 59, as computed with Python's hashlib.
 const GOLDEN: &str = "tr tr va tr te tr te va tr tr tr va tr tr te tr tr tr tr tr tr tr tr tr tr tr va tr tr tr tr va tr tr \
     tr tr tr tr tr te va tr tr tr te tr tr tr tr te tr tr tr tr tr tr tr tr tr tr";
 

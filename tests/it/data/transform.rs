@@ -4,7 +4,8 @@ use onesheet::data::transform::{Augment, Look, Transform, Transformer, View, Vie
 const FROM: ImageSpec = ImageSpec { height: 32, width: 32 };
 const SIZE: ImageSpec = ImageSpec { height: 16, width: 16 };
 
-/// Red grows to the right, green downwards, blue is a checkerboard of 8 pixels.
+/// An image in which red grows to the right, green grows downwards, and blue is a checkerboard of 8
+/// pixels.
 fn image() -> Vec<u8> {
     let pixel = |at: usize| {
         let (y, x) = (at / FROM.width, at % FROM.width);
@@ -43,7 +44,7 @@ fn the_whole_image_in_its_own_size_is_the_image() {
 
 #[test]
 fn half_the_size_is_the_mean_of_the_pixels_around() {
-    // A triangle of four pixels: 1, 3, 3, 1 eighths of them.
+    // The filter is a triangle over four pixels, with the weights 1, 3, 3, 1 in eighths.
     let out = show(SIZE, Look::View(View::WHOLE), 0);
     let at = |y: usize, x: usize| &out[(y * 16 + x) * 3..][..2];
     assert_eq!(at(5, 3), [8 * 6 + 4, 8 * 10 + 4]);
@@ -64,7 +65,7 @@ fn views_are_mirrored_and_cut_from_the_corners() {
         let [right, below] = [0, 1].map(|channel| mean(&plain, channel) - mean(&whole, channel));
         match view.corner {
             None => assert_eq!(plain, whole),
-            // An eighth of 32 pixels is left out, half of it on average, of 8 levels each.
+            // An eighth of 32 pixels is left out, half of it on average, and a pixel is 8 levels.
             Some(corner) => {
                 let expected = corner.map(|far| if far { 16.0 } else { -16.0 });
                 assert!((right - expected[0]).abs() < 1.5 && (below - expected[1]).abs() < 1.5, "{right}, {below}");
@@ -108,7 +109,7 @@ fn crops_keep_their_share_and_reach_everywhere() {
         let means = shown.iter().map(|image| mean(image, channel));
         means.fold([f64::MAX, f64::MIN], |[low, high], mean| [low.min(mean), high.max(mean)])
     };
-    // A quarter of the area, half of each side: at the very left the mean is 62, at the very right
+    // A quarter of the area is half of each side: at the far left the mean is 62, at the far right
     // 186.
     for channel in [0, 1] {
         let [low, high] = range(channel);
@@ -118,7 +119,8 @@ fn crops_keep_their_share_and_reach_everywhere() {
 
 #[test]
 fn a_crop_shows_as_much_as_asked_for() {
-    // A checkerboard of 16 x 16 fields in 256 x 256: the whole has 15 borders in each direction.
+    // A checkerboard of 16 x 16 fields in 256 x 256 pixels: the whole image has 15 borders in each
+    // direction.
     let from = ImageSpec { height: 256, width: 256 };
     let field = |at: usize| ((at / 256 / 16 + at % 256 / 16) % 2) as u8 * 255;
     let image: Vec<u8> = (0..256 * 256).flat_map(|at| [field(at); 3]).collect();
@@ -129,7 +131,7 @@ fn a_crop_shows_as_much_as_asked_for() {
         let value = |row: usize, column: usize| out[(row * 256 + column) * 3] > 127;
         let down = (1..256).filter(|&row| value(row, 0) != value(row - 1, 0)).count();
         let across = (1..256).filter(|&column| value(0, column) != value(0, column - 1)).count();
-        // 0.97 of a side are 248 pixels, and 15 borders unless one falls on an edge.
+        // 0.97 of a side is 248 pixels, with 15 borders unless one falls on an edge.
         assert!(down >= 14 && across >= 14, "{down} x {across}");
     }
 }
@@ -150,7 +152,7 @@ fn colours_vary_around_the_images_own() {
 fn mixing_mixes_labels_as_it_mixes_images() {
     let look = Look::Varied { augment: Augment { mixup: 0.4, ..Augment::NONE }, seed: 1, epoch: 1 };
     let transformer = Transformer::new(Transform { size: SIZE, look });
-    // Image k is all 100 k; its only label is class k.
+    // Every value of image k is 100 k; its only label is class k.
     let grey = |k: usize| vec![100 * k as u8; SIZE.bytes()];
     let mut images: Vec<u8> = (0..3).flat_map(grey).collect();
     let mut labels: Vec<f32> = (0..9).map(|at| f32::from(u8::from(at % 3 == at / 3))).collect();
@@ -175,13 +177,13 @@ fn the_shares_of_mixing_follow_its_parameter() {
         Transformer::new(Transform { size: SIZE, look }).mix(&mut vec![0; 2 * SIZE.bytes()], &mut labels, position);
         labels[0]
     };
-    // The larger share of Beta(a, a): all of it for a near 0, 3/4 on average for a = 1, near a half
-    // for a large.
+    // This is the larger share of Beta(a, a): all of it for a near 0, 3/4 on average for a = 1,
+    // near a half for a large a.
     let mean = |mixup: f32| (0..400).map(|at| share(mixup, 2 * at)).sum::<f32>() / 400.0;
     assert!(share(1e-20, 0) == 1.0 && mean(1e-6) == 1.0, "{} {}", share(1e-20, 0), mean(1e-6));
     assert!((mean(1.0) - 0.75).abs() < 0.02, "{}", mean(1.0));
-    // Its standard deviation is 1 / (2 * sqrt(2a + 1)), the mean distance from a half about 0.8 of
-    // that.
+    // The standard deviation is 1 / (2 * sqrt(2a + 1)), and the mean distance from a half is about
+    // 0.8 of that.
     for a in [8.0, 200.0] {
         let distance = 0.8 / (2.0 * (2.0 * a + 1.0f32).sqrt());
         assert!((mean(a) - 0.5 - distance).abs() < 0.15 * distance, "{a}: {}", mean(a));
