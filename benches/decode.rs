@@ -12,7 +12,7 @@ use onesheet::data::cache::Cache;
 use onesheet::data::decode::{Decoder, ImageSpec};
 use onesheet::data::demo;
 use onesheet::data::films::{Film, Films};
-use onesheet::data::layout::poster_name;
+use onesheet::data::layout::PosterFolder;
 use onesheet::data::transform::{Look, Transform, View};
 use rayon::prelude::*;
 use rustix::fs::{Advice, fadvise};
@@ -74,8 +74,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     };
     let (posters, mut ids) = Films::posters(&data)?;
     ids.truncate(options.posters);
-    let files: Vec<Vec<u8>> =
-        ids.iter().map(|&id| fs::read(posters.join(poster_name(id)))).collect::<Result<_, _>>()?;
+    let files: Vec<Vec<u8>> = ids.iter().map(|&id| fs::read(posters.file(id))).collect::<Result<_, _>>()?;
     let all = options.threads.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from));
     let mut threads = vec![1, all];
     threads.dedup();
@@ -162,7 +161,7 @@ fn decode_and_resize(files: &[Vec<u8>]) -> usize {
     files.par_iter().map_init(start, decode).map(std::hint::black_box).count()
 }
 
-fn build(folder: &Path, posters: &Path, ids: &[u64]) -> usize {
+fn build(folder: &Path, posters: &PosterFolder, ids: &[u64]) -> usize {
     // The build starts from nothing, so that the remains of another measurement do not count.
     let _ = fs::remove_dir_all(folder);
     Cache::open_or_build(folder, posters, ids, SPEC, &|_| ()).expect("the cache is built").len()

@@ -6,15 +6,17 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+use crate::text::printable;
+
 /// `Result` with this crate's [`Error`] as its default error type.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// A failure that a user can act on. Its text is one line, which says where, what, and what to do
-/// about it.
+/// about it; whatever names and cells it quotes, it is safe to show on a terminal.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// Options that do not fit together, or an unknown value. Exit code 2.
-    #[error("{what}; {remedy}")]
+    #[error("{}; {}", printable(what), printable(remedy))]
     Usage {
         /// What does not fit.
         what: String,
@@ -22,10 +24,10 @@ pub enum Error {
         remedy: String,
     },
     /// A model whose layers do not fit each other. Exit code 2.
-    #[error("the model does not fit together: {0}")]
+    #[error("the model does not fit together: {}", printable(.0))]
     Shape(String),
     /// A file or folder whose content cannot be used. Exit code 3.
-    #[error("{place}: {what}; {remedy}")]
+    #[error("{place}: {}; {}", printable(what), printable(remedy))]
     Data {
         /// The file and, where there is one, the row.
         place: Place,
@@ -35,7 +37,7 @@ pub enum Error {
         remedy: String,
     },
     /// The operating system refused. Exit code 4.
-    #[error("{}: cannot {doing}: {source}{}", path.display(), remedy_for(source))]
+    #[error("{}: cannot {doing}: {}{}", shown(path), printable(&source.to_string()), remedy_for(source))]
     Io {
         /// The file or folder.
         path: PathBuf,
@@ -104,10 +106,15 @@ pub struct Place {
 impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         match self.row {
-            Some(row) => write!(f, "{}, row {row}", self.path.display()),
-            None => write!(f, "{}", self.path.display()),
+            Some(row) => write!(f, "{}, row {row}", shown(&self.path)),
+            None => write!(f, "{}", shown(&self.path)),
         }
     }
+}
+
+/// A path as text that is safe to show.
+fn shown(path: &Path) -> String {
+    printable(&path.to_string_lossy()).into_owned()
 }
 
 fn remedy_for(source: &std::io::Error) -> &'static str {

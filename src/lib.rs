@@ -38,6 +38,7 @@
 //!
 //! | module | its job |
 //! |---|---|
+//! | [`text`] | text of others made safe to show |
 //! | [`error`] | what can go wrong, with file, row and remedy |
 //! | [`files`] | files are written whole or not at all |
 //! | [`rng`] | random streams as pure functions of (seed, purpose, position) |
@@ -57,6 +58,7 @@ pub mod error;
 pub mod files;
 pub mod nn;
 pub mod rng;
+pub mod text;
 
 #[cfg(feature = "posters")]
 pub mod classifier;

@@ -7,7 +7,6 @@ use crate::classifier::experiment::Experiment;
 use crate::data::batches::Source;
 use crate::data::decode::ImageSpec;
 use crate::data::films::Films;
-use crate::data::layout::poster_name;
 use crate::data::refusal::{OnBadImage, Refusal};
 use crate::data::split::Split;
 use crate::data::transform::Views;
@@ -54,7 +53,7 @@ impl Classifier {
         let views = on.views.unwrap_or(self.meta.views);
         let question = Question { films: &chosen, source, views, batch: BATCH, name: &split };
         let answers = self.answers(question, progress)?;
-        ledger.extend(Refusal::ledger(answers.refused.iter().map(|(id, refusal)| (poster_name(*id), refusal))));
+        ledger.extend(Refusal::ledger(answers.refused.iter().map(|(id, refusal)| (films.posters.name(*id), refusal))));
         progress.note(&format!("left out:\n{ledger}"));
         if answers.ids.is_empty() {
             let what = format!("no film is left to measure {} on", experiment.name);

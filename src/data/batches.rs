@@ -2,7 +2,6 @@
 //! step is computed.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 use std::thread::{self, JoinHandle};
@@ -14,6 +13,7 @@ use rayon::prelude::*;
 use crate::data::cache::Cache;
 use crate::data::decode::{Decoder, ImageSpec};
 use crate::data::films::Film;
+use crate::data::layout::PosterFolder;
 use crate::data::refusal::{OnBadImage, Refusal};
 use crate::data::transform::{Transform, Transformer};
 use crate::error::Result;
@@ -32,8 +32,8 @@ pub enum Source {
     Cache(Arc<Cache>),
     /// Poster files, which are decoded as they are needed, on rayon's global pool.
     Files {
-        /// The folder of the posters.
-        posters: PathBuf,
+        /// The posters.
+        posters: PosterFolder,
         /// The size that the posters are brought to.
         spec: ImageSpec,
         /// Whether a film whose poster does not decode is left out and reported, or is an error.
@@ -310,7 +310,7 @@ impl Producer {
                 let start = || (Decoder::new(), vec![0; from.bytes()], Transformer::new(self.transform));
                 let decode = |(decoder, decoded, transformer): &mut (Decoder, Vec<u8>, Transformer),
                               (at, (image, film)): (usize, (&mut [u8], &Film))| {
-                    decoder.decode_poster(&posters.join(film.filename()), from, decoded)?;
+                    decoder.decode_poster(&posters.file(film.id), from, decoded)?;
                     transformer.apply(decoded, from, (position + at) as u64, image);
                     Ok(())
                 };
@@ -324,7 +324,7 @@ impl Producer {
                             label(film, self.classes, &mut batch.ids, &mut batch.labels);
                         }
                         Err(refusal) if *on_bad_image == OnBadImage::Fail => {
-                            return Err(refusal.into_error(&posters.join(film.filename())));
+                            return Err(refusal.into_error(&posters.file(film.id)));
                         }
                         Err(refusal) => refused.push((film.id, refusal)),
                     }

@@ -19,7 +19,7 @@ use crate::data::cache::{
     write_header,
 };
 use crate::data::decode::{Decoder, ImageSpec};
-use crate::data::layout::poster_name;
+use crate::data::layout::PosterFolder;
 use crate::data::refusal::Refusal;
 use crate::error::{Error, Result};
 use crate::files;
@@ -27,7 +27,7 @@ use crate::files::system::{read_exact_at, write_all_at};
 
 impl Cache {
     /// Opens the cache in the folder `dir` if it holds the posters of all `ids` as they are now in
-    /// the folder `posters`; otherwise builds it, on all threads of the current rayon pool.
+    /// `posters`; otherwise builds it, on all threads of the current rayon pool.
     ///
     /// A new cache also holds what a usable one before it held, so that runs with different limits
     /// can share it. A process that comes second while the cache is being built waits, and then
@@ -38,7 +38,7 @@ impl Cache {
     /// not decode is no error: see [`Cache::refused`].
     pub fn open_or_build(
         dir: &Path,
-        posters: &Path,
+        posters: &PosterFolder,
         ids: &[u64],
         spec: ImageSpec,
         progress: &(dyn Fn(Building) + Sync),
@@ -94,8 +94,8 @@ fn missing(cache: &Cache, needed: &[(u64, Stamp)]) -> Option<String> {
 
 /// The length and modification time of a poster's file; zeros if they cannot be read, since the
 /// file cannot be decoded then either.
-fn stamp(posters: &Path, id: u64) -> Stamp {
-    let Ok(metadata) = fs::metadata(posters.join(poster_name(id))) else { return Stamp::default() };
+fn stamp(posters: &PosterFolder, id: u64) -> Stamp {
+    let Ok(metadata) = fs::metadata(posters.file(id)) else { return Stamp::default() };
     let since_1970 = metadata.modified().ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok());
     Stamp { bytes: metadata.len(), nanoseconds: since_1970.map_or(0, |time| time.as_nanos() as i64) }
 }
@@ -104,7 +104,7 @@ fn stamp(posters: &Path, id: u64) -> Stamp {
 /// returns how many it had to decode. The caller must hold the lock.
 fn build(
     path: &Path,
-    posters: &Path,
+    posters: &PosterFolder,
     needed: &[(u64, Stamp)],
     old: Option<&Cache>,
     spec: ImageSpec,
@@ -139,7 +139,7 @@ fn build(
         write_all_at(&file, bytes, at).and_then(|()| file.sync_all()).map_err(Error::io(&building, "write the cache"))
     };
     write(&refusals, Cache::bytes_for(all.len(), spec))?;
-    files::write_json(&ledger, &CacheLedger::new(all.len(), &refused))?;
+    files::write_json(&ledger, &CacheLedger::new(all.len(), posters, &refused))?;
     // The header comes last, when everything that it vouches for is on the disk.
     write(&head, 0)?;
     files::rename_whole(&file, &building, path).map_err(Error::io(path, "write the cache"))?;
@@ -157,7 +157,7 @@ struct Filled {
 /// has already written.
 fn fill(
     file: &File,
-    posters: &Path,
+    posters: &PosterFolder,
     all: &[(u64, Stamp)],
     old: Option<&Cache>,
     spec: ImageSpec,
@@ -178,7 +178,7 @@ fn fill(
         if !is_there {
             filled.refusal = old.and_then(|old| reuse(old, id, now, record)).unwrap_or_else(|| {
                 filled.decoded = true;
-                decoder.decode_poster(&posters.join(poster_name(id)), spec, record).err()
+                decoder.decode_poster(&posters.file(id), spec, record).err()
             });
             if filled.refusal.is_some() {
                 record.fill(0);
@@ -295,9 +295,9 @@ struct RefusedPoster<'a> {
 }
 
 impl<'a> CacheLedger<'a> {
-    fn new(posters: usize, refused: &'a [(u64, Refusal)]) -> Self {
+    fn new(posters: usize, folder: &PosterFolder, refused: &'a [(u64, Refusal)]) -> Self {
         let accepted = posters - refused.len();
-        let refused = refused.iter().map(|(id, refusal)| RefusedPoster { poster: poster_name(*id), refusal }).collect();
+        let refused = refused.iter().map(|(id, refusal)| RefusedPoster { poster: folder.name(*id), refusal }).collect();
         Self { posters, accepted, refused }
     }
 }

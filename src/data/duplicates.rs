@@ -5,12 +5,11 @@ use std::collections::HashMap;
 use std::fs::File;
 use std::hash::Hash;
 use std::io::{self, Read, Seek, SeekFrom};
-use std::path::Path;
 
 use rayon::prelude::*;
 use sha2::{Digest, Sha256};
 
-use crate::data::layout::poster_name;
+use crate::data::layout::PosterFolder;
 
 /// The number of bytes at the end of a file that are compared before the whole file is: nearly all
 /// JPEG files of equal length differ there.
@@ -22,11 +21,11 @@ const TAIL: u64 = 4096;
 /// Only files that begin as a JPEG file does count: an error page that was saved under many names
 /// is refused under each of them, for what it is. A file that cannot be read has no duplicates. Of
 /// files of equal length the ends are hashed, and of those with equal ends all bytes (SHA-256).
-pub fn duplicates(posters: &Path, ids: &[u64]) -> Vec<(u64, u64)> {
-    let open = |id: u64| File::open(posters.join(poster_name(id)));
+pub fn duplicates(posters: &PosterFolder, ids: &[u64]) -> Vec<(u64, u64)> {
+    let open = |id: u64| File::open(posters.file(id));
     let length = |id: u64| {
         // Checked before the file is opened: opening a pipe would wait for ever.
-        let metadata = std::fs::metadata(posters.join(poster_name(id))).ok()?;
+        let metadata = std::fs::metadata(posters.file(id)).ok()?;
         metadata.is_file().then_some(metadata.len())
     };
     let same_length = grouped(ids.to_vec(), length).concat();

@@ -2,37 +2,32 @@
 //! cleaning.
 
 use std::collections::{BTreeSet, HashMap};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use crate::data::duplicates::duplicates;
 use crate::data::labels::Labels;
-use crate::data::layout::{LAYOUT, list, parts, poster_name};
-use crate::data::ledger::{DUPLICATE_POSTERS, DUPLICATE_ROWS, Ledger, OTHER_FILES, WITHOUT_FILM, WITHOUT_POSTER};
+use crate::data::layout::{LAYOUT, PosterFolder, parts};
+use crate::data::ledger::{
+    DUPLICATE_POSTERS, DUPLICATE_ROWS, Ledger, OTHER_FILES, SECOND_FILES, WITHOUT_FILM, WITHOUT_POSTER,
+};
 use crate::error::{Error, Result};
 
 /// A film with a poster.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Film {
-    /// The film's id: the digits of its poster's file name.
+    /// The film's id: the number in its poster's file name.
     pub id: u64,
     /// The film's genres, as indexes into the genre names of whatever holds the film: at least one,
     /// sorted, none twice.
     pub genres: Vec<usize>,
 }
 
-impl Film {
-    /// The file name of the film's poster in the folder `posters/`.
-    pub fn filename(&self) -> String {
-        poster_name(self.id)
-    }
-}
-
 /// The cleaned films: all that have a poster and at most `max_genres` genres. They are the films of
 /// the multi-label experiment, and those that the other experiments choose from.
 #[derive(Debug)]
 pub struct Films {
-    /// The folder of the posters.
-    pub posters: PathBuf,
+    /// The posters.
+    pub posters: PosterFolder,
     /// The names of all genres that these films have, sorted: the classes of the model.
     pub genres: Vec<String>,
     /// The films, ordered by id.
@@ -54,20 +49,20 @@ impl Films {
     /// left.
     pub fn open(data: &Path, max_genres: usize) -> Result<Self> {
         let (csv, posters) = parts(data)?;
-        Self::clean(Labels::read_csv(&csv)?, posters, max_genres)
+        Self::clean(Labels::read_csv(&csv)?, &posters, max_genres)
     }
 
-    /// The folder of the posters in `data`, and the sorted ids of the posters whose film has a
-    /// genre: all that any run can ask for.
+    /// The posters in `data`, and the sorted ids of those whose film has a genre: all that any run
+    /// can ask for.
     ///
     /// # Errors
     /// If a file or folder is missing or cannot be read (see [`Labels::read_csv`]), or no film has
     /// a poster.
-    pub fn posters(data: &Path) -> Result<(PathBuf, Vec<u64>)> {
+    pub fn posters(data: &Path) -> Result<(PosterFolder, Vec<u64>)> {
         let (csv, posters) = parts(data)?;
         let labels = Labels::read_csv(&csv)?;
-        let found = list(&posters, &mut Ledger::default())?;
-        let ids: Vec<u64> = labels.films.into_keys().filter(|id| found.contains(id)).collect();
+        let posters = PosterFolder::list(&posters, &mut Ledger::default())?;
+        let ids: Vec<u64> = labels.films.into_keys().filter(|id| posters.ids().contains(id)).collect();
         if ids.is_empty() {
             return Err(Error::data(data, "no film of genres.csv has a poster", LAYOUT));
         }
@@ -82,15 +77,17 @@ impl Films {
         digest.finalize()
     }
 
-    fn clean(labels: Labels, posters: PathBuf, max_genres: usize) -> Result<Self> {
+    fn clean(labels: Labels, posters: &Path, max_genres: usize) -> Result<Self> {
         let mut ledger = labels.ledger;
         let too_many = format!("films with more than {max_genres} genres");
-        for reason in [WITHOUT_POSTER, WITHOUT_FILM, OTHER_FILES, DUPLICATE_ROWS, &too_many, DUPLICATE_POSTERS] {
+        let reasons = [WITHOUT_POSTER, WITHOUT_FILM, OTHER_FILES, SECOND_FILES];
+        for reason in reasons.into_iter().chain([DUPLICATE_ROWS, &too_many, DUPLICATE_POSTERS]) {
             ledger.declare(reason);
         }
-        let found = list(&posters, &mut ledger)?;
+        let posters = PosterFolder::list(posters, &mut ledger)?;
+        let found = posters.ids();
         for &id in found.iter().filter(|id| !labels.films.contains_key(id)) {
-            ledger.add(WITHOUT_FILM, || poster_name(id));
+            ledger.add(WITHOUT_FILM, || posters.name(id));
         }
         for (id, row) in labels.repeats.iter().filter(|(id, _)| found.contains(id)) {
             ledger.add(DUPLICATE_ROWS, || format!("row {row} (film {id})"));
@@ -109,7 +106,7 @@ impl Films {
         let same: HashMap<u64, u64> = duplicates(&posters, &ids).into_iter().collect();
         films.retain(|film| match same.get(&film.id) {
             Some(&first) => {
-                ledger.add(DUPLICATE_POSTERS, || format!("{} ({})", poster_name(film.id), poster_name(first)));
+                ledger.add(DUPLICATE_POSTERS, || format!("{} ({})", posters.name(film.id), posters.name(first)));
                 false
             }
             None => true,

@@ -8,7 +8,7 @@ use csv::{ReaderBuilder, StringRecord};
 
 use crate::data::films::{Film, Films};
 use crate::data::labels::from_csv;
-use crate::data::layout::poster_id;
+use crate::data::layout::{PosterFolder, poster_id};
 use crate::data::ledger::Ledger;
 use crate::data::split::{Split, rank};
 use crate::error::{Error, Result};
@@ -222,7 +222,7 @@ impl Frame {
     ///
     /// # Errors
     /// If the folder cannot be made or written.
-    pub fn write_csv(&self, folder: &Path, options: &str) -> Result<()> {
+    pub fn write_csv(&self, folder: &Path, posters: &PosterFolder, options: &str) -> Result<()> {
         std::fs::create_dir_all(folder).map_err(Error::io(folder, "make the folder"))?;
         let note = folder.join(OPTIONS);
         if note.exists() {
@@ -234,7 +234,7 @@ impl Frame {
                 csv.write_record(["filename", "genres"])?;
                 self.side(split).iter().try_for_each(|film| {
                     let names: Vec<&str> = film.genres.iter().map(|&genre| self.genres[genre].as_str()).collect();
-                    csv.write_record([film.filename(), names.join("|")])
+                    csv.write_record([posters.name(film.id), names.join("|")])
                 })
             })?;
         }
@@ -253,7 +253,7 @@ impl Frame {
         let several = Split::ALL.iter().flat_map(|&split| frame.side(split)).find(|film| film.genres.len() > 1);
         match several {
             Some(film) if *rule != FilmRule::MultiLabel => {
-                let what = format!("{} has several genres, in an experiment of films with one", film.filename());
+                let what = format!("film {} has several genres, in an experiment of films with one", film.id);
                 Err(Error::data(folder, what, "repair the row, or remove the folder to have the frames made again"))
             }
             _ => Ok(Some(frame)),

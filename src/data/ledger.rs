@@ -11,8 +11,10 @@ pub const MALFORMED_ROWS: &str = "malformed rows";
 pub const WITHOUT_POSTER: &str = "films without a poster";
 /// Poster files of films that are not in `genres.csv`.
 pub const WITHOUT_FILM: &str = "posters without a film";
-/// Files in `posters/` that are not named `<id>.jpg`.
+/// Files in `posters/` whose names are not those of posters.
 pub const OTHER_FILES: &str = "files not named <id>.jpg";
+/// Posters of films that have another poster already, such as `7.jpeg` beside `7.jpg`.
+pub const SECOND_FILES: &str = "posters beside another of the same film";
 /// Rows that repeat the id and genre of an earlier row.
 pub const DUPLICATE_ROWS: &str = "duplicate rows";
 /// Posters whose file has the same bytes as the poster of another film.

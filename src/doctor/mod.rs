@@ -12,8 +12,8 @@ use crate::data::duplicates::duplicates;
 use crate::data::films::Films;
 use crate::data::frames::{Frame, Limits};
 use crate::data::labels::Labels;
-use crate::data::layout::{list, poster_name};
-use crate::data::ledger::{Ledger, MALFORMED_ROWS};
+use crate::data::layout::PosterFolder;
+use crate::data::ledger::MALFORMED_ROWS;
 use crate::data::refusal::Refusal;
 use crate::data::split::Split;
 use crate::error::{Error, Result};
@@ -39,7 +39,7 @@ const BATCH: usize = 32;
 pub fn examine(data: &Path, cache: &Path, isa: Isa, progress: &dyn Progress) -> Result<Report> {
     let films = Films::open(data, usize::MAX)?;
     let labels = Labels::read_csv(&data.join("genres.csv"))?;
-    let found: Vec<u64> = list(&films.posters, &mut Ledger::default())?.into_iter().collect();
+    let found: Vec<u64> = films.posters.ids().iter().copied().collect();
     let begin = Instant::now();
     let decoded = decode_all(&films.posters, &found, progress);
     let posters_per_second = found.len() as f64 / begin.elapsed().as_secs_f64();
@@ -50,7 +50,7 @@ pub fn examine(data: &Path, cache: &Path, isa: Isa, progress: &dyn Progress) -> 
             Ok(size) => sizes.push(size),
             Err(refusal) => {
                 bad.insert(id);
-                refused.push(RefusedPoster { poster: poster_name(id), reason: refusal.to_string() });
+                refused.push(RefusedPoster { poster: films.posters.name(id), reason: refusal.to_string() });
             }
         }
     }
@@ -66,7 +66,7 @@ pub fn examine(data: &Path, cache: &Path, isa: Isa, progress: &dyn Progress) -> 
         genres: genre_counts(&films),
         genres_per_film: genres_per_film(&films),
         sizes: Sizes::of(sizes),
-        duplicates: groups(duplicates(&films.posters, &found)),
+        duplicates: groups(&films.posters, &found),
         experiments: experiments(&usable, &bad, images_per_second),
         plan: Plan {
             cache_bytes: Cache::bytes_for(with_genre, ImageSpec::POSTER),
@@ -82,11 +82,11 @@ pub fn examine(data: &Path, cache: &Path, isa: Isa, progress: &dyn Progress) -> 
 }
 
 /// The sizes of all posters, or why they do not decode.
-fn decode_all(posters: &Path, found: &[u64], progress: &dyn Progress) -> Vec<Result<(usize, usize), Refusal>> {
+fn decode_all(posters: &PosterFolder, found: &[u64], progress: &dyn Progress) -> Vec<Result<(usize, usize), Refusal>> {
     let bar = progress.bar("reading", found.len());
     let done = AtomicUsize::new(0);
     let read = |(decoder, image): &mut (Decoder, Vec<u8>), &id: &u64| {
-        let result = decoder.decode_poster(&posters.join(poster_name(id)), ImageSpec::POSTER, image);
+        let result = decoder.decode_poster(&posters.file(id), ImageSpec::POSTER, image);
         bar.at(done.fetch_add(1, Ordering::Relaxed) + 1, None);
         result.map(|()| decoder.size())
     };
@@ -134,10 +134,10 @@ fn experiments(films: &Films, bad: &BTreeSet<u64>, images_per_second: f64) -> Ve
 }
 
 /// Groups of posters with the same bytes, the first poster of each group first.
-fn groups(duplicates: Vec<(u64, u64)>) -> Vec<Vec<String>> {
+fn groups(posters: &PosterFolder, found: &[u64]) -> Vec<Vec<String>> {
     let mut groups = BTreeMap::<u64, Vec<String>>::new();
-    for (id, first) in duplicates {
-        groups.entry(first).or_insert_with(|| vec![poster_name(first)]).push(poster_name(id));
+    for (id, first) in duplicates(posters, found) {
+        groups.entry(first).or_insert_with(|| vec![posters.name(first)]).push(posters.name(id));
     }
     groups.into_values().collect()
 }

@@ -77,7 +77,7 @@ impl Fit<'_> {
         let metrics = Metrics::with_intervals(&evaluation)?;
         report::write_metrics(&folder.join("metrics.json"), &metrics)?;
         report::write_predictions(&folder.join("predictions.csv"), &answers.ids, &evaluation)?;
-        Ok(Outcome { metrics, model_sha256, examples: examples(self.frame, &answers) })
+        Ok(Outcome { metrics, model_sha256, examples: examples(self.frame, self.posters, &answers) })
     }
 
     fn write_config(&self, folder: &Path, isa: Isa) -> Result<()> {
@@ -276,13 +276,13 @@ impl Kept {
 
 /// The first five test films by id whose posters decode: the same ones in every run on the same
 /// data.
-fn examples(frame: &Frame, answers: &Answers) -> Vec<Example> {
+fn examples(frame: &Frame, posters: &Posters, answers: &Answers) -> Vec<Example> {
     let names = |genres: &[usize]| genres.iter().map(|&genre| frame.genres[genre].clone()).collect();
     let example = |(id, probabilities): (&u64, &[f32])| {
         let film = frame.test.iter().find(|film| film.id == *id).expect("the answers are on these films");
         let predicted = top_k(probabilities, 3).into_iter();
         Example {
-            poster: film.filename(),
+            poster: posters.folder.name(film.id),
             genres: names(&film.genres),
             predicted: predicted.map(|genre| (frame.genres[genre].clone(), probabilities[genre])).collect(),
         }

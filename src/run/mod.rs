@@ -71,7 +71,7 @@ pub fn run(options: &Options, experiments: &[Experiment], isa: Isa, progress: &d
         outcomes.push(fit.run(folder, isa)?);
     }
     if !posters.late.is_empty() {
-        let late = refusals(&posters.late);
+        let late = refusals(&posters.folder, &posters.late);
         progress.note(&format!("\nLeft out on the way:\n{late}"));
         ledger.cleaning.extend(late);
         files::write_json(&options.out.join("ledger.json"), &ledger)?;

@@ -4,7 +4,7 @@ use crate::data::batches::Source;
 use crate::data::cache::{Building, Cache};
 use crate::data::decode::ImageSpec;
 use crate::data::films::Films;
-use crate::data::layout::poster_name;
+use crate::data::layout::PosterFolder;
 use crate::data::ledger::{Ledger, WITHOUT_POSTER};
 use crate::data::refusal::{OnBadImage, Refusal};
 use crate::error::{Error, Result};
@@ -16,6 +16,8 @@ use std::sync::Arc;
 
 /// The posters of a run, and those that do not decode.
 pub(crate) struct Posters {
+    /// The folder of the posters.
+    pub folder: PosterFolder,
     /// Where the images of the films come from.
     pub source: Source,
     /// The posters that are known not to decode before anything is trained: those of a cache.
@@ -42,15 +44,16 @@ impl Posters {
         let on_bad_image = options.on_bad_image;
         let files = Source::Files { posters: films.posters.clone(), spec: ImageSpec::POSTER, on_bad_image };
         let (refused, late) = Default::default();
-        let mut posters = Self { source: files, refused, late, films: ids.len(), without };
+        let folder = films.posters.clone();
+        let mut posters = Self { folder, source: files, refused, late, films: ids.len(), without };
         posters.check_missing(options)?;
-        let Some(folder) = &options.cache else { return Ok(posters) };
+        let Some(cache) = &options.cache else { return Ok(posters) };
 
-        let cache = cache_of(folder, &films.posters, ids, progress)?;
+        let cache = cache_of(cache, &films.posters, ids, progress)?;
         // The cache may hold the posters of other runs, too.
         posters.refused = cache.refused().iter().filter(|(id, _)| ids.contains(id)).cloned().collect();
         if let (OnBadImage::Fail, Some((id, refusal))) = (on_bad_image, posters.refused.first_key_value()) {
-            return Err(refusal.clone().into_error(&films.posters.join(poster_name(*id))));
+            return Err(refusal.clone().into_error(&films.posters.file(*id)));
         }
         posters.check_missing(options)?;
         posters.source = Source::Cache(Arc::new(cache));
@@ -78,13 +81,13 @@ impl Posters {
 }
 
 /// Counts refused posters by reason.
-pub(crate) fn refusals(refused: &BTreeMap<u64, Refusal>) -> Ledger {
-    Refusal::ledger(refused.iter().map(|(id, refusal)| (poster_name(*id), refusal)))
+pub(crate) fn refusals(posters: &PosterFolder, refused: &BTreeMap<u64, Refusal>) -> Ledger {
+    Refusal::ledger(refused.iter().map(|(id, refusal)| (posters.name(*id), refusal)))
 }
 
 /// A cache of these posters, which is made if it does not exist. Notes how many posters were
 /// decoded.
-fn cache_of(folder: &Path, posters: &Path, ids: &BTreeSet<u64>, progress: &dyn Progress) -> Result<Cache> {
+fn cache_of(folder: &Path, posters: &PosterFolder, ids: &BTreeSet<u64>, progress: &dyn Progress) -> Result<Cache> {
     let ids: Vec<u64> = ids.iter().copied().collect();
     let cache = open_cache(folder, posters, &ids, progress)?;
     if let Some(built) = cache.built() {
@@ -99,7 +102,7 @@ fn cache_of(folder: &Path, posters: &Path, ids: &BTreeSet<u64>, progress: &dyn P
 ///
 /// # Errors
 /// Those of [`Cache::open_or_build`].
-pub fn open_cache(folder: &Path, posters: &Path, ids: &[u64], progress: &dyn Progress) -> Result<Cache> {
+pub fn open_cache(folder: &Path, posters: &PosterFolder, ids: &[u64], progress: &dyn Progress) -> Result<Cache> {
     let bar = progress.bar("decoding", ids.len());
     let tell = |building| match building {
         Building::Waits => progress.note(&format!("another process works on {}: waiting for it", folder.display())),

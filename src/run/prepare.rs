@@ -3,7 +3,6 @@
 use crate::classifier::experiment::Experiment;
 use crate::data::films::Films;
 use crate::data::frames::{FilmRule, Frame, Limits};
-use crate::data::layout::poster_name;
 use crate::data::ledger::Ledger;
 use crate::error::{Error, Result};
 use crate::progress::Progress;
@@ -37,7 +36,7 @@ pub(crate) fn prepare(options: &Options, experiments: &[Experiment], progress: &
         keep_frame(options, of, &films, &posters, progress)?;
     }
     let mut ledger = RunLedger { cleaning: films.ledger, experiments: Vec::new() };
-    ledger.cleaning.extend(refusals(&posters.refused));
+    ledger.cleaning.extend(refusals(&posters.folder, &posters.refused));
     let mut frames = Vec::new();
     for Chosen { experiment, frame, left_out, .. } in chosen {
         frames.push(frame);
@@ -94,13 +93,14 @@ fn keep_frame(
         progress.note(&format!("{}: the frames in {} are used again", experiment.name, folder.display()));
         let own = frame.ids();
         if let Some(id) = earlier.ids().into_iter().find(|id| own.binary_search(id).is_err()) {
-            let what = format!("{} is not among the films of these options, or does not decode", poster_name(id));
+            let what =
+                format!("{} is not among the films of these options, or does not decode", posters.folder.name(id));
             return Err(Error::data(&folder, what, "remove the folder to have the frames made again"));
         }
         *frame = earlier;
     }
     frame.check_size(&options.data, options.recipe.batch)?;
-    frame.write_csv(&folder, &identity)
+    frame.write_csv(&folder, &posters.folder, &identity)
 }
 
 /// The content of `ledger.json`: what cleaning dropped for all experiments, then what each

@@ -12,5 +12,6 @@ mod metrics;
 mod nn;
 mod recipes;
 mod report;
+mod text;
 mod training;
 mod weights;

@@ -37,7 +37,7 @@ fn build(args: &CacheBuildArgs) -> Result<()> {
     }
     describe(&cache);
     match (args.on_bad_image, cache.refused().first()) {
-        (BadImage::Fail, Some((id, refusal))) => Err(refusal.clone().into_error(&posters.join(poster_name(*id)))),
+        (BadImage::Fail, Some((id, refusal))) => Err(refusal.clone().into_error(&posters.file(*id))),
         _ => Ok(()),
     }
 }

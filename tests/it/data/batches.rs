@@ -8,7 +8,7 @@ use onesheet::data::films::Film;
 use onesheet::data::refusal::{OnBadImage, Reason};
 use onesheet::data::transform::{Look, Transform, View};
 
-use super::{letterboxd, write};
+use super::{letterboxd, posters, write};
 
 const SPEC: ImageSpec = ImageSpec { height: 12, width: 8 };
 const CLASSES: usize = 3;
@@ -26,7 +26,7 @@ fn film(id: u64) -> Film {
 /// The films 1 to `n`, their folder, and both sources of their images.
 fn sources(n: u64) -> (tempfile::TempDir, Vec<Film>, [Source; 2]) {
     let data = letterboxd("id,genre\n1,Drama\n", 1..=n);
-    let posters = data.path().join("posters");
+    let posters = posters(data.path());
     let ids: Vec<u64> = (1..=n).collect();
     let cache = Cache::open_or_build(&data.path().join("cache"), &posters, &ids, SPEC, &|_| ()).unwrap();
     let films = ids.into_iter().map(film).collect();

@@ -7,7 +7,7 @@ use onesheet::data::cache::{Building, Cache};
 use onesheet::data::decode::{Decoder, ImageSpec};
 use onesheet::data::refusal::Reason;
 
-use super::{jpeg, letterboxd, write};
+use super::{jpeg, letterboxd, posters, write};
 
 const SPEC: ImageSpec = ImageSpec { height: 24, width: 16 };
 
@@ -20,7 +20,7 @@ fn data() -> tempfile::TempDir {
 }
 
 fn open(data: &Path, ids: &[u64]) -> Cache {
-    Cache::open_or_build(&data.join("cache"), &data.join("posters"), ids, SPEC, &|_| ()).unwrap()
+    Cache::open_or_build(&data.join("cache"), &posters(data), ids, SPEC, &|_| ()).unwrap()
 }
 
 fn decoded(data: &Path, id: u64) -> Vec<u8> {
@@ -35,7 +35,7 @@ fn holds_what_the_decoder_made_and_is_used_again() {
     let steps = Mutex::new(Vec::new());
     let ids = [1, 2, 4, 6, 9];
     let progress = |building| steps.lock().unwrap().push(building);
-    let (dir, posters) = (data.path().join("cache"), data.path().join("posters"));
+    let (dir, posters) = (data.path().join("cache"), posters(data.path()));
     let cache = Cache::open_or_build(&dir, &posters, &ids, SPEC, &progress).unwrap();
     let built = cache.built().unwrap();
     assert_eq!((built.why.as_str(), built.decoded), ("there was none", 5));
@@ -240,7 +240,7 @@ fn two_builders_make_one_cache() {
 fn a_folder_that_cannot_be_written_is_an_error_with_its_name() {
     let data = data();
     write(data.path(), "cache", "a file where the folder should be");
-    let (dir, posters) = (data.path().join("cache"), data.path().join("posters"));
+    let (dir, posters) = (data.path().join("cache"), posters(data.path()));
     let error = Cache::open_or_build(&dir, &posters, &[1], SPEC, &|_| ()).err().unwrap();
     assert_eq!(error.exit_code(), 4, "{error}");
     assert!(error.to_string().contains("/cache: cannot make the folder"), "{error}");
@@ -260,7 +260,7 @@ fn rules_name_the_versions_in_use() {
 #[test]
 fn who_waits_for_another_builder_says_so() {
     let data = data();
-    let (dir, posters) = (data.path().join("cache"), data.path().join("posters"));
+    let (dir, posters) = (data.path().join("cache"), posters(data.path()));
     fs::create_dir(&dir).unwrap();
     let lock = fs::File::create(Cache::path_in(&dir, SPEC).with_extension("lock")).unwrap();
     lock.lock().unwrap();

@@ -2,12 +2,12 @@ use onesheet::data::duplicates::duplicates;
 use onesheet::data::films::Films;
 use onesheet::data::ledger::DUPLICATE_POSTERS;
 
-use super::{jpeg, letterboxd, write};
+use super::{jpeg, letterboxd, posters, write};
 
 #[test]
 fn posters_with_the_same_bytes_are_found_whatever_their_order() {
     let data = letterboxd("id,genre\n1,Drama\n", 1..=9);
-    let posters = data.path().join("posters");
+    let posters = posters(data.path());
     assert_eq!(duplicates(&posters, &[1, 2, 3]), []);
     write(data.path(), "posters/7.jpg", jpeg(2, 20, 30));
     write(data.path(), "posters/4.jpg", jpeg(2, 20, 30));
@@ -20,7 +20,7 @@ fn posters_with_the_same_bytes_are_found_whatever_their_order() {
 #[test]
 fn one_byte_makes_a_difference() {
     let data = letterboxd("id,genre\n1,Drama\n", 1..=1);
-    let posters = data.path().join("posters");
+    let posters = posters(data.path());
     let file = jpeg(1, 200, 300);
     assert!(file.len() > 2 * 4096, "the start is not part of the end: {}", file.len());
     for (id, at) in [(2, 700), (3, file.len() - 5000), (4, file.len() - 10)] {
@@ -36,15 +36,15 @@ fn one_byte_makes_a_difference() {
 #[test]
 fn what_is_no_poster_has_no_duplicates() {
     let data = letterboxd("id,genre\n1,Drama\n", 1..=1);
-    let posters = data.path().join("posters");
+    let posters = posters(data.path());
     for id in [2, 3] {
         write(data.path(), &format!("posters/{id}.jpg"), "<html>not found</html>");
     }
     for id in [4, 5] {
         write(data.path(), &format!("posters/{id}.jpg"), "");
     }
-    std::fs::create_dir(posters.join("6.jpg")).unwrap();
-    std::fs::create_dir(posters.join("7.jpg")).unwrap();
+    std::fs::create_dir(posters.file(6)).unwrap();
+    std::fs::create_dir(posters.file(7)).unwrap();
     assert_eq!(duplicates(&posters, &[1, 2, 3, 4, 5, 6, 7, 8, 9]), []);
 }
 

@@ -1,7 +1,7 @@
 use onesheet::data::films::Films;
-use onesheet::data::layout::poster_id;
+use onesheet::data::layout::{PosterFolder, poster_id};
 use onesheet::data::ledger::{
-    DUPLICATE_POSTERS, DUPLICATE_ROWS, MALFORMED_ROWS, OTHER_FILES, WITHOUT_FILM, WITHOUT_POSTER,
+    DUPLICATE_POSTERS, DUPLICATE_ROWS, Ledger, MALFORMED_ROWS, OTHER_FILES, SECOND_FILES, WITHOUT_FILM, WITHOUT_POSTER,
 };
 
 use super::{letterboxd, write};
@@ -10,8 +10,9 @@ use super::{letterboxd, write};
 fn cleans_in_order_and_counts_each_step() {
     let csv = "id,genre\n1,Drama\n1,Drama\n2,Comedy\n2,Comedy\n3,A\n3,B\n3,C\n3,Western\n4,Horror\nx,Drama\n5,Drama\n5,Comedy\n";
     let data = letterboxd(csv, [1, 3, 5, 8, 9]);
-    write(&data.path().join("posters"), "4.jpeg", "");
+    write(&data.path().join("posters"), "4.png", "");
     write(&data.path().join("posters"), "05.jpg", "");
+    write(&data.path().join("posters"), "5a.jpg", "");
     let films = Films::open(data.path(), 3).unwrap();
 
     let count = |reason| films.ledger.count(reason);
@@ -19,17 +20,18 @@ fn cleans_in_order_and_counts_each_step() {
     assert_eq!(count(WITHOUT_POSTER), 2, "films 2 and 4");
     assert_eq!(count(WITHOUT_FILM), 2, "posters 8 and 9");
     assert_eq!(count(OTHER_FILES), 2);
+    assert_eq!(count(SECOND_FILES), 1, "05.jpg beside 5.jpg");
     assert_eq!(count(DUPLICATE_ROWS), 1, "film 2 is gone before its repeated row is looked at");
     assert_eq!(count("films with more than 3 genres"), 1);
     let reasons: Vec<&str> = films.ledger.entries().iter().map(|entry| entry.reason.as_str()).collect();
-    let order = [MALFORMED_ROWS, WITHOUT_POSTER, WITHOUT_FILM, OTHER_FILES, DUPLICATE_ROWS];
+    let order = [MALFORMED_ROWS, WITHOUT_POSTER, WITHOUT_FILM, OTHER_FILES, SECOND_FILES, DUPLICATE_ROWS];
     assert_eq!(reasons, [&order[..], &["films with more than 3 genres", DUPLICATE_POSTERS]].concat());
     assert_eq!(films.warnings.len(), 1);
 
     assert_eq!(films.genres, ["Comedy", "Drama"], "genres of dropped films are no classes");
     let kept: Vec<_> = films.films.iter().map(|film| (film.id, film.genres.clone())).collect();
     assert_eq!(kept, [(1, vec![1]), (5, vec![0, 1])]);
-    assert_eq!(films.films[1].filename(), "5.jpg");
+    assert_eq!(films.posters.name(5), "5.jpg");
 }
 
 #[test]
@@ -62,9 +64,27 @@ fn a_folder_without_the_layout_is_refused_by_name() {
 }
 
 #[test]
-fn only_plain_ids_are_posters() {
-    assert_eq!(poster_id("123.jpg"), Some(123));
-    for name in ["0123.jpg", "+1.jpg", "1.JPG", "1.jpeg", ".jpg", "a.jpg", "1.jpg.jpg", "99999999999999999999.jpg"] {
+fn a_poster_is_named_by_a_number_and_an_extension_of_jpeg() {
+    for name in ["123.jpg", "0123.jpg", "123.JPG", "123.jpeg", "000123.Jpeg"] {
+        assert_eq!(poster_id(name), Some(123), "{name}");
+    }
+    for name in ["+1.jpg", "1.png", ".jpg", "a.jpg", "1.jpg.jpg", "1 .jpg", "1", "jpg", "99999999999999999999.jpg"] {
         assert_eq!(poster_id(name), None, "{name}");
     }
+}
+
+#[test]
+fn of_several_files_the_usual_name_wins_then_the_first_by_name() {
+    let data = letterboxd("id,genre\n1,Drama\n", [7]);
+    let folder = data.path().join("posters");
+    for name in ["007.jpg", "7.JPG", "8.jpeg", "08.jpg", "0000009.jpg"] {
+        write(&folder, name, "");
+    }
+    let mut ledger = Ledger::default();
+    let posters = PosterFolder::list(&folder, &mut ledger).unwrap();
+    assert_eq!(posters.ids().iter().copied().collect::<Vec<_>>(), [7, 8, 9]);
+    assert_eq!([7, 8, 9, 10].map(|id| posters.name(id)), ["7.jpg", "08.jpg", "0000009.jpg", "10.jpg"]);
+    assert_eq!(posters.file(9), folder.join("0000009.jpg"));
+    let second = ledger.entries().iter().find(|entry| entry.reason == SECOND_FILES).unwrap();
+    assert_eq!((second.count, &second.examples[..]), (3, &["7.JPG", "007.jpg", "8.jpeg"].map(String::from)[..]));
 }

@@ -2,6 +2,7 @@ use std::collections::{BTreeMap, HashSet};
 
 use onesheet::data::films::{Film, Films};
 use onesheet::data::frames::{FilmRule, Frame, Limits};
+use onesheet::data::layout::PosterFolder;
 use onesheet::data::ledger::Ledger;
 use onesheet::data::split::Split;
 
@@ -18,7 +19,7 @@ fn films(n: u64) -> Films {
         Film { id, genres }
     };
     Films {
-        posters: "posters".into(),
+        posters: PosterFolder::default(),
         genres: ["A", "B", "C", "D", "E", "F"].map(str::to_owned).to_vec(),
         films: (1..=n).map(film).collect(),
         ledger: Ledger::default(),
@@ -175,7 +176,7 @@ fn csv_files_give_back_the_same_frame() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path().join("frames/multi-label");
     let (frame, _) = Frame::new(&films(200), &FilmRule::MultiLabel, NO_LIMITS);
-    frame.write_csv(&folder, "limit = 9\n").unwrap();
+    frame.write_csv(&folder, &PosterFolder::default(), "limit = 9\n").unwrap();
     assert_eq!(Frame::read_csv(&folder, frame.genres.clone()).unwrap(), frame);
     let text = std::fs::read_to_string(folder.join("test.csv")).unwrap();
     assert!(text.starts_with("filename,genres\n"), "{text}");

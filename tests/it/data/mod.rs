@@ -4,6 +4,8 @@ use std::fs;
 use std::path::Path;
 
 use jpeg_encoder::{ColorType, Encoder};
+use onesheet::data::layout::PosterFolder;
+use onesheet::data::ledger::Ledger;
 
 mod batches;
 mod cache;
@@ -60,6 +62,11 @@ pub fn letterboxd(csv: &str, ids: impl IntoIterator<Item = u64>) -> tempfile::Te
         write(folder.path(), &format!("posters/{id}.jpg"), jpeg(id, 20, 30));
     }
     folder
+}
+
+/// The posters of a folder in that layout, as they are now.
+pub fn posters(data: &Path) -> PosterFolder {
+    PosterFolder::list(&data.join("posters"), &mut Ledger::default()).expect("listing posters/")
 }
 
 /// Writes one file.

@@ -1,0 +1,61 @@
+//! Text of others made safe to show: names of genres, films and files come from whoever made them.
+//!
+//! A terminal obeys control characters: an escape sequence in a file name can clear the screen or
+//! fill the clipboard. Bidi characters turn the text around them, so that it reads as something
+//! else. Everything that is shown goes through [`printable`], and what is quoted from a file goes
+//! through [`excerpt`], too.
+
+use std::borrow::Cow;
+use std::fmt::Write;
+
+/// The most characters that a message quotes from a file.
+pub const EXCERPT: usize = 80;
+
+/// The text in one line, with control characters, line breaks and characters that change the
+/// direction of text written as `\n`, `\t`, `\u{1b}` and the like.
+pub fn printable(text: &str) -> Cow<'_, str> {
+    if !text.contains(is_unsafe) {
+        return Cow::Borrowed(text);
+    }
+    let mut shown = String::with_capacity(text.len() + 16);
+    for c in text.chars() {
+        if is_unsafe(c) {
+            write!(shown, "{}", c.escape_default()).expect("a String takes all");
+        } else {
+            shown.push(c);
+        }
+    }
+    Cow::Owned(shown)
+}
+
+/// What a message quotes from a file: at most [`EXCERPT`] characters, [`printable`]; `...` stands
+/// for what is left out.
+pub fn excerpt(text: &str) -> String {
+    let shown = printable(match text.char_indices().nth(EXCERPT) {
+        // What is cut off need not be looked at, however long it is.
+        Some((end, _)) => &text[..end],
+        None => text,
+    });
+    let is_whole = shown.chars().nth(EXCERPT).is_none() && text.chars().nth(EXCERPT).is_none();
+    if is_whole { shown.into_owned() } else { shown.chars().take(EXCERPT - 3).chain("...".chars()).collect() }
+}
+
+/// A cell of a CSV file that a spreadsheet takes for text: what begins as a formula does, it would
+/// calculate. A quotation mark in front is what spreadsheets mark text with.
+///
+/// OWASP, CSV Injection.
+pub fn cell(text: &str) -> Cow<'_, str> {
+    if text.starts_with(['=', '+', '-', '@', '\t', '\r']) {
+        Cow::Owned(format!("'{text}"))
+    } else {
+        Cow::Borrowed(text)
+    }
+}
+
+/// Control characters, line and paragraph separators, and what Unicode's bidirectional algorithm
+/// (UAX 9) or a reader's eye would be led astray by.
+fn is_unsafe(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{061C}' | '\u{200B}' | '\u{200E}' | '\u{200F}' | '\u{2028}'..='\u{202E}')
+        || matches!(c, '\u{2060}'..='\u{206F}' | '\u{FEFF}' | '\u{FFF9}'..='\u{FFFB}' | '\u{E0000}'..='\u{E007F}')
+}
