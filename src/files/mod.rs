@@ -1,7 +1,9 @@
 //! Whole files or none: what is written here is never seen half-written, whatever interrupts the
-//! writing.
+//! writing. And nobody else's files: what does not carry our mark is not changed, removed or
+//! followed.
 
-#[cfg_attr(not(feature = "posters"), allow(dead_code, unused_imports))]
+#[cfg(feature = "posters")]
+mod lock;
 pub(crate) mod system;
 
 use std::ffi::OsString;
@@ -14,14 +16,19 @@ use serde::Serialize;
 use tempfile::NamedTempFile;
 
 use crate::error::{Error, Result};
+#[cfg(feature = "posters")]
+pub use lock::{Claim, Lock};
 
 /// Replaces the file at `path` by what `write` writes, at once.
 ///
-/// The bytes go to a temporary file in the same folder (`.<name>.<random>`), which is synced to the
-/// disk and then renamed over `path`; the folder is synced last, so that the rename outlives a
-/// power cut, too. A reader sees the old file or the new one. If `write` or anything else before
-/// the rename fails, the temporary file is removed and the old file stays; only a killed process
-/// leaves a temporary file behind.
+/// The bytes go to a temporary file in the same folder (`.<name>.onesheet-<random>`), which is
+/// synced to the disk and then renamed over `path`; the folder is synced last, where the file system
+/// can do that, so that the rename outlives a power cut, too. A reader sees the old file or the new
+/// one. If `write` or anything else before the rename fails, the temporary file is removed and the
+/// old file stays; only a killed process leaves a temporary file behind.
+///
+/// A link at `path` is replaced by the file, and what it points to stays as it is. A folder, a pipe
+/// or a device is not replaced.
 ///
 /// # Errors
 /// [`Error::Io`] with `path`, whatever step failed.
@@ -30,6 +37,12 @@ pub fn write_atomically(path: &Path, write: impl FnOnce(&mut dyn Write) -> io::R
 }
 
 fn replace(path: &Path, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> io::Result<()> {
+    if let Ok(there) = std::fs::symlink_metadata(path)
+        && !there.is_file()
+        && !there.is_symlink()
+    {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "what is there is not a regular file"));
+    }
     let mut buffered = BufWriter::new(temporary_for(path)?);
     write(&mut buffered)?;
     persist(buffered.into_inner().map_err(io::IntoInnerError::into_error)?, path)
@@ -40,23 +53,80 @@ fn replace(path: &Path, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) ->
 fn temporary_for(path: &Path) -> io::Result<NamedTempFile> {
     let prefix = temporary_prefix(path)?;
     let mut builder = tempfile::Builder::new();
-    builder.prefix(&prefix);
+    builder.prefix(&prefix).rand_bytes(RANDOM);
     system::share(&mut builder);
     builder.tempfile_in(folder_of(path))
 }
 
-/// Removes the temporary files that killed processes left beside `path`. The caller holds a lock on
-/// writing it.
+/// Removes the temporary files that killed processes left beside `path`: regular files that have
+/// exactly such a name. The caller holds a lock on writing `path`.
 #[cfg(feature = "posters")]
 pub(crate) fn remove_temporaries_of(path: &Path) -> io::Result<()> {
     let prefix = temporary_prefix(path)?;
+    let is_ours = |name: &std::ffi::OsStr| {
+        let random = name.as_encoded_bytes().strip_prefix(prefix.as_encoded_bytes());
+        random.is_some_and(|random| random.len() == RANDOM && random.iter().all(u8::is_ascii_alphanumeric))
+    };
     for entry in std::fs::read_dir(folder_of(path))? {
         let entry = entry?;
-        if entry.file_name().as_encoded_bytes().starts_with(prefix.as_encoded_bytes()) {
+        // The type of the entry itself, not of what it may link to.
+        if is_ours(&entry.file_name()) && entry.file_type()?.is_file() {
             std::fs::remove_file(entry.path())?;
         }
     }
     Ok(())
+}
+
+/// Opens the file at `path` for reading and writing, and makes an empty one where there is none.
+/// Links are not followed, and nothing is changed.
+///
+/// # Errors
+/// [`Error::Data`] if `path` is not a regular file, or one that begins with none of `marks` although
+/// it is not empty: then it is somebody else's. [`Error::Io`] if the system refuses.
+#[cfg(feature = "posters")]
+pub(crate) fn open_own(path: &Path, marks: &[&[u8]]) -> Result<File> {
+    let not_ours = |what: &str| Error::data(path, what, "remove it, or name another folder");
+    let mut options = File::options();
+    options.read(true).write(true).create(true).truncate(false);
+    let file = again(|| system::open_without_following(&mut options, path)).map_err(|error| {
+        // Systems name a link that was not followed by different errors.
+        let is_regular = std::fs::symlink_metadata(path).map_or(true, |there| there.is_file());
+        if is_regular { Error::io(path, "open the file")(error) } else { not_ours("is not a regular file") }
+    })?;
+    if !file.metadata().map_err(Error::io(path, "open the file"))?.is_file() {
+        return Err(not_ours("is not a regular file"));
+    }
+    let longest = marks.iter().map(|mark| mark.len()).max().unwrap_or_default();
+    let head = match head_of(&file, longest) {
+        // What another process has locked was opened as a lock by it.
+        Err(error) if system::is_locked(&error) => return Ok(file),
+        head => head.map_err(Error::io(path, "read the file"))?,
+    };
+    // A mark may be cut off: the file is written from its beginning on, and a full disk ends it anywhere.
+    if !marks.iter().any(|mark| head.starts_with(mark) || mark.starts_with(&head)) {
+        return Err(not_ours("is not a file that onesheet made"));
+    }
+    Ok(file)
+}
+
+/// The first bytes of a file, at most `longest` of them.
+#[cfg(feature = "posters")]
+fn head_of(mut file: &File, longest: usize) -> io::Result<Vec<u8>> {
+    let mut head = Vec::new();
+    io::Read::read_to_end(&mut io::Read::take(file, longest as u64), &mut head)?;
+    io::Seek::rewind(&mut file)?;
+    Ok(head)
+}
+
+/// What `call` returns once no signal interrupts it.
+#[cfg(feature = "posters")]
+pub(crate) fn again<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+    loop {
+        match call() {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            other => return other,
+        }
+    }
 }
 
 /// Syncs `file`, whose name is `from`, and renames it to `to` in the same folder, so that neither a
@@ -64,24 +134,32 @@ pub(crate) fn remove_temporaries_of(path: &Path) -> io::Result<()> {
 #[cfg(feature = "posters")]
 pub(crate) fn rename_whole(file: &File, from: &Path, to: &Path) -> io::Result<()> {
     file.sync_all()?;
-    std::fs::rename(from, to)?;
+    again(|| std::fs::rename(from, to))?;
     system::sync_folder(folder_of(to))
 }
 
-/// How the names of temporary files beside `path` begin: `.<name>.`
+/// The number of random letters and digits at the end of a temporary file's name.
+const RANDOM: usize = 6;
+
+/// How the names of temporary files beside `path` begin: `.<name>.onesheet-`
 fn temporary_prefix(path: &Path) -> io::Result<OsString> {
     let name = path.file_name().ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "it names no file"))?;
     let mut prefix = OsString::from(".");
     prefix.push(name);
-    prefix.push(".");
+    prefix.push(".onesheet-");
     Ok(prefix)
 }
 
 /// Syncs a temporary file and renames it to `path`, so that neither a crash nor a power cut shows
 /// half of it.
-fn persist(temporary: NamedTempFile, path: &Path) -> io::Result<()> {
+fn persist(mut temporary: NamedTempFile, path: &Path) -> io::Result<()> {
     temporary.as_file().sync_all()?;
-    temporary.persist(path).map_err(|failed| failed.error)?;
+    while let Err(failed) = temporary.persist(path) {
+        if failed.error.kind() != io::ErrorKind::Interrupted {
+            return Err(failed.error);
+        }
+        temporary = failed.file;
+    }
     system::sync_folder(folder_of(path))
 }
 

@@ -1,10 +1,13 @@
 use std::fs;
 use std::io::{self, ErrorKind};
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::net::UnixListener;
 use std::path::Path;
+use std::thread;
+use std::time::Duration;
 
 use onesheet::Error;
-use onesheet::files::{write_atomically, write_csv, write_json};
+use onesheet::files::{Claim, Lock, write_atomically, write_csv, write_json};
 
 fn names(folder: &Path) -> Vec<String> {
     let mut names: Vec<_> =
@@ -108,4 +111,115 @@ fn a_full_disk_keeps_its_kind_through_csv() {
     let folder = tempfile::tempdir().unwrap();
     let full = write_csv(&folder.path().join("a.csv"), |_| Err(io::Error::from(ErrorKind::StorageFull).into()));
     assert!(full.unwrap_err().to_string().contains("free some space"));
+}
+
+#[test]
+fn a_link_is_replaced_and_what_it_points_to_stays() {
+    let folder = tempfile::tempdir().unwrap();
+    let (other, link) = (folder.path().join("other"), folder.path().join("link"));
+    fs::write(&other, "somebody's").unwrap();
+    symlink(&other, &link).unwrap();
+    write_atomically(&link, |file| file.write_all(b"ours")).unwrap();
+    assert_eq!(fs::read_to_string(&other).unwrap(), "somebody's");
+    assert!(fs::symlink_metadata(&link).unwrap().is_file());
+}
+
+#[test]
+fn a_folder_or_a_device_is_not_replaced() {
+    let folder = tempfile::tempdir().unwrap();
+    let (inner, socket) = (folder.path().join("inner"), folder.path().join("socket"));
+    fs::create_dir(&inner).unwrap();
+    let _listener = UnixListener::bind(&socket).unwrap();
+    for path in [&inner, &socket] {
+        let error = write_atomically(path, |file| file.write_all(b"ours")).unwrap_err().to_string();
+        assert!(error.contains("cannot write the file: what is there is not a regular file"), "{error}");
+    }
+    assert_eq!(names(folder.path()), ["inner", "socket"]);
+}
+
+fn claim(path: &Path) -> Claim {
+    Lock::try_claim(path, "makes a test").unwrap()
+}
+
+fn held(path: &Path) -> Lock {
+    match claim(path) {
+        Claim::Held(lock) => lock,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_lock_has_one_holder_who_says_who_it_is_and_leaves_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("lock");
+    for _ in 0..2 {
+        let lock = held(&path);
+        let Claim::Taken { by } = claim(&path) else { panic!("two hold one lock") };
+        let who = format!("onesheet, process {}, since 20", std::process::id());
+        assert!(by.starts_with(&who) && by.ends_with(" UTC: makes a test"), "{by}");
+        drop(lock);
+        assert_eq!(names(folder.path()), [""; 0]);
+    }
+}
+
+#[test]
+fn the_file_of_a_holder_that_died_is_no_lock() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("lock");
+    for left in ["", "onesheet, pro", "onesheet, process 1234, since 2026-01-31 23:59:59 UTC: made a test\n"] {
+        fs::write(&path, left).unwrap();
+        let _lock = held(&path);
+        assert!(fs::read_to_string(&path).unwrap().ends_with("UTC: makes a test\n"));
+    }
+}
+
+#[test]
+fn who_waits_gets_the_lock_once_it_is_free() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("lock");
+    let lock = held(&path);
+    thread::scope(|scope| {
+        let waiting: Vec<_> = (0..4)
+            .map(|_| {
+                scope.spawn(|| match Lock::wait(&path, "waits").unwrap() {
+                    Claim::Held(lock) => {
+                        // Nobody else may hold it now, whichever file the others have open.
+                        assert!(matches!(claim(&path), Claim::Taken { .. }));
+                        drop(lock);
+                    }
+                    other => panic!("{other:?}"),
+                })
+            })
+            .collect();
+        thread::sleep(Duration::from_millis(50));
+        assert!(waiting.iter().all(|waiting| !waiting.is_finished()));
+        drop(lock);
+    });
+    assert_eq!(names(folder.path()), [""; 0]);
+}
+
+#[test]
+fn what_is_not_a_file_of_a_lock_is_refused_and_stays() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    fs::write(at("notes"), "onesheets are posters of one sheet").unwrap();
+    symlink(at("notes"), at("link")).unwrap();
+    symlink(at("nowhere"), at("dangling")).unwrap();
+    fs::create_dir(at("inner")).unwrap();
+    rustix::fs::mknodat(rustix::fs::CWD, at("pipe"), rustix::fs::FileType::Fifo, 0o600.into(), 0).unwrap();
+    for (name, what) in [
+        ("notes", "is not a file that onesheet made"),
+        ("link", "is not a regular file"),
+        ("dangling", "is not a regular file"),
+        ("inner", "is not a regular file"),
+        ("pipe", "is not a regular file"),
+    ] {
+        for error in [Lock::try_claim(&at(name), "").unwrap_err(), Lock::wait(&at(name), "").unwrap_err()] {
+            assert_eq!(error.exit_code(), 3);
+            let error = error.to_string();
+            assert!(error.contains(&format!("{name}: {what}; remove it, or name another folder")), "{error}");
+        }
+    }
+    assert_eq!(fs::read_to_string(at("notes")).unwrap(), "onesheets are posters of one sheet");
+    assert_eq!(names(folder.path()), ["dangling", "inner", "link", "notes", "pipe"]);
 }

@@ -204,12 +204,17 @@ fn what_another_plan_left_is_started_over() {
     }
     // A finished file of the same plan has only to be renamed; what a kill left of a ledger is
     // removed.
-    write(data.path(), "cache/.ledger.json.a1b2c3", "{");
+    let foreign =
+        [".ledger.json.a1b2c3", ".ledger.json.onesheet-a1b2c3d", ".ledger.json.onesheet-a1b2c-", "ledger.json~"];
+    for name in [".ledger.json.onesheet-a1b2c3", foreign[0], foreign[1], foreign[2], foreign[3]] {
+        write(data.path(), &format!("cache/{name}"), "{");
+    }
     write(data.path(), "cache/posters-24x16.building", &finished);
     let cache = open(data.path(), &[1, 2, 4]);
     assert_eq!(cache.built().unwrap().decoded, 0);
     assert_eq!(fs::read(cache.path()).unwrap(), finished);
-    assert!(!data.path().join("cache/.ledger.json.a1b2c3").exists());
+    assert!(!data.path().join("cache/.ledger.json.onesheet-a1b2c3").exists());
+    assert!(foreign.iter().all(|name| data.path().join("cache").join(name).exists()), "they belong to others");
 }
 
 #[test]
