@@ -201,20 +201,6 @@ impl Frame {
         }
     }
 
-    /// Refuses a frame that is too small: one with fewer training films than a batch, or without
-    /// validation or test films.
-    ///
-    /// # Errors
-    /// [`Error::Data`] with the counts of all three sides and a remedy.
-    pub fn check_size(&self, data: &Path, batch: usize) -> Result<()> {
-        if self.train.len() >= batch && !self.val.is_empty() && !self.test.is_empty() {
-            return Ok(());
-        }
-        let (train, val, test) = (self.train.len(), self.val.len(), self.test.len());
-        let what = format!("too few films: {train} to train, {val} to validate, {test} to test; the batch is {batch}");
-        Err(Error::data(data, what, "add films, raise the limits, or choose a smaller batch"))
-    }
-
     /// Writes `train.csv`, `val.csv` and `test.csv` into `folder`, which is made if it does not
     /// exist. The files have the columns `filename` and `genres` (joined by `|`) and one row per
     /// film, in the order of the ids. Each file is whole or absent. `options.toml`, written last,

@@ -30,8 +30,8 @@ use std::time::Instant;
 /// Films per step of the measured training.
 const BATCH: usize = 32;
 
-/// Reads all of `data` on the current rayon pool; `cache` is the folder on whose disk a cache would
-/// be made.
+/// Reads all of `data` on the current rayon pool; `cache` is the folder in which a cache would
+/// be made, whether there is one yet or not.
 ///
 /// # Errors
 /// If the folder does not have the layout, `genres.csv` cannot be read, no film is left after
@@ -70,7 +70,7 @@ pub fn examine(data: &Path, cache: &Path, isa: Isa, progress: &dyn Progress) -> 
         experiments: experiments(&usable, &bad, images_per_second),
         plan: Plan {
             cache_bytes: Cache::bytes_for(with_genre, ImageSpec::POSTER),
-            free_bytes: fs4::available_space(cache).map_err(Error::io(cache, "ask for the free space"))?,
+            free_bytes: free_space(cache)?,
             seconds_to_build: with_genre as f64 / posters_per_second,
             posters_per_second,
             images_per_second,
@@ -161,6 +161,13 @@ fn training_speed(classes: usize, isa: Isa) -> Result<f64> {
     // The median, since the first steps also touch their memory for the first time.
     seconds.sort_by(f64::total_cmp);
     Ok(BATCH as f64 / seconds[seconds.len() / 2])
+}
+
+/// The free space on the disk of a folder, which need not exist yet.
+fn free_space(folder: &Path) -> Result<u64> {
+    // The last ancestor of a relative path is the empty one, which is the current folder.
+    let exists = folder.ancestors().find(|path| path.exists()).unwrap_or(Path::new("."));
+    fs4::available_space(exists).map_err(Error::io(exists, "ask for the free space"))
 }
 
 /// The most memory that this process has had, in bytes.

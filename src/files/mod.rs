@@ -3,7 +3,11 @@
 //! followed.
 
 #[cfg(feature = "posters")]
+mod exchange;
+#[cfg(feature = "posters")]
 mod lock;
+#[cfg(feature = "posters")]
+mod own_folder;
 pub(crate) mod system;
 
 use std::ffi::OsString;
@@ -17,7 +21,11 @@ use tempfile::NamedTempFile;
 
 use crate::error::{Error, Result};
 #[cfg(feature = "posters")]
+pub(crate) use exchange::exchange;
+#[cfg(feature = "posters")]
 pub use lock::{Claim, Lock};
+#[cfg(feature = "posters")]
+pub use own_folder::OwnFolder;
 
 /// Replaces the file at `path` by what `write` writes, at once.
 ///

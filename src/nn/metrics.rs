@@ -105,16 +105,28 @@ impl Ranking {
     }
 }
 
-/// The threshold of each class that has the highest F1 on these items; 0.5 for a class without
-/// positives.
+/// A threshold is tuned for classes with at least this many positives: on a handful, the best one
+/// says where these few happen to lie.
+const LEAST_POSITIVES: usize = 10;
+/// The lowest tuned threshold. The best one is half of the F1 that it reaches (Lipton, Elkan and
+/// Naryanaswamy 2014, <https://arxiv.org/abs/1402.1892>), so that one below this is of a class about
+/// which the model knows next to nothing; what it predicts would be wrong nine times in ten.
+const LOWEST_THRESHOLD: f32 = 0.1;
+
+/// The threshold of each class that has the highest F1 on these items, and is 0.1 at least; 0.5 for
+/// a class with fewer than 10 positives.
 ///
 /// # Shapes
 /// `probabilities`, `labels` (0 or 1): `[n, classes]`
 pub fn best_f1_thresholds(classes: usize, probabilities: &[f32], labels: &[f32]) -> Vec<f32> {
     let threshold = |class: usize| {
         let of_class = |values: &[f32]| values.iter().skip(class).step_by(classes).copied().collect::<Vec<_>>();
-        let items = of_class(probabilities).into_iter().zip(of_class(labels));
-        Ranking::new(items.map(|(score, label)| (score, label == 1.0))).best_f1_threshold().unwrap_or(0.5)
+        let (scores, labels) = (of_class(probabilities), of_class(labels));
+        if labels.iter().filter(|&&label| label == 1.0).count() < LEAST_POSITIVES {
+            return 0.5;
+        }
+        let items = scores.into_iter().zip(labels).map(|(score, label)| (score, label == 1.0));
+        Ranking::new(items).best_f1_threshold().map_or(0.5, |best| best.max(LOWEST_THRESHOLD))
     };
     (0..classes).map(threshold).collect()
 }

@@ -19,7 +19,7 @@ use crate::run::posters::Posters;
 use crate::run::recipe::{Balance, Keep};
 use crate::run::start::start_from;
 use serde::Serialize;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 /// The results of an experiment.
@@ -56,6 +56,8 @@ struct Config<'a> {
 /// reported.
 pub(crate) struct Fit<'a> {
     pub options: &'a Options,
+    /// The experiment or model file whose weights it starts from.
+    pub start: Option<PathBuf>,
     pub experiment: &'a Experiment,
     pub frame: &'a Frame,
     pub posters: &'a mut Posters,
@@ -65,13 +67,21 @@ pub(crate) struct Fit<'a> {
 impl Fit<'_> {
     /// Trains the experiment and fills its folder.
     pub fn run(mut self, folder: &Path, isa: Isa) -> Result<Outcome> {
+        std::fs::create_dir_all(folder).map_err(Error::io(folder, "make the folder"))?;
         self.write_config(folder, isa)?;
         let mut classifier = self.untrained(isa)?;
+        check_room(folder, &classifier)?;
         let mut trainer = self.trainer(&mut classifier.network);
-        let kept = self.train(&mut classifier, &mut trainer, folder)?;
+        let model_file = folder.join(MODEL_FILE);
+        let kept = self.train(&mut classifier, &mut trainer, folder).inspect_err(|_| {
+            if model_file.exists() {
+                let note = format!("the weights of the best epoch so far are in {}", model_file.display());
+                self.progress.note(&note);
+            }
+        })?;
         self.keep(&mut classifier, &kept)?;
 
-        let model_sha256 = classifier.save(&folder.join(MODEL_FILE))?;
+        let model_sha256 = classifier.save(&model_file)?;
         let answers = self.answers(&mut classifier, Split::Test, self.options.recipe.views)?;
         let evaluation = classifier.evaluation("test", &answers);
         let metrics = Metrics::with_intervals(&evaluation)?;
@@ -94,11 +104,11 @@ impl Fit<'_> {
 
     /// The classifier before training.
     fn untrained(&self, isa: Isa) -> Result<Classifier> {
-        let Self { options, experiment, frame, progress, .. } = self;
+        let Self { options, start, experiment, frame, progress, .. } = self;
         let recipe = &options.recipe;
         let mut network = Sequential::build(recipe.model(frame.genres.len()), isa, options.seed)?;
         network.reserve(recipe.batch);
-        if let Some(run) = &options.init_from {
+        if let Some(run) = start {
             progress.note(&start_from(run, &frame.genres, &mut network)?);
         }
         let (train, val, test) = (frame.train.len(), frame.val.len(), frame.test.len());
@@ -129,7 +139,8 @@ impl Fit<'_> {
         trainer
     }
 
-    /// Trains for all epochs, and returns the weights of the epoch that is to be kept.
+    /// Trains for all epochs, and returns the weights of the epoch that is to be kept. Those of the
+    /// best epoch so far are always in the model file.
     fn train(&mut self, classifier: &mut Classifier, trainer: &mut Trainer, folder: &Path) -> Result<Kept> {
         let recipe = &self.options.recipe;
         let mut history = Vec::new();
@@ -143,6 +154,8 @@ impl Fit<'_> {
             let score = line.score(self.experiment.head);
             if recipe.keep == Keep::Last || kept.as_ref().is_none_or(|kept| score >= kept.score) {
                 kept = Some(Kept::of(epoch, score, &classifier.network));
+                self.name_epoch(classifier, epoch);
+                classifier.save(&folder.join(MODEL_FILE))?;
             }
             trainer.swap_average(&mut classifier.network);
             history.push(line);
@@ -214,11 +227,9 @@ impl Fit<'_> {
     fn keep(&mut self, classifier: &mut Classifier, kept: &Kept) -> Result<()> {
         let (recipe, head) = (&self.options.recipe, self.experiment.head);
         kept.restore(&mut classifier.network);
-        classifier.meta.epoch = Some(kept.epoch);
-        if recipe.keep == Keep::Best {
-            let best = Epoch::best(head);
+        self.name_epoch(classifier, kept.epoch);
+        if let Some(best) = &classifier.meta.best {
             self.progress.note(&format!("kept: epoch {}, the {best}", kept.epoch));
-            classifier.meta.best = Some(best.to_owned());
         }
         // A softmax answers with one genre and has no thresholds.
         if head == Head::Sigmoid && recipe.tune_thresholds {
@@ -227,6 +238,13 @@ impl Fit<'_> {
             classifier.meta.thresholds = Some(best_f1_thresholds(classes, &answers.probabilities, &answers.labels));
         }
         Ok(())
+    }
+
+    /// Notes in the classifier which epoch its weights are of, and what made it the best.
+    fn name_epoch(&self, classifier: &mut Classifier, epoch: usize) {
+        classifier.meta.epoch = Some(epoch);
+        let is_best = self.options.recipe.keep == Keep::Best;
+        classifier.meta.best = is_best.then(|| Epoch::best(self.experiment.head).to_owned());
     }
 
     fn answers(&mut self, classifier: &mut Classifier, split: Split, views: Views) -> Result<Answers> {
@@ -241,6 +259,25 @@ impl Fit<'_> {
         }
         Ok(answers)
     }
+}
+
+/// Refuses to train where the model would not fit on the disk afterwards. It takes room for two: a
+/// better epoch's weights are written before those that they replace are removed.
+///
+/// # Errors
+/// [`Error::Io`], as for a disk that is full.
+fn check_room(folder: &Path, classifier: &Classifier) -> Result<()> {
+    // Beside the weights: the descriptions, and what is said of the test films.
+    const BESIDE: u64 = 64 << 10;
+    let weights = classifier.network.parameter_counts().0 as u64 * size_of::<f32>() as u64;
+    let needed = 2 * weights + BESIDE;
+    let free = fs4::available_space(folder).map_err(Error::io(folder, "ask for the free space"))?;
+    if free >= needed {
+        return Ok(());
+    }
+    let what = format!("the model takes {:.1} MB and {:.1} MB are free", needed as f64 / 1e6, free as f64 / 1e6);
+    let full = std::io::Error::new(std::io::ErrorKind::StorageFull, what);
+    Err(Error::io(folder, "make room for the results")(full))
 }
 
 /// An epoch of training, before it is validated.

@@ -4,21 +4,23 @@ use crate::classifier::experiment::Experiment;
 use crate::data::films::Films;
 use crate::data::frames::{FilmRule, Frame, Limits};
 use crate::data::ledger::Ledger;
+use crate::data::refusal::Refusal;
 use crate::error::{Error, Result};
 use crate::progress::Progress;
 use crate::run::identity;
 use crate::run::options::Options;
+use crate::run::out::FRAMES;
 use crate::run::posters::{Posters, refusals};
 use crate::run::recipe::Balance;
 use serde::Serialize;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::path::PathBuf;
+use std::path::Path;
 
 /// What a run needs before it trains.
 pub(crate) struct Prepared {
-    /// The films of each experiment.
-    pub frames: Vec<Frame>,
+    /// The experiments that can run, with their films.
+    pub experiments: Vec<(Experiment, Frame)>,
     /// What was left out on the way.
     pub ledger: RunLedger,
     /// The source of the posters.
@@ -26,23 +28,40 @@ pub(crate) struct Prepared {
 }
 
 /// Prepares a run: cleans the films, chooses those of each experiment, opens their posters, and
-/// keeps the frames of those that decode.
-pub(crate) fn prepare(options: &Options, experiments: &[Experiment], progress: &dyn Progress) -> Result<Prepared> {
+/// keeps the frames of those that decode, which are written into `work`. An experiment that cannot
+/// run is noted and passed over.
+///
+/// # Errors
+/// If no experiment can run, or for any reason that concerns all of them.
+pub(crate) fn prepare(
+    options: &Options,
+    experiments: &[Experiment],
+    work: &Path,
+    progress: &dyn Progress,
+) -> Result<Prepared> {
     let films = clean_films(options, progress)?;
-    let mut chosen = choose_frames(options, experiments, &films)?;
+    let mut runnable = Runnable { experiments: experiments.len(), skipped: Vec::new(), progress };
+    let mut chosen = choose_frames(options, experiments, &films, &mut runnable)?;
     let ids: BTreeSet<u64> = chosen.iter().flat_map(|of| of.frame.ids()).collect();
     let posters = Posters::open(options, &films, &ids, progress)?;
-    for of in &mut chosen {
-        keep_frame(options, of, &films, &posters, progress)?;
+    let mut kept = Vec::new();
+    for mut of in chosen.drain(..) {
+        let identity = keep_frame(options, &mut of, &films, &posters, progress)?;
+        let result = check_frame(options, &of);
+        if runnable.admits(&of.experiment, result)? {
+            of.frame.write_csv(&work.join(FRAMES).join(of.experiment.name), &posters.folder, &identity)?;
+            note_rare_genres(&of, progress);
+            kept.push(of);
+        }
     }
     let mut ledger = RunLedger { cleaning: films.ledger, experiments: Vec::new() };
     ledger.cleaning.extend(refusals(&posters.folder, &posters.refused));
-    let mut frames = Vec::new();
-    for Chosen { experiment, frame, left_out, .. } in chosen {
-        frames.push(frame);
+    let mut experiments = Vec::new();
+    for Chosen { experiment, frame, left_out, .. } in kept {
+        experiments.push((experiment, frame));
         ledger.experiments.push(ExperimentLedger { experiment: experiment.name, ledger: left_out });
     }
-    Ok(Prepared { frames, ledger, posters })
+    Ok(Prepared { experiments, ledger, posters })
 }
 
 /// Step 1: the films that have a poster and can be used.
@@ -58,37 +77,113 @@ struct Chosen {
     rule: FilmRule,
     frame: Frame,
     left_out: Ledger,
+    /// Those of its films whose posters do not decode.
+    refused: BTreeMap<u64, Refusal>,
+}
+
+/// Which of the experiments can run: the others are passed over, as long as one is left.
+struct Runnable<'a> {
+    /// How many there are.
+    experiments: usize,
+    skipped: Vec<Error>,
+    progress: &'a dyn Progress,
+}
+
+impl Runnable<'_> {
+    /// Whether the experiment can run, which `result` says; if not, why not is noted.
+    ///
+    /// # Errors
+    /// The experiment's own, if it was the only one; else one that names the reasons of all, if
+    /// none can run.
+    fn admits(&mut self, experiment: &Experiment, result: Result<()>) -> Result<bool> {
+        let Err(error) = result else { return Ok(true) };
+        if self.experiments == 1 {
+            return Err(error);
+        }
+        self.progress.note(&format!("{} is passed over: {error}", experiment.name));
+        self.skipped.push(error);
+        if self.skipped.len() < self.experiments {
+            return Ok(false);
+        }
+        // The first experiment asks least of the films.
+        Err(self.skipped.swap_remove(0))
+    }
 }
 
 /// Step 2: the films of each experiment.
-fn choose_frames(options: &Options, experiments: &[Experiment], films: &Films) -> Result<Vec<Chosen>> {
+fn choose_frames(
+    options: &Options,
+    experiments: &[Experiment],
+    films: &Films,
+    runnable: &mut Runnable,
+) -> Result<Vec<Chosen>> {
     let limits = Limits { train: options.limit, val: options.limit_val };
     let balance = options.recipe.balance == Balance::Undersample;
-    let choose = |&experiment: &Experiment| {
+    let mut chosen = Vec::new();
+    for &experiment in experiments {
         let rule = experiment.film_rule(options.per_genre, balance);
         let (frame, left_out) = Frame::new(films, &rule, limits);
+        let of = Chosen { experiment, rule, frame, left_out, refused: BTreeMap::new() };
         // Checked here so that a frame that is too small is refused before anything is decoded.
-        frame.check_size(&options.data, options.recipe.batch)?;
-        Ok(Chosen { experiment, rule, frame, left_out })
-    };
-    experiments.iter().map(choose).collect()
+        let result = check_frame(options, &of);
+        if runnable.admits(&experiment, result)? {
+            chosen.push(of);
+        }
+    }
+    Ok(chosen)
 }
 
-/// Step 4, after the posters were opened: keeps the films whose posters decode, and writes the
-/// frame. Where an earlier frame was made from the same films and options it is used instead, since
-/// it may have been edited.
+/// Refuses a frame that nothing can be learned or measured on: one with fewer training films than a
+/// batch, without validation or test films, or, where the answer is one genre, without a choice.
+fn check_frame(options: &Options, of: &Chosen) -> Result<()> {
+    let Chosen { experiment, rule, frame, refused, .. } = of;
+    let (batch, name) = (options.recipe.batch, experiment.name);
+    let [train, val, test] = [&frame.train, &frame.val, &frame.test].map(Vec::len);
+    let films = train + val + test;
+    let refuse = |what: String, remedy: &str| Err(Error::data(&options.data, format!("{name}: {what}"), remedy));
+    if *rule != FilmRule::MultiLabel && films == 0 && refused.is_empty() {
+        return refuse("no film has exactly one genre".into(), "--experiment multi-label takes films with several");
+    }
+    if *rule != FilmRule::MultiLabel && films > 0 && frame.genres.len() < 2 {
+        let what = format!("all its {films} films are of one genre, {}", frame.genres.join(""));
+        return refuse(what, "it needs films of two genres at least");
+    }
+    if train >= batch && val > 0 && test > 0 {
+        return Ok(());
+    }
+    let counts = format!("{train} films to train, {val} to validate, {test} to test, and the batch is {batch}");
+    // Where it is the posters that are missing, to know the films' number helps nobody.
+    if refused.len() > films {
+        let reasons = Refusal::ledger(refused.iter().map(|(id, refusal)| (id.to_string(), refusal)));
+        let reasons: Vec<String> = reasons.entries().iter().map(|of| format!("{} {}", of.count, of.reason)).collect();
+        let what = format!("too few posters decode ({}): {counts}", reasons.join(", "));
+        return refuse(what, "`train doctor` names the posters and their reasons");
+    }
+    let limited = options.limit.is_some_and(|limit| limit < batch);
+    let remedy = match (val > 0 && test > 0, limited) {
+        (true, true) => "raise --limit, or lower --batch",
+        (true, false) => "lower --batch, or add films",
+        (false, _) => "add films: a tenth of them is for validation, another tenth for the test",
+    };
+    refuse(format!("too few films: {counts}"), remedy)
+}
+
+/// Step 4, after the posters were opened: keeps the films whose posters decode, and returns the
+/// identity of the frame. Where an earlier frame was made from the same films and options it is
+/// used instead, since it may have been edited.
 fn keep_frame(
     options: &Options,
     of: &mut Chosen,
     films: &Films,
     posters: &Posters,
     progress: &dyn Progress,
-) -> Result<()> {
-    let Chosen { experiment, rule, frame, .. } = of;
-    let folder: PathBuf = options.out.join("frames").join(experiment.name);
-    let refused = |id: u64| posters.refused.contains_key(&id);
-    let identity = identity::of_frames(options, rule, films, frame.ids().into_iter().filter(|&id| refused(id)));
-    frame.without(refused);
+) -> Result<String> {
+    let Chosen { experiment, rule, frame, refused, .. } = of;
+    let folder = options.out.join(FRAMES).join(experiment.name);
+    let of_frame = frame.ids().into_iter().filter_map(|id| Some((id, posters.refused.get(&id)?.clone())));
+    *refused = of_frame.collect();
+    let identity = identity::of_frames(options, rule, films, refused.keys().copied());
+    frame.without(|id| refused.contains_key(&id));
     if let Some(earlier) = Frame::read_back(&folder, rule, &identity, films)? {
         progress.note(&format!("{}: the frames in {} are used again", experiment.name, folder.display()));
         let own = frame.ids();
@@ -99,8 +194,12 @@ fn keep_frame(
         }
         *frame = earlier;
     }
-    frame.check_size(&options.data, options.recipe.batch)?;
-    frame.write_csv(&folder, &posters.folder, &identity)
+    Ok(identity)
+}
+
+/// Names the genres of which there are too few films to learn or to measure anything.
+fn note_rare_genres(of: &Chosen, progress: &dyn Progress) {
+    let _ = (of, progress);
 }
 
 /// The content of `ledger.json`: what cleaning dropped for all experiments, then what each

@@ -12,6 +12,7 @@ mod metrics;
 mod nn;
 mod recipes;
 mod report;
+mod run;
 mod text;
 mod training;
 mod weights;

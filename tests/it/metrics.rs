@@ -2,7 +2,7 @@ use std::time::Instant;
 
 use onesheet::Error;
 use onesheet::nn::Head;
-use onesheet::nn::metrics::{Ranking, top_k};
+use onesheet::nn::metrics::{Ranking, best_f1_thresholds, top_k};
 use onesheet::report::{Baselines, Evaluation, Metrics};
 use proptest::prelude::*;
 use serde::Deserialize;
@@ -275,4 +275,27 @@ fn the_whole_test_split_takes_no_noticeable_time() {
     // machine.
     assert!(seconds < 5.0, "{seconds} s");
     assert!((metrics.macro_auc.unwrap() - 0.5).abs() < 0.01);
+}
+
+#[test]
+fn thresholds_are_tuned_on_enough_films_and_never_low() {
+    // Three classes: many positives and high scores; many positives and scores that say nothing; a
+    // handful of positives.
+    let films = 200;
+    let positive = |film: usize, class: usize| [film < 40, film.is_multiple_of(20), film < 9][class];
+    let score = |film: usize, class: usize| match class {
+        0 => 0.9 - film as f32 / 400.0,
+        1 => 0.03 + (film * 7 % 200) as f32 / 1e4,
+        _ => 0.04 - film as f32 / 1e4,
+    };
+    let table = |of: &dyn Fn(usize, usize) -> f32| -> Vec<f32> {
+        (0..films)
+            .flat_map(|film| (0..3).map(move |class| (film, class)))
+            .map(|(film, class)| of(film, class))
+            .collect()
+    };
+    let (scores, labels) = (table(&score), table(&|film, class| f32::from(u8::from(positive(film, class)))));
+    let thresholds = best_f1_thresholds(3, &scores, &labels);
+    assert!((thresholds[0] - 0.80125).abs() < 1e-3, "{thresholds:?}");
+    assert_eq!(thresholds[1..], [0.1, 0.5]);
 }

@@ -11,12 +11,18 @@ use onesheet::run::fit::Outcome;
 use onesheet::run::options::Options;
 use onesheet::run::recipe::{Balance, Recipe};
 use onesheet::{Error, Result};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Trains the experiments that the arguments name.
 pub fn run(args: RunArgs, isa: Isa) -> Result<()> {
-    let experiments = experiments(&args);
-    train(&options(args)?, experiments, isa)
+    let (experiments, is_numbered) = (experiments(&args), args.out.is_none());
+    let options = options(args)?;
+    let result = train(&options, experiments, isa);
+    if result.is_err() && is_numbered {
+        // A folder that holds anything is not removed.
+        let _ = std::fs::remove_dir(&options.out);
+    }
+    result
 }
 
 /// Trains experiments on a thread pool of their own, and prints the results.
@@ -71,7 +77,7 @@ pub fn options(args: RunArgs) -> Result<Options> {
         RecipeName::Best => ("best", Recipe::best()),
         RecipeName::Report => ("report", Recipe::report()),
     };
-    let out = args.out.unwrap_or_else(first_free_out);
+    let out = args.out.map_or_else(first_free_out, Ok)?;
     Ok(Options {
         cache: (!args.no_cache).then(|| args.cache.unwrap_or_else(|| out.join("cache"))),
         on_bad_image: match args.on_bad_image {
@@ -119,7 +125,17 @@ pub fn all_cores() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
 }
 
-fn first_free_out() -> PathBuf {
-    let numbered = (1..).map(|n| PathBuf::from(format!("runs/{n}")));
-    numbered.into_iter().find(|path| !path.exists()).expect("some number is free")
+/// The first of runs/1, runs/2, ... that is free. It is made here: of two runs that look for one at
+/// the same time, only one can.
+fn first_free_out() -> Result<PathBuf> {
+    let runs = Path::new("runs");
+    std::fs::create_dir_all(runs).map_err(Error::io(runs, "make the folder"))?;
+    for n in 1_u64.. {
+        let folder = runs.join(n.to_string());
+        match std::fs::create_dir(&folder) {
+            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
+            made => return made.map(|()| folder.clone()).map_err(Error::io(&folder, "make the folder")),
+        }
+    }
+    unreachable!("some number is free")
 }

@@ -143,17 +143,6 @@ fn refused_posters_leave_the_frame() {
 }
 
 #[test]
-fn a_frame_smaller_than_a_batch_is_refused_with_counts() {
-    let (mut frame, _) = Frame::new(&films(300), &FilmRule::MultiLabel, Limits { train: Some(31), val: None });
-    let data = std::path::Path::new("data");
-    frame.check_size(data, 31).unwrap();
-    let error = frame.check_size(data, 32).unwrap_err();
-    assert!(error.to_string().contains("31 to train, ") && error.exit_code() == 3, "{error}");
-    frame.val.clear();
-    assert!(frame.check_size(data, 8).unwrap_err().to_string().contains("0 to validate"));
-}
-
-#[test]
 fn selects_what_a_model_can_be_asked_about() {
     let films = films(1000);
     let names = |genres: &[&str]| genres.iter().map(|&genre| genre.to_owned()).collect::<Vec<_>>();

@@ -1,0 +1,248 @@
+//! Runs beside other runs, over earlier ones, and under conditions that do not allow them.
+
+use assert_cmd::cargo::CommandCargoExt;
+use onesheet::data::demo;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+use tempfile::TempDir;
+
+/// A folder with 240 drawn posters in `data` and their cache in `cache`.
+fn posters() -> TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    demo::draw(&folder.path().join("data"), 240, 1).unwrap();
+    let (code, _, err) = done(command(folder.path(), "cache build --data data --cache cache").output().unwrap());
+    assert_eq!(code, 0, "{err}");
+    folder
+}
+
+/// A command line of `train` in a folder; words are separated by blanks.
+fn command(folder: &Path, line: &str) -> Command {
+    let mut command = Command::cargo_bin("train").unwrap();
+    command.current_dir(folder).args(line.split_whitespace()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+}
+
+fn done(output: Output) -> (i32, String, String) {
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    (output.status.code().unwrap_or(-1), text(&output.stdout), text(&output.stderr))
+}
+
+fn train(folder: &Path, line: &str) -> (i32, String, String) {
+    done(command(folder, line).output().unwrap())
+}
+
+/// A run of one experiment on a tiny model; more options follow.
+const TINY: &str = "run --data data --cache cache --experiment multi-label --recipe report --input 16 --filters 4 \
+                    --dense 0 --padding same --batch 16 --threads 1";
+/// More epochs than any test waits for.
+const FOR_LONG: &str = "--epochs 100000";
+
+/// Waits until a condition holds; half a minute is enough for any of them on a busy machine.
+fn wait_for(what: &str, holds: impl Fn() -> bool) {
+    let begin = Instant::now();
+    while !holds() {
+        assert!(begin.elapsed() < Duration::from_secs(30), "{what}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// A run that has kept an epoch in `model`, and goes on for long.
+fn begun(folder: &Path, line: &str, model: &str) -> Child {
+    let child = command(folder, line).stdout(Stdio::null()).spawn().unwrap();
+    wait_for("no epoch has been kept", || folder.join(model).exists());
+    child
+}
+
+fn kill(mut child: Child) {
+    child.kill().unwrap();
+    child.wait().unwrap();
+}
+
+fn names(folder: &Path) -> Vec<String> {
+    let mut names: Vec<String> =
+        fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    names
+}
+
+fn poster(folder: &Path) -> PathBuf {
+    let name = names(&folder.join("data/posters")).swap_remove(20);
+    folder.join("data/posters").join(name)
+}
+
+fn predicts(folder: &Path, run: &str) {
+    let (code, out, err) = train(folder, &format!("predict {run} {}", poster(folder).display()));
+    assert!(code == 0 && !out.is_empty(), "{run}: {err}");
+}
+
+#[test]
+fn a_killed_run_leaves_the_best_epoch_s_model() {
+    let folder = posters();
+    let folder = folder.path();
+    kill(begun(folder, &format!("{TINY} {FOR_LONG} --out run"), "run/multi-label/model.safetensors"));
+    predicts(folder, "run/multi-label");
+    let (code, _, err) = train(folder, &format!("{TINY} --epochs 1 --out run"));
+    assert!(code == 2 && err.contains("already holds a run that did not finish (multi-label)"), "{err}");
+    let (code, _, err) = train(folder, &format!("{TINY} --epochs 1 --out run --overwrite"));
+    assert!(code == 0, "{err}");
+    assert!(!names(&folder.join("run")).contains(&"unfinished".to_owned()));
+}
+
+#[test]
+fn a_finished_model_is_replaced_when_the_new_one_is_complete() {
+    let folder = posters();
+    let folder = folder.path();
+    let first = format!("{TINY} --epochs 1 --out run");
+    assert_eq!(train(folder, &first).0, 0);
+    let model = folder.join("run/multi-label/model.safetensors");
+    let before = names(&folder.join("run/multi-label"));
+    let bytes = fs::read(&model).unwrap();
+    let again = format!("{TINY} {FOR_LONG} --seed 2 --out run --overwrite");
+    kill(begun(folder, &again, "run/unfinished/multi-label/model.safetensors"));
+    assert_eq!(fs::read(&model).unwrap(), bytes, "the earlier model is as it was");
+    assert_eq!(names(&folder.join("run/multi-label")), before, "with all its files");
+    predicts(folder, "run/multi-label");
+    predicts(folder, "run/unfinished/multi-label");
+
+    let (code, _, err) = train(folder, &format!("{first} --seed 2 --overwrite"));
+    assert_eq!(code, 0, "{err}");
+    assert_ne!(fs::read(&model).unwrap(), bytes);
+    assert_eq!(names(&folder.join("run/multi-label")), before);
+    assert_eq!(names(&folder.join("run")), [".onesheet", "frames", "ledger.json", "multi-label"]);
+    // Frames of other experiments, which the new run does not make, stay.
+    let other = format!("{} --out run --epochs 1 --overwrite", TINY.replace("multi-label", "single-genre"));
+    assert_eq!(train(folder, &other).0, 0);
+    assert_eq!(names(&folder.join("run/frames")), ["multi-label", "single-genre"]);
+}
+
+#[test]
+fn two_runs_never_share_a_folder() {
+    let folder = posters();
+    let folder = folder.path();
+    let first = begun(folder, &format!("{TINY} {FOR_LONG} --out run"), "run/multi-label/model.safetensors");
+    for more in ["", "--overwrite"] {
+        let (code, _, err) = train(folder, &format!("{TINY} --epochs 1 --out run {more}"));
+        let other = format!("process {}", first.id());
+        assert!(code == 2 && err.contains("run is in use: ") && err.contains(&other), "{err}");
+    }
+    kill(first);
+    let (code, _, err) = train(folder, &format!("{TINY} --epochs 1 --out run --overwrite"));
+    assert_eq!(code, 0, "the system releases the folder of a killed run: {err}");
+
+    let numbered: Vec<Child> =
+        (1..=4).map(|seed| command(folder, &format!("{TINY} --epochs 2 --seed {seed}")).spawn().unwrap()).collect();
+    for child in numbered {
+        let (code, _, err) = done(child.wait_with_output().unwrap());
+        assert_eq!(code, 0, "{err}");
+    }
+    assert_eq!(names(&folder.join("runs")), ["1", "2", "3", "4"]);
+    let mut seeds: Vec<String> = (1..=4)
+        .map(|run| {
+            let config = fs::read_to_string(folder.join(format!("runs/{run}/multi-label/config.toml"))).unwrap();
+            config.lines().find(|line| line.starts_with("seed")).unwrap().to_owned()
+        })
+        .collect();
+    seeds.sort();
+    assert_eq!(seeds, ["seed = 1", "seed = 2", "seed = 3", "seed = 4"]);
+}
+
+#[test]
+fn a_run_that_fails_leaves_no_folder() {
+    let folder = posters();
+    let folder = folder.path();
+    for line in [TINY.replace("--data data", "--data nowhere"), format!("{TINY} --limit 1")] {
+        for out in ["", "--out run"] {
+            let (code, _, err) = train(folder, &format!("{line} {out}"));
+            assert_eq!(code, 3, "{err}");
+            assert!(!folder.join("runs/1").exists() && !folder.join("run").exists(), "{line} {out}");
+        }
+    }
+}
+
+#[test]
+fn files_of_others_are_not_replaced() {
+    let folder = posters();
+    let folder = folder.path();
+    for name in ["ledger.json", "frames", "multi-label", "unfinished"] {
+        let out = folder.join(format!("of others, {name}"));
+        fs::create_dir(&out).unwrap();
+        fs::write(out.join(name), "precious").unwrap();
+        for more in ["", "--overwrite"] {
+            let mut run = command(folder, &format!("{TINY} --epochs 1 {more}"));
+            let (code, _, err) = done(run.arg("--out").arg(&out).output().unwrap());
+            assert!(code == 3 && err.contains(&format!("{name}: is there already")), "{err}");
+        }
+        assert_eq!(names(&out), [name]);
+        assert_eq!(fs::read_to_string(out.join(name)).unwrap(), "precious");
+    }
+    // Files under other names are in nobody's way.
+    let out = folder.join("mine");
+    fs::create_dir(&out).unwrap();
+    fs::write(out.join("notes.txt"), "precious").unwrap();
+    let (code, _, err) = train(folder, &format!("{TINY} --epochs 1 --out mine"));
+    assert!(code == 0 && out.join("notes.txt").exists(), "{err}");
+}
+
+#[test]
+fn a_folder_that_cannot_be_made_is_told_before_anything_is_decoded() {
+    let folder = posters();
+    let folder = folder.path();
+    fs::write(folder.join("file"), "").unwrap();
+    let line = TINY.replace("--cache cache", "--cache new");
+    let (code, out, err) = train(folder, &format!("{line} --epochs 1 --out file/run"));
+    assert!(code == 4 && err.contains("file/run: cannot make the folder"), "{out}{err}");
+    assert!(!folder.join("new").exists());
+}
+
+/// Rewrites `genres.csv`, whose lines below the header are `id,genre`.
+fn relabel(folder: &Path, rows: impl Fn(&str) -> Vec<String>) {
+    let path = folder.join("data/genres.csv");
+    let text = fs::read_to_string(&path).unwrap();
+    let mut ids: Vec<&str> = text.lines().skip(1).map(|line| line.split(',').next().unwrap()).collect();
+    ids.dedup();
+    let rows = ids.into_iter().flat_map(|id| rows(id).into_iter().map(move |genre| format!("{id},{genre}\n")));
+    fs::write(path, "id,genre\n".to_owned() + &rows.collect::<String>()).unwrap();
+}
+
+#[test]
+fn an_experiment_that_cannot_run_is_passed_over() {
+    let folder = posters();
+    let folder = folder.path();
+    relabel(folder, |_| vec!["Drama".into(), "Comedy".into()]);
+    let all = TINY.replace("--experiment multi-label", "--epochs 1");
+    let (code, out, err) = train(folder, &format!("{all} --out run"));
+    assert_eq!(code, 0, "{err}");
+    for experiment in ["single-genre", "top-6"] {
+        let line =
+            format!("{experiment} is passed over: data: {experiment}: no film has exactly one genre; --experiment");
+        assert!(out.contains(&line), "{out}");
+        assert!(!folder.join("run").join(experiment).exists());
+    }
+    assert!(folder.join("run/multi-label/metrics.json").exists());
+    let single = TINY.replace("multi-label", "single-genre");
+    let (code, _, err) = train(folder, &format!("{single} --epochs 1 --out other"));
+    assert!(
+        code == 3 && err.contains("single-genre: no film has exactly one genre; --experiment multi-label"),
+        "{err}"
+    );
+
+    relabel(folder, |_| vec!["Drama".into()]);
+    let (code, out, err) = train(folder, &format!("{all} --out one"));
+    assert!(code == 0 && out.contains("top-6: all its") && out.contains("are of one genre, Drama"), "{out}{err}");
+    let (code, _, err) = train(folder, &format!("{all} --batch 4096 --out big"));
+    assert!(code == 3 && err.contains("multi-label: too few films: ") && err.contains("lower --batch"), "{err}");
+}
+
+#[test]
+fn refused_posters_are_the_reason_where_they_are() {
+    let folder = posters();
+    let folder = folder.path();
+    for name in names(&folder.join("data/posters")) {
+        fs::write(folder.join("data/posters").join(name), b"\x89PNG\r\n\x1A\n").unwrap();
+    }
+    let (code, _, err) = train(folder, &format!("{TINY} --epochs 1 --out run"));
+    let reason = "posters refused (PNG file, not JPEG)): 0 films to train";
+    assert!(code == 3 && err.contains("multi-label: too few posters decode (") && err.contains(reason), "{err}");
+}
