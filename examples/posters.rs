@@ -2,8 +2,9 @@
 //! is trained on them, measured and asked. `cargo run --release --example posters`
 
 use onesheet::classifier::Classifier;
-use onesheet::classifier::evaluate::Examination;
+use onesheet::classifier::evaluate::{Examination, Which};
 use onesheet::classifier::experiment::Experiment;
+use onesheet::classifier::seen::Seen;
 use onesheet::data::demo;
 use onesheet::data::split::Split;
 use onesheet::nn::Isa;
@@ -39,7 +40,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     print!("{}", Table(&[outcomes[0].metrics.clone()]));
 
     let mut classifier = Classifier::open(&out.join("top-6"), isa)?;
-    let on_val = Examination { data: &data, split: Some(Split::Val), views: None };
+    let seen = Seen::by(&Classifier::file_of(&out.join("top-6")))?;
+    let on_val = Examination { data: &data, films: Which::Side(Split::Val), seen: seen.as_ref(), views: None };
     println!("top-1 on the validation films: {:.3}", classifier.evaluate(on_val, &Notes)?.top1_hit);
     let poster = data.join("posters").join(&outcomes[0].examples[0].poster);
     println!("{:?}", classifier.predict(&poster, 3)?);

@@ -4,9 +4,11 @@
 use crate::classifier::Classifier;
 use crate::classifier::answers::{Answers, Question};
 use crate::classifier::experiment::Experiment;
+use crate::classifier::seen::Seen;
 use crate::data::batches::Source;
 use crate::data::decode::ImageSpec;
-use crate::data::films::Films;
+use crate::data::films::{Film, Films};
+use crate::data::ledger::Ledger;
 use crate::data::refusal::{OnBadImage, Refusal};
 use crate::data::split::Split;
 use crate::data::transform::Views;
@@ -23,10 +25,23 @@ const BATCH: usize = 32;
 pub struct Examination<'a> {
     /// A folder in the Letterboxd layout.
     pub data: &'a Path,
-    /// The side of the split that the films are on; `None` takes all.
-    pub split: Option<Split>,
+    /// Which of its films are measured.
+    pub films: Which,
+    /// The films that the classifier has seen; `None` where that is not known.
+    pub seen: Option<&'a Seen>,
     /// The views that the answers are averaged over; `None` takes the classifier's own.
     pub views: Option<Views>,
+}
+
+/// Which films of a folder a classifier is measured on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Which {
+    /// Those that it has not seen.
+    Unseen,
+    /// All, seen or not.
+    All,
+    /// Those on one side of the split, seen or not.
+    Side(Split),
 }
 
 impl Classifier {
@@ -43,11 +58,11 @@ impl Classifier {
         let films = Films::open(on.data, self.meta.max_genres)?;
         films.warnings.iter().for_each(|warning| progress.note(&format!("warning: {warning}")));
         let rule = experiment.film_rule(usize::MAX, false);
-        let (chosen, left_out) = rule.select(&films, &self.meta.genres, on.split);
+        let side = if let Which::Side(side) = on.films { Some(side) } else { None };
+        let (mut chosen, left_out) = rule.select(&films, &self.meta.genres, side);
         let mut ledger = films.ledger.clone();
         ledger.extend(left_out);
-
-        let split = on.split.map_or("all".to_string(), |split| split.to_string());
+        let split = leave_seen(on, &films, &mut chosen, &mut ledger, progress);
         let source =
             &Source::Files { posters: films.posters.clone(), spec: ImageSpec::POSTER, on_bad_image: OnBadImage::Skip };
         let views = on.views.unwrap_or(self.meta.views);
@@ -57,7 +72,11 @@ impl Classifier {
         progress.note(&format!("left out:\n{ledger}"));
         if answers.ids.is_empty() {
             let what = format!("no film is left to measure {} on", experiment.name);
-            return Err(Error::data(on.data, what, "see above what was left out, or choose another side of the split"));
+            let remedy = match ledger.count(SEEN) {
+                0 => "see above what was left out, or choose another side of the split",
+                _ => "`--split all` measures it on the films that it was trained with, too",
+            };
+            return Err(Error::data(on.data, what, remedy));
         }
         Metrics::with_intervals(&self.evaluation(&split, &answers))
     }
@@ -75,4 +94,45 @@ impl Classifier {
             thresholds: self.meta.thresholds.as_deref(),
         }
     }
+}
+
+/// The reason for which films are left out that would flatter the classifier.
+const SEEN: &str = "films that the model was trained or chosen with";
+
+/// Says how many of the films the classifier has seen, leaves them out where only others are to be
+/// measured, and returns the name of the set that is left.
+fn leave_seen(
+    on: Examination,
+    films: &Films,
+    chosen: &mut Vec<Film>,
+    ledger: &mut Ledger,
+    progress: &dyn Progress,
+) -> String {
+    let name = match on.films {
+        Which::Side(side) => side.to_string(),
+        Which::Unseen | Which::All => "all".to_owned(),
+    };
+    let Some(seen) = on.seen else {
+        progress.note("there are no frames beside the model: which films it was trained with is not known");
+        return name;
+    };
+    let (ids, all) = (seen.among(films), chosen.len());
+    let known = chosen.iter().filter(|film| ids.contains(&film.id)).count();
+    if known == 0 {
+        return name;
+    }
+    let share = format!("the model was trained or chosen with {known} of these {all} films");
+    if on.films != Which::Unseen {
+        progress.note(&format!("warning: {share}, and answers them better than others"));
+        return name;
+    }
+    progress.note(&format!("{share}: the others are measured"));
+    chosen.retain(|film| {
+        let is_seen = ids.contains(&film.id);
+        if is_seen {
+            ledger.add(SEEN, || film.id.to_string());
+        }
+        !is_seen
+    });
+    "unseen".to_owned()
 }

@@ -20,8 +20,9 @@ use rayon::prelude::*;
 
 use self::canvas::Dice;
 use self::genres::GENRES;
+use crate::files::{self, Claim, Lock};
 use crate::rng::{Purpose, stream};
-use crate::{Error, Result, files};
+use crate::{Error, Result};
 
 /// The id of the poster that has no film; the ids of the films follow it without a gap.
 const STRAY: u64 = 1_000_000;
@@ -37,6 +38,9 @@ const FILMS: RangeInclusive<usize> = 10..=1_000_000;
 
 /// The name of the file that says what the folder is.
 const NOTE: &str = "README.txt";
+
+/// The file that is locked while a set is drawn.
+const LOCK: &str = ".onesheet.lock";
 
 /// The numbers of films, rows and posters in a demo set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,8 +78,8 @@ impl fmt::Display for Summary {
 /// films and seed is left as it is.
 ///
 /// # Errors
-/// A usage error if `films` is less than 10 or more than a million, or if `out` holds anything
-/// other than a demo set with these films and this seed. An I/O error if the system refuses to read
+/// A usage error if `films` is less than 10 or more than a million, if another process draws into
+/// `out`, or if it holds anything other than a demo set with these films and this seed. An I/O error if the system refuses to read
 /// or write `out`.
 pub fn draw(out: &Path, films: usize, seed: u64) -> Result<Summary> {
     if !FILMS.contains(&films) {
@@ -94,6 +98,15 @@ pub fn draw(out: &Path, films: usize, seed: u64) -> Result<Summary> {
         drawn: true,
     };
     let (finished, unfinished) = (note(films, seed, true), note(films, seed, false));
+    if matches!(read_note(out)?, Folder::Noted(note) if note == finished) {
+        return Ok(Summary { drawn: false, ..summary });
+    }
+    fs::create_dir_all(out).map_err(Error::io(out, "create the folder"))?;
+    let claim = Lock::try_claim(&out.join(LOCK), &format!("draws {films} films"))?;
+    if let Claim::Taken { by } = &claim {
+        return Err(Error::usage(format!("{} is in use: {by}", out.display()), "wait for it, or name another folder"));
+    }
+    // Another process may have drawn it meanwhile.
     match read_note(out)? {
         Folder::Empty => {}
         Folder::Noted(note) if note == finished => return Ok(Summary { drawn: false, ..summary }),
@@ -106,7 +119,6 @@ pub fn draw(out: &Path, films: usize, seed: u64) -> Result<Summary> {
         }
     }
 
-    fs::create_dir_all(out).map_err(Error::io(out, "create the folder"))?;
     // From here on, the folder says that it is an unfinished demo set.
     put(&out.join(NOTE), &unfinished)?;
     let posters = out.join("posters");
@@ -167,7 +179,7 @@ fn pick_genres(id: u64, dice: &mut Dice) -> Vec<usize> {
 
 /// What a folder holds, as far as its own note tells.
 enum Folder {
-    /// No files, or the folder does not exist.
+    /// No files but that of the lock, or the folder does not exist.
     Empty,
     /// A note with this text.
     Noted(String),
@@ -184,7 +196,9 @@ fn read_note(out: &Path) -> Result<Folder> {
     let path = out.join(NOTE);
     match fs::read_to_string(&path) {
         Ok(note) => Ok(Folder::Noted(note)),
-        Err(error) if error.kind() == NotFound && entries.next().is_none() => Ok(Folder::Empty),
+        Err(error) if error.kind() == NotFound && entries.all(|of| of.is_ok_and(|of| of.file_name() == LOCK)) => {
+            Ok(Folder::Empty)
+        }
         Err(error) if matches!(error.kind(), NotFound | InvalidData) => Ok(Folder::Other),
         Err(error) => Err(Error::io(&path, "read the file")(error)),
     }

@@ -1,6 +1,6 @@
 //! The values that options may take: numbers within bounds, lists, names.
 
-use crate::data::split::Split;
+use crate::classifier::evaluate::Which;
 use clap::builder::{PossibleValue, PossibleValuesParser, RangedU64ValueParser, TypedValueParser};
 use std::str::FromStr;
 
@@ -14,18 +14,15 @@ pub fn filters(text: &str) -> Result<Vec<usize>, String> {
     all.ok_or_else(|| "it is a list of numbers from 1 to 1024, such as 16,32,64".into())
 }
 
-/// One side of the split, or all of it.
-#[derive(Clone, Copy, Debug)]
-pub struct Side(pub Option<Split>);
-
-/// Reads `all`, or the name of a side of the split.
+/// Reads `unseen`, `all`, or the name of a side of the split.
 ///
 /// # Errors
 /// A message that lists the names.
-pub fn side(text: &str) -> Result<Side, String> {
+pub fn which(text: &str) -> Result<Which, String> {
     match text {
-        "all" => Ok(Side(None)),
-        name => name.parse().map(|split| Side(Some(split))).map_err(|_| "it is all, train, val or test".into()),
+        "unseen" => Ok(Which::Unseen),
+        "all" => Ok(Which::All),
+        side => side.parse().map(Which::Side).map_err(|_| "it is unseen, all, train, val or test".into()),
     }
 }
 

@@ -135,7 +135,8 @@ fn evaluate_on_the_test_side_repeats_the_run_s_own_metrics() {
 #[test]
 fn evaluate_and_predict_agree_and_speak_json() {
     let run = run_folder().join("multi-label");
-    let outcome = train(&["evaluate", run.to_str().unwrap(), "--data", posters().to_str().unwrap(), "--json"]);
+    let data = posters().to_str().unwrap();
+    let outcome = train(&["evaluate", run.to_str().unwrap(), "--data", data, "--split", "all", "--json"]);
     let all: Value = serde_json::from_str(&outcome.stdout).unwrap();
     assert_eq!(all["split"], "all");
     assert!(all["films"].as_u64().unwrap() > json(&run.join("metrics.json"))["films"].as_u64().unwrap());
@@ -358,7 +359,8 @@ fn sixteen_posters_are_learned_by_heart() {
     }
     fs::write(learned.join("genres.csv"), genres).unwrap();
     let model = out.join("single-genre");
-    let outcome = train(&["evaluate", model.to_str().unwrap(), "--data", learned.to_str().unwrap(), "--json"]);
+    let data = learned.to_str().unwrap();
+    let outcome = train(&["evaluate", model.to_str().unwrap(), "--data", data, "--split", "all", "--json"]);
     let metrics: Value = serde_json::from_str(&outcome.stdout).unwrap();
     assert_eq!((metrics["films"].as_u64(), metrics["top1_hit"].as_f64()), (Some(16), Some(1.0)), "{metrics}");
 }

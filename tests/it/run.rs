@@ -246,3 +246,57 @@ fn refused_posters_are_the_reason_where_they_are() {
     let reason = "posters refused (PNG file, not JPEG)): 0 films to train";
     assert!(code == 3 && err.contains("multi-label: too few posters decode (") && err.contains(reason), "{err}");
 }
+
+/// The number of films in a table of `evaluate --json`, and the name of their set.
+fn measured(out: &str) -> (u64, String) {
+    let metrics: serde_json::Value = serde_json::from_str(out).unwrap();
+    (metrics["films"].as_u64().unwrap(), metrics["split"].as_str().unwrap().to_owned())
+}
+
+#[test]
+fn a_model_is_not_measured_on_the_films_that_it_learned_from() {
+    let folder = posters();
+    let folder = folder.path();
+    assert_eq!(train(folder, &format!("{TINY} --epochs 1 --out run")).0, 0);
+    let rows = |side: &str| {
+        let frame = folder.join(format!("run/frames/multi-label/{side}.csv"));
+        fs::read_to_string(frame).unwrap().lines().count() as u64 - 1
+    };
+    let evaluate = |run: &str, data: &str, more: &str| {
+        let (code, out, err) = train(folder, &format!("evaluate {run} --data {data} --json {more}"));
+        assert_eq!(code, 0, "{err}");
+        (measured(&out), err)
+    };
+    let (seen, test) = (rows("train") + rows("val"), rows("test"));
+    let ((films, split), err) = evaluate("run/multi-label", "data", "");
+    assert_eq!((films, &split[..]), (test, "unseen"));
+    // One poster breaks off, which is not known before it is decoded.
+    let all = seen + test + 1;
+    assert!(err.contains(&format!("trained or chosen with {seen} of these {all} films: the others")), "{err}");
+    assert!(err.contains(&format!("{seen}  films that the model was trained or chosen with")), "{err}");
+    let ((films, split), err) = evaluate("run/multi-label", "data", "--split all");
+    assert_eq!((films, &split[..]), (seen + test, "all"));
+    assert!(err.contains("warning: the model was trained or chosen with"), "{err}");
+    let ((films, _), err) = evaluate("run/multi-label", "data", "--split test");
+    assert!(films == test && !err.contains("chosen with"), "{err}");
+
+    // Another collection with films of the same ids.
+    demo::draw(&folder.join("other"), 240, 2).unwrap();
+    let ((films, split), err) = evaluate("run/multi-label", "other", "");
+    assert!(films > seen && split == "all" && !err.contains("chosen with"), "{films} {err}");
+    // A model that was moved.
+    fs::create_dir(folder.join("moved")).unwrap();
+    fs::copy(folder.join("run/multi-label/model.safetensors"), folder.join("moved/model.safetensors")).unwrap();
+    let ((films, _), err) = evaluate("moved/model.safetensors", "data", "");
+    assert!(films == seen + test && err.contains("which films it was trained with is not known"), "{err}");
+
+    // Nothing but films that it knows.
+    let frame = fs::read_to_string(folder.join("run/frames/multi-label/train.csv")).unwrap();
+    let known: Vec<&str> = frame.lines().skip(1).map(|row| row.split(['.', ',']).next().unwrap()).collect();
+    let path = folder.join("data/genres.csv");
+    let labels = fs::read_to_string(&path).unwrap();
+    let kept = labels.lines().filter(|row| row.starts_with("id") || known.contains(&row.split(',').next().unwrap()));
+    fs::write(&path, kept.map(|row| row.to_owned() + "\n").collect::<String>()).unwrap();
+    let (code, _, err) = train(folder, "evaluate run/multi-label --data data");
+    assert!(code == 3 && err.contains("`--split all` measures it on the films that it was trained with"), "{err}");
+}

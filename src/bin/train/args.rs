@@ -1,10 +1,11 @@
 //! The commands and options of the command line, with their help texts.
 
 use clap::{Args as Group, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
+use onesheet::classifier::evaluate::Which;
 use onesheet::data::transform::Views;
 use onesheet::run::recipe::{Recipe, RecipeOptions};
 use onesheet::run::sweep::Axis;
-use onesheet::run::values::{Side, at_least_one, seed, side, up_to, up_to_one};
+use onesheet::run::values::{at_least_one, seed, up_to, up_to_one, which};
 use std::path::PathBuf;
 
 const EXIT_CODES: &str = "\
@@ -173,10 +174,10 @@ pub struct EvaluateArgs {
     /// Folder with `genres.csv` and `posters/<id>.jpg`
     #[arg(long, value_name = "DIR")]
     pub data: PathBuf,
-    /// Which films to measure on: all, or those that a run on this folder would train, validate or
-    /// test with
-    #[arg(long, value_name = "all|train|val|test", default_value = "all", value_parser = side)]
-    pub split: Side,
+    /// Which films to measure on: those that the model was not trained with, all, or those that a
+    /// run on this folder would train, validate or test with
+    #[arg(long, value_name = "unseen|all|train|val|test", default_value = "unseen", value_parser = which)]
+    pub split: Which,
     /// Views of a poster over which the answers are averaged
     /// [default: those that the run was told to use]
     #[arg(long)]

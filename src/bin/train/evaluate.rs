@@ -6,13 +6,15 @@ use crate::{print_json, say};
 use onesheet::Result;
 use onesheet::classifier::Classifier;
 use onesheet::classifier::evaluate::Examination;
+use onesheet::classifier::seen::Seen;
 use onesheet::nn::Isa;
 use onesheet::report::Table;
 
 /// Measures a classifier on a folder of posters and prints the metrics.
 pub fn evaluate(args: &EvaluateArgs, isa: Isa) -> Result<()> {
     let mut classifier = Classifier::open(&args.run, isa)?;
-    let on = Examination { data: &args.data, split: args.split.0, views: args.views };
+    let seen = Seen::by(&Classifier::file_of(&args.run))?;
+    let on = Examination { data: &args.data, films: args.split, seen: seen.as_ref(), views: args.views };
     let metrics = classifier.evaluate(on, &Terminal::on_stderr())?;
     if args.json {
         print_json(&metrics);

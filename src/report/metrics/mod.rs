@@ -24,7 +24,7 @@ use crate::nn::metrics::{Ranking, top_k};
 pub struct Evaluation<'a> {
     /// The name of the experiment.
     pub experiment: &'a str,
-    /// The name of the set of films: `all`, `train`, `val` or `test`.
+    /// The name of the set of films: `unseen`, `all`, `train`, `val` or `test`.
     pub split: &'a str,
     /// The last activation, which decides which metrics apply.
     pub head: Head,

@@ -7,6 +7,7 @@ use std::path::Path;
 
 use onesheet::Error;
 use onesheet::data::demo::{Summary, draw};
+use onesheet::files::Lock;
 use sha2::{Digest, Sha256};
 use zune_jpeg::zune_core::bytestream::ZCursor;
 use zune_jpeg::zune_core::options::DecoderOptions;
@@ -217,4 +218,15 @@ fn a_folder_that_holds_something_else_is_refused_and_not_touched() {
     let file = root.path().join("file");
     fs::write(&file, "").unwrap();
     assert_eq!(draw(&file, 10, 1).unwrap_err().exit_code(), 4);
+}
+
+#[test]
+fn a_set_is_drawn_by_one_process_at_a_time() {
+    let out = tempfile::tempdir().unwrap();
+    let lock = Lock::try_claim(&out.path().join(".onesheet.lock"), "draws 10 films").unwrap();
+    let refused = draw(out.path(), 10, 1).unwrap_err();
+    assert!(refused.exit_code() == 2 && refused.to_string().contains("is in use: onesheet, process "), "{refused}");
+    drop(lock);
+    assert!(draw(out.path(), 10, 1).unwrap().drawn);
+    assert!(!draw(out.path(), 10, 1).unwrap().drawn);
 }
