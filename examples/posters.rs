@@ -37,7 +37,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let options = Options { cache: Some(out.join("cache")), ..Options::new(&data, &out, recipe) };
     let experiment = Experiment::named("top-6").expect("one of the three");
     let outcomes = onesheet::run::run(&options, &[experiment], isa, &Notes)?;
-    print!("{}", Table(&[outcomes[0].metrics.clone()]));
+    print!("{}", Table(outcomes[0].metrics.as_slice()));
 
     let mut classifier = Classifier::open(&out.join("top-6"), isa)?;
     let seen = Seen::by(&Classifier::file_of(&out.join("top-6")))?;

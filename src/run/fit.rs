@@ -24,11 +24,13 @@ use std::time::Instant;
 
 /// The results of an experiment.
 pub struct Outcome {
-    /// The metrics on the test films.
-    pub metrics: Metrics,
+    /// The name of the experiment.
+    pub experiment: &'static str,
+    /// The metrics on the test films; `None` where they were not looked at.
+    pub metrics: Option<Metrics>,
     /// The SHA-256 of the model file.
     pub model_sha256: String,
-    /// The first few test films.
+    /// The first few test films; none where they were not looked at.
     pub examples: Vec<Example>,
 }
 
@@ -81,13 +83,21 @@ impl Fit<'_> {
         })?;
         self.keep(&mut classifier, &kept)?;
 
-        let model_sha256 = classifier.save(&model_file)?;
+        let (experiment, model_sha256) = (self.experiment.name, classifier.save(&model_file)?);
+        if !self.options.measures_test {
+            return Ok(Outcome { experiment, metrics: None, model_sha256, examples: Vec::new() });
+        }
         let answers = self.answers(&mut classifier, Split::Test, self.options.recipe.views)?;
         let evaluation = classifier.evaluation("test", &answers);
         let metrics = Metrics::with_intervals(&evaluation)?;
         report::write_metrics(&folder.join("metrics.json"), &metrics)?;
         report::write_predictions(&folder.join("predictions.csv"), &answers.ids, &evaluation)?;
-        Ok(Outcome { metrics, model_sha256, examples: examples(self.frame, self.posters, &answers) })
+        Ok(Outcome {
+            experiment,
+            metrics: Some(metrics),
+            model_sha256,
+            examples: examples(self.frame, self.posters, &answers),
+        })
     }
 
     fn write_config(&self, folder: &Path, isa: Isa) -> Result<()> {

@@ -47,6 +47,9 @@ pub struct Options {
     /// Whether the results of an earlier run may be replaced.
     #[serde(skip)]
     pub overwrite: bool,
+    /// Whether the test films are looked at in the end. Where runs are compared, they are not.
+    #[serde(skip)]
+    pub measures_test: bool,
 }
 
 /// A path that is not UTF-8 is shown as well as it can be.
@@ -83,6 +86,7 @@ impl Options {
             seed: 1,
             threads: rayon::current_num_threads(),
             overwrite: false,
+            measures_test: true,
         }
     }
 

@@ -247,6 +247,27 @@ fn refused_posters_are_the_reason_where_they_are() {
     assert!(code == 3 && err.contains("multi-label: too few posters decode (") && err.contains(reason), "{err}");
 }
 
+/// The shell's limit of a file's size stands for a disk without room for a model.
+#[cfg(unix)]
+#[test]
+fn a_full_disk_leaves_the_earlier_model() {
+    let folder = posters();
+    let folder = folder.path();
+    let line = TINY.replace("--filters 4", "--filters 64");
+    assert_eq!(train(folder, &format!("{line} --epochs 1 --out run")).0, 0);
+    let model = folder.join("run/multi-label/model.safetensors");
+    let bytes = fs::read(&model).unwrap();
+    let program = Command::cargo_bin("train").unwrap();
+    let program = program.get_program().to_str().unwrap().to_owned();
+    let limited =
+        format!("trap '' XFSZ; ulimit -f 100; exec '{program}' {line} --epochs 1 --seed 2 --out run --overwrite");
+    let (code, _, err) = done(Command::new("sh").arg("-c").arg(limited).current_dir(folder).output().unwrap());
+    assert!(code == 4 && err.contains("model.safetensors: cannot write the file"), "{err}");
+    assert_eq!(fs::read(&model).unwrap(), bytes);
+    predicts(folder, "run/multi-label");
+    assert_eq!(names(&folder.join("run/unfinished/multi-label")), ["config.toml"], "no half-written file");
+}
+
 /// The number of films in a table of `evaluate --json`, and the name of their set.
 fn measured(out: &str) -> (u64, String) {
     let metrics: serde_json::Value = serde_json::from_str(out).unwrap();

@@ -31,11 +31,11 @@ pub fn train(options: &Options, experiments: &[Experiment], isa: Isa) -> Result<
     say(&format!("results in {}, {} threads, {}", options.out.display(), options.threads, isa.name()));
     let outcomes = pool.install(|| onesheet::run::run(options, experiments, isa, &Terminal::new()))?;
     outcomes.iter().for_each(print_examples);
-    let metrics: Vec<Metrics> = outcomes.iter().map(|outcome| outcome.metrics.clone()).collect();
+    let metrics: Vec<Metrics> = outcomes.iter().filter_map(|outcome| outcome.metrics.clone()).collect();
     say("\nOn the test films, beside the best constant answer:");
     say(&Table(&metrics).to_string());
     for outcome in &outcomes {
-        say(&format!("{}/model.safetensors  sha256 {}", outcome.metrics.experiment, outcome.model_sha256));
+        say(&format!("{}/model.safetensors  sha256 {}", outcome.experiment, outcome.model_sha256));
     }
     Ok(())
 }
@@ -57,7 +57,7 @@ pub fn pool(threads: usize) -> Result<rayon::ThreadPool> {
 }
 
 fn print_examples(outcome: &Outcome) {
-    say(&format!("\n{}: five test posters", outcome.metrics.experiment));
+    say(&format!("\n{}: five test posters", outcome.experiment));
     for example in &outcome.examples {
         let predicted: Vec<String> =
             example.predicted.iter().map(|(genre, p)| format!("{genre} {:.0}%", 100.0 * p)).collect();
@@ -97,6 +97,7 @@ pub fn options(args: RunArgs) -> Result<Options> {
         seed: args.seed,
         threads: args.threads.unwrap_or_else(all_cores),
         overwrite: args.overwrite,
+        measures_test: true,
     })
 }
 
