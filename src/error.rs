@@ -37,7 +37,7 @@ pub enum Error {
         remedy: String,
     },
     /// The operating system refused. Exit code 4.
-    #[error("{}: cannot {doing}: {}{}", shown(path), printable(&source.to_string()), remedy_for(source))]
+    #[error("{}: cannot {doing}: {}{}", shown(path), printable(&source.to_string()), remedy_for(source, doing))]
     Io {
         /// The file or folder.
         path: PathBuf,
@@ -117,12 +117,30 @@ fn shown(path: &Path) -> String {
     printable(&path.to_string_lossy()).into_owned()
 }
 
-fn remedy_for(source: &std::io::Error) -> &'static str {
+fn remedy_for(source: &std::io::Error, doing: &str) -> &'static str {
     use std::io::ErrorKind::*;
     match source.kind() {
         NotFound => "; check the path",
         PermissionDenied | ReadOnlyFilesystem => "; check the permissions, or name another folder",
         StorageFull | QuotaExceeded => "; free some space, or name a folder on another disk",
+        WouldBlock | OutOfMemory if doing == START_A_THREAD => "; use fewer threads, or allow more (ulimit -u)",
+        OutOfMemory => "; free some memory",
+        _ if is_out_of_handles(source) => "; raise the limit of open files (ulimit -n)",
         _ => "",
     }
+}
+
+/// What was tried, where a thread could not be started.
+#[cfg_attr(not(feature = "posters"), allow(dead_code))]
+pub(crate) const START_A_THREAD: &str = "start a thread";
+
+#[cfg(unix)]
+fn is_out_of_handles(error: &std::io::Error) -> bool {
+    use rustix::io::Errno;
+    matches!(Errno::from_io_error(error), Some(Errno::MFILE | Errno::NFILE))
+}
+
+#[cfg(not(unix))]
+fn is_out_of_handles(_error: &std::io::Error) -> bool {
+    false
 }

@@ -82,7 +82,7 @@ impl Classifier {
         let logits = mean_over_views(views, |view| {
             let transform = Transform { size, look: Look::View(view) };
             let batching = Batching { classes, order: Order::Sequential, size: batch, transform };
-            let mut batches = Batches::new(source.clone(), films, batching);
+            let mut batches = Batches::new(source.clone(), films, batching)?;
             let mut of_view = Vec::new();
             // All views have the same films; the ids and labels of the last view are kept.
             let Answers { ids, labels, .. } = &mut answers;

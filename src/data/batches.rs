@@ -2,6 +2,7 @@
 //! step is computed.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 use std::thread::{self, JoinHandle};
@@ -14,9 +15,10 @@ use crate::data::cache::Cache;
 use crate::data::decode::{Decoder, ImageSpec};
 use crate::data::films::Film;
 use crate::data::layout::PosterFolder;
+use crate::data::poster;
 use crate::data::refusal::{OnBadImage, Refusal};
 use crate::data::transform::{Transform, Transformer};
-use crate::error::Result;
+use crate::error::{Error, Result, START_A_THREAD};
 use crate::rng::{self, Purpose};
 
 /// The most finished batches that wait to be used: one would do if all took equally long to make.
@@ -47,6 +49,14 @@ impl Source {
         match self {
             Self::Cache(cache) => cache.spec(),
             Self::Files { spec, .. } => *spec,
+        }
+    }
+
+    /// The cache file, or the folder of the posters.
+    fn path(&self) -> &Path {
+        match self {
+            Self::Cache(cache) => cache.path(),
+            Self::Files { posters, .. } => posters.path(),
         }
     }
 }
@@ -188,16 +198,20 @@ pub struct Batches {
 impl Batches {
     /// Starts to make batches of `films`.
     ///
+    /// # Errors
+    /// [`Error::Io`] if the thread cannot be started.
     /// # Panics
     /// If the size of the batches is 0.
-    pub fn new(source: Source, films: &[Film], batching: Batching) -> Self {
+    pub fn new(source: Source, films: &[Film], batching: Batching) -> Result<Self> {
         let Batching { classes, order, size, transform } = batching;
         assert!(size > 0, "batches of no films");
         let films: Vec<Film> = order.indexes(films).into_iter().map(|at| films[at].clone()).collect();
         let (to_consumer, made) = sync_channel(AHEAD);
+        let path = source.path().to_owned();
         let producer = Producer { source, classes, transform };
-        let thread = thread::spawn(move || producer.run(&films, size, &to_consumer));
-        Self { made: Some(made), thread: Some(thread), waited: Duration::ZERO, refused: Vec::new() }
+        let thread = thread::Builder::new().spawn(move || producer.run(&films, size, &to_consumer));
+        let thread = thread.map_err(Error::io(&path, START_A_THREAD))?;
+        Ok(Self { made: Some(made), thread: Some(thread), waited: Duration::ZERO, refused: Vec::new() })
     }
 
     /// The time that the consumer has waited for batches so far.
@@ -299,7 +313,7 @@ impl Producer {
         match &self.source {
             Source::Cache(cache) => {
                 let transform = |transformer: &mut Transformer, (at, (image, film)): (usize, (&mut [u8], &Film))| {
-                    transformer.apply(cache.image(film.id)?, from, (position + at) as u64, image);
+                    transformer.apply(&cache.image(film.id)?, from, (position + at) as u64, image);
                     Ok(())
                 };
                 images.map_init(|| Transformer::new(self.transform), transform).collect::<Result<()>>()?;
@@ -307,14 +321,19 @@ impl Producer {
                 cache.drop_behind(films.iter().map(|film| film.id));
             }
             Source::Files { posters, on_bad_image, .. } => {
-                let start = || (Decoder::new(), vec![0; from.bytes()], Transformer::new(self.transform));
-                let decode = |(decoder, decoded, transformer): &mut (Decoder, Vec<u8>, Transformer),
+                let start = || (Decoder::new(), Vec::new(), vec![0; from.bytes()], Transformer::new(self.transform));
+                let decode = |(decoder, file, decoded, transformer): &mut (Decoder, Vec<u8>, Vec<u8>, Transformer),
                               (at, (image, film)): (usize, (&mut [u8], &Film))| {
-                    decoder.decode_poster(&posters.file(film.id), from, decoded)?;
-                    transformer.apply(decoded, from, (position + at) as u64, image);
-                    Ok(())
+                    let path = posters.file(film.id);
+                    let read = poster::read(&path, file).map_err(Error::io(&path, "read the poster"))?;
+                    let result = read.and_then(|()| decoder.decode_bytes(file, from, decoded));
+                    if result.is_ok() {
+                        transformer.apply(decoded, from, (position + at) as u64, image);
+                    }
+                    Ok(result)
                 };
-                let results: Vec<std::result::Result<(), Refusal>> = images.map_init(start, decode).collect();
+                let results: Vec<std::result::Result<(), Refusal>> =
+                    images.map_init(start, decode).collect::<Result<_>>()?;
                 for (at, (film, result)) in films.iter().zip(results).enumerate() {
                     match result {
                         Ok(()) => {

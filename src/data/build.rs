@@ -1,29 +1,33 @@
 //! Builds the cache of decoded posters, unless a usable one exists already.
 
+use std::collections::HashSet;
 use std::fs::{self, File};
-use std::io;
+use std::io::{self, BufReader, Seek, SeekFrom};
 use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::thread;
-use std::time::{Duration, Instant, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use fs4::FileExt as _;
 use rayon::prelude::*;
-use serde::Serialize;
+use serde::de::IgnoredAny;
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::data::cache::{
-    Building, Built, Cache, ENTRY_BYTES, Entry, FIXED_BYTES, Stamp, read_entry, records_at, rules, write_entry,
-    write_header,
+    Building, Built, Cache, ENTRY_BYTES, Entry, FIXED_BYTES, MAGIC, Verdict, read_entry, records_at, rules,
+    write_entry, write_header,
 };
+use crate::data::changes::{Survey, Wanted, kept};
 use crate::data::decode::{Decoder, ImageSpec};
 use crate::data::layout::PosterFolder;
-use crate::data::refusal::Refusal;
-use crate::error::{Error, Result};
-use crate::files;
+use crate::data::poster;
+use crate::data::refusal::{OnBadImage, Reason, Refusal};
+use crate::error::{Error, Result, START_A_THREAD};
 use crate::files::system::{read_exact_at, write_all_at};
+use crate::files::{self, Claim, Lock};
 
 impl Cache {
     /// Opens the cache in the folder `dir` if it holds the posters of all `ids` as they are now in
@@ -31,184 +35,304 @@ impl Cache {
     ///
     /// A new cache also holds what a usable one before it held, so that runs with different limits
     /// can share it. A process that comes second while the cache is being built waits, and then
-    /// uses it.
+    /// uses it. A poster that the system did not let be read is refused for this time; it is tried
+    /// again the next time.
     ///
     /// # Errors
-    /// If the folder cannot be created or written to, or has too little space. A poster that does
-    /// not decode is no error: see [`Cache::refused`].
+    /// If the folder cannot be created or written to, or has too little space; if this process is out
+    /// of file handles, memory or threads; if a file of another program has the name of one of the
+    /// cache. A poster that does not decode is an error only with [`OnBadImage::Fail`], as soon as one
+    /// is found; else see [`Cache::refused`].
     pub fn open_or_build(
         dir: &Path,
         posters: &PosterFolder,
         ids: &[u64],
         spec: ImageSpec,
+        on_bad_image: OnBadImage,
         progress: &(dyn Fn(Building) + Sync),
     ) -> Result<Self> {
         let path = Self::path_in(dir, spec);
-        let needed: Vec<(u64, Stamp)> = ids.par_iter().map(|&id| (id, stamp(posters, id))).collect();
-        // The existing cache, and why it does not suffice.
-        let look = || match Self::open(&path, spec) {
-            Ok(cache) => {
-                let why = missing(&cache, &needed);
-                (Some(cache), why)
-            }
+        let build = Build { path: &path, posters, ids, spec, on_bad_image, progress };
+        let found = build.look()?;
+        if let Found { cache: Some(cache), why: None, .. } = found {
+            return Ok(cache);
+        }
+        fs::create_dir_all(dir).map_err(Error::io(dir, "make the folder"))?;
+        let _lock = build.lock()?;
+        // Another process may have built it while this one waited.
+        let (old, why, survey) = match build.look()? {
+            Found { cache: Some(cache), why: None, .. } => return Ok(cache),
+            Found { cache, why, survey } => (cache, why.unwrap_or_default(), survey),
+        };
+        let begin = Instant::now();
+        let (decoded, refused) = build.make(survey.wanted, old.as_ref())?;
+        let mut cache = Self::open(&path, spec)?;
+        cache.built = Some(Built { why, decoded, refused, time: begin.elapsed() });
+        Ok(cache)
+    }
+
+    pub(super) fn entry(&self, id: u64) -> Option<&Entry> {
+        self.position(id).map(|at| &self.entries()[at])
+    }
+
+    fn refusal(&self, id: u64) -> Option<&Refusal> {
+        let at = self.refused().binary_search_by_key(&id, |&(id, _)| id).ok()?;
+        Some(&self.refused()[at].1)
+    }
+}
+
+/// What is asked of a build.
+struct Build<'a> {
+    path: &'a Path,
+    posters: &'a PosterFolder,
+    ids: &'a [u64],
+    spec: ImageSpec,
+    on_bad_image: OnBadImage,
+    progress: &'a (dyn Fn(Building) + Sync),
+}
+
+/// The existing cache, and why it does not suffice.
+struct Found {
+    cache: Option<Cache>,
+    why: Option<String>,
+    survey: Survey,
+}
+
+impl Build<'_> {
+    fn look(&self) -> Result<Found> {
+        files::check_own(self.path, &[MAGIC])?;
+        let (cache, none) = match Cache::open(self.path, self.spec) {
+            Ok(cache) => (Some(cache), None),
             Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
                 (None, Some("there was none".to_owned()))
             }
-            Err(error) => (None, Some(error.to_string())),
+            // Damaged, or made by other rules.
+            Err(error @ Error::Data { .. }) => (None, Some(error.to_string())),
+            Err(error) => return Err(error),
         };
-        if let (Some(cache), None) = look() {
-            return Ok(cache);
+        let survey = Survey::new(self.posters, self.ids, cache.as_ref())?;
+        if let (OnBadImage::Fail, Some(cache)) = (self.on_bad_image, &cache) {
+            let known = survey.wanted.iter().filter(|wanted| wanted.holds);
+            if let Some((id, refusal)) = known.map(|of| of.id).find_map(|id| Some((id, cache.refusal(id)?))) {
+                return Err(refusal.clone().into_error(&self.posters.file(id)));
+            }
         }
+        let why = none.or_else(|| survey.why());
+        Ok(Found { cache, why, survey })
+    }
 
-        fs::create_dir_all(dir).map_err(Error::io(dir, "make the folder"))?;
-        let lock_path = path.with_extension("lock");
-        let lock = File::create(&lock_path).map_err(Error::io(&lock_path, "make the lock"))?;
-        if lock.try_lock().is_err() {
-            progress(Building::Waits);
-            lock.lock().map_err(Error::io(&lock_path, "wait for the lock"))?;
+    /// The lock on making this cache, once no other process has it; `None` on a file system that has no
+    /// locks.
+    fn lock(&self) -> Result<Option<Lock>> {
+        const WHAT: &str = "makes the cache of posters";
+        let path = self.path.with_extension("lock");
+        let mut claim = Lock::try_claim(&path, WHAT)?;
+        if let Claim::Taken { by } = claim {
+            (self.progress)(Building::Waits { by });
+            claim = Lock::wait(&path, WHAT)?;
         }
-        // Another process may have built it while this one waited.
-        let (old, why) = match look() {
-            (Some(cache), None) => return Ok(cache),
-            (old, why) => (old, why.unwrap_or_default()),
+        match claim {
+            Claim::Held(lock) => Ok(Some(lock)),
+            Claim::Taken { .. } | Claim::Unsupported => {
+                (self.progress)(Building::Unlocked);
+                Ok(None)
+            }
+        }
+    }
+
+    /// Writes the cache of the posters `wanted` and of those of `old` that have not changed, and returns
+    /// how many it had to decode, and how many of those that it tried it had to refuse. The caller holds
+    /// the lock.
+    fn make(&self, mut wanted: Vec<Wanted>, old: Option<&Cache>) -> Result<(usize, usize)> {
+        if let Some(old) = old {
+            wanted.extend(kept(self.posters, old)?);
+        }
+        // A stable sort: of two that are the same poster the one that is asked for comes first.
+        wanted.sort_by_key(|of| of.id);
+        wanted.dedup_by_key(|of| of.id);
+
+        let (path, building, ledger) = (self.path, self.path.with_extension("building"), ledger_of(self.path));
+        check_ledger(&ledger)?;
+        files::remove_temporaries_of(&ledger).map_err(Error::io(&ledger, "remove what a killed build left"))?;
+        let file = files::open_own(&building, &[BUILDING, MAGIC])?;
+        if self.is_finished(&building, &wanted)? {
+            files::rename_whole(&file, &building, path).map_err(Error::io(path, "write the cache"))?;
+            return Ok((0, 0));
+        }
+        self.begin(&file, &building, &wanted)?;
+        let filled = self.fill(&file, &building, &wanted, old)?;
+
+        let tried = filled.iter().filter(|filled| filled.tried);
+        let (refused, decoded): (Vec<_>, Vec<_>) = tried.partition(|filled| filled.refusal.is_some());
+        let counts = (decoded.len(), refused.len());
+        let entries: Vec<Entry> = filled.iter().map(|filled| filled.entry).collect();
+        let refused: Vec<(u64, Refusal)> =
+            filled.into_iter().filter_map(|filled| Some((filled.entry.id, filled.refusal?))).collect();
+        let refusals = serde_json::to_vec(&refused).map_err(|e| Error::io(path, "write the refusals")(e.into()))?;
+        let mut head = vec![0; records_at(entries.len())];
+        write_header(&mut head, self.spec, &entries, &refusals);
+        let write = |bytes: &[u8], at| {
+            let written = write_all_at(&file, bytes, at).and_then(|()| file.sync_all());
+            written.map_err(Error::io(&building, "write the cache"))
         };
-        let begin = Instant::now();
-        let decoded = build(&path, posters, &needed, old.as_ref(), spec, progress)?;
-        let mut cache = Self::open(&path, spec)?;
-        cache.built = Some(Built { why, decoded, time: begin.elapsed() });
-        Ok(cache)
+        write(&refusals, Cache::bytes_for(entries.len(), self.spec))?;
+        files::write_json(&ledger, &CacheLedger::new(entries.len(), self.posters, &refused))?;
+        // The header comes last, when everything that it vouches for is on the disk.
+        write(&head, 0)?;
+        files::rename_whole(&file, &building, path).map_err(Error::io(path, "write the cache"))?;
+        Ok(counts)
+    }
+
+    /// Whether the file of a build is a finished cache of these posters that only remains to be renamed.
+    fn is_finished(&self, building: &Path, wanted: &[Wanted]) -> Result<bool> {
+        let Ok(cache) = Cache::open(building, self.spec) else { return Ok(false) };
+        let ids: Vec<u64> = wanted.iter().map(|of| of.id).collect();
+        let same = cache.entries().iter().map(|entry| entry.id).eq(ids.iter().copied());
+        Ok(same && Survey::new(self.posters, &ids, Some(&cache))?.why().is_none())
+    }
+
+    /// Goes on with the file of an interrupted build of the same plan, or starts a new one with its space
+    /// reserved and its final length, except for the refusals.
+    fn begin(&self, file: &File, path: &Path, wanted: &[Wanted]) -> Result<()> {
+        let (plan, bytes) = (plan(wanted, self.spec), Cache::bytes_for(wanted.len(), self.spec));
+        if resumes(file, &plan, bytes).unwrap_or(false) {
+            return Ok(());
+        }
+        start(file, &plan, bytes).map_err(|error| {
+            // The part that could be reserved would only be in the way of whoever makes room.
+            let _ = fs::remove_file(path);
+            Error::io(path, "reserve the space for the cache")(error)
+        })
+    }
+
+    /// Writes every record and its entry in the index to the file, except those that an earlier build
+    /// has already written.
+    fn fill(&self, file: &File, path: &Path, wanted: &[Wanted], old: Option<&Cache>) -> Result<Vec<Filled>> {
+        let mut index = vec![0; wanted.len() * ENTRY_BYTES];
+        read_exact_at(file, &mut index, FIXED_BYTES as u64).map_err(Error::io(path, "read the cache"))?;
+        let before = index.as_chunks::<ENTRY_BYTES>().0;
+        let asked: HashSet<u64> = self.ids.iter().copied().collect();
+        let done = AtomicUsize::new(0);
+        let start = || Worker { decoder: Decoder::new(), bytes: Vec::new(), record: vec![0; self.spec.bytes()] };
+        let one = |worker: &mut Worker, (at, poster): (usize, &Wanted)| {
+            let place = Place { file, path, at, of: wanted.len() };
+            let before = read_entry(&before[at]);
+            let filled = match self.is_there(worker, &place, &before, poster)? {
+                true => Filled { entry: Entry { look: poster.look, ..before }, refusal: None, tried: false },
+                false => {
+                    let filled = self.record(worker, poster, old)?;
+                    place.write(&worker.record, &filled.entry)?;
+                    filled
+                }
+            };
+            match filled.refusal {
+                Some(refusal) if self.on_bad_image == OnBadImage::Fail && asked.contains(&poster.id) => {
+                    return Err(refusal.into_error(&self.posters.file(poster.id)));
+                }
+                _ => {}
+            }
+            (self.progress)(Building::Posters { done: done.fetch_add(1, Ordering::Relaxed) + 1, of: wanted.len() });
+            Ok(filled)
+        };
+        // The disk is written to while posters are decoded, so that there is little left to wait for at
+        // the end.
+        thread::scope(|scope| {
+            let (filling, is_done) = channel::<()>();
+            let sync = move || {
+                while is_done.recv_timeout(SYNC_EVERY) == Err(RecvTimeoutError::Timeout) {
+                    file.sync_data()?;
+                }
+                Ok(())
+            };
+            let syncing = thread::Builder::new().spawn_scoped(scope, sync).map_err(Error::io(path, START_A_THREAD))?;
+            let filled: Result<Vec<Filled>> = wanted.par_iter().enumerate().map_init(start, one).collect();
+            drop(filling);
+            // The system reports a write error only once, to whoever syncs first.
+            let synced: io::Result<()> = syncing.join().unwrap_or_else(|panic| resume_unwind(panic));
+            synced.map_err(Error::io(path, "write the cache")).and(filled)
+        })
+    }
+
+    /// Whether an interrupted build has already written the image of a poster.
+    fn is_there(&self, worker: &mut Worker, place: &Place, before: &Entry, wanted: &Wanted) -> Result<bool> {
+        if before.verdict != Verdict::Image || (before.id, before.look.stamp) != (wanted.id, wanted.look.stamp) {
+            return Ok(false);
+        }
+        place.read(&mut worker.record)?;
+        if crc32fast::hash(&worker.record) != before.crc {
+            return Ok(false);
+        }
+        let path = self.posters.file(wanted.id);
+        let mut content = || poster::content(&path, &mut worker.bytes).map_err(Error::io(&path, "read the poster"));
+        Ok(!before.look.racy || content()? == Some(before.content))
+    }
+
+    /// Brings the image of a poster into the worker's record: from the cache before if it still holds,
+    /// else from the poster's file.
+    fn record(&self, worker: &mut Worker, wanted: &Wanted, old: Option<&Cache>) -> Result<Filled> {
+        if let Some(filled) = old.filter(|_| wanted.holds).and_then(|old| reuse(old, wanted, &mut worker.record)) {
+            return Ok(filled);
+        }
+        let path = self.posters.file(wanted.id);
+        let Worker { decoder, bytes, record } = worker;
+        let read = poster::read(&path, bytes).map_err(Error::io(&path, "read the poster"))?;
+        let content = if read.is_ok() { crc32fast::hash(bytes) } else { 0 };
+        let refusal = read.and_then(|()| decoder.decode_bytes(bytes, self.spec, record)).err();
+        let verdict = match &refusal {
+            None => Verdict::Image,
+            Some(refusal) if refusal.reason == Reason::Unreadable => Verdict::Unread,
+            Some(_) => Verdict::Refused,
+        };
+        if verdict != Verdict::Image {
+            record.fill(0);
+        }
+        let entry = Entry { id: wanted.id, look: wanted.look, crc: crc32fast::hash(record), content, verdict };
+        Ok(Filled { entry, refusal, tried: true })
     }
 }
 
-/// Why `cache` does not suffice for the posters `needed`; `None` if it does.
-fn missing(cache: &Cache, needed: &[(u64, Stamp)]) -> Option<String> {
-    let entry = |id| cache.position(id).map(|at| cache.entries()[at]);
-    let absent = needed.iter().filter(|&&(id, _)| entry(id).is_none()).count();
-    let changed = needed.iter().filter(|&&(id, now)| entry(id).is_some_and(|entry| entry.stamp != now)).count();
-    match (absent, changed) {
-        (0, 0) => None,
-        (_, 0) => Some(format!("it had not {absent} of the {} posters", needed.len())),
-        (_, _) => Some(format!("{changed} of its posters have changed and {absent} are missing")),
-    }
-}
-
-/// The length and modification time of a poster's file; zeros if they cannot be read, since the
-/// file cannot be decoded then either.
-fn stamp(posters: &PosterFolder, id: u64) -> Stamp {
-    let Ok(metadata) = fs::metadata(posters.file(id)) else { return Stamp::default() };
-    let since_1970 = metadata.modified().ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok());
-    Stamp { bytes: metadata.len(), nanoseconds: since_1970.map_or(0, |time| time.as_nanos() as i64) }
-}
-
-/// Writes the cache of the posters `needed` and of those of `old` that have not changed, and
-/// returns how many it had to decode. The caller must hold the lock.
-fn build(
-    path: &Path,
-    posters: &PosterFolder,
-    needed: &[(u64, Stamp)],
-    old: Option<&Cache>,
-    spec: ImageSpec,
-    progress: &(dyn Fn(Building) + Sync),
-) -> Result<usize> {
-    let mut all = needed.to_vec();
-    if let Some(old) = old {
-        let kept = old.entries().par_iter().filter(|entry| stamp(posters, entry.id) == entry.stamp);
-        all.extend(kept.map(|entry| (entry.id, entry.stamp)).collect::<Vec<_>>());
-    }
-    all.sort_unstable_by_key(|&(id, _)| id);
-    all.dedup_by_key(|&mut (id, _)| id);
-
-    let (building, ledger) = (path.with_extension("building"), ledger_in(path));
-    files::remove_temporaries_of(&ledger).map_err(Error::io(&ledger, "remove what a killed build left"))?;
-    if finished(&building, &all, spec) {
-        let rename = || files::rename_whole(&File::open(&building)?, &building, path);
-        rename().map_err(Error::io(path, "write the cache"))?;
-        return Ok(0);
-    }
-    let file = begin(&building, &all, spec)?;
-    let filled = fill(&file, posters, &all, old, spec, progress).map_err(Error::io(&building, "write the cache"))?;
-
-    let decoded = filled.iter().filter(|filled| filled.decoded).count();
-    let entries: Vec<Entry> = filled.iter().map(|filled| filled.entry).collect();
-    let refused: Vec<(u64, Refusal)> =
-        filled.into_iter().filter_map(|filled| Some((filled.entry.id, filled.refusal?))).collect();
-    let refusals = serde_json::to_vec(&refused).map_err(|e| Error::io(path, "write the refusals")(e.into()))?;
-    let mut head = vec![0; records_at(all.len())];
-    write_header(&mut head, spec, &entries, &refusals);
-    let write = |bytes: &[u8], at| {
-        write_all_at(&file, bytes, at).and_then(|()| file.sync_all()).map_err(Error::io(&building, "write the cache"))
-    };
-    write(&refusals, Cache::bytes_for(all.len(), spec))?;
-    files::write_json(&ledger, &CacheLedger::new(all.len(), posters, &refused))?;
-    // The header comes last, when everything that it vouches for is on the disk.
-    write(&head, 0)?;
-    files::rename_whole(&file, &building, path).map_err(Error::io(path, "write the cache"))?;
-    Ok(decoded)
+/// What a thread works with.
+struct Worker {
+    decoder: Decoder,
+    /// The bytes of a poster's file.
+    bytes: Vec<u8>,
+    /// The record of the poster.
+    record: Vec<u8>,
 }
 
 /// A record that is in the file, with its entry in the index.
 struct Filled {
     entry: Entry,
     refusal: Option<Refusal>,
-    decoded: bool,
+    /// Whether the poster was read, and not taken over from before.
+    tried: bool,
 }
 
-/// Writes every record and its entry in the index to the file, except those that an earlier build
-/// has already written.
-fn fill(
-    file: &File,
-    posters: &PosterFolder,
-    all: &[(u64, Stamp)],
-    old: Option<&Cache>,
-    spec: ImageSpec,
-    progress: &(dyn Fn(Building) + Sync),
-) -> io::Result<Vec<Filled>> {
-    let mut index = vec![0; all.len() * ENTRY_BYTES];
-    read_exact_at(file, &mut index, FIXED_BYTES as u64)?;
-    let before = index.as_chunks::<ENTRY_BYTES>().0;
-    let done = AtomicUsize::new(0);
-    let one = |(decoder, record): &mut (Decoder, Vec<u8>), (at, &(id, now)): (usize, &(u64, Stamp))| {
-        let record_at = (records_at(all.len()) + at * spec.bytes()) as u64;
-        let before = read_entry(&before[at]);
-        let mut filled = Filled { entry: before, refusal: None, decoded: false };
-        let is_there = !before.refused && (before.id, before.stamp) == (id, now) && {
-            read_exact_at(file, record, record_at)?;
-            crc32fast::hash(record) == before.crc
-        };
-        if !is_there {
-            filled.refusal = old.and_then(|old| reuse(old, id, now, record)).unwrap_or_else(|| {
-                filled.decoded = true;
-                decoder.decode_poster(&posters.file(id), spec, record).err()
-            });
-            if filled.refusal.is_some() {
-                record.fill(0);
-            }
-            filled.entry = Entry { id, stamp: now, crc: crc32fast::hash(record), refused: filled.refusal.is_some() };
-            let mut line = [0; ENTRY_BYTES];
-            write_entry(&mut line, &filled.entry);
-            write_all_at(file, record, record_at)?;
-            write_all_at(file, &line, (FIXED_BYTES + at * ENTRY_BYTES) as u64)?;
-        }
-        progress(Building::Posters { done: done.fetch_add(1, Ordering::Relaxed) + 1, of: all.len() });
-        Ok(filled)
-    };
-    // The disk is written to while posters are decoded, so that there is little left to wait for at
-    // the end.
-    thread::scope(|scope| {
-        let (filling, is_done) = channel::<()>();
-        let syncing = scope.spawn(move || {
-            while is_done.recv_timeout(SYNC_EVERY) == Err(RecvTimeoutError::Timeout) {
-                file.sync_data()?;
-            }
-            Ok(())
-        });
-        let start = || (Decoder::new(), vec![0; spec.bytes()]);
-        let filled: io::Result<Vec<Filled>> = all.par_iter().enumerate().map_init(start, one).collect();
-        drop(filling);
-        // The system reports a write error only once, to whoever syncs first.
-        let synced: io::Result<()> = syncing.join().unwrap_or_else(|panic| resume_unwind(panic));
-        synced.and(filled)
-    })
+/// The place of a record in the file, and of its entry.
+struct Place<'a> {
+    file: &'a File,
+    path: &'a Path,
+    at: usize,
+    of: usize,
+}
+
+impl Place<'_> {
+    fn read(&self, record: &mut [u8]) -> Result<()> {
+        let at = self.record_at(record.len());
+        read_exact_at(self.file, record, at).map_err(Error::io(self.path, "read the cache"))
+    }
+
+    fn write(&self, record: &[u8], entry: &Entry) -> Result<()> {
+        let mut line = [0; ENTRY_BYTES];
+        write_entry(&mut line, entry);
+        write_all_at(self.file, record, self.record_at(record.len()))
+            .and_then(|()| write_all_at(self.file, &line, (FIXED_BYTES + self.at * ENTRY_BYTES) as u64))
+            .map_err(Error::io(self.path, "write the cache"))
+    }
+
+    fn record_at(&self, bytes: usize) -> u64 {
+        (records_at(self.of) + self.at * bytes) as u64
+    }
 }
 
 /// How long written records may pile up in memory before they are sent to the disk.
@@ -216,24 +340,6 @@ const SYNC_EVERY: Duration = Duration::from_millis(100);
 
 /// The bytes that a file under construction starts with, instead of [`MAGIC`](super::cache::MAGIC).
 const BUILDING: &[u8; 8] = b"BUILDING";
-
-/// Opens the file of an interrupted build of the same plan, or starts a new one with its space
-/// reserved and its final length, except for the refusals.
-fn begin(path: &Path, all: &[(u64, Stamp)], spec: ImageSpec) -> Result<File> {
-    let plan = plan(all, spec);
-    let bytes = Cache::bytes_for(all.len(), spec);
-    let open = File::options().read(true).write(true).create(true).truncate(false).open(path);
-    let file = open.map_err(Error::io(path, "make a file for the cache"))?;
-    if resumes(&file, &plan, bytes).unwrap_or(false) {
-        return Ok(file);
-    }
-    start(&file, &plan, bytes).map_err(|error| {
-        // The part that could be reserved would only be in the way of whoever makes room.
-        let _ = fs::remove_file(path);
-        Error::io(path, "reserve the space for the cache")(error)
-    })?;
-    Ok(file)
-}
 
 /// Whether `file` is that of an interrupted build of this plan; if so, what was written after its
 /// records is cut off.
@@ -249,37 +355,50 @@ fn resumes(file: &File, plan: &[u8; 32], bytes: u64) -> io::Result<bool> {
 
 /// Turns `file` into an empty one of that plan, with its space reserved.
 fn start(file: &File, plan: &[u8; 32], bytes: u64) -> io::Result<()> {
-    file.set_len(0)?;
-    reserve(file, bytes)?;
     let mut head = [0; 48];
     head[..8].copy_from_slice(BUILDING);
     head[16..].copy_from_slice(plan);
-    write_all_at(file, &head, 0)
+    file.set_len(0)?;
+    // The mark comes first: a file without it would be taken for another program's.
+    write_all_at(file, &head, 0)?;
+    reserve(file, head.len() as u64, bytes)
 }
 
-/// Whether the file is a finished cache of this plan that only remains to be renamed.
-fn finished(path: &Path, all: &[(u64, Stamp)], spec: ImageSpec) -> bool {
-    Cache::open(path, spec)
-        .is_ok_and(|cache| cache.entries().iter().map(|entry| (entry.id, entry.stamp)).eq(all.iter().copied()))
-}
-
-/// The SHA-256 of everything that decides what a finished cache holds.
-fn plan(all: &[(u64, Stamp)], spec: ImageSpec) -> [u8; 32] {
+/// The SHA-256 of everything that decides where a record lies in the file and how it is made.
+fn plan(wanted: &[Wanted], spec: ImageSpec) -> [u8; 32] {
     let mut plan = Sha256::new_with_prefix(rules(spec));
-    for (id, stamp) in all {
-        plan.update(id.to_le_bytes());
-        plan.update(stamp.bytes.to_le_bytes());
-        plan.update(stamp.nanoseconds.to_le_bytes());
-    }
+    wanted.iter().for_each(|of| plan.update(of.id.to_le_bytes()));
     plan.finalize().into()
 }
 
 /// The path of the ledger beside a cache.
-fn ledger_in(cache: &Path) -> PathBuf {
-    cache.with_file_name("ledger.json")
+fn ledger_of(cache: &Path) -> PathBuf {
+    cache.with_extension("ledger.json")
 }
 
-/// The content of a cache's `ledger.json`.
+/// Refuses a file that is not the ledger of a cache where one is to be written.
+fn check_ledger(path: &Path) -> Result<()> {
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Any {
+        #[serde(rename = "posters")]
+        _posters: u64,
+        #[serde(rename = "accepted")]
+        _accepted: u64,
+        #[serde(rename = "refused")]
+        _refused: Vec<IgnoredAny>,
+    }
+    match files::open_regular(path) {
+        Ok(file) => match serde_json::from_reader::<_, Any>(BufReader::new(file)) {
+            Ok(_) => Ok(()),
+            Err(_) => Err(Error::data(path, "is not the ledger of a cache", files::REMEDY)),
+        },
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(Error::io(path, "read the ledger")(error)),
+    }
+}
+
+/// The content of a cache's ledger.
 #[derive(Serialize)]
 struct CacheLedger<'a> {
     posters: usize,
@@ -302,28 +421,30 @@ impl<'a> CacheLedger<'a> {
     }
 }
 
-/// Takes over what `old` knows about a poster that has not changed: its image, which is copied into
-/// `record`, or the refusal, which is returned. `None` if the poster has to be decoded.
-fn reuse(old: &Cache, id: u64, now: Stamp, record: &mut [u8]) -> Option<Option<Refusal>> {
-    let entry = old.entries()[old.position(id)?];
-    if entry.stamp != now {
-        return None;
-    }
-    if entry.refused {
-        let at = old.refused().binary_search_by_key(&id, |&(id, _)| id).ok()?;
-        return Some(Some(old.refused()[at].1.clone()));
-    }
-    // A damaged record is decoded again.
-    record.copy_from_slice(old.image(id).ok()?);
-    Some(None)
+/// Takes over what `old` knows about a poster: its image, which is copied into `record`, or its refusal.
+/// `None` if the record is damaged: then the poster is decoded again.
+fn reuse(old: &Cache, wanted: &Wanted, record: &mut [u8]) -> Option<Filled> {
+    let entry = Entry { look: wanted.look, ..*old.entry(wanted.id)? };
+    let refusal = match entry.verdict {
+        Verdict::Image => {
+            record.copy_from_slice(&old.image(wanted.id).ok()?);
+            None
+        }
+        Verdict::Refused | Verdict::Unread => {
+            record.fill(0);
+            Some(old.refusal(wanted.id)?.clone())
+        }
+    };
+    Some(Filled { entry, refusal, tried: false })
 }
 
-/// Sets the length of a file and reserves its space: a full disk is an error now and not a SIGBUS
-/// later.
-fn reserve(mut file: &File, bytes: u64) -> io::Result<()> {
-    match file.allocate(bytes) {
+/// Reserves the space of a file from `from`, where it ends now, to `to`: a full disk is an error now and
+/// not a SIGBUS later.
+fn reserve(mut file: &File, from: u64, to: u64) -> io::Result<()> {
+    match files::again(|| file.allocate(to)) {
         Err(error) if error.kind() == io::ErrorKind::Unsupported => {
-            io::copy(&mut io::Read::take(io::repeat(0), bytes), &mut file).map(drop)
+            file.seek(SeekFrom::Start(from))?;
+            io::copy(&mut io::Read::take(io::repeat(0), to - from), &mut file).map(drop)
         }
         done => done,
     }

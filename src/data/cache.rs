@@ -15,39 +15,59 @@
 //! | 64..72 | length of the refusals, u64 |
 //! | 72..76 | CRC-32 of the refusals |
 //! | 76..80 | zero |
-//! | 80..80 + 32 n | the index: for each poster its id, the length of its file and the file's modification time (nanoseconds since 1970, i64), 8 bytes each; then the CRC-32 of its record and whether it was refused (1) or not (0), u32 each |
+//! | 80..80 + 56 n | the index, see below |
 //! | up to a multiple of 4096 | zero |
 //! | then `n` records | u8 `[height, width, 3]`, RGB; zero where the poster was refused |
 //! | to the end | the refusals: a JSON list of `[id, {reason, detail}]`, in the order of the ids |
 //!
+//! The entry of a poster in the index:
+//!
+//! | bytes | content |
+//! |---|---|
+//! | 0..8 | its id, u64 |
+//! | 8..16 | the length of its file, u64 |
+//! | 16..24, 24..32 | when the content of the file, and when anything of it was changed last (mtime and ctime), in nanoseconds since 1970, i64 |
+//! | 32..40 | the number of the file in its file system (inode), u64 |
+//! | 40..44 | CRC-32 of the record |
+//! | 44..48 | CRC-32 of the poster's file; 0 if it was not read |
+//! | 48..52 | 0 if the record is an image, 1 if the poster was refused, 2 if the system did not let it be read |
+//! | 52..56 | 1 if the file was younger than the grain of the clock may be, else 0, u32 |
+//!
+//! A poster whose length or mtime is another than in its entry has changed. One whose file was young,
+//! or whose ctime or inode is another, may have: the CRC of its bytes tells. What the system did not
+//! let be read is tried again each time the cache is opened for it: that is no fact about a poster.
+//!
 //! A file that has its final name is complete and never changes: a new one is made beside it and
 //! then takes its place. While a file is being made, its name ends in `.building`, it starts with
-//! `BUILDING`, bytes 16..48 hold the SHA-256 of the plan (the rules, and the id, length and time of
-//! each poster), and an entry of the index is written once its record is. A build that was killed
-//! is resumed from there: a record counts if its entry agrees with the plan and the CRC in the
-//! entry with the record.
+//! `BUILDING`, bytes 16..48 hold the SHA-256 of the plan (the rules and the ids), and an entry of the
+//! index is written once its record is. A build that was killed is resumed from there: a record counts
+//! if its entry agrees with the poster as it is now and the CRC in the entry with the record.
 //!
-//! Beside the cache lie `ledger.json`, which says what was refused and why, and a lock file that
-//! builders wait for.
+//! Beside the cache lie a ledger (`.ledger.json`), which says what was refused and why, and while it
+//! is being made a lock (`.lock`) that other builders wait for.
 
+use std::borrow::Cow;
 use std::fs::File;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use memmap2::Mmap;
 use rayon::prelude::*;
 use sha2::{Digest, Sha256};
 
 use crate::data::decode::ImageSpec;
-use crate::data::mmap;
+use crate::data::mmap::Map;
+use crate::data::poster::{Look, Stamp};
 use crate::data::refusal::Refusal;
 use crate::error::{Error, Result};
+use crate::files;
+use crate::files::system::read_exact_at;
 
 pub(super) const MAGIC: &[u8; 8] = b"ONESHEET";
-pub(super) const VERSION: u32 = 1;
+pub(super) const VERSION: u32 = 2;
 pub(super) const FIXED_BYTES: usize = 80;
-pub(super) const ENTRY_BYTES: usize = 32;
+pub(super) const ENTRY_BYTES: usize = 56;
 const PAGE: usize = 4096;
 /// How far around an accessed byte Linux also maps pages, by default.
 const FAULT_AROUND: usize = 64 << 10;
@@ -57,21 +77,28 @@ const FAULT_AROUND: usize = 64 << 10;
 pub const PIXEL_RULES: &str = "RGB u8 NHWC; strict JPEG; EXIF orientation applied; CMYK as Adobe's; \
     bilinear, half-pixel centres, no antialiasing; zune-jpeg 0.5.15; fast_image_resize 6.1.0";
 
-/// The state of a poster's file when it was decoded: its length and its modification time.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Stamp {
-    pub(super) bytes: u64,
-    /// The modification time, in nanoseconds since 1970.
-    pub(super) nanoseconds: i64,
-}
-
 /// The entry of one poster in the index.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Entry {
     pub(super) id: u64,
-    pub(super) stamp: Stamp,
+    /// The state of the poster's file when it was decoded.
+    pub(super) look: Look,
+    /// The CRC-32 of the record.
     pub(super) crc: u32,
-    pub(super) refused: bool,
+    /// The CRC-32 of the poster's file.
+    pub(super) content: u32,
+    pub(super) verdict: Verdict,
+}
+
+/// What became of a poster.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// Its image is in the record.
+    Image = 0,
+    /// It does not decode.
+    Refused = 1,
+    /// The system did not let it be read.
+    Unread = 2,
 }
 
 /// What [`Cache::open_or_build`] had to do to get a usable cache.
@@ -82,15 +109,22 @@ pub struct Built {
     /// The number of posters that were decoded; the others were taken from the previous cache or
     /// from an interrupted build.
     pub decoded: usize,
+    /// The number of posters that were tried and refused.
+    pub refused: usize,
     /// The time from the first poster to the renaming of the finished file.
     pub time: Duration,
 }
 
 /// The progress that [`Cache::open_or_build`] reports while it works, from any thread.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Building {
     /// Another process is making the cache; this one waits for it.
-    Waits,
+    Waits {
+        /// What the other process says about itself.
+        by: String,
+    },
+    /// The file system has no locks: the cache is made although another process may be making it, too.
+    Unlocked,
     /// Some of the posters are done.
     Posters {
         /// The number of posters that are in the file.
@@ -100,16 +134,40 @@ pub enum Building {
     },
 }
 
-/// Decoded posters, mapped into memory from a file.
+/// Decoded posters in a file, which is mapped into memory where the file system can do that.
 pub struct Cache {
     path: PathBuf,
     spec: ImageSpec,
-    map: Mmap,
+    content: Content,
+    /// The length of the file.
+    length: u64,
     entries: Vec<Entry>,
     refused: Vec<(u64, Refusal)>,
-    /// For each record, whether its CRC has been checked since the file was opened.
+    /// For each record, whether its CRC has been checked since the file was mapped.
     checked: Vec<AtomicBool>,
     pub(super) built: Option<Built>,
+}
+
+/// The bytes of a cache file.
+enum Content {
+    Mapped(Map),
+    /// On file systems that map no files, such as some that lie on another machine, each record is
+    /// read when it is needed.
+    Read(File),
+}
+
+impl Content {
+    /// The bytes at a place that the file had when it was opened.
+    fn at(&self, offset: usize, len: usize) -> io::Result<Cow<'_, [u8]>> {
+        match self {
+            Self::Mapped(map) => Ok(Cow::Borrowed(&map[offset..][..len])),
+            Self::Read(file) => {
+                let mut bytes = vec![0; len];
+                read_exact_at(file, &mut bytes, offset as u64)?;
+                Ok(Cow::Owned(bytes))
+            }
+        }
+    }
 }
 
 impl Cache {
@@ -130,48 +188,64 @@ impl Cache {
     /// If the file cannot be read, is not a cache, is damaged or truncated, or was made by other
     /// rules or by another version.
     pub fn open(path: &Path, spec: ImageSpec) -> Result<Self> {
-        let file = File::open(path).map_err(Error::io(path, "open the cache"))?;
+        Self::open_with(path, spec, |file| Map::new(&file).map_or(Content::Read(file), Content::Mapped))
+    }
+
+    /// Opens a complete cache as [`Cache::open`] does, but reads each record when it is needed instead
+    /// of mapping the file. `open` itself does so on file systems that map no files.
+    ///
+    /// # Errors
+    /// Those of [`Cache::open`].
+    pub fn open_unmapped(path: &Path, spec: ImageSpec) -> Result<Self> {
+        Self::open_with(path, spec, Content::Read)
+    }
+
+    fn open_with(path: &Path, spec: ImageSpec, content: impl FnOnce(File) -> Content) -> Result<Self> {
+        let file = files::open_regular(path).map_err(Error::io(path, "open the cache"))?;
         let bad = |what: &str| Error::data(path, what, "remove it to have it made again");
         let length = file.metadata().map_err(Error::io(path, "open the cache"))?.len();
         if length < FIXED_BYTES as u64 {
             return Err(bad("the file is too short for a cache"));
         }
-        let map = mmap::read_only(&file).map_err(Error::io(path, "map the cache"))?;
-        if &map[..8] != MAGIC {
+        let content = content(file);
+        let read = |offset, len| content.at(offset, len).map_err(Error::io(path, "read the cache"));
+        let fixed = read(0, FIXED_BYTES)?;
+        if &fixed[..8] != MAGIC {
             return Err(bad("not a cache of posters"));
         }
-        if u32_at(&map, 8) != VERSION {
-            return Err(bad(&format!("a cache of version {}, not {VERSION}", u32_at(&map, 8))));
+        if u32_at(&fixed, 8) != VERSION {
+            return Err(bad(&format!("a cache of version {}, not {VERSION}", u32_at(&fixed, 8))));
         }
         // Lengths are compared in u128, which no header overflows, however wrong it is.
-        let (count, refusals_bytes) = (u64_at(&map, 56), u64_at(&map, 64));
+        let (count, refusals_bytes) = (u64_at(&fixed, 56), u64_at(&fixed, 64));
         let index_end = FIXED_BYTES as u128 + u128::from(count) * ENTRY_BYTES as u128;
         if index_end > u128::from(length) {
             return Err(bad("the cache is truncated"));
         }
-        let count = count as usize;
-        if crc32fast::hash(&map[16..index_end as usize]) != u32_at(&map, 12) {
+        let (count, index_end) = (count as usize, index_end as usize);
+        let index = read(0, index_end)?;
+        if crc32fast::hash(&index[16..]) != u32_at(&fixed, 12) {
             return Err(bad("the header of the cache is damaged"));
         }
-        if map[16..48] != rules(spec) {
+        if fixed[16..48] != rules(spec) {
             return Err(bad("a cache that was made by other rules"));
         }
         let expected = records_at(count) as u128 + count as u128 * spec.bytes() as u128 + u128::from(refusals_bytes);
         if u128::from(length) != expected {
             return Err(bad(&format!("the cache has {length} bytes instead of {expected}: it is truncated")));
         }
-        if map[index_end as usize..records_at(count)].iter().any(|&byte| byte != 0) {
+        if read(index_end, records_at(count) - index_end)?.iter().any(|&byte| byte != 0) {
             return Err(bad("the header of the cache is damaged"));
         }
-        let index = map[FIXED_BYTES..index_end as usize].as_chunks::<ENTRY_BYTES>().0;
-        let entries: Vec<Entry> = index.iter().map(read_entry).collect();
-        let refusals = &map[length as usize - refusals_bytes as usize..];
-        if crc32fast::hash(refusals) != u32_at(&map, 72) {
+        let entries: Vec<Entry> = index[FIXED_BYTES..].as_chunks::<ENTRY_BYTES>().0.iter().map(read_entry).collect();
+        let refusals = read((length - refusals_bytes) as usize, refusals_bytes as usize)?;
+        if crc32fast::hash(&refusals) != u32_at(&fixed, 72) {
             return Err(bad("the list of refused posters is damaged"));
         }
-        let refused = serde_json::from_slice(refusals).map_err(|e| bad(&format!("the refused posters: {e}")))?;
+        let refused = serde_json::from_slice(&refusals).map_err(|e| bad(&format!("the refused posters: {e}")))?;
         let checked = entries.iter().map(|_| AtomicBool::new(false)).collect();
-        Ok(Self { path: path.to_owned(), spec, map, entries, refused, checked, built: None })
+        drop((fixed, index, refusals));
+        Ok(Self { path: path.to_owned(), spec, content, length, entries, refused, checked, built: None })
     }
 
     /// The size of the images in the cache.
@@ -200,19 +274,21 @@ impl Cache {
         self.built.as_ref()
     }
 
-    /// The poster of the film `id`: u8 `[height, width, 3]`, RGB.
+    /// The poster of the film `id`: u8 `[height, width, 3]`, RGB. It is borrowed from the map, or read
+    /// where the file system maps no files.
     ///
     /// # Errors
-    /// If the cache has no image of this film, or its record is damaged: the CRC is not the one
-    /// that was written.
-    pub fn image(&self, id: u64) -> Result<&[u8]> {
+    /// If the cache has no image of this film, if its record is damaged (the CRC is not the one that was
+    /// written), or if it cannot be read.
+    pub fn image(&self, id: u64) -> Result<Cow<'_, [u8]>> {
         let bad = |what| Error::data(&self.path, what, "remove it to have it made again");
         match self.position(id) {
-            Some(at) if !self.entries[at].refused => {
-                let record = self.record(at);
-                // Two threads that meet here both check it, with the same result.
-                if !self.checked[at].load(Ordering::Relaxed) {
-                    if crc32fast::hash(record) != self.entries[at].crc {
+            Some(at) if self.entries[at].verdict == Verdict::Image => {
+                let record = self.record(at).map_err(Error::io(&self.path, "read the cache"))?;
+                // What is read anew is checked anew. Two threads that meet here both check a mapped record,
+                // with the same result.
+                if matches!(record, Cow::Owned(_)) || !self.checked[at].load(Ordering::Relaxed) {
+                    if crc32fast::hash(&record) != self.entries[at].crc {
                         return Err(bad(format!("the record of film {id} is damaged")));
                     }
                     self.checked[at].store(true, Ordering::Relaxed);
@@ -226,30 +302,32 @@ impl Cache {
     /// Asks the system to read the images of these films soon, without waiting for them. Films that
     /// are not in the cache are skipped.
     pub fn will_need(&self, ids: impl IntoIterator<Item = u64>) {
+        let Content::Mapped(map) = &self.content else { return };
         for at in ids.into_iter().filter_map(|id| self.position(id)) {
-            mmap::will_need(&self.map, self.offset(at), self.spec.bytes());
+            map.will_need(self.offset(at), self.spec.bytes());
         }
     }
 
     /// Gives the memory of these films' images back to the system, so that what has been read does
     /// not pile up in this process.
     pub fn drop_behind(&self, ids: impl IntoIterator<Item = u64>) {
+        let Content::Mapped(map) = &self.content else { return };
         // A page fault also maps those of the surrounding pages that are in memory already. If a
         // neighbour is in use meanwhile, it is read again.
         for at in ids.into_iter().filter_map(|id| self.position(id)) {
             let from = self.offset(at).saturating_sub(FAULT_AROUND) / PAGE * PAGE;
-            let to = (self.offset(at) + self.spec.bytes() + FAULT_AROUND).min(self.map.len());
-            mmap::drop_behind(&self.map, from, to - from);
+            let to = (self.offset(at) + self.spec.bytes() + FAULT_AROUND).min(map.len());
+            map.drop_behind(from, to - from);
         }
     }
 
-    /// Checks the CRC of every record, and returns the films whose records are damaged, in the
-    /// order of their ids. `progress` is called with the number of records checked so far and the
+    /// Checks the CRC of every record, and returns the films whose records are damaged or cannot be
+    /// read, in the order of their ids. `progress` is called with the number of records checked so far and the
     /// number of all records.
     pub fn verify(&self, progress: &(dyn Fn(usize, usize) + Sync)) -> Vec<u64> {
         let done = AtomicUsize::new(0);
         let damaged = (0..self.entries.len()).into_par_iter().filter(|&at| {
-            let damaged = crc32fast::hash(self.record(at)) != self.entries[at].crc;
+            let damaged = self.record(at).map_or(true, |record| crc32fast::hash(&record) != self.entries[at].crc);
             self.drop_behind([self.entries[at].id]);
             progress(done.fetch_add(1, Ordering::Relaxed) + 1, self.entries.len());
             damaged
@@ -264,7 +342,7 @@ impl Cache {
 
     /// The size of the cache file in bytes.
     pub fn file_bytes(&self) -> u64 {
-        self.map.len() as u64
+        self.length
     }
 
     pub(super) fn entries(&self) -> &[Entry] {
@@ -279,8 +357,8 @@ impl Cache {
         records_at(self.entries.len()) + at * self.spec.bytes()
     }
 
-    fn record(&self, at: usize) -> &[u8] {
-        &self.map[self.offset(at)..][..self.spec.bytes()]
+    fn record(&self, at: usize) -> io::Result<Cow<'_, [u8]>> {
+        self.content.at(self.offset(at), self.spec.bytes())
     }
 }
 
@@ -309,16 +387,32 @@ pub(super) fn write_header(head: &mut [u8], spec: ImageSpec, entries: &[Entry], 
 }
 
 pub(super) fn write_entry(to: &mut [u8; ENTRY_BYTES], entry: &Entry) {
+    let Look { stamp, racy } = entry.look;
     to[..8].copy_from_slice(&entry.id.to_le_bytes());
-    to[8..16].copy_from_slice(&entry.stamp.bytes.to_le_bytes());
-    to[16..24].copy_from_slice(&entry.stamp.nanoseconds.to_le_bytes());
-    to[24..28].copy_from_slice(&entry.crc.to_le_bytes());
-    to[28..32].copy_from_slice(&u32::from(entry.refused).to_le_bytes());
+    to[8..16].copy_from_slice(&stamp.bytes.to_le_bytes());
+    to[16..24].copy_from_slice(&stamp.modified.to_le_bytes());
+    to[24..32].copy_from_slice(&stamp.changed.to_le_bytes());
+    to[32..40].copy_from_slice(&stamp.inode.to_le_bytes());
+    to[40..44].copy_from_slice(&entry.crc.to_le_bytes());
+    to[44..48].copy_from_slice(&entry.content.to_le_bytes());
+    to[48..52].copy_from_slice(&(entry.verdict as u32).to_le_bytes());
+    to[52..56].copy_from_slice(&u32::from(racy).to_le_bytes());
 }
 
 pub(super) fn read_entry(from: &[u8; ENTRY_BYTES]) -> Entry {
-    let stamp = Stamp { bytes: u64_at(from, 8), nanoseconds: u64_at(from, 16) as i64 };
-    Entry { id: u64_at(from, 0), stamp, crc: u32_at(from, 24), refused: u32_at(from, 28) != 0 }
+    let stamp = Stamp {
+        bytes: u64_at(from, 8),
+        modified: u64_at(from, 16).cast_signed(),
+        changed: u64_at(from, 24).cast_signed(),
+        inode: u64_at(from, 32),
+    };
+    let verdict = match u32_at(from, 48) {
+        0 => Verdict::Image,
+        1 => Verdict::Refused,
+        _ => Verdict::Unread,
+    };
+    let look = Look { stamp, racy: u32_at(from, 52) != 0 };
+    Entry { id: u64_at(from, 0), look, crc: u32_at(from, 40), content: u32_at(from, 44), verdict }
 }
 
 pub(super) fn rules(spec: ImageSpec) -> [u8; 32] {

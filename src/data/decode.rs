@@ -31,7 +31,6 @@
 //! are not applied.
 
 use std::cell::Cell;
-use std::io::Read;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
@@ -45,10 +44,9 @@ use zune_jpeg::errors::DecodeErrors;
 use zune_jpeg::zune_core::bytestream::{ZByteIoError, ZCursor};
 use zune_jpeg::zune_core::options::DecoderOptions;
 
+use crate::data::poster;
 use crate::data::refusal::{Reason, Refusal};
 
-/// The largest file in bytes; larger ones are refused before they are read.
-const MAX_BYTES: u64 = 64 << 20;
 /// The longest side in pixels; longer ones are refused before pixels are allocated.
 const MAX_SIDE: usize = 8192;
 /// The most pixels of an image; more are refused before they are allocated.
@@ -166,18 +164,7 @@ impl Decoder {
 
     fn read(&mut self, path: &Path) -> Result<(), Refusal> {
         let unreadable = |error: std::io::Error| Refusal::new(Reason::Unreadable, error.to_string());
-        // The metadata comes first: opening a pipe would wait for ever.
-        let metadata = std::fs::metadata(path).map_err(unreadable)?;
-        if !metadata.is_file() {
-            return Err(Refusal::new(Reason::NotAFile, ""));
-        }
-        if metadata.len() > MAX_BYTES {
-            return Err(Refusal::new(Reason::FileTooLarge, format!("{} bytes", metadata.len())));
-        }
-        self.file.clear();
-        let file = std::fs::File::open(path).map_err(unreadable)?;
-        file.take(MAX_BYTES).read_to_end(&mut self.file).map_err(unreadable)?;
-        Ok(())
+        poster::read(path, &mut self.file).map_err(unreadable)?
     }
 }
 

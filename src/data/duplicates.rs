@@ -10,6 +10,8 @@ use rayon::prelude::*;
 use sha2::{Digest, Sha256};
 
 use crate::data::layout::PosterFolder;
+use crate::error::{Error, Result};
+use crate::files::system::is_shortage;
 
 /// The number of bytes at the end of a file that are compared before the whole file is: nearly all
 /// JPEG files of equal length differ there.
@@ -21,27 +23,38 @@ const TAIL: u64 = 4096;
 /// Only files that begin as a JPEG file does count: an error page that was saved under many names
 /// is refused under each of them, for what it is. A file that cannot be read has no duplicates. Of
 /// files of equal length the ends are hashed, and of those with equal ends all bytes (SHA-256).
-pub fn duplicates(posters: &PosterFolder, ids: &[u64]) -> Vec<(u64, u64)> {
+///
+/// # Errors
+/// [`Error::Io`] if this process is out of file handles or memory.
+pub fn duplicates(posters: &PosterFolder, ids: &[u64]) -> Result<Vec<(u64, u64)>> {
     let open = |id: u64| File::open(posters.file(id));
     let length = |id: u64| {
         // Checked before the file is opened: opening a pipe would wait for ever.
-        let metadata = std::fs::metadata(posters.file(id)).ok()?;
-        metadata.is_file().then_some(metadata.len())
+        let metadata = std::fs::metadata(posters.file(id))?;
+        Ok(metadata.is_file().then_some(metadata.len()))
     };
-    let same_length = grouped(ids.to_vec(), length).concat();
-    let same_end = grouped(same_length, |id| end(&open(id).ok()?).ok().flatten()).concat();
+    let same_length = grouped(posters, ids.to_vec(), length)?.concat();
+    let same_end = grouped(posters, same_length, |id| end(&open(id)?))?.concat();
     let mut found = Vec::new();
-    for group in grouped(same_end, |id| all(open(id).ok()?).ok()) {
+    for group in grouped(posters, same_end, |id| all(open(id)?).map(Some))? {
         found.extend(group[1..].iter().map(|&id| (id, group[0])));
     }
     found.sort_unstable();
-    found
+    Ok(found)
 }
 
 /// The groups of at least two ids with the same key, each group sorted; an id without a key is in
 /// none.
-fn grouped<K: Hash + Eq + Send>(ids: Vec<u64>, key: impl Fn(u64) -> Option<K> + Sync) -> Vec<Vec<u64>> {
-    let keys: Vec<Option<K>> = ids.par_iter().map(|&id| key(id)).collect();
+fn grouped<K: Hash + Eq + Send>(
+    posters: &PosterFolder,
+    ids: Vec<u64>,
+    key: impl Fn(u64) -> io::Result<Option<K>> + Sync,
+) -> Result<Vec<Vec<u64>>> {
+    let key = |&id: &u64| match key(id) {
+        Err(error) if is_shortage(&error) => Err(Error::io(&posters.file(id), "read the poster")(error)),
+        key => Ok(key.ok().flatten()),
+    };
+    let keys: Vec<Option<K>> = ids.par_iter().map(key).collect::<Result<_>>()?;
     let mut groups = HashMap::<K, Vec<u64>>::new();
     for (id, key) in ids.into_iter().zip(keys) {
         if let Some(key) = key {
@@ -50,7 +63,7 @@ fn grouped<K: Hash + Eq + Send>(ids: Vec<u64>, key: impl Fn(u64) -> Option<K> + 
     }
     let mut groups: Vec<Vec<u64>> = groups.into_values().filter(|group| group.len() > 1).collect();
     groups.iter_mut().for_each(|group| group.sort_unstable());
-    groups
+    Ok(groups)
 }
 
 /// The length of a JPEG file and the hash of its last bytes; `None` for other files.

@@ -103,7 +103,7 @@ impl Films {
             }
         }
         let ids: Vec<u64> = films.iter().map(|film| film.id).collect();
-        let same: HashMap<u64, u64> = duplicates(&posters, &ids).into_iter().collect();
+        let same: HashMap<u64, u64> = duplicates(&posters, &ids)?.into_iter().collect();
         films.retain(|film| match same.get(&film.id) {
             Some(&first) => {
                 ledger.add(DUPLICATE_POSTERS, || format!("{} ({})", posters.name(film.id), posters.name(first)));

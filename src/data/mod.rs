@@ -12,9 +12,11 @@
 //! | [`films`] | labels and `posters/` -> the cleaned films |
 //! | [`frames`] | cleaned films -> those of an experiment on each side, also as CSV files |
 //! | [`refusal`] | the reasons for which a poster is left out |
+//! | `poster` | the file of a poster: its bytes, and whether it has changed |
 //! | [`decode`] | a poster's file -> pixels of one size, or the reason why it is refused |
 //! | `mmap` | memory-mapped files: the only module of this folder with `unsafe` |
 //! | [`cache`] | the decoded posters, all in one file |
+//! | `changes` | which posters of a cache are not as they were |
 //! | `build` | how that file is made |
 //! | [`transform`] | an image as a model sees it: a fixed view of it, or a random variation |
 //! | [`batches`] | the images and labels of one step after the other, made ahead of time |
@@ -24,6 +26,7 @@
 pub mod batches;
 mod build;
 pub mod cache;
+mod changes;
 pub mod decode;
 pub mod demo;
 pub mod duplicates;
@@ -33,6 +36,7 @@ pub mod labels;
 pub mod layout;
 pub mod ledger;
 mod mmap;
+mod poster;
 pub mod refusal;
 pub mod split;
 pub mod transform;

@@ -14,7 +14,8 @@ use crate::error::Error;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Reason {
-    /// The system does not allow the file to be read.
+    /// The system does not allow the file to be read: no fact about the poster, which is tried again the
+    /// next time.
     Unreadable,
     /// A folder, pipe, socket or device, or a link to one.
     NotAFile,
@@ -104,7 +105,11 @@ impl Refusal {
 
     /// The error that ends a run in which every poster must decode.
     pub fn into_error(self, poster: &Path) -> Error {
-        Error::data(poster, self.to_string(), "replace or remove the poster, or let bad posters be skipped")
+        let remedy = match self.reason {
+            Reason::Unreadable => "see to its permissions and its disk, or let bad posters be skipped",
+            _ => "replace or remove the poster, or let bad posters be skipped",
+        };
+        Error::data(poster, self.to_string(), remedy)
     }
 
     /// Counts refused posters, given with their names, by reason: "posters refused (truncated):

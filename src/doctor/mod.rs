@@ -66,7 +66,7 @@ pub fn examine(data: &Path, cache: &Path, isa: Isa, progress: &dyn Progress) -> 
         genres: genre_counts(&films),
         genres_per_film: genres_per_film(&films),
         sizes: Sizes::of(sizes),
-        duplicates: groups(&films.posters, &found),
+        duplicates: groups(&films.posters, &found)?,
         experiments: experiments(&usable, &bad, images_per_second),
         plan: Plan {
             cache_bytes: Cache::bytes_for(with_genre, ImageSpec::POSTER),
@@ -134,12 +134,12 @@ fn experiments(films: &Films, bad: &BTreeSet<u64>, images_per_second: f64) -> Ve
 }
 
 /// Groups of posters with the same bytes, the first poster of each group first.
-fn groups(posters: &PosterFolder, found: &[u64]) -> Vec<Vec<String>> {
+fn groups(posters: &PosterFolder, found: &[u64]) -> Result<Vec<Vec<String>>> {
     let mut groups = BTreeMap::<u64, Vec<String>>::new();
-    for (id, first) in duplicates(posters, found) {
+    for (id, first) in duplicates(posters, found)? {
         groups.entry(first).or_insert_with(|| vec![posters.name(first)]).push(posters.name(id));
     }
-    groups.into_values().collect()
+    Ok(groups.into_values().collect())
 }
 
 /// The images trained on per second in a few steps of the default recipe. The images are grey,

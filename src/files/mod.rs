@@ -93,28 +93,57 @@ pub(crate) fn remove_temporaries_of(path: &Path) -> io::Result<()> {
 /// it is not empty: then it is somebody else's. [`Error::Io`] if the system refuses.
 #[cfg(feature = "posters")]
 pub(crate) fn open_own(path: &Path, marks: &[&[u8]]) -> Result<File> {
-    let not_ours = |what: &str| Error::data(path, what, "remove it, or name another folder");
+    let irregular = || Error::data(path, "is not a regular file", REMEDY);
     let mut options = File::options();
     options.read(true).write(true).create(true).truncate(false);
     let file = again(|| system::open_without_following(&mut options, path)).map_err(|error| {
         // Systems name a link that was not followed by different errors.
         let is_regular = std::fs::symlink_metadata(path).map_or(true, |there| there.is_file());
-        if is_regular { Error::io(path, "open the file")(error) } else { not_ours("is not a regular file") }
+        if is_regular { Error::io(path, "open the file")(error) } else { irregular() }
     })?;
     if !file.metadata().map_err(Error::io(path, "open the file"))?.is_file() {
-        return Err(not_ours("is not a regular file"));
+        return Err(irregular());
     }
+    check_mark(path, &file, marks)?;
+    Ok(file)
+}
+
+/// Refuses what is at `path`, if there is anything, as [`open_own`] does; but a link to a file of ours
+/// is one.
+#[cfg(feature = "posters")]
+pub(crate) fn check_own(path: &Path, marks: &[&[u8]]) -> Result<()> {
+    match open_regular(path) {
+        Ok(file) => check_mark(path, &file, marks),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(Error::io(path, "open the file")(error)),
+    }
+}
+
+#[cfg(feature = "posters")]
+fn check_mark(path: &Path, file: &File, marks: &[&[u8]]) -> Result<()> {
     let longest = marks.iter().map(|mark| mark.len()).max().unwrap_or_default();
-    let head = match head_of(&file, longest) {
+    let head = match head_of(file, longest) {
         // What another process has locked was opened as a lock by it.
-        Err(error) if system::is_locked(&error) => return Ok(file),
+        Err(error) if system::is_locked(&error) => return Ok(()),
         head => head.map_err(Error::io(path, "read the file"))?,
     };
-    // A mark may be cut off: the file is written from its beginning on, and a full disk ends it anywhere.
-    if !marks.iter().any(|mark| head.starts_with(mark) || mark.starts_with(&head)) {
-        return Err(not_ours("is not a file that onesheet made"));
-    }
-    Ok(file)
+    // A mark may be cut off: a file is written from its beginning on, and a full disk ends it anywhere.
+    let is_ours = marks.iter().any(|mark| head.starts_with(mark) || mark.starts_with(&head));
+    if is_ours { Ok(()) } else { Err(Error::data(path, "is not a file that onesheet made", REMEDY)) }
+}
+
+/// What to do about a file of another program that is in the way.
+#[cfg(feature = "posters")]
+pub(crate) const REMEDY: &str = "remove it, or name another folder";
+
+/// Opens a file for reading, and also follows a link to it.
+///
+/// # Errors
+/// The system's own; also if it is not a regular file, which it may be that nobody ever writes to.
+#[cfg(feature = "posters")]
+pub(crate) fn open_regular(path: &Path) -> io::Result<File> {
+    let file = again(|| system::open_without_waiting(path))?;
+    if file.metadata()?.is_file() { Ok(file) } else { Err(io::Error::other("it is not a regular file")) }
 }
 
 /// The first bytes of a file, at most `longest` of them.

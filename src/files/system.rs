@@ -2,7 +2,8 @@
 
 #[cfg(feature = "posters")]
 pub(crate) use imp::{
-    has_no_locks, is_locked, is_still_at, open_without_following, read_exact_at, remove_locked, write_all_at,
+    changed_and_inode, has_no_locks, is_locked, is_shortage, is_still_at, open_without_following, open_without_waiting,
+    read_exact_at, remove_locked, write_all_at,
 };
 pub(crate) use imp::{share, sync_folder};
 
@@ -50,6 +51,25 @@ mod imp {
         /// its other end.
         pub fn open_without_following(options: &mut OpenOptions, path: &Path) -> io::Result<File> {
             options.custom_flags((OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY).bits().cast_signed()).open(path)
+        }
+
+        /// Opens a file for reading; a pipe is opened without waiting for whoever is at its other end.
+        pub fn open_without_waiting(path: &Path) -> io::Result<File> {
+            let flags = OFlags::NONBLOCK | OFlags::NOCTTY;
+            OpenOptions::new().read(true).custom_flags(flags.bits().cast_signed()).open(path)
+        }
+
+        /// Whether the error says that the process is out of file handles or memory.
+        pub fn is_shortage(error: &io::Error) -> bool {
+            let errno = Errno::from_io_error(error);
+            error.kind() == io::ErrorKind::OutOfMemory || matches!(errno, Some(Errno::MFILE | Errno::NFILE))
+        }
+
+        /// When anything of the file was changed last, in nanoseconds since 1970, and its number in the
+        /// file system.
+        pub fn changed_and_inode(metadata: &Metadata) -> (i64, u64) {
+            let seconds = metadata.ctime().saturating_mul(1_000_000_000);
+            (seconds.saturating_add(metadata.ctime_nsec()), metadata.ino())
         }
 
         /// Whether the error of a lock says that the file system has none.
@@ -106,6 +126,22 @@ mod imp {
     pub fn open_without_following(options: &mut OpenOptions, path: &Path) -> io::Result<File> {
         const FILE_FLAG_OPEN_REPARSE_POINT: u32 = 0x0020_0000;
         options.custom_flags(FILE_FLAG_OPEN_REPARSE_POINT).open(path)
+    }
+
+    /// Opens a file for reading.
+    pub fn open_without_waiting(path: &Path) -> io::Result<File> {
+        File::open(path)
+    }
+
+    /// Whether the error says that the process is out of file handles or memory.
+    pub fn is_shortage(error: &io::Error) -> bool {
+        const ERROR_TOO_MANY_OPEN_FILES: i32 = 4;
+        error.kind() == io::ErrorKind::OutOfMemory || error.raw_os_error() == Some(ERROR_TOO_MANY_OPEN_FILES)
+    }
+
+    /// Such a time and such a number are not asked for here.
+    pub fn changed_and_inode(_metadata: &std::fs::Metadata) -> (i64, u64) {
+        (0, 0)
     }
 
     /// Whether the error of a lock says that the file system has none.

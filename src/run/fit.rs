@@ -194,7 +194,7 @@ impl Fit<'_> {
 
         let bar = progress.bar(&format!("epoch {epoch}/{}", recipe.epochs), frame.train.len());
         let started = Instant::now();
-        let mut batches = Batches::new(self.posters.source.clone(), &frame.train, batching);
+        let mut batches = Batches::new(self.posters.source.clone(), &frame.train, batching)?;
         let (mut films, mut sum) = (0, 0.0);
         for (step, batch) in (&mut batches).enumerate() {
             let batch = batch?;

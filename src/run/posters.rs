@@ -1,7 +1,7 @@
 //! The source of a run's posters, and which of them the run has to do without.
 
 use crate::data::batches::Source;
-use crate::data::cache::{Building, Cache};
+use crate::data::cache::{Building, Built, Cache};
 use crate::data::decode::ImageSpec;
 use crate::data::films::Films;
 use crate::data::layout::PosterFolder;
@@ -49,12 +49,9 @@ impl Posters {
         posters.check_missing(options)?;
         let Some(cache) = &options.cache else { return Ok(posters) };
 
-        let cache = cache_of(cache, &films.posters, ids, progress)?;
+        let cache = cache_of(cache, &films.posters, ids, on_bad_image, progress)?;
         // The cache may hold the posters of other runs, too.
         posters.refused = cache.refused().iter().filter(|(id, _)| ids.contains(id)).cloned().collect();
-        if let (OnBadImage::Fail, Some((id, refusal))) = (on_bad_image, posters.refused.first_key_value()) {
-            return Err(refusal.clone().into_error(&films.posters.file(*id)));
-        }
         posters.check_missing(options)?;
         posters.source = Source::Cache(Arc::new(cache));
         Ok(posters)
@@ -87,12 +84,18 @@ pub(crate) fn refusals(posters: &PosterFolder, refused: &BTreeMap<u64, Refusal>)
 
 /// A cache of these posters, which is made if it does not exist. Notes how many posters were
 /// decoded.
-fn cache_of(folder: &Path, posters: &PosterFolder, ids: &BTreeSet<u64>, progress: &dyn Progress) -> Result<Cache> {
+fn cache_of(
+    folder: &Path,
+    posters: &PosterFolder,
+    ids: &BTreeSet<u64>,
+    on_bad_image: OnBadImage,
+    progress: &dyn Progress,
+) -> Result<Cache> {
     let ids: Vec<u64> = ids.iter().copied().collect();
-    let cache = open_cache(folder, posters, &ids, progress)?;
-    if let Some(built) = cache.built() {
-        let (decoded, seconds) = (built.decoded, built.time.as_secs_f64());
-        progress.note(&format!("{decoded} posters decoded into {} in {seconds:.1} s: {}", folder.display(), built.why));
+    let cache = open_cache(folder, posters, &ids, on_bad_image, progress)?;
+    if let Some(Built { why, decoded, refused, time }) = cache.built() {
+        let (folder, seconds) = (folder.display(), time.as_secs_f64());
+        progress.note(&format!("{decoded} posters decoded into {folder}, {refused} refused, in {seconds:.1} s: {why}"));
     }
     Ok(cache)
 }
@@ -102,12 +105,22 @@ fn cache_of(folder: &Path, posters: &PosterFolder, ids: &BTreeSet<u64>, progress
 ///
 /// # Errors
 /// Those of [`Cache::open_or_build`].
-pub fn open_cache(folder: &Path, posters: &PosterFolder, ids: &[u64], progress: &dyn Progress) -> Result<Cache> {
+pub fn open_cache(
+    folder: &Path,
+    posters: &PosterFolder,
+    ids: &[u64],
+    on_bad_image: OnBadImage,
+    progress: &dyn Progress,
+) -> Result<Cache> {
     let bar = progress.bar("decoding", ids.len());
     let tell = |building| match building {
-        Building::Waits => progress.note(&format!("another process works on {}: waiting for it", folder.display())),
+        Building::Waits { by } => progress.note(&format!("{}: waiting for {by}", folder.display())),
+        Building::Unlocked => progress.note(&format!(
+            "{}: this file system has no locks; see to it that no other process makes the cache at the same time",
+            folder.display()
+        )),
         // The count includes posters that the cache keeps for other runs.
         Building::Posters { done, of } => bar.at(done * ids.len() / of, None),
     };
-    Cache::open_or_build(folder, posters, ids, ImageSpec::POSTER, &tell)
+    Cache::open_or_build(folder, posters, ids, ImageSpec::POSTER, on_bad_image, &tell)
 }

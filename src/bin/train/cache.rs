@@ -3,11 +3,11 @@
 use crate::args::{BadImage, CacheArgs, CacheBuildArgs, CacheCommand};
 use crate::progress::Terminal;
 use crate::{run, say};
-use onesheet::data::cache::Cache;
+use onesheet::data::cache::{Built, Cache};
 use onesheet::data::decode::ImageSpec;
 use onesheet::data::films::Films;
 use onesheet::data::layout::poster_name;
-use onesheet::data::refusal::Refusal;
+use onesheet::data::refusal::{OnBadImage, Refusal};
 use onesheet::progress::Progress;
 use onesheet::run::posters::open_cache;
 use onesheet::{Error, Result};
@@ -24,22 +24,20 @@ pub fn cache(command: CacheCommand) -> Result<()> {
 fn build(args: &CacheBuildArgs) -> Result<()> {
     let pool = run::pool(args.threads.unwrap_or_else(run::all_cores))?;
     let (posters, ids) = Films::posters(&args.data)?;
-    let cache = pool.install(|| open_cache(&args.cache, &posters, &ids, &Terminal::new()))?;
+    let on_bad_image = match args.on_bad_image {
+        BadImage::Skip => OnBadImage::Skip,
+        BadImage::Fail => OnBadImage::Fail,
+    };
+    let cache = pool.install(|| open_cache(&args.cache, &posters, &ids, on_bad_image, &Terminal::new()))?;
     match cache.built() {
-        Some(built) => say(&format!(
-            "{} of {} posters decoded in {:.1} s ({})",
-            built.decoded,
-            cache.len(),
-            built.time.as_secs_f64(),
-            built.why
-        )),
+        Some(Built { why, decoded, refused, time }) => {
+            let (of, seconds) = (cache.len(), time.as_secs_f64());
+            say(&format!("{decoded} of {of} posters decoded, {refused} refused, in {seconds:.1} s ({why})"));
+        }
         None => say("all posters are there already"),
     }
     describe(&cache);
-    match (args.on_bad_image, cache.refused().first()) {
-        (BadImage::Fail, Some((id, refusal))) => Err(refusal.clone().into_error(&posters.file(*id))),
-        _ => Ok(()),
-    }
+    Ok(())
 }
 
 fn verify(args: &CacheArgs) -> Result<()> {

@@ -28,7 +28,8 @@ fn sources(n: u64) -> (tempfile::TempDir, Vec<Film>, [Source; 2]) {
     let data = letterboxd("id,genre\n1,Drama\n", 1..=n);
     let posters = posters(data.path());
     let ids: Vec<u64> = (1..=n).collect();
-    let cache = Cache::open_or_build(&data.path().join("cache"), &posters, &ids, SPEC, &|_| ()).unwrap();
+    let cache =
+        Cache::open_or_build(&data.path().join("cache"), &posters, &ids, SPEC, OnBadImage::Skip, &|_| ()).unwrap();
     let films = ids.into_iter().map(film).collect();
     (
         data,
@@ -44,7 +45,7 @@ fn every_film_once_with_its_image_and_its_labels() {
         for order in [Order::Sequential, Order::Shuffled { seed: 1, epoch: 2 }] {
             let mut seen = Vec::new();
             let mut sizes = Vec::new();
-            for batch in Batches::new(source.clone(), &films, plain(order, 4)) {
+            for batch in Batches::new(source.clone(), &films, plain(order, 4)).unwrap() {
                 let batch = batch.unwrap();
                 sizes.push(batch.len());
                 assert_eq!(batch.images.len(), batch.len() * SPEC.bytes());
@@ -90,7 +91,7 @@ fn posters_that_do_not_decode_are_left_out_and_told() {
     for id in [5, 6, 7, 8, 9, 10] {
         write(data.path(), &format!("posters/{id}.jpg"), "");
     }
-    let mut batches = Batches::new(source, &films, plain(Order::Sequential, 4));
+    let mut batches = Batches::new(source, &films, plain(Order::Sequential, 4)).unwrap();
     let batch = batches.next().unwrap().unwrap();
     assert_eq!(batch.ids, [1, 3, 4]);
     assert_eq!(batch.images.len(), 3 * SPEC.bytes());
@@ -108,7 +109,7 @@ fn posters_that_do_not_decode_are_left_out_and_told() {
 fn a_film_that_the_cache_does_not_know_ends_the_epoch_with_an_error() {
     let (_data, mut films, [source, _]) = sources(5);
     films.push(film(99));
-    let mut batches = Batches::new(source, &films, plain(Order::Sequential, 2));
+    let mut batches = Batches::new(source, &films, plain(Order::Sequential, 2)).unwrap();
     assert!(batches.next().unwrap().is_ok() && batches.next().unwrap().is_ok());
     let error = batches.next().unwrap().unwrap_err();
     assert!(error.to_string().contains("the cache has no image of film 99"), "{error}");
@@ -120,7 +121,7 @@ fn buffers_go_round() {
     let (_data, films, [source, _]) = sources(9);
     let films: Vec<Film> = films.iter().cycle().take(400).cloned().collect();
     let mut places = HashSet::new();
-    let mut batches = Batches::new(source, &films, plain(Order::Sequential, 4));
+    let mut batches = Batches::new(source, &films, plain(Order::Sequential, 4)).unwrap();
     for batch in batches.by_ref() {
         places.insert(batch.unwrap().images.as_ptr());
     }
@@ -132,7 +133,7 @@ fn buffers_go_round() {
 fn an_epoch_can_be_left_early() {
     let (_data, films, sources) = sources(9);
     for source in sources {
-        let mut batches = Batches::new(source, &films, plain(Order::Sequential, 1));
+        let mut batches = Batches::new(source, &films, plain(Order::Sequential, 1)).unwrap();
         let batch = batches.next().unwrap().unwrap();
         drop(batches);
         assert_eq!(batch.ids, [1], "a batch outlives its epoch");
@@ -144,5 +145,23 @@ fn an_epoch_can_be_left_early() {
 fn a_panic_of_the_thread_is_not_lost() {
     let (_data, films, [source, _]) = sources(4);
     let one_class = Batching { classes: 1, ..plain(Order::Sequential, 2) };
-    Batches::new(source, &films, one_class).for_each(|batch| drop(batch.unwrap()));
+    Batches::new(source, &films, one_class).unwrap().for_each(|batch| drop(batch.unwrap()));
+}
+
+#[test]
+fn a_thread_that_cannot_be_started_is_an_error() {
+    if std::env::var_os("ONESHEET_CHILD").is_none() {
+        let mut child = std::process::Command::new(std::env::current_exe().unwrap());
+        child.args(["--exact", "data::batches::a_thread_that_cannot_be_started_is_an_error", "--test-threads=1"]);
+        // No thread gets a stack of this size.
+        let output = child.env("ONESHEET_CHILD", "1").env("RUST_MIN_STACK", (1u64 << 46).to_string()).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+        return;
+    }
+    let data = letterboxd("id,genre\n1,Drama\n", 1..=2);
+    let source = Source::Files { posters: posters(data.path()), spec: SPEC, on_bad_image: OnBadImage::Skip };
+    let error = Batches::new(source, &[film(1), film(2)], plain(Order::Sequential, 2)).err().unwrap();
+    let text = error.to_string();
+    assert!(text.contains("posters: cannot start a thread: ") && text.contains("; use fewer threads"), "{text}");
+    assert_eq!(error.exit_code(), 4);
 }
