@@ -64,7 +64,9 @@ impl Seen {
         for film in &films.films {
             if let Some(genres) = self.films.get(&film.id) {
                 ids.insert(film.id);
-                same += usize::from(film.genres.iter().all(|&genre| genres.contains(&*cell(&films.genres[genre]))));
+                // The first name of a cell may be written so that the cell is no formula.
+                let has = |name: &str| genres.contains(name) || genres.contains(&*cell(name));
+                same += usize::from(film.genres.iter().all(|&genre| has(&films.genres[genre])));
             }
         }
         if 2 * same > ids.len() { ids } else { BTreeSet::new() }
