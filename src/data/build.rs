@@ -39,10 +39,10 @@ impl Cache {
     /// again the next time.
     ///
     /// # Errors
-    /// If the folder cannot be created or written to, or has too little space; if this process is out
-    /// of file handles, memory or threads; if a file of another program has the name of one of the
-    /// cache. A poster that does not decode is an error only with [`OnBadImage::Fail`], as soon as one
-    /// is found; else see [`Cache::refused`].
+    /// If the folder cannot be created or written to, or has too little space; if this process is
+    /// out of file handles, memory or threads; if a file of another program has the name of one of
+    /// the cache. A poster that does not decode is an error only with [`OnBadImage::Fail`], as soon
+    /// as one is found; else see [`Cache::refused`].
     pub fn open_or_build(
         dir: &Path,
         posters: &PosterFolder,
@@ -103,9 +103,7 @@ impl Build<'_> {
         files::check_own(self.path, &[MAGIC])?;
         let (cache, none) = match Cache::open(self.path, self.spec) {
             Ok(cache) => (Some(cache), None),
-            Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
-                (None, Some("there was none".to_owned()))
-            }
+            Err(Error::Io { source, .. }) if files::is_absent(&source) => (None, Some("there was none".to_owned())),
             // Damaged, or made by other rules.
             Err(error @ Error::Data { .. }) => (None, Some(error.to_string())),
             Err(error) => return Err(error),
@@ -121,10 +119,10 @@ impl Build<'_> {
         Ok(Found { cache, why, survey })
     }
 
-    /// The lock on making this cache, once no other process has it; `None` on a file system that has no
-    /// locks.
+    /// The lock on making this cache, once no other process has it; `None` on a file system that
+    /// has no locks.
     fn lock(&self) -> Result<Option<Lock>> {
-        const WHAT: &str = "makes the cache of posters";
+        const WHAT: &str = "makes the cache";
         let path = self.path.with_extension("lock");
         let mut claim = Lock::try_claim(&path, WHAT)?;
         if let Claim::Taken { by } = claim {
@@ -140,9 +138,9 @@ impl Build<'_> {
         }
     }
 
-    /// Writes the cache of the posters `wanted` and of those of `old` that have not changed, and returns
-    /// how many it had to decode, and how many of those that it tried it had to refuse. The caller holds
-    /// the lock.
+    /// Writes the cache of the posters `wanted` and of those of `old` that have not changed, and
+    /// returns how many it had to decode, and how many of those that it tried it had to refuse. The
+    /// caller holds the lock.
     fn make(&self, mut wanted: Vec<Wanted>, old: Option<&Cache>) -> Result<(usize, usize)> {
         if let Some(old) = old {
             wanted.extend(kept(self.posters, old)?);
@@ -183,7 +181,8 @@ impl Build<'_> {
         Ok(counts)
     }
 
-    /// Whether the file of a build is a finished cache of these posters that only remains to be renamed.
+    /// Whether the file of a build is a finished cache of these posters that only remains to be
+    /// renamed.
     fn is_finished(&self, building: &Path, wanted: &[Wanted]) -> Result<bool> {
         let Ok(cache) = Cache::open(building, self.spec) else { return Ok(false) };
         let ids: Vec<u64> = wanted.iter().map(|of| of.id).collect();
@@ -191,8 +190,8 @@ impl Build<'_> {
         Ok(same && Survey::new(self.posters, &ids, Some(&cache))?.why().is_none())
     }
 
-    /// Goes on with the file of an interrupted build of the same plan, or starts a new one with its space
-    /// reserved and its final length, except for the refusals.
+    /// Goes on with the file of an interrupted build of the same plan, or starts a new one with its
+    /// space reserved and its final length, except for the refusals.
     fn begin(&self, file: &File, path: &Path, wanted: &[Wanted]) -> Result<()> {
         let (plan, bytes) = (plan(wanted, self.spec), Cache::bytes_for(wanted.len(), self.spec));
         if resumes(file, &plan, bytes).unwrap_or(false) {
@@ -205,8 +204,8 @@ impl Build<'_> {
         })
     }
 
-    /// Writes every record and its entry in the index to the file, except those that an earlier build
-    /// has already written.
+    /// Writes every record and its entry in the index to the file, except those that an earlier
+    /// build has already written.
     fn fill(&self, file: &File, path: &Path, wanted: &[Wanted], old: Option<&Cache>) -> Result<Vec<Filled>> {
         let mut index = vec![0; wanted.len() * ENTRY_BYTES];
         read_exact_at(file, &mut index, FIXED_BYTES as u64).map_err(Error::io(path, "read the cache"))?;
@@ -234,8 +233,8 @@ impl Build<'_> {
             (self.progress)(Building::Posters { done: done.fetch_add(1, Ordering::Relaxed) + 1, of: wanted.len() });
             Ok(filled)
         };
-        // The disk is written to while posters are decoded, so that there is little left to wait for at
-        // the end.
+        // The disk is written to while posters are decoded, so that there is little left to wait
+        // for at the end.
         thread::scope(|scope| {
             let (filling, is_done) = channel::<()>();
             let sync = move || {
@@ -267,8 +266,8 @@ impl Build<'_> {
         Ok(!before.look.racy || content()? == Some(before.content))
     }
 
-    /// Brings the image of a poster into the worker's record: from the cache before if it still holds,
-    /// else from the poster's file.
+    /// Brings the image of a poster into the worker's record: from the cache before if it still
+    /// holds, else from the poster's file.
     fn record(&self, worker: &mut Worker, wanted: &Wanted, old: Option<&Cache>) -> Result<Filled> {
         if let Some(filled) = old.filter(|_| wanted.holds).and_then(|old| reuse(old, wanted, &mut worker.record)) {
             return Ok(filled);
@@ -393,7 +392,7 @@ fn check_ledger(path: &Path) -> Result<()> {
             Ok(_) => Ok(()),
             Err(_) => Err(Error::data(path, "is not the ledger of a cache", files::REMEDY)),
         },
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) if files::is_absent(&error) => Ok(()),
         Err(error) => Err(Error::io(path, "read the ledger")(error)),
     }
 }
@@ -421,8 +420,8 @@ impl<'a> CacheLedger<'a> {
     }
 }
 
-/// Takes over what `old` knows about a poster: its image, which is copied into `record`, or its refusal.
-/// `None` if the record is damaged: then the poster is decoded again.
+/// Takes over what `old` knows about a poster: its image, which is copied into `record`, or its
+/// refusal. `None` if the record is damaged: then the poster is decoded again.
 fn reuse(old: &Cache, wanted: &Wanted, record: &mut [u8]) -> Option<Filled> {
     let entry = Entry { look: wanted.look, ..*old.entry(wanted.id)? };
     let refusal = match entry.verdict {
@@ -438,8 +437,8 @@ fn reuse(old: &Cache, wanted: &Wanted, record: &mut [u8]) -> Option<Filled> {
     Some(Filled { entry, refusal, tried: false })
 }
 
-/// Reserves the space of a file from `from`, where it ends now, to `to`: a full disk is an error now and
-/// not a SIGBUS later.
+/// Reserves the space of a file from `from`, where it ends now, to `to`: a full disk is an error
+/// now and not a SIGBUS later.
 fn reserve(mut file: &File, from: u64, to: u64) -> io::Result<()> {
     match files::again(|| file.allocate(to)) {
         Err(error) if error.kind() == io::ErrorKind::Unsupported => {

@@ -33,18 +33,20 @@
 //! | 48..52 | 0 if the record is an image, 1 if the poster was refused, 2 if the system did not let it be read |
 //! | 52..56 | 1 if the file was younger than the grain of the clock may be, else 0, u32 |
 //!
-//! A poster whose length or mtime is another than in its entry has changed. One whose file was young,
-//! or whose ctime or inode is another, may have: the CRC of its bytes tells. What the system did not
-//! let be read is tried again each time the cache is opened for it: that is no fact about a poster.
+//! A poster whose length or mtime is another than in its entry has changed. One whose file was
+//! young, or whose ctime or inode is another, may have: the CRC of its bytes tells. What the system
+//! did not let be read is tried again each time the cache is opened for it: that is no fact about a
+//! poster.
 //!
 //! A file that has its final name is complete and never changes: a new one is made beside it and
 //! then takes its place. While a file is being made, its name ends in `.building`, it starts with
-//! `BUILDING`, bytes 16..48 hold the SHA-256 of the plan (the rules and the ids), and an entry of the
-//! index is written once its record is. A build that was killed is resumed from there: a record counts
-//! if its entry agrees with the poster as it is now and the CRC in the entry with the record.
+//! `BUILDING`, bytes 16..48 hold the SHA-256 of the plan (the rules and the ids), and an entry of
+//! the index is written once its record is. A build that was killed is resumed from there: a record
+//! counts if its entry agrees with the poster as it is now and the CRC in the entry with the
+//! record.
 //!
-//! Beside the cache lie a ledger (`.ledger.json`), which says what was refused and why, and while it
-//! is being made a lock (`.lock`) that other builders wait for.
+//! Beside the cache lie a ledger (`.ledger.json`), which says what was refused and why, and while
+//! it is being made a lock (`.lock`) that other builders wait for.
 
 use std::borrow::Cow;
 use std::fs::File;
@@ -123,7 +125,8 @@ pub enum Building {
         /// What the other process says about itself.
         by: String,
     },
-    /// The file system has no locks: the cache is made although another process may be making it, too.
+    /// The file system has no locks: the cache is made although another process may be making it,
+    /// too.
     Unlocked,
     /// Some of the posters are done.
     Posters {
@@ -191,8 +194,8 @@ impl Cache {
         Self::open_with(path, spec, |file| Map::new(&file).map_or(Content::Read(file), Content::Mapped))
     }
 
-    /// Opens a complete cache as [`Cache::open`] does, but reads each record when it is needed instead
-    /// of mapping the file. `open` itself does so on file systems that map no files.
+    /// Opens a complete cache as [`Cache::open`] does, but reads each record when it is needed
+    /// instead of mapping the file. `open` itself does so on file systems that map no files.
     ///
     /// # Errors
     /// Those of [`Cache::open`].
@@ -274,19 +277,19 @@ impl Cache {
         self.built.as_ref()
     }
 
-    /// The poster of the film `id`: u8 `[height, width, 3]`, RGB. It is borrowed from the map, or read
-    /// where the file system maps no files.
+    /// The poster of the film `id`: u8 `[height, width, 3]`, RGB. It is borrowed from the map, or
+    /// read where the file system maps no files.
     ///
     /// # Errors
-    /// If the cache has no image of this film, if its record is damaged (the CRC is not the one that was
-    /// written), or if it cannot be read.
+    /// If the cache has no image of this film, if its record is damaged (the CRC is not the one
+    /// that was written), or if it cannot be read.
     pub fn image(&self, id: u64) -> Result<Cow<'_, [u8]>> {
         let bad = |what| Error::data(&self.path, what, "remove it to have it made again");
         match self.position(id) {
             Some(at) if self.entries[at].verdict == Verdict::Image => {
                 let record = self.record(at).map_err(Error::io(&self.path, "read the cache"))?;
-                // What is read anew is checked anew. Two threads that meet here both check a mapped record,
-                // with the same result.
+                // What is read anew is checked anew. Two threads that meet here both check a mapped
+                // record, with the same result.
                 if matches!(record, Cow::Owned(_)) || !self.checked[at].load(Ordering::Relaxed) {
                     if crc32fast::hash(&record) != self.entries[at].crc {
                         return Err(bad(format!("the record of film {id} is damaged")));
@@ -322,8 +325,8 @@ impl Cache {
     }
 
     /// Checks the CRC of every record, and returns the films whose records are damaged or cannot be
-    /// read, in the order of their ids. `progress` is called with the number of records checked so far and the
-    /// number of all records.
+    /// read, in the order of their ids. `progress` is called with the number of records checked so
+    /// far and the number of all records.
     pub fn verify(&self, progress: &(dyn Fn(usize, usize) + Sync)) -> Vec<u64> {
         let done = AtomicUsize::new(0);
         let damaged = (0..self.entries.len()).into_par_iter().filter(|&at| {

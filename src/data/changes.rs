@@ -105,8 +105,8 @@ enum State {
     Readable(Look),
 }
 
-/// Compares a poster with its entry. What cannot be looked at now, for whatever reason, is taken to be
-/// as it was: the system's refusal is no change.
+/// Compares a poster with its entry. What cannot be looked at now, for whatever reason, is taken to
+/// be as it was: the system's refusal is no change.
 fn state(posters: &PosterFolder, id: u64, entry: Option<&Entry>, buffer: &mut Vec<u8>) -> Result<State> {
     let path = posters.file(id);
     let mut content = || poster::content(&path, buffer).map_err(Error::io(&path, "read the poster"));

@@ -40,8 +40,8 @@ fn read_regular(path: &Path, bytes: &mut Vec<u8>) -> io::Result<Result<(), Refus
     Ok(Ok(()))
 }
 
-/// The CRC-32 of a poster's bytes; 0 if it is refused before it is read, `None` if it cannot be read
-/// now. `bytes` is a buffer.
+/// The CRC-32 of a poster's bytes; 0 if it is refused before it is read, `None` if it cannot be
+/// read now. `bytes` is a buffer.
 ///
 /// # Errors
 /// If this process can read no file.
@@ -62,8 +62,8 @@ pub(super) struct Stamp {
     pub(super) bytes: u64,
     /// The time when the content was modified, in nanoseconds since 1970.
     pub(super) modified: i64,
-    /// The time when the content or anything else of the file was changed, likewise; unlike the other
-    /// it cannot be set. 0 where the system has none.
+    /// The time when the content or anything else of the file was changed, likewise; unlike the
+    /// other it cannot be set. 0 where the system has none.
     pub(super) changed: i64,
     /// The number of the file in its file system; 0 where the system has none.
     pub(super) inode: u64,
@@ -73,8 +73,8 @@ pub(super) struct Stamp {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Look {
     pub(super) stamp: Stamp,
-    /// Whether the file was younger than the grain of the clock may be, so that a later change could
-    /// leave the stamp as it is.
+    /// Whether the file was younger than the grain of the clock may be, so that a later change
+    /// could leave the stamp as it is.
     pub(super) racy: bool,
 }
 

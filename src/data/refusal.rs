@@ -14,8 +14,8 @@ use crate::error::Error;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Reason {
-    /// The system does not allow the file to be read: no fact about the poster, which is tried again the
-    /// next time.
+    /// The system does not allow the file to be read: no fact about the poster, which is tried
+    /// again the next time.
     Unreadable,
     /// A folder, pipe, socket or device, or a link to one.
     NotAFile,

@@ -42,8 +42,8 @@ pub enum Claim {
 }
 
 impl Lock {
-    /// Claims the lock whose file is `path`, without waiting for it. `what` says in a few words what
-    /// the holder does, such as "builds the cache".
+    /// Claims the lock whose file is `path`, without waiting for it. `what` says in a few words
+    /// what the holder does, such as "builds the cache".
     ///
     /// # Errors
     /// [`Error::Data`] if `path` is not a regular file, or one that is not a lock's; it stays as it
@@ -86,7 +86,8 @@ impl Lock {
     /// Writes the holder's line. The file is locked, and nobody else writes to it.
     fn hold(path: &Path, mut file: File, what: &str) -> Result<Claim> {
         let line = format!("{MARK}{}, since {} UTC: {what}\n", process::id(), utc(SystemTime::now()));
-        // A line that cannot be written, on a full disk, would only have told others who holds the lock.
+        // A line that cannot be written, on a full disk, would only have told others who holds the
+        // lock.
         let _ = file.set_len(0).and_then(|()| file.write_all(line.as_bytes()));
         Ok(Claim::Held(Self { path: path.to_owned(), file }))
     }
@@ -94,8 +95,8 @@ impl Lock {
 
 impl Drop for Lock {
     fn drop(&mut self) {
-        // First the file, then the lock: who waits for it sees that the file is gone, and claims a new
-        // one.
+        // First the file, then the lock: who waits for it sees that the file is gone, and claims a
+        // new one.
         if system::is_still_at(&self.file, &self.path) {
             let _ = system::remove_locked(&self.file, &self.path);
         }

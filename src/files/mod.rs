@@ -7,6 +7,8 @@ mod exchange;
 #[cfg(feature = "posters")]
 mod lock;
 #[cfg(feature = "posters")]
+mod own;
+#[cfg(feature = "posters")]
 mod own_folder;
 pub(crate) mod system;
 
@@ -25,15 +27,17 @@ pub(crate) use exchange::exchange;
 #[cfg(feature = "posters")]
 pub use lock::{Claim, Lock};
 #[cfg(feature = "posters")]
+pub(crate) use own::{REMEDY, check_own, is_absent, open_own, open_regular};
+#[cfg(feature = "posters")]
 pub use own_folder::OwnFolder;
 
 /// Replaces the file at `path` by what `write` writes, at once.
 ///
 /// The bytes go to a temporary file in the same folder (`.<name>.onesheet-<random>`), which is
-/// synced to the disk and then renamed over `path`; the folder is synced last, where the file system
-/// can do that, so that the rename outlives a power cut, too. A reader sees the old file or the new
-/// one. If `write` or anything else before the rename fails, the temporary file is removed and the
-/// old file stays; only a killed process leaves a temporary file behind.
+/// synced to the disk and then renamed over `path`; the folder is synced last, where the file
+/// system can do that, so that the rename outlives a power cut, too. A reader sees the old file or
+/// the new one. If `write` or anything else before the rename fails, the temporary file is removed
+/// and the old file stays; only a killed process leaves a temporary file behind.
 ///
 /// A link at `path` is replaced by the file, and what it points to stays as it is. A folder, a pipe
 /// or a device is not replaced.
@@ -83,76 +87,6 @@ pub(crate) fn remove_temporaries_of(path: &Path) -> io::Result<()> {
         }
     }
     Ok(())
-}
-
-/// Opens the file at `path` for reading and writing, and makes an empty one where there is none.
-/// Links are not followed, and nothing is changed.
-///
-/// # Errors
-/// [`Error::Data`] if `path` is not a regular file, or one that begins with none of `marks` although
-/// it is not empty: then it is somebody else's. [`Error::Io`] if the system refuses.
-#[cfg(feature = "posters")]
-pub(crate) fn open_own(path: &Path, marks: &[&[u8]]) -> Result<File> {
-    let irregular = || Error::data(path, "is not a regular file", REMEDY);
-    let mut options = File::options();
-    options.read(true).write(true).create(true).truncate(false);
-    let file = again(|| system::open_without_following(&mut options, path)).map_err(|error| {
-        // Systems name a link that was not followed by different errors.
-        let is_regular = std::fs::symlink_metadata(path).map_or(true, |there| there.is_file());
-        if is_regular { Error::io(path, "open the file")(error) } else { irregular() }
-    })?;
-    if !file.metadata().map_err(Error::io(path, "open the file"))?.is_file() {
-        return Err(irregular());
-    }
-    check_mark(path, &file, marks)?;
-    Ok(file)
-}
-
-/// Refuses what is at `path`, if there is anything, as [`open_own`] does; but a link to a file of ours
-/// is one.
-#[cfg(feature = "posters")]
-pub(crate) fn check_own(path: &Path, marks: &[&[u8]]) -> Result<()> {
-    match open_regular(path) {
-        Ok(file) => check_mark(path, &file, marks),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        Err(error) => Err(Error::io(path, "open the file")(error)),
-    }
-}
-
-#[cfg(feature = "posters")]
-fn check_mark(path: &Path, file: &File, marks: &[&[u8]]) -> Result<()> {
-    let longest = marks.iter().map(|mark| mark.len()).max().unwrap_or_default();
-    let head = match head_of(file, longest) {
-        // What another process has locked was opened as a lock by it.
-        Err(error) if system::is_locked(&error) => return Ok(()),
-        head => head.map_err(Error::io(path, "read the file"))?,
-    };
-    // A mark may be cut off: a file is written from its beginning on, and a full disk ends it anywhere.
-    let is_ours = marks.iter().any(|mark| head.starts_with(mark) || mark.starts_with(&head));
-    if is_ours { Ok(()) } else { Err(Error::data(path, "is not a file that onesheet made", REMEDY)) }
-}
-
-/// What to do about a file of another program that is in the way.
-#[cfg(feature = "posters")]
-pub(crate) const REMEDY: &str = "remove it, or name another folder";
-
-/// Opens a file for reading, and also follows a link to it.
-///
-/// # Errors
-/// The system's own; also if it is not a regular file, which it may be that nobody ever writes to.
-#[cfg(feature = "posters")]
-pub(crate) fn open_regular(path: &Path) -> io::Result<File> {
-    let file = again(|| system::open_without_waiting(path))?;
-    if file.metadata()?.is_file() { Ok(file) } else { Err(io::Error::other("it is not a regular file")) }
-}
-
-/// The first bytes of a file, at most `longest` of them.
-#[cfg(feature = "posters")]
-fn head_of(mut file: &File, longest: usize) -> io::Result<Vec<u8>> {
-    let mut head = Vec::new();
-    io::Read::read_to_end(&mut io::Read::take(file, longest as u64), &mut head)?;
-    io::Seek::rewind(&mut file)?;
-    Ok(head)
 }
 
 /// What `call` returns once no signal interrupts it.

@@ -47,13 +47,14 @@ mod imp {
         use rustix::fs::OFlags;
         use rustix::io::Errno;
 
-        /// Opens a file, but not what it links to; a pipe is opened without waiting for whoever is at
-        /// its other end.
+        /// Opens a file, but not what it links to; a pipe is opened without waiting for whoever is
+        /// at its other end.
         pub fn open_without_following(options: &mut OpenOptions, path: &Path) -> io::Result<File> {
             options.custom_flags((OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY).bits().cast_signed()).open(path)
         }
 
-        /// Opens a file for reading; a pipe is opened without waiting for whoever is at its other end.
+        /// Opens a file for reading; a pipe is opened without waiting for whoever is at its other
+        /// end.
         pub fn open_without_waiting(path: &Path) -> io::Result<File> {
             let flags = OFlags::NONBLOCK | OFlags::NOCTTY;
             OpenOptions::new().read(true).custom_flags(flags.bits().cast_signed()).open(path)
@@ -65,8 +66,8 @@ mod imp {
             error.kind() == io::ErrorKind::OutOfMemory || matches!(errno, Some(Errno::MFILE | Errno::NFILE))
         }
 
-        /// When anything of the file was changed last, in nanoseconds since 1970, and its number in the
-        /// file system.
+        /// When anything of the file was changed last, in nanoseconds since 1970, and its number in
+        /// the file system.
         pub fn changed_and_inode(metadata: &Metadata) -> (i64, u64) {
             let seconds = metadata.ctime().saturating_mul(1_000_000_000);
             (seconds.saturating_add(metadata.ctime_nsec()), metadata.ino())
@@ -78,8 +79,8 @@ mod imp {
             Errno::from_io_error(error).is_some_and(|error| WITHOUT.contains(&error))
         }
 
-        /// Whether the error of reading says that another process has locked the file: never here, where
-        /// locks keep nobody from reading.
+        /// Whether the error of reading says that another process has locked the file: never here,
+        /// where locks keep nobody from reading.
         pub fn is_locked(_error: &io::Error) -> bool {
             false
         }

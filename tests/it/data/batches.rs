@@ -8,7 +8,7 @@ use onesheet::data::films::Film;
 use onesheet::data::refusal::{OnBadImage, Reason};
 use onesheet::data::transform::{Look, Transform, View};
 
-use super::{letterboxd, posters, write};
+use super::{child, is_child, letterboxd, posters, use_up_file_handles, write};
 
 const SPEC: ImageSpec = ImageSpec { height: 12, width: 8 };
 const CLASSES: usize = 3;
@@ -150,12 +150,12 @@ fn a_panic_of_the_thread_is_not_lost() {
 
 #[test]
 fn a_thread_that_cannot_be_started_is_an_error() {
-    if std::env::var_os("ONESHEET_CHILD").is_none() {
-        let mut child = std::process::Command::new(std::env::current_exe().unwrap());
-        child.args(["--exact", "data::batches::a_thread_that_cannot_be_started_is_an_error", "--test-threads=1"]);
+    if !is_child() {
         // No thread gets a stack of this size.
-        let output = child.env("ONESHEET_CHILD", "1").env("RUST_MIN_STACK", (1u64 << 46).to_string()).output().unwrap();
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+        let huge = (1u64 << 46).to_string();
+        let test = "data::batches::a_thread_that_cannot_be_started_is_an_error";
+        let output = child(test, &[("RUST_MIN_STACK", &huge)]);
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         return;
     }
     let data = letterboxd("id,genre\n1,Drama\n", 1..=2);
@@ -163,5 +163,20 @@ fn a_thread_that_cannot_be_started_is_an_error() {
     let error = Batches::new(source, &[film(1), film(2)], plain(Order::Sequential, 2)).err().unwrap();
     let text = error.to_string();
     assert!(text.contains("posters: cannot start a thread: ") && text.contains("; use fewer threads"), "{text}");
+    assert_eq!(error.exit_code(), 4);
+}
+
+#[test]
+fn out_of_file_handles_the_epoch_ends() {
+    if !is_child() {
+        let output = child("data::batches::out_of_file_handles_the_epoch_ends", &[]);
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        return;
+    }
+    let (_data, films, [_, source]) = sources(4);
+    let _none_left = use_up_file_handles();
+    let error = Batches::new(source, &films, plain(Order::Sequential, 2)).unwrap().next().unwrap().unwrap_err();
+    let text = error.to_string();
+    assert!(text.contains("cannot read the poster: ") && text.contains("; raise the limit of open files"), "{text}");
     assert_eq!(error.exit_code(), 4);
 }

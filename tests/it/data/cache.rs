@@ -2,8 +2,9 @@ use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::Command;
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, SystemTime};
 
 use onesheet::data::cache::{Building, Cache};
@@ -11,7 +12,7 @@ use onesheet::data::decode::{Decoder, ImageSpec};
 use onesheet::data::refusal::OnBadImage::{Fail, Skip};
 use onesheet::data::refusal::Reason;
 
-use super::{jpeg, letterboxd, posters, write};
+use super::{child, is_child, jpeg, letterboxd, posters, write};
 
 const SPEC: ImageSpec = ImageSpec { height: 24, width: 16 };
 
@@ -27,8 +28,8 @@ fn open(data: &Path, ids: &[u64]) -> Cache {
     Cache::open_or_build(&data.join("cache"), &posters(data), ids, SPEC, Skip, &|_| ()).unwrap()
 }
 
-/// Waits until the posters are older than the grain of any clock: from then on the same posters make
-/// the same bytes.
+/// Waits until the posters are older than the grain of any clock: from then on the same posters
+/// make the same bytes.
 fn settle() {
     std::thread::sleep(Duration::from_millis(2100));
 }
@@ -302,8 +303,8 @@ fn padded(seed: u64) -> Vec<u8> {
     file
 }
 
-/// Writes a poster of the same length over another and sets the time back, so that only what cannot be
-/// set tells of the change.
+/// Writes a poster of the same length over another and sets the time back, so that only what cannot
+/// be set tells of the change.
 fn overwrite(path: &Path, content: &[u8]) {
     let before = fs::metadata(path).unwrap();
     assert_eq!(before.len(), content.len() as u64);
@@ -331,8 +332,8 @@ fn an_edit_of_equal_length_and_time_is_noticed() {
     assert!(open(data.path(), &[1, 2]).built().is_none());
 }
 
-/// Tests an edit that changes nothing of a stamp, by giving the cache the stamp of the edited file: only
-/// of a poster that was young then the content is compared.
+/// Tests an edit that changes nothing of a stamp, by giving the cache the stamp of the edited file:
+/// only of a poster that was young then the content is compared.
 #[test]
 fn an_edit_within_the_grain_of_the_clock_is_noticed() {
     let data = data();
@@ -419,8 +420,10 @@ fn the_first_refused_poster_ends_a_build_that_must_not_have_any() {
     let (dir, posters) = (data.path().join("cache"), posters(data.path()));
     let build = |ids: &[u64]| {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
-        let of = std::sync::atomic::AtomicUsize::new(0);
-        let count = |_| drop(of.fetch_add(1, std::sync::atomic::Ordering::Relaxed));
+        let of = AtomicUsize::new(0);
+        let count = |_| {
+            of.fetch_add(1, Ordering::Relaxed);
+        };
         let built = pool.install(|| Cache::open_or_build(&dir, &posters, ids, SPEC, Fail, &count));
         (built.map(|cache| cache.built().map(|built| built.decoded)).map_err(|e| e.to_string()), of.into_inner())
     };
@@ -496,17 +499,10 @@ fn a_cache_that_is_not_mapped_is_read() {
     assert_eq!(read.verify(&|_, _| ()), [2, 4]);
 }
 
-/// Runs one test of this binary in a process of its own, where `ONESHEET_CHILD` is set.
-fn child(test: &str) -> Output {
-    let mut command = Command::new(std::env::current_exe().unwrap());
-    command.args(["--exact", &format!("data::cache::{test}"), "--nocapture", "--test-threads=1"]);
-    command.env("ONESHEET_CHILD", "1").output().unwrap()
-}
-
 #[test]
 fn a_mapped_cache_that_is_shortened_ends_the_process_with_a_line() {
-    if std::env::var_os("ONESHEET_CHILD").is_none() {
-        let output = child("a_mapped_cache_that_is_shortened_ends_the_process_with_a_line");
+    if !is_child() {
+        let output = child("data::cache::a_mapped_cache_that_is_shortened_ends_the_process_with_a_line", &[]);
         let told = String::from_utf8_lossy(&output.stderr);
         assert_eq!(output.status.code(), Some(4), "{told}");
         assert!(told.contains("error: the cache of posters cannot be read any more"), "{told}");
@@ -519,12 +515,12 @@ fn a_mapped_cache_that_is_shortened_ends_the_process_with_a_line() {
     panic!("the page is gone");
 }
 
-/// Tests that the handler leaves alone what is no fault of a map: Rust's own handler sets the default
-/// the first time, and the second signal ends the process.
+/// Tests that the handler leaves alone what is no fault of a map: Rust's own handler sets the
+/// default the first time, and the second signal ends the process.
 #[test]
 fn another_bus_error_does_what_it_did_before() {
-    if std::env::var_os("ONESHEET_CHILD").is_none() {
-        let output = child("another_bus_error_does_what_it_did_before");
+    if !is_child() {
+        let output = child("data::cache::another_bus_error_does_what_it_did_before", &[]);
         let told = String::from_utf8_lossy(&output.stderr);
         assert_eq!(output.status.signal(), Some(libc::SIGBUS), "{told}");
         assert!(!told.contains("the cache of posters"), "{told}");

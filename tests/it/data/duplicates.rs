@@ -2,7 +2,7 @@ use onesheet::data::duplicates::duplicates;
 use onesheet::data::films::Films;
 use onesheet::data::ledger::DUPLICATE_POSTERS;
 
-use super::{jpeg, letterboxd, posters, write};
+use super::{child, is_child, jpeg, letterboxd, posters, use_up_file_handles, write};
 
 #[test]
 fn posters_with_the_same_bytes_are_found_whatever_their_order() {
@@ -63,4 +63,21 @@ fn a_group_is_trained_on_once_under_its_smallest_id() {
     assert_eq!(ids(3), [1, 2]);
     // Films that the experiment drops beforehand are not in its groups.
     assert_eq!(ids(1), [1, 2]);
+}
+
+#[test]
+fn out_of_file_handles_there_is_no_answer() {
+    if !is_child() {
+        let output = child("data::duplicates::out_of_file_handles_there_is_no_answer", &[]);
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        return;
+    }
+    let data = letterboxd("id,genre\n1,Drama\n", 1..=2);
+    write(data.path(), "posters/2.jpg", jpeg(1, 20, 30));
+    let posters = posters(data.path());
+    let none_left = use_up_file_handles();
+    let error = duplicates(&posters, &[1, 2]).unwrap_err();
+    assert!(error.to_string().contains("; raise the limit of open files"), "{error}");
+    drop(none_left);
+    assert_eq!(duplicates(&posters, &[1, 2]).unwrap(), [(2, 1)]);
 }

@@ -1,7 +1,8 @@
 //! Tests of `src/data`, and the small files that they share.
 
-use std::fs;
+use std::fs::{self, File};
 use std::path::Path;
+use std::process::{Command, Output};
 
 use jpeg_encoder::{ColorType, Encoder};
 use onesheet::data::layout::PosterFolder;
@@ -72,4 +73,23 @@ pub fn posters(data: &Path) -> PosterFolder {
 /// Writes one file.
 pub fn write(folder: &Path, name: &str, content: impl AsRef<[u8]>) {
     fs::write(folder.join(name), content).expect("writing a test's file");
+}
+
+/// Runs one test of this binary in a process of its own, which may have few files open; `set` adds
+/// to its environment.
+pub fn child(test: &str, set: &[(&str, &str)]) -> Output {
+    let mut sh = Command::new("sh");
+    sh.args(["-c", "ulimit -n 64; exec \"$0\" --exact \"$1\" --nocapture --test-threads=1"]);
+    sh.arg(std::env::current_exe().expect("the path of the tests")).arg(test);
+    sh.env("ONESHEET_CHILD", "1").envs(set.iter().copied()).output().expect("a shell")
+}
+
+/// Whether this process was started by [`child`].
+pub fn is_child() -> bool {
+    std::env::var_os("ONESHEET_CHILD").is_some()
+}
+
+/// Opens files until the system gives no more.
+pub fn use_up_file_handles() -> Vec<File> {
+    std::iter::from_fn(|| File::open("/dev/null").ok()).collect()
 }
