@@ -363,9 +363,9 @@ fn an_edit_within_the_grain_of_the_clock_is_noticed() {
 fn two_folders_that_share_a_cache_get_their_own_posters() {
     let folders = [data(), data()];
     let shared = tempfile::tempdir().unwrap();
-    for seed in 0..2 {
-        let path = folders[seed].path().join("posters/1.jpg");
-        fs::write(&path, padded(seed as u64 + 50)).unwrap();
+    for (folder, seed) in folders.iter().zip(50..) {
+        let path = folder.path().join("posters/1.jpg");
+        fs::write(&path, padded(seed)).unwrap();
         fs::File::options().write(true).open(&path).unwrap().set_modified(SystemTime::UNIX_EPOCH).unwrap();
     }
     fs::remove_file(folders[1].path().join("posters/2.jpg")).unwrap();
