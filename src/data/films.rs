@@ -87,17 +87,17 @@ impl Films {
         let posters = PosterFolder::list(posters, &mut ledger)?;
         let found = posters.ids();
         for &id in found.iter().filter(|id| !labels.films.contains_key(id)) {
-            ledger.add(WITHOUT_FILM, || posters.name(id));
+            ledger.add(WITHOUT_FILM, posters.name(id));
         }
         for (id, row) in labels.repeats.iter().filter(|(id, _)| found.contains(id)) {
-            ledger.add(DUPLICATE_ROWS, || format!("row {row} (film {id})"));
+            ledger.add(DUPLICATE_ROWS, format!("row {row} (film {id})"));
         }
         let mut films = Vec::new();
         for (id, genres) in labels.films {
             if !found.contains(&id) {
-                ledger.add(WITHOUT_POSTER, || id.to_string());
+                ledger.add(WITHOUT_POSTER, id.to_string());
             } else if genres.len() > max_genres {
-                ledger.add(&too_many, || id.to_string());
+                ledger.add(&too_many, id.to_string());
             } else {
                 films.push(Film { id, genres });
             }
@@ -106,7 +106,7 @@ impl Films {
         let same: HashMap<u64, u64> = duplicates(&posters, &ids)?.into_iter().collect();
         films.retain(|film| match same.get(&film.id) {
             Some(&first) => {
-                ledger.add(DUPLICATE_POSTERS, || format!("{} ({})", posters.name(film.id), posters.name(first)));
+                ledger.add(DUPLICATE_POSTERS, format!("{} ({})", posters.name(film.id), posters.name(first)));
                 false
             }
             None => true,

@@ -93,14 +93,14 @@ impl FilmRule {
         for film in &films.films {
             let known: Option<Vec<usize>> = film.genres.iter().map(|&genre| class[genre]).collect();
             if *self != Self::MultiLabel && film.genres.len() > 1 {
-                ledger.add(MORE_THAN_ONE, || film.id.to_string());
+                ledger.add(MORE_THAN_ONE, film.id.to_string());
             } else if let Some(genres) = known {
                 match &other_side {
-                    Some(reason) if split != Some(Split::of(film.id)) => ledger.add(reason, || film.id.to_string()),
+                    Some(reason) if split != Some(Split::of(film.id)) => ledger.add(reason, film.id.to_string()),
                     _ => chosen.push(Film { id: film.id, genres }),
                 }
             } else {
-                ledger.add(OTHER_GENRE, || film.id.to_string());
+                ledger.add(OTHER_GENRE, film.id.to_string());
             }
         }
         (chosen, ledger)
@@ -138,7 +138,7 @@ impl Frame {
             let reason = format!("{split} films beyond the limit of {limit}");
             ledger.declare(&reason);
             for film in side.drain(limit.min(side.len())..) {
-                ledger.add(&reason, || film.id.to_string());
+                ledger.add(&reason, film.id.to_string());
             }
         }
         for split in Split::ALL {
@@ -306,7 +306,7 @@ fn cap(films: &mut Vec<Film>, limit: usize, ledger: &mut Ledger, reason: &str) {
     films.retain(|film| {
         let keep = turns.next().is_some_and(|turn| turn < limit);
         if !keep {
-            ledger.add(reason, || film.id.to_string());
+            ledger.add(reason, film.id.to_string());
         }
         keep
     });

@@ -92,7 +92,7 @@ impl Labels {
                     }
                 }
                 Err((what, remedy)) => {
-                    labels.ledger.add(MALFORMED_ROWS, || format!("row {row}: {what}"));
+                    labels.ledger.add(MALFORMED_ROWS, format!("row {row}: {what}"));
                     if labels.warnings.len() < WARNINGS {
                         labels.warnings.push(Error::row(path, row, what, remedy));
                     }

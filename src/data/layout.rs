@@ -70,7 +70,7 @@ impl PosterFolder {
         for name in names {
             let poster = name.to_str().and_then(|name| Some((poster_id(name)?, name)));
             let Some((id, name)) = poster else {
-                ledger.add(OTHER_FILES, || name.to_string_lossy().into_owned());
+                ledger.add(OTHER_FILES, name.to_string_lossy());
                 continue;
             };
             let is_first = ids.insert(id);
@@ -82,7 +82,7 @@ impl PosterFolder {
                 Some(name.to_owned())
             };
             if let Some(second) = second {
-                ledger.add(SECOND_FILES, || second);
+                ledger.add(SECOND_FILES, second);
             }
         }
         Ok(Self { path: path.to_owned(), ids: Arc::new(ids), other_names: Arc::new(other_names) })

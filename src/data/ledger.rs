@@ -5,8 +5,16 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::text::excerpt;
+
 /// Rows of `genres.csv` that cannot be read.
 pub const MALFORMED_ROWS: &str = "malformed rows";
+/// Rows that say of a film that it has no genre, such as `7,nan`.
+pub const ROWS_WITHOUT_GENRE: &str = "rows without a genre";
+/// Films of which some row is malformed: nobody knows all their genres.
+pub const WITH_MALFORMED_ROW: &str = "films with a row that cannot be read";
+/// Films of which no row names a genre.
+pub const WITHOUT_GENRE: &str = "films without a genre";
 /// Films that have no poster file.
 pub const WITHOUT_POSTER: &str = "films without a poster";
 /// Poster files of films that are not in `genres.csv`.
@@ -20,11 +28,11 @@ pub const DUPLICATE_ROWS: &str = "duplicate rows";
 /// Posters whose file has the same bytes as the poster of another film.
 pub const DUPLICATE_POSTERS: &str = "posters with the bytes of another";
 
-/// The number of examples that are kept by name for each reason.
-const EXAMPLES: usize = 10;
+/// The number of names per reason in the table that is shown.
+const SHOWN: usize = 4;
 
 /// The reasons for which things were dropped, in the order in which they were applied, each with
-/// its count and its first few examples.
+/// the names of all that was dropped.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Ledger {
@@ -38,8 +46,8 @@ pub struct Entry {
     pub reason: String,
     /// How many were dropped.
     pub count: u64,
-    /// The names of the first ten, such as "row 12: the id is not a number" or "123.jpg".
-    pub examples: Vec<String>,
+    /// The names of all of them, such as "row 12: the id is not a number" or "123.jpg".
+    pub names: Vec<String>,
 }
 
 impl Ledger {
@@ -49,13 +57,11 @@ impl Ledger {
         self.entry(reason);
     }
 
-    /// Counts one more for `reason`; `example` is called only while examples are still kept.
-    pub fn add(&mut self, reason: &str, example: impl FnOnce() -> String) {
+    /// Counts one more for `reason`.
+    pub fn add(&mut self, reason: &str, name: impl Into<String>) {
         let entry = self.entry(reason);
         entry.count += 1;
-        if entry.examples.len() < EXAMPLES {
-            entry.examples.push(example());
-        }
+        entry.names.push(name.into());
     }
 
     /// The number dropped for `reason`; zero if it never came up.
@@ -68,34 +74,33 @@ impl Ledger {
         &self.entries
     }
 
-    /// Adds the counts of `later`; reasons that are new come after those that are here already.
+    /// Adds what `later` names; reasons that are new come after those that are here already.
     pub fn extend(&mut self, later: Self) {
         for theirs in later.entries {
             let ours = self.entry(&theirs.reason);
             ours.count += theirs.count;
-            let room = EXAMPLES - ours.examples.len();
-            ours.examples.extend(theirs.examples.into_iter().take(room));
+            ours.names.extend(theirs.names);
         }
     }
 
     fn entry(&mut self, reason: &str) -> &mut Entry {
         let at = self.entries.iter().position(|e| e.reason == reason).unwrap_or_else(|| {
-            self.entries.push(Entry { reason: reason.to_owned(), count: 0, examples: Vec::new() });
+            self.entries.push(Entry { reason: reason.to_owned(), count: 0, names: Vec::new() });
             self.entries.len() - 1
         });
         &mut self.entries[at]
     }
 }
 
-/// A table with a count, a reason and up to four examples per line.
+/// A table with a count, a reason and up to four names per line.
 impl fmt::Display for Ledger {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        let shown = 4;
-        for Entry { reason, count, examples } in &self.entries {
+        for Entry { reason, count, names } in &self.entries {
             write!(f, "{count:>9}  {reason}")?;
-            if !examples.is_empty() {
-                let dots = if *count > shown as u64 { ", ..." } else { "" };
-                write!(f, ": {}{dots}", examples[..examples.len().min(shown)].join(", "))?;
+            if !names.is_empty() {
+                let shown: Vec<String> = names.iter().take(SHOWN).map(|name| excerpt(name)).collect();
+                let dots = if names.len() > SHOWN { ", ..." } else { "" };
+                write!(f, ": {}{dots}", shown.join(", "))?;
             }
             writeln!(f)?;
         }

@@ -119,7 +119,7 @@ impl Refusal {
         refused.sort_by_key(|(_, refusal)| refusal.reason);
         let mut ledger = Ledger::default();
         for (name, refusal) in refused {
-            ledger.add(&format!("posters refused ({})", refusal.reason), || name);
+            ledger.add(&format!("posters refused ({})", refusal.reason), name);
         }
         ledger
     }

@@ -334,5 +334,5 @@ fn refusals_are_counted_by_reason() {
     let ledger = Refusal::ledger(refusals.iter().map(|(name, refusal)| (name.clone(), refusal)));
     assert_eq!(ledger.count("posters refused (PNG file, not JPEG)"), 1);
     assert_eq!(ledger.count("posters refused (truncated)"), 2);
-    assert_eq!(ledger.entries()[1].examples, ["2.jpg", "3.jpg"]);
+    assert_eq!(ledger.entries()[1].names, ["2.jpg", "3.jpg"]);
 }

@@ -86,5 +86,5 @@ fn of_several_files_the_usual_name_wins_then_the_first_by_name() {
     assert_eq!([7, 8, 9, 10].map(|id| posters.name(id)), ["7.jpg", "08.jpg", "0000009.jpg", "10.jpg"]);
     assert_eq!(posters.file(9), folder.join("0000009.jpg"));
     let second = ledger.entries().iter().find(|entry| entry.reason == SECOND_FILES).unwrap();
-    assert_eq!((second.count, &second.examples[..]), (3, &["7.JPG", "007.jpg", "8.jpeg"].map(String::from)[..]));
+    assert_eq!((second.count, &second.names[..]), (3, &["7.JPG", "007.jpg", "8.jpeg"].map(String::from)[..]));
 }

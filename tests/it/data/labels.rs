@@ -51,7 +51,7 @@ fn malformed_rows_are_counted_and_named_and_the_rest_is_read() {
     for (warning, expected) in warnings.iter().zip(expected) {
         assert!(warning.contains(&format!("genres.csv, {expected}")), "{warning}\n{expected}");
     }
-    assert_eq!(labels.ledger.entries()[0].examples[0], "row 3: the id `tt7` is not a number");
+    assert_eq!(labels.ledger.entries()[0].names[0], "row 3: the id `tt7` is not a number");
 }
 
 #[test]
@@ -59,7 +59,7 @@ fn all_are_counted_but_only_ten_described() {
     let csv: String = (0..40).map(|i| format!("x{i},Drama\n")).collect();
     let labels = read(format!("id,genre\n{csv}1,Drama\n")).unwrap();
     assert_eq!(labels.ledger.count(MALFORMED_ROWS), 40);
-    assert_eq!((labels.warnings.len(), labels.ledger.entries()[0].examples.len()), (10, 10));
+    assert_eq!((labels.warnings.len(), labels.ledger.entries()[0].names.len()), (10, 40));
 }
 
 #[test]
