@@ -1,18 +1,23 @@
 //! The frames of an experiment: which of the cleaned films it trains on, watches during training,
 //! and is measured on.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::fmt;
 use std::path::{Path, PathBuf};
 
 use csv::{ReaderBuilder, StringRecord};
+use serde::Serialize;
 
 use crate::data::films::{Film, Films};
-use crate::data::labels::from_csv;
 use crate::data::layout::{PosterFolder, poster_id};
 use crate::data::ledger::Ledger;
 use crate::data::split::{Split, rank};
 use crate::error::{Error, Result};
 use crate::files;
+use crate::text::{cell, excerpt};
+
+/// The fewest training films from which something can be learnt about a genre.
+const FEWEST: usize = 10;
 
 /// The file beside the frames that records the options they were made with.
 const OPTIONS: &str = "options.toml";
@@ -28,7 +33,7 @@ pub enum FilmRule {
     TopGenres {
         /// The number of genres.
         count: usize,
-        /// The most films of each genre, train and val taken together.
+        /// The most films of each genre, train and val taken together; `usize::MAX` is no bound.
         per_genre: usize,
         /// Whether, in train and in val, every genre is cut to the number of films of the rarest.
         balance: bool,
@@ -87,8 +92,8 @@ impl FilmRule {
         let other_side = split.map(|split| format!("films that are not in {split}"));
         other_side.iter().for_each(|reason| ledger.declare(reason));
 
-        let class: Vec<Option<usize>> =
-            films.genres.iter().map(|name| genres.iter().position(|genre| genre == name)).collect();
+        let classes: HashMap<&String, usize> = genres.iter().zip(0..).collect();
+        let class: Vec<Option<usize>> = films.genres.iter().map(|name| classes.get(name).copied()).collect();
         let mut chosen = Vec::new();
         for film in &films.films {
             let known: Option<Vec<usize>> = film.genres.iter().map(|&genre| class[genre]).collect();
@@ -152,7 +157,9 @@ impl Frame {
         let &FilmRule::TopGenres { per_genre, balance, .. } = rule else { return false };
         let mut both: Vec<Film> = self.train.drain(..).chain(self.val.drain(..)).collect();
         both.sort_by_cached_key(|film| rank(film.id));
-        cap(&mut both, per_genre, ledger, &format!("films beyond {per_genre} of their genre"));
+        if per_genre < usize::MAX {
+            cap(&mut both, per_genre, ledger, &format!("films beyond {per_genre} of their genre"));
+        }
         for film in both {
             self.side_mut(Split::of(film.id)).push(film);
         }
@@ -201,10 +208,24 @@ impl Frame {
         }
     }
 
+    /// The genres about which little can be learnt or said: those without a film on some side of the
+    /// split, or with fewer than ten training films; in the order of the names.
+    pub fn rare(&self) -> Vec<RareGenre> {
+        let mut support = vec![[0; 3]; self.genres.len()];
+        for (at, &split) in Split::ALL.iter().enumerate() {
+            self.side(split).iter().flat_map(|film| &film.genres).for_each(|&genre| support[genre][at] += 1);
+        }
+        let of =
+            |(genre, &[train, val, test]): (&String, &[usize; 3])| RareGenre { genre: genre.clone(), train, val, test };
+        let all = self.genres.iter().zip(&support).map(of);
+        all.filter(|of| of.train < FEWEST || of.val == 0 || of.test == 0).collect()
+    }
+
     /// Writes `train.csv`, `val.csv` and `test.csv` into `folder`, which is made if it does not
-    /// exist. The files have the columns `filename` and `genres` (joined by `|`) and one row per
-    /// film, in the order of the ids. Each file is whole or absent. `options.toml`, written last,
-    /// records what the frames were made with, for [`Frame::read_back`].
+    /// exist. The files have the columns `filename` and `genres` (joined by `|`, as a
+    /// [`cell`] that is no formula) and one row per film, in the order of the ids. Each file is
+    /// whole or absent. `options.toml`, written last, records what the frames were made with, for
+    /// [`Frame::read_back`].
     ///
     /// # Errors
     /// If the folder cannot be made or written.
@@ -220,7 +241,7 @@ impl Frame {
                 csv.write_record(["filename", "genres"])?;
                 self.side(split).iter().try_for_each(|film| {
                     let names: Vec<&str> = film.genres.iter().map(|&genre| self.genres[genre].as_str()).collect();
-                    csv.write_record([posters.name(film.id), names.join("|")])
+                    csv.write_record([&*posters.name(film.id), &*cell(&names.join("|"))])
                 })
             })?;
         }
@@ -260,6 +281,26 @@ impl Frame {
     }
 }
 
+/// A genre with few films in a frame, and how many there are on each side.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct RareGenre {
+    /// The name of the genre.
+    pub genre: String,
+    /// The number of training films that have it.
+    pub train: usize,
+    /// The number of validation films that have it.
+    pub val: usize,
+    /// The number of test films that have it.
+    pub test: usize,
+}
+
+impl fmt::Display for RareGenre {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        let Self { genre, train, val, test } = self;
+        write!(f, "{} ({train} to train, {val} to validate, {test} to test)", excerpt(genre))
+    }
+}
+
 fn csv_path(folder: &Path, split: Split) -> PathBuf {
     folder.join(format!("{split}.csv"))
 }
@@ -272,6 +313,11 @@ fn read_side(path: &Path, genres: &[String], seen: &mut HashSet<u64>) -> Result<
     if reader.headers().map_err(|e| from_csv(path, e))? != ["filename", "genres"].as_slice() {
         return Err(Error::row(path, 1, "the header is not `filename,genres`", remedy));
     }
+    let mut classes: HashMap<_, usize> = genres.iter().map(|name| name.as_str().into()).zip(0..).collect();
+    // The first name of a cell may be written so that the cell is no formula.
+    for (name, class) in genres.iter().zip(0..) {
+        classes.entry(cell(name)).or_insert(class);
+    }
     let mut films = Vec::new();
     let mut record = StringRecord::new();
     while reader.read_record(&mut record).map_err(|e| from_csv(path, e))? {
@@ -279,23 +325,32 @@ fn read_side(path: &Path, genres: &[String], seen: &mut HashSet<u64>) -> Result<
         let (Some(name), Some(names), 2) = (record.get(0), record.get(1), record.len()) else {
             return Err(bad(format!("{} fields instead of 2", record.len())));
         };
-        let id = poster_id(name).ok_or_else(|| bad(format!("`{name}` is no poster's name such as 123.jpg")))?;
+        let id =
+            poster_id(name).ok_or_else(|| bad(format!("`{}` is no poster's name such as 123.jpg", excerpt(name))))?;
         if !seen.insert(id) {
-            return Err(bad(format!("{name} is there twice")));
+            return Err(bad(format!("{} is there twice", excerpt(name))));
         }
         let mut indexes = Vec::new();
         for name in names.split('|') {
-            let class = genres.iter().position(|genre| genre == name);
-            indexes.push(class.ok_or_else(|| bad(format!("`{name}` is not a genre of this run")))?);
+            let class = classes.get(name).copied();
+            indexes.push(class.ok_or_else(|| bad(format!("`{}` is not a genre of this run", excerpt(name))))?);
         }
         indexes.sort_unstable();
         if indexes.windows(2).any(|pair| pair[0] == pair[1]) {
-            return Err(bad(format!("`{names}` names a genre twice")));
+            return Err(bad(format!("`{}` names a genre twice", excerpt(names))));
         }
         films.push(Film { id, genres: indexes });
     }
     films.sort_by_key(|film| film.id);
     Ok(films)
+}
+
+/// The error for a failure of the CSV reader itself.
+fn from_csv(path: &Path, error: csv::Error) -> Error {
+    match error.into_kind() {
+        csv::ErrorKind::Io(source) => Error::io(path, "read the frame")(source),
+        _ => Error::data(path, "not a CSV file in UTF-8", "remove the folder to have the frames made again"),
+    }
 }
 
 /// Keeps the first `limit` films of each genre. Each film has one genre, and the films are in the

@@ -1,7 +1,8 @@
 use std::collections::{BTreeMap, HashSet};
+use std::time::{Duration, Instant};
 
 use onesheet::data::films::{Film, Films};
-use onesheet::data::frames::{FilmRule, Frame, Limits};
+use onesheet::data::frames::{FilmRule, Frame, Limits, RareGenre};
 use onesheet::data::layout::PosterFolder;
 use onesheet::data::ledger::Ledger;
 use onesheet::data::split::Split;
@@ -140,6 +141,49 @@ fn refused_posters_leave_the_frame() {
     let refused: HashSet<u64> = [frame.train[0].id, frame.val[0].id, frame.test[0].id].into();
     frame.without(|id| refused.contains(&id));
     assert_eq!(frame.ids(), (1..=300).filter(|id| !refused.contains(id)).collect::<Vec<_>>());
+}
+
+#[test]
+fn genres_with_too_few_films_are_named_with_their_counts() {
+    let (mut frame, _) = Frame::new(&films(3000), &FilmRule::SingleGenre, NO_LIMITS);
+    let of = |genre: &str, [train, val, test]: [usize; 3]| RareGenre { genre: genre.into(), train, val, test };
+    assert_eq!(frame.rare(), [of("F", [0; 3])], "no film has F alone");
+    frame.val.retain(|film| film.genres != [2]);
+    let of_d = |film: &Film| film.genres == [3];
+    let (val, test) = [&frame.val, &frame.test].map(|side| side.iter().filter(|film| of_d(film)).count()).into();
+    let beyond_9: HashSet<u64> = frame.train.iter().filter(|film| of_d(film)).skip(9).map(|film| film.id).collect();
+    frame.train.retain(|film| !beyond_9.contains(&film.id));
+    let rare = frame.rare();
+    let names: Vec<&str> = rare.iter().map(|rare| rare.genre.as_str()).collect();
+    assert_eq!(names, ["C", "D", "F"]);
+    assert_eq!(rare[1], of("D", [9, val, test]));
+    assert_eq!(rare[2].to_string(), "F (0 to train, 0 to validate, 0 to test)");
+}
+
+#[test]
+fn a_genre_that_begins_as_a_formula_does_is_text_in_the_files() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut films = films(200);
+    films.genres = ["+A", "-B", "=C", "@D", "E", "F"].map(str::to_owned).to_vec();
+    let (frame, _) = Frame::new(&films, &FilmRule::MultiLabel, NO_LIMITS);
+    frame.write_csv(folder.path(), &PosterFolder::default(), "").unwrap();
+    let text = std::fs::read_to_string(folder.path().join("train.csv")).unwrap();
+    assert!(text.contains(",'=C|F\n") && !text.contains(",=") && !text.contains(",+"), "{text}");
+    assert_eq!(Frame::read_csv(folder.path(), frame.genres.clone()).unwrap(), frame);
+}
+
+#[test]
+fn thousands_of_genres_are_chosen_and_read_back_as_fast_as_few() {
+    let folder = tempfile::tempdir().unwrap();
+    let genres: Vec<String> = (0..30_000).map(|genre| format!("genre {genre:05}")).collect();
+    let all = (0..30_000).map(|genre| Film { id: genre as u64 + 1, genres: vec![genre] }).collect();
+    let films = Films { genres, films: all, ..films(0) };
+    let begin = Instant::now();
+    let (frame, _) = Frame::new(&films, &FilmRule::MultiLabel, NO_LIMITS);
+    frame.write_csv(folder.path(), &PosterFolder::default(), "").unwrap();
+    assert_eq!(Frame::read_csv(folder.path(), frame.genres.clone()).unwrap(), frame);
+    assert_eq!(frame.rare().len(), 30_000);
+    assert!(begin.elapsed() < Duration::from_secs(10), "{:?}", begin.elapsed());
 }
 
 #[test]
