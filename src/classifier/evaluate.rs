@@ -55,7 +55,7 @@ impl Classifier {
             let what = format!("the model is of an unknown experiment, {}", self.meta.experiment);
             Error::usage(what, "use a newer version of this program")
         })?;
-        let films = Films::open(on.data, self.meta.max_genres)?;
+        let films = Films::open(on.data, Some(self.meta.max_genres))?;
         films.warnings.iter().for_each(|warning| progress.note(&format!("warning: {warning}")));
         let rule = experiment.film_rule(usize::MAX, false);
         let side = if let Which::Side(side) = on.films { Some(side) } else { None };

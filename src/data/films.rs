@@ -1,7 +1,7 @@
 //! The films of a folder in the Letterboxd layout (`genres.csv`, `posters/<id>.jpg`) after
 //! cleaning.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 use std::path::Path;
 
 use crate::data::duplicates::duplicates;
@@ -22,8 +22,8 @@ pub struct Film {
     pub genres: Vec<usize>,
 }
 
-/// The cleaned films: all that have a poster and at most `max_genres` genres. They are the films of
-/// the multi-label experiment, and those that the other experiments choose from.
+/// The cleaned films: all whose labels are known, that have a poster and not too many genres. They
+/// are the films of the multi-label experiment, and those that the other experiments choose from.
 #[derive(Debug)]
 pub struct Films {
     /// The posters.
@@ -34,22 +34,23 @@ pub struct Films {
     pub films: Vec<Film>,
     /// What was dropped, in the order in which it was dropped.
     pub ledger: Ledger,
-    /// Warnings for the user, who has to repair the file; the run goes on.
-    pub warnings: Vec<Error>,
+    /// What the user should look at in `genres.csv`; see [`Labels::warnings`].
+    pub warnings: Vec<String>,
 }
 
 impl Films {
-    /// Reads `data/genres.csv`, lists `data/posters`, and drops, in this order: malformed rows,
-    /// films without a poster, posters without a film, files with other names, duplicate rows,
-    /// films with more than `max_genres` genres, and posters with the same bytes as the poster of a
-    /// film with a smaller id.
+    /// Reads `data/genres.csv`, lists `data/posters`, and drops, in this order: malformed rows and
+    /// rows without a genre, films with a malformed row, films without a genre, films without a
+    /// poster, posters without a film, files with other names, duplicate rows, films with more than
+    /// `max_genres` genres (where there is such a bound), and posters with the same bytes as the
+    /// poster of a film with a smaller id.
     ///
     /// # Errors
     /// If a file or folder is missing or cannot be read (see [`Labels::read_csv`]), or no film is
     /// left.
-    pub fn open(data: &Path, max_genres: usize) -> Result<Self> {
+    pub fn open(data: &Path, max_genres: Option<usize>) -> Result<Self> {
         let (csv, posters) = parts(data)?;
-        Self::clean(Labels::read_csv(&csv)?, &posters, max_genres)
+        Self::clean(&Labels::read_csv(&csv)?, &posters, max_genres)
     }
 
     /// The posters in `data`, and the sorted ids of those whose film has a genre: all that any run
@@ -77,29 +78,43 @@ impl Films {
         digest.finalize()
     }
 
-    fn clean(labels: Labels, posters: &Path, max_genres: usize) -> Result<Self> {
-        let mut ledger = labels.ledger;
-        let too_many = format!("films with more than {max_genres} genres");
-        let reasons = [WITHOUT_POSTER, WITHOUT_FILM, OTHER_FILES, SECOND_FILES];
-        for reason in reasons.into_iter().chain([DUPLICATE_ROWS, &too_many, DUPLICATE_POSTERS]) {
+    /// The number of films of each genre.
+    pub fn support(&self) -> Vec<usize> {
+        let mut support = vec![0; self.genres.len()];
+        self.films.iter().flat_map(|film| &film.genres).for_each(|&genre| support[genre] += 1);
+        support
+    }
+
+    /// What [`Films::open`] does after reading: drops what cannot be used, given the folder of the
+    /// posters.
+    ///
+    /// # Errors
+    /// If the folder cannot be listed, or no film is left.
+    pub fn clean(labels: &Labels, posters: &Path, max_genres: Option<usize>) -> Result<Self> {
+        let mut ledger = labels.ledger.clone();
+        let too_many = max_genres.map(|max| format!("films with more than {max} genres"));
+        let reasons = [WITHOUT_POSTER, WITHOUT_FILM, OTHER_FILES, SECOND_FILES, DUPLICATE_ROWS];
+        for reason in reasons.into_iter().chain(too_many.as_deref()).chain([DUPLICATE_POSTERS]) {
             ledger.declare(reason);
         }
         let posters = PosterFolder::list(posters, &mut ledger)?;
         let found = posters.ids();
-        for &id in found.iter().filter(|id| !labels.films.contains_key(id)) {
+        let is_named = |id| labels.films.contains_key(id) || labels.unlabelled.contains(id);
+        for &id in found.iter().filter(|id| !is_named(id)) {
             ledger.add(WITHOUT_FILM, posters.name(id));
         }
         for (id, row) in labels.repeats.iter().filter(|(id, _)| found.contains(id)) {
             ledger.add(DUPLICATE_ROWS, format!("row {row} (film {id})"));
         }
         let mut films = Vec::new();
-        for (id, genres) in labels.films {
+        for (&id, genres) in &labels.films {
             if !found.contains(&id) {
                 ledger.add(WITHOUT_POSTER, id.to_string());
-            } else if genres.len() > max_genres {
-                ledger.add(&too_many, id.to_string());
-            } else {
-                films.push(Film { id, genres });
+                continue;
+            }
+            match &too_many {
+                Some(reason) if max_genres.is_some_and(|max| genres.len() > max) => ledger.add(reason, id.to_string()),
+                _ => films.push(Film { id, genres: genres.clone() }),
             }
         }
         let ids: Vec<u64> = films.iter().map(|film| film.id).collect();
@@ -122,8 +137,10 @@ impl Films {
         }
 
         // Genres that only dropped films had do not become classes.
-        let used: BTreeSet<usize> = films.iter().flat_map(|film| film.genres.iter().copied()).collect();
-        let mut renumbered = vec![usize::MAX; labels.genres.len()];
+        let mut is_used = vec![false; labels.genres.len()];
+        films.iter().flat_map(|film| &film.genres).for_each(|&genre| is_used[genre] = true);
+        let used: Vec<usize> = (0..is_used.len()).filter(|&genre| is_used[genre]).collect();
+        let mut renumbered = vec![usize::MAX; is_used.len()];
         for (new, &old) in used.iter().enumerate() {
             renumbered[old] = new;
         }
@@ -131,6 +148,6 @@ impl Films {
             *genre = renumbered[*genre];
         }
         let genres = used.iter().map(|&old| labels.genres[old].clone()).collect();
-        Ok(Self { posters, genres, films, ledger, warnings: labels.warnings })
+        Ok(Self { posters, genres, films, ledger, warnings: labels.warnings.clone() })
     }
 }

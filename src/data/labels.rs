@@ -1,165 +1,270 @@
 //! `genres.csv`: which film has which genres.
+//!
+//! The file comes from anywhere, and labels that are wrong in silence are worse than none. So what
+//! can be read in one way only is read, and noted; a film of which some row cannot be read is left
+//! out whole; and a file that is not what it should be is refused by name.
 
-use std::collections::{BTreeMap, HashMap};
+mod cells;
+mod format;
+mod genres;
+mod list;
+mod records;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use csv::{ByteRecord, ReaderBuilder, Trim};
+use csv::ByteRecord;
 
-use crate::data::ledger::{Ledger, MALFORMED_ROWS};
+use crate::data::ledger::{Ledger, MALFORMED_ROWS, ROWS_WITHOUT_GENRE, WITH_MALFORMED_ROW, WITHOUT_GENRE};
 use crate::error::{Error, Result};
+use crate::text::excerpt;
+use cells::{Cells, Fault};
+use format::Columns;
+use genres::Genres;
+use records::Records;
 
 /// The number of malformed rows that are described one by one; all are counted.
 const WARNINGS: usize = 10;
+
+/// The most rows of a file.
+const MAX_ROWS: u64 = 30_000_000;
+/// The most malformed rows, whose descriptions are all kept.
+const MAX_MALFORMED: u64 = 1_000_000;
+/// The most different cells in the genre column, which are all kept.
+const MAX_CELLS: usize = 1 << 18;
+/// The most genres.
+const MAX_GENRES: usize = 1 << 16;
 
 /// The content of `genres.csv`, and what could not be read of it.
 #[derive(Debug)]
 pub struct Labels {
     /// The file that was read.
     pub path: PathBuf,
+    /// The number of rows below the header.
+    pub rows: u64,
     /// The names of the genres, sorted.
     pub genres: Vec<String>,
     /// The genres of each film by its id, as indexes into `genres`: at least one per film, sorted,
     /// none twice.
     pub films: BTreeMap<u64, Vec<usize>>,
-    /// The rows that repeat the id and genre of an earlier row, as (id, row).
+    /// The films that the file names without telling all their genres: some row is malformed, or no
+    /// row names a genre.
+    pub unlabelled: BTreeSet<u64>,
+    /// The rows that say nothing but what earlier rows have said, as (id, row).
     pub repeats: Vec<(u64, u64)>,
-    /// What is wrong with the first ten malformed rows, each with its row and a remedy. The run
-    /// goes on without them.
-    pub warnings: Vec<Error>,
-    /// The count of malformed rows.
+    /// What the user should look at, in a few lines: what is wrong with the first ten malformed
+    /// rows, each with its row and a remedy, and where cells were split or spellings put together.
+    /// The run goes on.
+    pub warnings: Vec<String>,
+    /// What was left out: malformed rows, rows without a genre, and the films for which that
+    /// matters.
     pub ledger: Ledger,
 }
 
 impl Labels {
     /// Reads a CSV file with the columns `id` and `genre`, in any order, with one row per film and
-    /// genre. Other columns are ignored. A row that cannot be read is counted and left out.
+    /// genre. Other columns are ignored. A row that cannot be read is counted, and its film left
+    /// out. What a cell may hold besides one name, and which names are one genre, is told in
+    /// `docs/using.md`.
     ///
     /// # Errors
-    /// If the file cannot be read, lacks one of these columns, has no rows, has no row that can be
-    /// read, or has a quoted field that runs over the end of its line (it would swallow the rows
-    /// after it).
+    /// If the file cannot be read, is no regular file or no CSV file in UTF-8, lacks one of these
+    /// columns, has no rows, leaves no film with a genre, has a quote that is not closed (the rows
+    /// after it would disappear), or is larger than the bounds: 30 million rows of 1 MiB and 1,000
+    /// fields, a million of them malformed, 262,144 different cells of 1,000 bytes in the genre
+    /// column, 65,536 genres.
     pub fn read_csv(path: &Path) -> Result<Self> {
-        let file = std::fs::File::open(path).map_err(Error::io(path, "read the genres"))?;
-        // `flexible`, so that a row with the wrong number of fields is one malformed row and does
-        // not end the reading.
-        let mut reader = ReaderBuilder::new().flexible(true).trim(Trim::All).from_reader(file);
-        let header = reader.byte_headers().map_err(|e| from_csv(path, e))?.clone();
-        if header.is_empty() {
-            return Err(Error::data(
-                path,
-                "the file is empty",
-                "it needs a header `id,genre` and one row per film and genre",
-            ));
-        }
-        let column = |name: &str| {
-            header.iter().position(|field| field == name.as_bytes()).ok_or_else(|| {
-                let found = header.iter().map(String::from_utf8_lossy).collect::<Vec<_>>().join(",");
-                let what = format!("there is no column `{name}` in the header `{found}`");
-                Error::row(path, 1, what, "the first line must name the columns `id` and `genre`")
-            })
-        };
-        let (id_column, genre_column) = (column("id")?, column("genre")?);
-
-        let mut labels = Self {
-            path: path.to_owned(),
-            genres: Vec::new(),
-            films: BTreeMap::new(),
-            repeats: Vec::new(),
-            warnings: Vec::new(),
-            ledger: Ledger::default(),
-        };
-        labels.ledger.declare(MALFORMED_ROWS);
-        let mut seen = HashMap::<String, usize>::new();
+        let mut records = Records::open(path)?;
         let mut record = ByteRecord::new();
-        while reader.read_byte_record(&mut record).map_err(|e| from_csv(path, e))? {
-            let row = record.position().map_or(0, csv::Position::line);
-            if record.iter().any(|field| field.contains(&b'\n')) {
-                return Err(Error::row(path, row, "a quoted field runs over the end of its line", "close the quote"));
-            }
-            match parse(&record, header.len(), id_column, genre_column) {
-                Ok((id, genre)) => {
-                    // The indexes follow the order of appearance until all names are known.
-                    let genre = seen.get(genre).copied().unwrap_or_else(|| {
-                        labels.genres.push(genre.to_owned());
-                        seen.insert(genre.to_owned(), labels.genres.len() - 1);
-                        labels.genres.len() - 1
-                    });
-                    let genres = labels.films.entry(id).or_default();
-                    if genres.contains(&genre) {
-                        labels.repeats.push((id, row));
-                    } else {
-                        genres.push(genre);
-                    }
-                }
-                Err((what, remedy)) => {
-                    labels.ledger.add(MALFORMED_ROWS, format!("row {row}: {what}"));
-                    if labels.warnings.len() < WARNINGS {
-                        labels.warnings.push(Error::row(path, row, what, remedy));
-                    }
-                }
-            }
+        if records.read(&mut record)?.is_none() {
+            let needs = "it needs a header `id,genre` and one row per film and genre";
+            return Err(Error::data(path, "the file is empty", needs));
         }
-        if labels.films.is_empty() {
-            let malformed = labels.ledger.count(MALFORMED_ROWS);
-            let first = labels.warnings.first().map(|w| format!("; the first: {w}")).unwrap_or_default();
-            let what = match malformed {
+        let columns = Columns::of(path, &record)?;
+        let mut table = Table::default();
+        while let Some(row) = records.read(&mut record)? {
+            table.read_row(path, columns, row, &record)?;
+        }
+        table.into_labels(path)
+    }
+}
+
+/// What the rows of a file say, before it is known which cells hold several genres.
+#[derive(Default)]
+struct Table {
+    rows: u64,
+    cells: Cells,
+    said: Vec<Said>,
+    /// Films with a malformed row.
+    malformed: BTreeSet<u64>,
+    /// Films with a row that names no genre.
+    silent: BTreeSet<u64>,
+    warnings: Vec<String>,
+    ledger: Ledger,
+}
+
+/// A row that names genres of a film.
+struct Said {
+    id: u64,
+    row: u64,
+    cell: usize,
+}
+
+impl Table {
+    fn read_row(&mut self, path: &Path, columns: Columns, row: u64, record: &ByteRecord) -> Result<()> {
+        self.rows += 1;
+        if self.rows > MAX_ROWS {
+            let what = format!("the file has more than {MAX_ROWS} rows");
+            return Err(Error::data(path, what, "leave out the films that have no poster"));
+        }
+        if record.len() != columns.count {
+            let what = format!("{} fields where the header has {}", record.len(), columns.count);
+            let fault = (what, "write as many fields as there are columns, and quote those that hold commas");
+            return self.add_malformed(path, row, fault, meant_by(record, columns));
+        }
+        let genre = &record[columns.genre];
+        if holds_rows(genre) {
+            let what = "the quotes around the genre hold other rows";
+            return Err(Error::row(path, row, what, "close the quote that opens in this row"));
+        }
+        let id = match id(&record[columns.id]) {
+            Ok(id) => id,
+            Err(fault) => return self.add_malformed(path, row, fault, []),
+        };
+        match self.cells.add(genre) {
+            Ok(Some(cell)) => self.said.push(Said { id, row, cell }),
+            Ok(None) => {
+                self.ledger.add(ROWS_WITHOUT_GENRE, format!("row {row} (film {id})"));
+                self.silent.insert(id);
+            }
+            Err(fault) => return self.add_malformed(path, row, fault, [id]),
+        }
+        if self.cells.len() > MAX_CELLS {
+            let what = format!(
+                "the genre column holds more than {MAX_CELLS} different cells, such as `{}`",
+                excerpt(&String::from_utf8_lossy(genre))
+            );
+            return Err(Error::row(path, row, what, "name the column that holds the genres `genre`"));
+        }
+        Ok(())
+    }
+
+    /// Counts a malformed row, and leaves out the films that it may be about.
+    fn add_malformed(
+        &mut self,
+        path: &Path,
+        row: u64,
+        (what, remedy): Fault,
+        films: impl IntoIterator<Item = u64>,
+    ) -> Result<()> {
+        self.malformed.extend(films);
+        self.ledger.add(MALFORMED_ROWS, format!("row {row}: {what}"));
+        if self.warnings.len() < WARNINGS {
+            self.warnings.push(Error::row(path, row, what, remedy).to_string());
+        }
+        if self.ledger.count(MALFORMED_ROWS) > MAX_MALFORMED {
+            let what = format!("more than {MAX_MALFORMED} rows cannot be read; the first: {}", self.warnings[0]);
+            return Err(Error::data(path, what, "repair the rows"));
+        }
+        Ok(())
+    }
+
+    fn into_labels(mut self, path: &Path) -> Result<Labels> {
+        let Genres { names: genres, of_cell, notes } = Genres::of(self.cells.into_all());
+        if genres.len() > MAX_GENRES {
+            let what = format!("there are more than {MAX_GENRES} genres, such as `{}`", excerpt(&genres[0]));
+            return Err(Error::data(path, what, "name the column that holds the genres `genre`"));
+        }
+
+        self.said.sort_unstable_by_key(|said| (said.id, said.row));
+        let mut repeats = Vec::new();
+        let mut of_film = BTreeSet::new();
+        let mut films = BTreeMap::new();
+        for rows in self.said.chunk_by(|a, b| a.id == b.id) {
+            let id = rows[0].id;
+            self.silent.remove(&id);
+            if self.malformed.contains(&id) {
+                continue;
+            }
+            of_film.clear();
+            for said in rows {
+                let before = of_film.len();
+                of_film.extend(&of_cell[said.cell]);
+                if of_film.len() == before {
+                    repeats.push((id, said.row));
+                }
+            }
+            films.insert(id, of_film.iter().copied().collect());
+        }
+        repeats.sort_unstable_by_key(|&(_, row)| row);
+
+        let mut ledger = Ledger::default();
+        [MALFORMED_ROWS, ROWS_WITHOUT_GENRE].iter().for_each(|reason| ledger.declare(reason));
+        ledger.extend(self.ledger);
+        self.silent.retain(|id| !self.malformed.contains(id));
+        for (reason, films) in [(WITH_MALFORMED_ROW, &self.malformed), (WITHOUT_GENRE, &self.silent)] {
+            ledger.declare(reason);
+            films.iter().for_each(|id| ledger.add(reason, id.to_string()));
+        }
+        if films.is_empty() {
+            let malformed = ledger.count(MALFORMED_ROWS);
+            let first = self.warnings.first().map(|first| format!("; the first: {first}")).unwrap_or_default();
+            let what = match self.rows {
                 0 => "there are no rows below the header".to_owned(),
-                n => format!("none of the {n} rows can be read{first}"),
+                rows if malformed == rows => format!("none of the {rows} rows can be read{first}"),
+                rows => format!("no film is left of {rows} rows, of which {malformed} cannot be read{first}"),
             };
             return Err(Error::data(path, what, "each row must be a film's id and a genre, as in `123,Drama`"));
         }
-        labels.sort_genres();
-        Ok(labels)
-    }
-
-    /// Renumbers the genres in the order of their names.
-    fn sort_genres(&mut self) {
-        let mut by_name: Vec<usize> = (0..self.genres.len()).collect();
-        by_name.sort_by(|&a, &b| self.genres[a].cmp(&self.genres[b]));
-        let mut sorted = vec![0; by_name.len()];
-        for (new, &old) in by_name.iter().enumerate() {
-            sorted[old] = new;
-        }
-        self.genres.sort();
-        for genres in self.films.values_mut() {
-            for genre in genres.iter_mut() {
-                *genre = sorted[*genre];
-            }
-            genres.sort_unstable();
-        }
-    }
-}
-
-/// A row's id and genre, or what is wrong with the row and the remedy.
-fn parse(record: &ByteRecord, fields: usize, id: usize, genre: usize) -> Result<(u64, &str), (String, &'static str)> {
-    if record.len() != fields {
-        let what = format!("{} fields where the header has {fields}", record.len());
-        return Err((what, "write as many fields as there are columns"));
-    }
-    let text = |field: usize| {
-        std::str::from_utf8(&record[field]).map_err(|_| {
-            let what = format!("`{}` is not UTF-8", String::from_utf8_lossy(&record[field]));
-            (what, "save the file as UTF-8")
+        Ok(Labels {
+            path: path.to_owned(),
+            rows: self.rows,
+            genres,
+            films,
+            unlabelled: self.malformed.into_iter().chain(self.silent).collect(),
+            repeats,
+            warnings: self.warnings.into_iter().chain(notes).collect(),
+            ledger,
         })
-    };
-    let (id, genre) = (text(id)?, text(genre)?);
-    if genre.is_empty() {
-        return Err(("the genre is empty".to_owned(), "write a genre, or remove the row"));
-    }
-    if genre.contains('|') {
-        return Err((format!("the genre `{genre}` contains `|`"), "write one row for each genre"));
-    }
-    match id.parse() {
-        Ok(id) => Ok((id, genre)),
-        Err(_) => Err((format!("the id `{id}` is not a number"), "write the digits of the poster's file name")),
     }
 }
 
-/// The error for a failure of the CSV reader itself: since it accepts rows of any length and
-/// content, only errors of the system are left.
-pub(super) fn from_csv(path: &Path, error: csv::Error) -> Error {
-    match error.into_kind() {
-        csv::ErrorKind::Io(source) => Error::io(path, "read the file")(source),
-        other => Error::data(path, format!("not a CSV file: {other:?}"), "check the file"),
+/// The films that a row with too many or too few fields may be about. A field is missing or broken
+/// somewhere, so that the id is where it should be, counted from the left or from the right.
+fn meant_by(record: &ByteRecord, columns: Columns) -> impl Iterator<Item = u64> {
+    let from_right = (record.len() + columns.id).checked_sub(columns.count);
+    // The first column is where it should be.
+    let from_right = from_right.filter(|_| columns.id > 0);
+    [Some(columns.id), from_right].into_iter().flatten().filter_map(|at| id(record.get(at)?).ok())
+}
+
+/// The id in a field. `7.0`, which is what pandas makes of the ids in a column with gaps, is 7.
+fn id(field: &[u8]) -> Result<u64, Fault> {
+    let whole = String::from_utf8_lossy(field);
+    let whole = whole.trim();
+    let is_number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    let is_zeros = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte == b'0');
+    let digits = whole.split_once('.').filter(|(_, decimals)| is_zeros(decimals)).map_or(whole, |(digits, _)| digits);
+    if is_number(digits) {
+        return digits.parse().map_err(|_| {
+            let what = format!("the id `{}` is too large", excerpt(whole));
+            (what, "write the digits of the poster's file name, at most 19 of them")
+        });
     }
+    let what = format!("the id `{}` is not a number", excerpt(whole));
+    match whole.strip_prefix("tt") {
+        Some(digits) if is_number(digits) => {
+            Err((what, "write the digits alone, here and in the poster's file name, such as 7.jpg for tt0000007"))
+        }
+        _ => Err((what, "write the digits of the poster's file name")),
+    }
+}
+
+/// Whether a line in a genre begins as a row does: then a quote was not closed, and these rows
+/// would disappear.
+fn holds_rows(genre: &[u8]) -> bool {
+    genre.split(|&byte| byte == b'\n').skip(1).any(|line| {
+        let digits = line.iter().take_while(|byte| byte.is_ascii_digit()).count();
+        digits > 0 && line.get(digits) == Some(&b',')
+    })
 }

@@ -29,7 +29,7 @@ pub fn poster_id(name: &str) -> Option<u64> {
 ///
 /// # Errors
 /// [`Error::Data`], naming what is missing.
-pub(super) fn parts(data: &Path) -> Result<(PathBuf, PathBuf)> {
+pub(crate) fn parts(data: &Path) -> Result<(PathBuf, PathBuf)> {
     if !data.is_dir() {
         return Err(Error::data(data, "there is no such folder", LAYOUT));
     }

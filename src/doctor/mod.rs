@@ -12,8 +12,7 @@ use crate::data::duplicates::duplicates;
 use crate::data::films::Films;
 use crate::data::frames::{Frame, Limits};
 use crate::data::labels::Labels;
-use crate::data::layout::PosterFolder;
-use crate::data::ledger::MALFORMED_ROWS;
+use crate::data::layout::{self, PosterFolder};
 use crate::data::refusal::Refusal;
 use crate::data::split::Split;
 use crate::error::{Error, Result};
@@ -37,8 +36,9 @@ const BATCH: usize = 32;
 /// If the folder does not have the layout, `genres.csv` cannot be read, no film is left after
 /// cleaning, or the system does not tell the free space.
 pub fn examine(data: &Path, cache: &Path, isa: Isa, progress: &dyn Progress) -> Result<Report> {
-    let films = Films::open(data, usize::MAX)?;
-    let labels = Labels::read_csv(&data.join("genres.csv"))?;
+    let (csv, posters) = layout::parts(data)?;
+    let labels = Labels::read_csv(&csv)?;
+    let films = Films::clean(&labels, &posters, None)?;
     let found: Vec<u64> = films.posters.ids().iter().copied().collect();
     let begin = Instant::now();
     let decoded = decode_all(&films.posters, &found, progress);
@@ -55,10 +55,11 @@ pub fn examine(data: &Path, cache: &Path, isa: Isa, progress: &dyn Progress) -> 
         }
     }
     let images_per_second = training_speed(films.genres.len(), isa)?;
-    let usable = Films::open(data, Options::MAX_GENRES)?;
+    let usable = Films::clean(&labels, &posters, Some(Options::MAX_GENRES))?;
     let with_genre = found.iter().filter(|id| labels.films.contains_key(id)).count();
     Ok(Report {
-        rows: rows(&labels),
+        rows: labels.rows,
+        warnings: labels.warnings,
         films: labels.films.len(),
         posters: found.len(),
         accepted: sizes.len(),
@@ -94,18 +95,9 @@ fn decode_all(posters: &PosterFolder, found: &[u64], progress: &dyn Progress) ->
     found.par_iter().map_init(start, read).collect()
 }
 
-/// The rows of `genres.csv` below its header.
-fn rows(labels: &Labels) -> usize {
-    let read = labels.films.values().map(Vec::len).sum::<usize>() + labels.repeats.len();
-    read + labels.ledger.count(MALFORMED_ROWS) as usize
-}
-
 fn genre_counts(films: &Films) -> Vec<GenreCount> {
-    let count = |(genre, name): (usize, &String)| GenreCount {
-        genre: name.clone(),
-        films: films.films.iter().filter(|film| film.genres.contains(&genre)).count(),
-    };
-    films.genres.iter().enumerate().map(count).collect()
+    let counts = films.genres.iter().zip(films.support());
+    counts.map(|(genre, films)| GenreCount { genre: genre.clone(), films }).collect()
 }
 
 fn genres_per_film(films: &Films) -> BTreeMap<usize, usize> {

@@ -10,7 +10,9 @@ use std::fmt;
 #[derive(Debug, Serialize)]
 pub struct Report {
     /// The number of rows of `genres.csv` below its header.
-    pub rows: usize,
+    pub rows: u64,
+    /// What the user should look at in `genres.csv`, in a few lines.
+    pub warnings: Vec<String>,
     /// The number of films with a genre.
     pub films: usize,
     /// The number of files `posters/<id>.jpg`: `accepted + refused`.
@@ -31,7 +33,7 @@ pub struct Report {
     pub experiments: Vec<ExperimentPlan>,
     /// The costs of a run on this machine.
     pub plan: Plan,
-    /// What cleaning leaves out by reason, each with examples.
+    /// What cleaning leaves out by reason, each with the names.
     pub ledger: Ledger,
 }
 
@@ -130,6 +132,7 @@ impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         let Self { rows, films, posters, accepted, refused, .. } = self;
         writeln!(f, "{rows} rows, {films} films, {posters} posters: {accepted} accepted, {} refused", refused.len())?;
+        self.warnings.iter().try_for_each(|warning| writeln!(f, "warning: {warning}"))?;
         writeln!(f, "\nLeft out before decoding:\n{}", self.ledger)?;
         self.refused_posters(f)?;
         self.duplicate_posters(f)?;

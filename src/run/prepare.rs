@@ -66,7 +66,7 @@ pub(crate) fn prepare(
 
 /// Step 1: the films that have a poster and can be used.
 fn clean_films(options: &Options, progress: &dyn Progress) -> Result<Films> {
-    let films = Films::open(&options.data, options.max_genres)?;
+    let films = Films::open(&options.data, Some(options.max_genres))?;
     films.warnings.iter().for_each(|warning| progress.note(&format!("warning: {warning}")));
     Ok(films)
 }

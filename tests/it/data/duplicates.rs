@@ -56,7 +56,7 @@ fn a_group_is_trained_on_once_under_its_smallest_id() {
         write(data.path(), &format!("posters/{id}.jpg"), jpeg(9, 20, 30));
     }
     let ids = |max_genres| {
-        let films = Films::open(data.path(), max_genres).unwrap();
+        let films = Films::open(data.path(), Some(max_genres)).unwrap();
         assert_eq!(films.ledger.count(DUPLICATE_POSTERS), if max_genres == 1 { 1 } else { 2 });
         films.films.iter().map(|film| film.id).collect::<Vec<_>>()
     };
