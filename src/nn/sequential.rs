@@ -14,6 +14,7 @@ use super::spec::{LayerSpec, ModelSpec, PlannedLayer};
 use super::tensor::Tensor;
 use crate::error::Result;
 use crate::rng::{Purpose, stream};
+use onesheet_kernels::dense::DenseShape;
 use onesheet_kernels::image;
 use onesheet_kernels::optim::Step;
 use onesheet_kernels::simd::Isa;
@@ -314,7 +315,9 @@ fn single(spec: &LayerSpec, plan: &PlannedLayer, relu: bool, seed: u64, i: usize
             let shape = Options { filters, kernel, stride, padding }.shape([h, w, c]);
             Box::new(Conv2d::new(name, shape, relu, rng))
         }
-        (&LayerSpec::Dense { units }, &[inputs]) => Box::new(Dense::new(name, inputs, units, relu, rng)),
+        (&LayerSpec::Dense { units }, &[inputs]) => {
+            Box::new(Dense::new(name, DenseShape { n: 1, inputs, outputs: units }, relu, rng))
+        }
         (&LayerSpec::MaxPooling2d { size }, &[h, w, c]) => Box::new(MaxPool2d::new([h, w, c], size)),
         (&LayerSpec::BatchNormalization { momentum, epsilon }, shape) => {
             Box::new(BatchNorm::new(name, shape, momentum, epsilon))

@@ -1,9 +1,9 @@
 //! 2-D convolution, with the ReLU that may follow it.
 
+use super::affine::{Affine, through_relu};
 use super::{Backward, Description, LARGEST, Layer, Pass, flops};
 use crate::nn::parameter::{Parameter, Role};
 use crate::nn::tensor::Tensor;
-use onesheet_kernels::activation;
 use onesheet_kernels::conv2d::{BackwardW, BackwardX, Conv2dShape, Forward, Padding, Workspace};
 use onesheet_kernels::simd::Isa;
 use rand::Rng;
@@ -44,37 +44,6 @@ impl Options {
             parameters: vec![(Role::Kernel, vec![kh, kw, ic, filters]), (Role::Bias, vec![filters])],
             output,
         })
-    }
-}
-
-/// The parameters of a convolution or of a dense layer.
-pub struct Affine {
-    pub kernel: Parameter,
-    pub bias: Parameter,
-}
-
-impl Affine {
-    /// A glorot_uniform kernel of that shape, and a bias of zeros.
-    pub fn new(layer: &str, shape: &[usize], rng: &mut impl Rng) -> Self {
-        let outputs = *shape.last().expect("a kernel has axes");
-        Self {
-            kernel: Parameter::kernel(layer, shape, rng),
-            bias: Parameter::per_channel(layer, Role::Bias, outputs, 0.0),
-        }
-    }
-
-    /// The parameters of a convolution.
-    pub fn of_conv2d(layer: &str, shape: &Conv2dShape, rng: &mut impl Rng) -> Self {
-        let Conv2dShape { kh, kw, ic, oc, .. } = *shape;
-        Self::new(layer, &[kh, kw, ic, oc], rng)
-    }
-
-    pub fn parameters(&self) -> [&Parameter; 2] {
-        [&self.kernel, &self.bias]
-    }
-
-    pub fn parameters_mut(&mut self) -> [&mut Parameter; 2] {
-        [&mut self.kernel, &mut self.bias]
     }
 }
 
@@ -120,9 +89,7 @@ impl Layer for Conv2d {
 
     fn backward(&mut self, isa: Isa, Backward { x, y, dy, dx }: Backward) {
         let shape = &self.shape(x.n());
-        if self.relu {
-            activation::relu_backward(isa, y.values(), dy.values_mut());
-        }
+        through_relu(isa, self.relu, y, dy);
         let Self { affine: Affine { kernel, bias }, workspace, .. } = self;
         let (x, dy, dw, db) = (x.values(), dy.values(), &mut kernel.gradient, &mut bias.gradient);
         BackwardW { shape, x, dy, dw, db, workspace }.run(isa);

@@ -5,8 +5,9 @@
 //! normalises them: the next block applies it to the rows that it reads (see
 //! [`onesheet_kernels::conv_block`]).
 
+use super::affine::Affine;
 use super::batch_norm::Norm;
-use super::conv2d::{Affine, Options};
+use super::conv2d::Options;
 use super::{BYTE_SCALE, Backward, Layer, Pass};
 use crate::nn::parameter::Parameter;
 use crate::nn::tensor::Tensor;

@@ -1,10 +1,9 @@
 //! The dense layer, with the ReLU that may follow it.
 
-use super::conv2d::Affine;
+use super::affine::{Affine, through_relu};
 use super::{Backward, Description, Layer, Pass, flops};
 use crate::nn::parameter::{Parameter, Role};
 use crate::nn::tensor::Tensor;
-use onesheet_kernels::activation;
 use onesheet_kernels::dense::{BackwardAndStep, BackwardW, BackwardX, DenseShape, Forward, Workspace};
 use onesheet_kernels::optim::Step;
 use onesheet_kernels::simd::Isa;
@@ -25,28 +24,22 @@ pub fn describe(input: &[usize], units: usize) -> Result<Description, &'static s
 
 /// `y = x kernel + bias`, then ReLU where `relu`.
 pub struct Dense {
-    inputs: usize,
-    units: usize,
+    /// The sizes for a batch of one; `n` follows the batch.
+    shape: DenseShape,
     relu: bool,
     affine: Affine,
     workspace: Workspace,
 }
 
 impl Dense {
-    pub fn new(name: &str, inputs: usize, units: usize, relu: bool, rng: &mut impl Rng) -> Self {
-        let affine = Affine::new(name, &[inputs, units], rng);
-        Self { inputs, units, relu, affine, workspace: Workspace::default() }
+    /// `shape` is that of a batch of one.
+    pub fn new(name: &str, shape: DenseShape, relu: bool, rng: &mut impl Rng) -> Self {
+        let affine = Affine::new(name, &[shape.inputs, shape.outputs], rng);
+        Self { shape, relu, affine, workspace: Workspace::default() }
     }
 
     fn shape(&self, n: usize) -> DenseShape {
-        DenseShape { n, inputs: self.inputs, outputs: self.units }
-    }
-
-    /// Where a ReLU follows: the gradient before it, in place of the one behind it.
-    fn through_relu(&self, isa: Isa, y: &Tensor, dy: &mut Tensor) {
-        if self.relu {
-            activation::relu_backward(isa, y.values(), dy.values_mut());
-        }
+        DenseShape { n, ..self.shape }
     }
 }
 
@@ -72,7 +65,7 @@ impl Layer for Dense {
 
     fn backward(&mut self, isa: Isa, Backward { x, y, dy, dx }: Backward) {
         let shape = &self.shape(x.n());
-        self.through_relu(isa, y, dy);
+        through_relu(isa, self.relu, y, dy);
         let Self { affine: Affine { kernel, bias }, workspace, .. } = self;
         let (dy, dw, db) = (dy.values(), &mut kernel.gradient, &mut bias.gradient);
         BackwardW { shape, x: x.values(), dy, dw, db }.run(isa);
@@ -83,7 +76,7 @@ impl Layer for Dense {
 
     fn backward_and_step(&mut self, isa: Isa, Backward { x, y, dy, dx }: Backward, step: &Step) {
         let shape = &self.shape(x.n());
-        self.through_relu(isa, y, dy);
+        through_relu(isa, self.relu, y, dy);
         let Self { affine: Affine { kernel, bias }, workspace, .. } = self;
         let [first, second] = &mut kernel.moments;
         BackwardAndStep {

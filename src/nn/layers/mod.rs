@@ -5,6 +5,7 @@
 //! those that it cannot take, and the [`Layer`] itself, which is built only where `describe`
 //! agreed.
 
+mod affine;
 pub(super) mod batch_norm;
 pub(super) mod conv2d;
 pub(super) mod conv_blocks;
