@@ -4,7 +4,9 @@
 //! `cargo bench --bench conv2d`; a filter such as `conv2/forward` runs a part of the benchmarks.
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use onesheet_kernels::conv2d::{Algorithm, BackwardW, BackwardX, Conv2dShape, Forward, Padding, Pass, Workspace};
+use onesheet_kernels::conv2d::{
+    Algorithm, BackwardW, BackwardX, Conv2dShape, Conv2dSizes, Forward, Padding, Pass, Workspace,
+};
 use onesheet_kernels::simd::Isa;
 use rand::{RngExt, SeedableRng};
 use std::hint::black_box;
@@ -58,7 +60,17 @@ fn conv2d(c: &mut Criterion) {
     let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(1);
     let mut random = |len: usize| -> Vec<f32> { (0..len).map(|_| rng.random_range(-1.0..1.0)).collect() };
     for (name, side, ic, oc) in [("conv1", 256, 3, 16), ("conv2", 127, 16, 32), ("conv3", 62, 32, 64)] {
-        let shape = Conv2dShape { n: 1, h: side, w: side, ic, oc, kh: 3, kw: 3, stride: 1, padding: Padding::Valid };
+        let shape = Conv2dShape::new(Conv2dSizes {
+            n: 1,
+            h: side,
+            w: side,
+            ic,
+            oc,
+            kh: 3,
+            kw: 3,
+            stride: 1,
+            padding: Padding::Valid,
+        });
         let (x, w, bias) = (random(shape.x_len()), random(shape.w_len()), random(oc));
         let (mut y, mut dx) = (random(shape.y_len()), random(shape.x_len()));
         let (mut dw, mut db) = (random(shape.w_len()), random(oc));

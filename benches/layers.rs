@@ -7,9 +7,9 @@
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use onesheet_kernels::batch_norm::{Gradients, Normalization, Workspace};
-use onesheet_kernels::dense::{self, BackwardW, BackwardX, DenseShape, Forward};
+use onesheet_kernels::dense::{self, BackwardW, BackwardX, DenseShape, DenseSizes, Forward};
 use onesheet_kernels::loss::CrossEntropy;
-use onesheet_kernels::max_pool2d::MaxPool2dShape;
+use onesheet_kernels::max_pool2d::{MaxPool2dShape, MaxPool2dSizes};
 use onesheet_kernels::optim::{Rule, Sgd, Step};
 use onesheet_kernels::simd::Isa;
 use onesheet_kernels::{activation, batch_norm, dropout, loss, max_pool2d};
@@ -178,7 +178,7 @@ fn random(len: usize) -> Vec<f32> {
 /// part of the convolution.
 fn blocks(c: &mut Criterion) {
     for (block, side, channels) in [(1, 254, 16), (2, 125, 32), (3, 60, 64)] {
-        let pool = MaxPool2dShape { n: IMAGES, h: side, w: side, c: channels, size: 2 };
+        let pool = MaxPool2dShape::new(MaxPool2dSizes { n: IMAGES, h: side, w: side, c: channels, size: 2 });
         let (gamma, beta) = (random(channels), random(channels));
         let x = random(pool.x_len());
         let dy = x.iter().rev().copied().collect::<Vec<_>>();
@@ -247,7 +247,7 @@ fn blocks(c: &mut Criterion) {
 /// The dense layers, dropout between them, and the loss.
 fn head(c: &mut Criterion) {
     for (layer, inputs, outputs) in [(1, 30 * 30 * 64, 64), (2, 64, 19)] {
-        let shape = &DenseShape { n: BATCH, inputs, outputs };
+        let shape = &DenseShape::new(DenseSizes { n: BATCH, inputs, outputs });
         let (x, w, bias) = (random(BATCH * inputs), random(inputs * outputs), random(outputs));
         let (mut y, mut workspace) = (random(BATCH * outputs), dense::Workspace::default());
         compare(

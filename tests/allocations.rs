@@ -14,8 +14,8 @@ use onesheet::nn::{
     Average, Head, Input, Isa, ModelSpec, Objective, Optimizer, Padding, Pass, Rule, Sequential, Sgd, Trainer,
 };
 use onesheet_kernels::batch_norm::{self, Gradients, Normalization};
-use onesheet_kernels::conv2d::{self, Conv2dShape};
-use onesheet_kernels::dense::{self, DenseShape};
+use onesheet_kernels::conv2d::{self, Conv2dShape, Conv2dSizes};
+use onesheet_kernels::dense::{self, DenseShape, DenseSizes};
 use std::backtrace::Backtrace;
 use std::cell::Cell;
 use std::collections::BTreeMap;
@@ -239,7 +239,19 @@ fn passes_in_a_reserved_workspace_allocate_nothing() {
     let zeros = |len: usize| vec![0.0f32; len];
     // For up to 20 images. A smaller batch is cut into more parts.
     for (isa, n) in Isa::available().into_iter().flat_map(|isa| [1, 3, 16, 20].map(|n| (isa, n))) {
-        let of = |n| Conv2dShape { n, h: 40, w: 9, ic: 16, oc: 32, kh: 3, kw: 3, stride: 1, padding: Padding::Same };
+        let of = |n| {
+            Conv2dShape::new(Conv2dSizes {
+                n,
+                h: 40,
+                w: 9,
+                ic: 16,
+                oc: 32,
+                kh: 3,
+                kw: 3,
+                stride: 1,
+                padding: Padding::Same,
+            })
+        };
         let conv = of(n);
         let (x, w, dy) = (zeros(conv.x_len()), zeros(conv.w_len()), zeros(conv.y_len()));
         let (mut y, mut dx, mut dw) = (dy.clone(), x.clone(), w.clone());
@@ -253,7 +265,7 @@ fn passes_in_a_reserved_workspace_allocate_nothing() {
         let of_conv2d =
             pool.install(|| allocations_after_reserve(|w: &mut conv2d::Workspace| w.reserve(&of(20), true), conv2d));
 
-        let of = |n| DenseShape { n, inputs: 700, outputs: 19 };
+        let of = |n| DenseShape::new(DenseSizes { n, inputs: 700, outputs: 19 });
         let shape = &of(n);
         let (x, w, dy) = (zeros(n * 700), zeros(700 * 19), zeros(n * 19));
         let (mut y, mut dx, bias) = (dy.clone(), x.clone(), zeros(19));

@@ -6,7 +6,7 @@ use onesheet::nn::{LayerSpec, ModelSpec};
 use onesheet_kernels::batch_norm::Normalization;
 use onesheet_kernels::buffer::Buffer;
 use onesheet_kernels::conv_block::{self, Affine, ConvBlockShape, Source, Workspace};
-use onesheet_kernels::conv2d::{self, BackwardW, BackwardX, Conv2dShape, Forward};
+use onesheet_kernels::conv2d::{self, BackwardW, BackwardX, Conv2dShape, Conv2dSizes, Forward};
 use onesheet_kernels::simd::Isa;
 use rand::{RngExt, SeedableRng};
 use serde::Serialize;
@@ -45,7 +45,7 @@ impl KernelSpeed {
 pub fn measure(isa: Isa, spec: &ModelSpec, pools: &mut [Pool], effort: Effort) -> Vec<KernelSpeed> {
     let mut speeds = Vec::new();
     for (i, shape) in convolutions(spec).iter().enumerate() {
-        let Conv2dShape { oc, kh, kw, ic, .. } = *shape;
+        let Conv2dSizes { oc, kh, kw, ic, .. } = **shape;
         let flops = 2.0 * (shape.y_len() * kh * kw * ic) as f64;
         let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(i as u64);
         let mut random = |len: usize| {
@@ -92,9 +92,9 @@ pub fn measure_blocks(
 ) -> Vec<KernelSpeed> {
     let mut speeds = Vec::new();
     for (i, shape) in convolutions(spec).iter().enumerate() {
-        let shape = &ConvBlockShape { conv: Conv2dShape { n: batch, ..*shape } };
-        let conv = &shape.conv;
-        let Conv2dShape { oc, kh, kw, ic, .. } = *conv;
+        let shape = &ConvBlockShape::new(shape.of_batch(batch).expect("the batch fits"));
+        let conv = shape.conv();
+        let Conv2dSizes { oc, kh, kw, ic, .. } = **conv;
         let flops = 2.0 * (conv.y_len() * kh * kw * ic) as f64;
         let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(i as u64);
         let mut random = |len: usize| {
@@ -154,7 +154,7 @@ pub fn measure_blocks(
 fn convolutions(spec: &ModelSpec) -> Vec<Conv2dShape> {
     let plan = spec.plan().expect("the model's shapes fit");
     let layers = spec.layers.iter().zip(&plan).filter_map(|(layer, planned)| match *layer {
-        LayerSpec::Conv2d { filters, kernel: [kh, kw], stride, padding } => Some(Conv2dShape {
+        LayerSpec::Conv2d { filters, kernel: [kh, kw], stride, padding } => Some(Conv2dShape::new(Conv2dSizes {
             n: IMAGES,
             h: planned.input[0],
             w: planned.input[1],
@@ -164,7 +164,7 @@ fn convolutions(spec: &ModelSpec) -> Vec<Conv2dShape> {
             kw,
             stride,
             padding,
-        }),
+        })),
         _ => None,
     });
     layers.collect()

@@ -35,6 +35,11 @@ impl Buffer {
         self.len = len;
     }
 
+    /// The bytes that a buffer of `len` values claims.
+    pub const fn bytes(len: usize) -> usize {
+        len.div_ceil(VALUES_PER_LINE).saturating_mul(size_of::<Line>())
+    }
+
     /// [Resizes](Self::resize) the buffer and lends its values.
     pub(crate) fn sized(&mut self, len: usize) -> &mut [f32] {
         self.resize(len);

@@ -8,6 +8,7 @@ use crate::buffer::Buffer;
 use crate::gemm::{Init, Product, View};
 use crate::optim::Step;
 use crate::scratch;
+use crate::shape::{check_sizes, product, shape_of_sizes};
 use crate::simd::{Isa, MAX_LANES};
 use crate::tasks::each_task;
 use rayon::prelude::*;
@@ -16,9 +17,9 @@ use std::marker::PhantomData;
 /// Rows of the weights that a task of the forward pass works on.
 const FORWARD_ROWS: usize = 512;
 
-/// The sizes of a dense layer.
+/// What a [`DenseShape`] is made of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct DenseShape {
+pub struct DenseSizes {
     /// Images in the batch.
     pub n: usize,
     /// Values per image.
@@ -27,17 +28,74 @@ pub struct DenseShape {
     pub outputs: usize,
 }
 
-impl DenseShape {
+/// The shape of a dense layer: all that its kernels need to know.
+///
+/// It reads as its [`DenseSizes`], which cannot be changed any more: all products that the passes
+/// form of them have been checked.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct DenseShape {
+    sizes: DenseSizes,
+    x_len: usize,
+    w_len: usize,
+    y_len: usize,
     /// Values in the outputs of all blocks of inputs.
-    fn partials_len(&self) -> usize {
-        self.inputs.div_ceil(FORWARD_ROWS) * self.n * self.outputs
+    partials_len: usize,
+    /// Values in `dy` as [`ToInput`] reads it.
+    turned_len: usize,
+    /// Rows of the weights that a task of the backward passes works on: 16 kB of them, which stay
+    /// in the L1 cache while everything that concerns them is done.
+    chunk: usize,
+}
+
+shape_of_sizes!(DenseShape, DenseSizes);
+
+impl DenseShape {
+    fn checked(sizes: DenseSizes) -> Result<Self, &'static str> {
+        let DenseSizes { n, inputs, outputs } = sizes;
+        check_sizes([n, inputs, outputs])?;
+        let chunk = (4096 / outputs).next_multiple_of(MAX_LANES).clamp(MAX_LANES, 512).min(inputs);
+        product([chunk, columns(n)])?;
+        Ok(Self {
+            sizes,
+            x_len: product([n, inputs])?,
+            w_len: product([inputs, outputs])?,
+            y_len: product([n, outputs])?,
+            partials_len: product([inputs.div_ceil(FORWARD_ROWS), n, outputs])?,
+            turned_len: product([outputs, columns(n)])?,
+            chunk,
+        })
+    }
+
+    /// Values in `x`.
+    pub fn x_len(&self) -> usize {
+        self.x_len
+    }
+
+    /// Values in the weights `[inputs][outputs]`.
+    pub fn w_len(&self) -> usize {
+        self.w_len
+    }
+
+    /// Values in `y`.
+    pub fn y_len(&self) -> usize {
+        self.y_len
+    }
+
+    /// The most values that a task of a pass borrows from its thread.
+    pub fn scratch_len(&self, training: bool) -> usize {
+        if training { self.chunk * (self.outputs + columns(self.n)) } else { 0 }
     }
 
     fn assert_fits(&self, x: &[f32], w: &[f32], y: &[f32]) {
-        assert_eq!(x.len(), self.n * self.inputs, "x is [n, inputs]: {self:?}");
-        assert_eq!(w.len(), self.inputs * self.outputs, "w is [inputs, outputs]: {self:?}");
-        assert_eq!(y.len(), self.n * self.outputs, "y is [n, outputs]: {self:?}");
+        assert_eq!(x.len(), self.x_len, "x is [n, inputs]: {self:?}");
+        assert_eq!(w.len(), self.w_len, "w is [inputs, outputs]: {self:?}");
+        assert_eq!(y.len(), self.y_len, "y is [n, outputs]: {self:?}");
     }
+}
+
+/// Images, rounded up to whole vectors.
+fn columns(n: usize) -> usize {
+    n.next_multiple_of(MAX_LANES)
 }
 
 /// Memory that a dense layer's passes work in. It grows to what they ask for and stays.
@@ -53,10 +111,18 @@ impl Workspace {
     /// Claims what the passes over batches of up to the shape's `n` need, so that they allocate
     /// nothing; for inference, only what [`Forward`] needs.
     pub fn reserve(&mut self, shape: &DenseShape, training: bool) {
-        self.partials.resize(shape.partials_len());
-        if training {
-            self.turned_dy.resize(shape.turned_len());
-        }
+        let [partials, turned_dy] = Self::lens(shape, training);
+        self.partials.resize(partials);
+        self.turned_dy.resize(turned_dy);
+    }
+
+    /// The bytes that [`reserve`](Self::reserve) claims.
+    pub fn bytes(shape: &DenseShape, training: bool) -> usize {
+        Self::lens(shape, training).into_iter().map(Buffer::bytes).sum()
+    }
+
+    fn lens(shape: &DenseShape, training: bool) -> [usize; 2] {
+        [shape.partials_len, if training { shape.turned_len } else { 0 }]
     }
 }
 
@@ -92,11 +158,13 @@ pub struct Forward<'a> {
 impl Forward<'_> {
     /// Computes `y`.
     pub fn run(self, isa: Isa) {
-        let DenseShape { n, inputs, outputs } = *self.shape;
-        self.shape.assert_fits(self.x, self.w, self.y);
-        assert_eq!(self.bias.len(), outputs, "bias is [outputs]");
-        let partials = self.workspace.partials.sized(self.shape.partials_len());
-        let blocks = partials.par_chunks_exact_mut(n * outputs).zip(self.w.par_chunks(FORWARD_ROWS * outputs));
+        let shape = self.shape;
+        let DenseSizes { inputs, outputs, .. } = **shape;
+        shape.assert_fits(self.x, self.w, self.y);
+        assert_eq!(self.bias.len(), outputs, "bias is [outputs]: {shape:?}");
+        let partials = self.workspace.partials.sized(shape.partials_len);
+        let rows = FORWARD_ROWS.min(inputs);
+        let blocks = partials.par_chunks_exact_mut(shape.y_len).zip(self.w.par_chunks(rows * outputs));
         blocks.enumerate().for_each(|(block, (partial, w))| {
             let (a, b) = (View::rows(&self.x[block * FORWARD_ROWS..], inputs), View::rows(w, outputs));
             let depth = w.len() / outputs;
@@ -105,7 +173,7 @@ impl Forward<'_> {
         for y in self.y.chunks_exact_mut(outputs) {
             y.copy_from_slice(self.bias);
         }
-        for partial in partials.chunks_exact(n * outputs) {
+        for partial in partials.chunks_exact(shape.y_len) {
             self.y.iter_mut().zip(partial).for_each(|(y, &partial)| *y += partial);
         }
         if self.relu {
@@ -146,7 +214,7 @@ impl BackwardX<'_> {
         let shape = self.shape;
         shape.assert_fits(self.dx, self.w, self.dy);
         let pass = ToInput::new(isa, shape, self.dy, self.dx, &mut self.workspace.turned_dy);
-        let rows = shape.chunk();
+        let rows = shape.chunk;
         self.w.par_chunks(rows * shape.outputs).enumerate().for_each(|(chunk, w)| {
             scratch::with(pass.scratch_len(), |scratch| pass.run(chunk * rows, w, scratch));
         });
@@ -184,11 +252,11 @@ impl BackwardW<'_> {
     pub fn run(self, isa: Isa) {
         let shape = self.shape;
         shape.assert_fits(self.x, self.dw, self.dy);
-        let rows = shape.chunk();
+        let rows = shape.chunk;
         self.dw.par_chunks_mut(rows * shape.outputs).enumerate().for_each(|(chunk, dw)| {
             weight_gradient(isa, shape, self.x, self.dy, chunk * rows, Init::Accumulate, dw);
         });
-        bias_gradient(self.dy, self.db);
+        bias_gradient(shape, self.dy, self.db);
     }
 }
 
@@ -230,15 +298,15 @@ impl BackwardAndStep<'_> {
     /// Computes `dx`, adds to `db` and changes `w`.
     pub fn run(self, isa: Isa) {
         let Self { shape, x, dy, w, step, state: [first, second], dx, db, workspace } = self;
-        let DenseShape { inputs, outputs, .. } = *shape;
+        let DenseSizes { inputs, outputs, .. } = **shape;
         shape.assert_fits(x, w, dy);
         step.check(w.len(), [first, second], w);
-        bias_gradient(dy, db);
+        bias_gradient(shape, dy, db);
         let pass = dx.map(|dx| {
             assert_eq!(dx.len(), x.len(), "dx is [n, inputs]: {shape:?}");
             ToInput::new(isa, shape, dy, dx, &mut workspace.turned_dy)
         });
-        let rows = shape.chunk();
+        let rows = shape.chunk;
         let starts = |chunk: usize| {
             let at = (chunk * rows).min(inputs) * outputs;
             let [first, second] = step.rule.state_lens(at);
@@ -259,26 +327,9 @@ impl BackwardAndStep<'_> {
     }
 }
 
-impl DenseShape {
-    /// Values in `dy` as [`ToInput`] reads it.
-    fn turned_len(&self) -> usize {
-        self.outputs * self.columns()
-    }
-
-    /// Images, rounded up to whole vectors.
-    fn columns(&self) -> usize {
-        self.n.next_multiple_of(MAX_LANES)
-    }
-
-    /// Rows of the weights that a task of the backward passes works on: 16 kB of them, which stay
-    /// in the L1 cache while everything that concerns them is done.
-    fn chunk(&self) -> usize {
-        (4096 / self.outputs).next_multiple_of(MAX_LANES).clamp(MAX_LANES, 512)
-    }
-}
-
 /// `db[o] += sum over n of dy[n,o]`.
-fn bias_gradient(dy: &[f32], db: &mut [f32]) {
+fn bias_gradient(shape: &DenseShape, dy: &[f32], db: &mut [f32]) {
+    assert_eq!(db.len(), shape.outputs, "db is [outputs]: {shape:?}");
     for dy in dy.chunks_exact(db.len()) {
         db.iter_mut().zip(dy).for_each(|(db, &dy)| *db += dy);
     }
@@ -286,7 +337,7 @@ fn bias_gradient(dy: &[f32], db: &mut [f32]) {
 
 /// `dw` of the inputs from `first` on, as many as it has rows.
 fn weight_gradient(isa: Isa, shape: &DenseShape, x: &[f32], dy: &[f32], first: usize, init: Init, dw: &mut [f32]) {
-    let DenseShape { n, inputs, outputs } = *shape;
+    let DenseSizes { n, inputs, outputs } = **shape;
     let (a, b) = (View::rows(&x[first..], inputs).transposed(), View::rows(dy, outputs));
     Product { segments: 1, depth: n, a, b, c: dw, init, relu: false }.run(isa);
 }
@@ -303,24 +354,25 @@ struct ToInput<'a> {
 
 impl<'a> ToInput<'a> {
     fn new(isa: Isa, shape: &'a DenseShape, dy: &[f32], dx: &'a mut [f32], turned_dy: &'a mut Buffer) -> Self {
-        let turned_dy = turned_dy.sized(shape.turned_len());
+        let turned_dy = turned_dy.sized(shape.turned_len);
         turned_dy.fill(0.0);
+        let columns = columns(shape.n);
         for (image, dy) in dy.chunks_exact(shape.outputs).enumerate() {
             for (o, &dy) in dy.iter().enumerate() {
-                turned_dy[o * shape.columns() + image] = dy;
+                turned_dy[o * columns + image] = dy;
             }
         }
         Self { isa, shape, turned_dy, dx: Columns::new(dx, shape.inputs) }
     }
 
     fn scratch_len(&self) -> usize {
-        self.shape.chunk() * self.shape.columns()
+        self.shape.chunk * columns(self.shape.n)
     }
 
     /// The inputs from `first` on, as many as `w` has rows; no other task has them.
     fn run(&self, first: usize, w: &[f32], scratch: &mut [f32]) {
-        let DenseShape { n, outputs, .. } = *self.shape;
-        let (rows, columns) = (w.len() / outputs, self.shape.columns());
+        let DenseSizes { n, outputs, .. } = **self.shape;
+        let (rows, columns) = (w.len() / outputs, columns(n));
         let turned_dx = &mut scratch[..rows * columns];
         let (a, b) = (View::rows(w, outputs), View::rows(self.turned_dy, columns));
         Product { segments: 1, depth: outputs, a, b, c: turned_dx, init: Init::Zero, relu: false }.run(self.isa);

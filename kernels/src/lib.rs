@@ -38,6 +38,8 @@
 //! - Nothing divides by the batch size except the losses: every gradient has the units of its `dy`.
 //! - Arguments are checked by `assert!`: a wrong length is a bug in the calling code, never a
 //!   user's mistake.
+//! - A shape is made by a constructor that multiplies its sizes with checks; holding one proves
+//!   that no product of them wraps. [`ShapeError`] says why sizes are no shape.
 //! - Every function takes the [`Isa`](simd::Isa) to run on and works on rayon's current pool. Sums
 //!   are taken in an order that depends on the shape alone, so the same input gives the same bits
 //!   for any number of threads.
@@ -78,5 +80,8 @@ pub mod max_pool2d;
 pub mod optim;
 pub mod reference;
 mod scratch;
+mod shape;
 pub mod simd;
 mod tasks;
+
+pub use shape::ShapeError;

@@ -1,12 +1,16 @@
 //! 2-D max-pooling with windows side by side: the stride is the window's size, and what no window
 //! covers at the bottom and right is left out (the default of Keras' `MaxPooling2D`).
 
+use crate::shape::{check_sizes, product, shape_of_sizes};
 use crate::simd::{Isa, Kernel, MAX_LANES, Simd};
 use rayon::prelude::*;
 
-/// The sizes of a max-pooling.
+/// The largest side of a window: the position of a value in it fits in a byte.
+pub const MOST_SIZE: usize = 16;
+
+/// What a [`MaxPool2dShape`] is made of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct MaxPool2dShape {
+pub struct MaxPool2dSizes {
     /// Images in the batch.
     pub n: usize,
     /// Input height.
@@ -19,33 +23,59 @@ pub struct MaxPool2dShape {
     pub size: usize,
 }
 
+/// The shape of a max-pooling: all that its kernels need to know.
+///
+/// It reads as its [`MaxPool2dSizes`], which cannot be changed any more: all products that the passes
+/// form of them have been checked.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct MaxPool2dShape {
+    sizes: MaxPool2dSizes,
+    oh: usize,
+    ow: usize,
+    x_len: usize,
+    y_len: usize,
+}
+
+shape_of_sizes!(MaxPool2dShape, MaxPool2dSizes);
+
 impl MaxPool2dShape {
-    /// Output height; 0 where the window does not fit.
-    pub fn oh(&self) -> usize {
-        self.h / self.size
+    fn checked(sizes: MaxPool2dSizes) -> Result<Self, &'static str> {
+        let MaxPool2dSizes { n, h, w, c, size } = sizes;
+        check_sizes([n, h, w, c, size])?;
+        if size > MOST_SIZE {
+            return Err("the window's side is at most 16");
+        }
+        let (oh, ow) = (h / size, w / size);
+        if oh == 0 || ow == 0 {
+            return Err("the window is larger than the image");
+        }
+        Ok(Self { sizes, oh, ow, x_len: product([n, h, w, c])?, y_len: product([n, oh, ow, c])? })
     }
 
-    /// Output width; 0 where the window does not fit.
+    /// Output height.
+    pub fn oh(&self) -> usize {
+        self.oh
+    }
+
+    /// Output width.
     pub fn ow(&self) -> usize {
-        self.w / self.size
+        self.ow
     }
 
     /// Values in `x`.
     pub fn x_len(&self) -> usize {
-        self.n * self.h * self.w * self.c
+        self.x_len
     }
 
     /// Values in `y`.
     pub fn y_len(&self) -> usize {
-        self.n * self.oh() * self.ow() * self.c
+        self.y_len
     }
 
     fn check(&self, x: usize, y: usize, argmax: usize) {
-        assert!((1..=16).contains(&self.size), "a position in a window of {} does not fit in a byte", self.size);
-        assert!(self.y_len() > 0, "no window fits: {self:?}");
-        assert_eq!(x, self.x_len(), "x of {self:?}");
-        assert_eq!(y, self.y_len(), "y of {self:?}");
-        assert_eq!(argmax, self.y_len(), "argmax of {self:?}");
+        assert_eq!(x, self.x_len, "x of {self:?}");
+        assert_eq!(y, self.y_len, "y of {self:?}");
+        assert_eq!(argmax, self.y_len, "argmax of {self:?}");
     }
 
     /// Values in one row of outputs.
@@ -72,10 +102,10 @@ impl MaxPool2dShape {
 /// # Accuracy
 /// Exact.
 /// # Panics
-/// If a length differs from its shape, if no window fits, or if `size > 16`.
+/// If a length differs from its shape.
 pub fn forward(isa: Isa, shape: &MaxPool2dShape, x: &[f32], y: &mut [f32], argmax: &mut [u8]) {
     shape.check(x.len(), y.len(), argmax.len());
-    let MaxPool2dShape { h, w, c, size, .. } = *shape;
+    let MaxPool2dSizes { h, w, c, size, .. } = **shape;
     let rows = y.par_chunks_mut(shape.y_row()).zip(argmax.par_chunks_mut(shape.y_row()));
     rows.enumerate().for_each(|(row, (y, argmax))| {
         let (image, oy) = (row / shape.oh(), row % shape.oh());
@@ -98,7 +128,7 @@ impl Kernel for ForwardRow<'_> {
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
         let Self { shape, x, y, argmax } = self;
-        let MaxPool2dShape { c, size, .. } = *shape;
+        let MaxPool2dSizes { c, size, .. } = **shape;
         let pixels = y.chunks_exact_mut(c).zip(argmax.chunks_exact_mut(c));
         for (ox, (y, argmax)) in pixels.enumerate() {
             let vectors = y.chunks_mut(S::LANES).zip(argmax.chunks_mut(S::LANES));
@@ -138,10 +168,10 @@ impl Kernel for ForwardRow<'_> {
 /// # Accuracy
 /// Exact.
 /// # Panics
-/// If a length differs from its shape, if no window fits, or if `size > 16`.
+/// If a length differs from its shape.
 pub fn backward(isa: Isa, shape: &MaxPool2dShape, argmax: &[u8], dy: &[f32], dx: &mut [f32]) {
     shape.check(dx.len(), dy.len(), argmax.len());
-    let MaxPool2dShape { h, w, c, size, .. } = *shape;
+    let MaxPool2dSizes { h, w, c, size, .. } = **shape;
     let of_image = shape.oh() * shape.y_row();
     dx.par_chunks_mut(h * w * c).enumerate().for_each(|(image, dx)| {
         // A band is the inputs of one row of outputs; what is left below the last one has no
@@ -172,7 +202,7 @@ impl Kernel for BackwardRow<'_> {
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
         let Self { shape, argmax, dy, dx } = self;
-        let MaxPool2dShape { w, c, size, .. } = *shape;
+        let MaxPool2dSizes { w, c, size, .. } = **shape;
         let pixels = dy.chunks_exact(c).zip(argmax.chunks_exact(c));
         for (ox, (dy, argmax)) in pixels.enumerate() {
             let vectors = dy.chunks(S::LANES).zip(argmax.chunks(S::LANES));

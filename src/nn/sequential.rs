@@ -3,10 +3,10 @@
 use super::layers::batch_norm::BatchNorm;
 use super::layers::conv_blocks::{BlockOptions, ConvBlocks};
 use super::layers::conv2d::{Conv2d, Options};
-use super::layers::dense::Dense;
+use super::layers::dense::{self, Dense};
 use super::layers::dropout::Dropout;
 use super::layers::global_average_pool2d::GlobalAveragePool2d;
-use super::layers::max_pool2d::MaxPool2d;
+use super::layers::max_pool2d::{self, MaxPool2d};
 use super::layers::relu::Relu;
 use super::layers::{BYTE_SCALE, Backward, Layer, Pass};
 use super::parameter::Parameter;
@@ -14,7 +14,7 @@ use super::spec::{LayerSpec, ModelSpec, PlannedLayer};
 use super::tensor::Tensor;
 use crate::error::Result;
 use crate::rng::{Purpose, stream};
-use onesheet_kernels::dense::DenseShape;
+use onesheet_kernels::ShapeError;
 use onesheet_kernels::image;
 use onesheet_kernels::optim::Step;
 use onesheet_kernels::simd::Isa;
@@ -312,13 +312,15 @@ fn single(spec: &LayerSpec, plan: &PlannedLayer, relu: bool, seed: u64, i: usize
     let (name, rng) = (&plan.name, &mut initial(seed, i));
     Some(match (spec, &plan.input[..]) {
         (&LayerSpec::Conv2d { filters, kernel, stride, padding }, &[h, w, c]) => {
-            let shape = Options { filters, kernel, stride, padding }.shape([h, w, c]);
+            let shape = checked(Options { filters, kernel, stride, padding }.shape([h, w, c]));
             Box::new(Conv2d::new(name, shape, relu, rng))
         }
         (&LayerSpec::Dense { units }, &[inputs]) => {
-            Box::new(Dense::new(name, DenseShape { n: 1, inputs, outputs: units }, relu, rng))
+            Box::new(Dense::new(name, checked(dense::shape(inputs, units)), relu, rng))
         }
-        (&LayerSpec::MaxPooling2d { size }, &[h, w, c]) => Box::new(MaxPool2d::new([h, w, c], size)),
+        (&LayerSpec::MaxPooling2d { size }, &[h, w, c]) => {
+            Box::new(MaxPool2d::new(checked(max_pool2d::shape([h, w, c], size))))
+        }
         (&LayerSpec::BatchNormalization { momentum, epsilon }, shape) => {
             Box::new(BatchNorm::new(name, shape, momentum, epsilon))
         }
@@ -329,4 +331,9 @@ fn single(spec: &LayerSpec, plan: &PlannedLayer, relu: bool, seed: u64, i: usize
         (LayerSpec::Flatten, _) => return None,
         (layer, shape) => unreachable!("plan() refuses {layer:?} after {shape:?}"),
     })
+}
+
+/// A shape that the plan has made before.
+fn checked<T>(shape: Result<T, ShapeError>) -> T {
+    shape.expect("the plan was checked")
 }

@@ -58,7 +58,7 @@ impl Sequential {
         let (&LayerSpec::Conv2d { filters, kernel, stride, padding }, &[h, w, c]) = (spec, &layer.input[..]) else {
             return String::new();
         };
-        let shape = Options { filters, kernel, stride, padding }.shape([h, w, c]);
+        let shape = Options { filters, kernel, stride, padding }.shape([h, w, c]).expect("the plan was checked");
         let of = |pass| match pass {
             Pass::BackwardX if is_first => "-".to_owned(),
             pass => {

@@ -20,6 +20,7 @@ mod forward;
 mod statistics;
 
 use crate::buffer::{Buffer, sized};
+use crate::shape::product;
 use crate::simd::{MAX_LANES, VALUES_PER_TASK};
 
 pub use backward::{Gradients, backward};
@@ -94,10 +95,26 @@ impl Workspace {
     /// nothing.
     ///
     /// # Panics
-    /// If `c` is 0.
+    /// If `c` is 0, or there are more values than memory can hold.
     pub fn reserve(&mut self, len: usize, c: usize) {
-        self.stripes.resize(PARAMETERS * stripe(c));
-        sized(&mut self.sums, len.div_ceil(chunk(c)).max(1) * SUMS * c);
+        let (stripes, sums) = Self::lens(len, c);
+        self.stripes.resize(stripes);
+        sized(&mut self.sums, sums);
+    }
+
+    /// The bytes that [`reserve`](Self::reserve) claims.
+    ///
+    /// # Panics
+    /// As [`reserve`](Self::reserve).
+    pub fn bytes(len: usize, c: usize) -> usize {
+        let (stripes, sums) = Self::lens(len, c);
+        Buffer::bytes(stripes) + sums * size_of::<f64>()
+    }
+
+    fn lens(len: usize, c: usize) -> (usize, usize) {
+        let fits = c > 0 && product([len]).is_ok() && product([c]).is_ok();
+        assert!(fits, "{len} values of {c} channels: there are none, or more than memory can hold");
+        (PARAMETERS * stripe(c), len.div_ceil(chunk(c)).max(1) * SUMS * c)
     }
 }
 

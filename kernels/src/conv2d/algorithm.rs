@@ -1,6 +1,6 @@
 //! The one place that decides how a convolution is computed.
 
-use super::{Conv2dShape, gradient_tile, tap_tile, winograd};
+use super::{Conv2dShape, Conv2dSizes, gradient_tile, tap_tile, winograd};
 use crate::gemm::tile_shape;
 use crate::simd::Isa;
 use std::fmt;
@@ -56,7 +56,7 @@ impl Algorithm {
     /// algorithm and sum in the same order. With fewer registers, a tile would be too small to
     /// share anything.
     pub fn fits(self, isa: Isa, shape: &Conv2dShape, pass: Pass) -> bool {
-        let Conv2dShape { h, w, ic, oc, kh, kw, stride, .. } = *shape;
+        let Conv2dSizes { h, w, ic, oc, kh, kw, stride, .. } = **shape;
         let has_tiles = (kh, kw, stride) == (3, 3, 1) && isa.registers() >= 16;
         match (self, pass) {
             (Self::Im2col, _) => true,
@@ -80,7 +80,7 @@ impl Algorithm {
     /// If the algorithm does not [fit](Self::fits).
     pub fn tile(self, isa: Isa, shape: &Conv2dShape, pass: Pass) -> String {
         self.check(isa, shape, pass);
-        let Conv2dShape { h, w, ic, oc, .. } = *shape;
+        let Conv2dSizes { h, w, ic, oc, .. } = **shape;
         let (registers, lanes) = (isa.registers(), isa.lanes());
         let (from, to, rows, width) = match pass {
             Pass::BackwardX => (oc, ic, h, w),

@@ -1,7 +1,7 @@
 //! Weight gradient.
 
 use super::gradient_tile::TapGradients;
-use super::{Algorithm, Conv2dShape, Pass, Staging, Workspace, im2col};
+use super::{Algorithm, Conv2dShape, Conv2dSizes, PARTS, Pass, Staging, Workspace, im2col};
 use crate::gemm::{Init, Product, View};
 use crate::simd::{Ahead, Isa, Kernel, Simd, each_group};
 use rayon::prelude::*;
@@ -20,7 +20,7 @@ use rayon::prelude::*;
 /// A running f32 sum over the pixels of each part of the batch ([`Conv2dShape`] alone says how it
 /// is cut), then over the parts in order: the same bits for any number of threads.
 /// # Panics
-/// If a slice's length differs from its shape, or the window does not fit into the image.
+/// If a slice's length differs from its shape.
 pub struct BackwardW<'a> {
     /// Sizes.
     pub shape: &'a Conv2dShape,
@@ -36,17 +36,28 @@ pub struct BackwardW<'a> {
     pub workspace: &'a mut Workspace,
 }
 
+/// Parts that give every core work where the batch alone does not.
+const FEW_PARTS: usize = 16;
+const _: () = assert!(FEW_PARTS <= PARTS);
+
 impl Conv2dShape {
     /// Values in the gradients of all parts of the batch.
     pub(super) fn partials_len(&self) -> usize {
-        self.n * self.parts() * (self.w_len() + self.oc)
+        self.n * parts(self.n, self.oh()) * (self.w_len() + self.oc)
     }
 
-    /// The number of parts that an image is cut into, each of which sums its own gradient: one
-    /// where the batch alone gives every core work, more in smaller batches.
-    fn parts(&self) -> usize {
-        (16 / self.n).clamp(1, self.oh().max(1))
+    /// The largest [`partials_len`](Self::partials_len) of a batch of up to `n`: a small batch is
+    /// cut into parts, so the largest batch is not always the one that needs most.
+    pub(super) fn most_partials_len(&self) -> usize {
+        let of_small = (1..=self.n.min(FEW_PARTS)).map(|n| n * parts(n, self.oh())).max().unwrap_or(0);
+        of_small.max(self.n) * (self.w_len() + self.oc)
     }
+}
+
+/// The number of parts that an image of a batch of `n` is cut into, each of which sums its own
+/// gradient: one where the batch alone gives every core work, more in smaller batches.
+fn parts(n: usize, oh: usize) -> usize {
+    (FEW_PARTS / n).clamp(1, oh)
 }
 
 impl BackwardW<'_> {
@@ -66,9 +77,9 @@ impl BackwardW<'_> {
         algorithm.check(isa, shape, Pass::BackwardW);
         let staging = Staging::forward(shape);
         shape.assert_fits(self.x, self.dw, self.dy);
-        assert_eq!(self.db.len(), shape.oc, "db is [oc]");
+        assert_eq!(self.db.len(), shape.oc, "db is [oc]: {shape:?}");
         let partials = self.workspace.partials.sized(shape.partials_len());
-        let (parts, oh) = (shape.parts(), shape.oh());
+        let (parts, oh) = (parts(shape.n, shape.oh()), shape.oh());
         let (x_len, dy_len) = (shape.x_len() / shape.n, shape.y_len() / shape.n);
         let part_len = shape.w_len() + shape.oc;
         partials.par_chunks_exact_mut(part_len).enumerate().for_each(|(i, sum)| {
@@ -166,7 +177,7 @@ impl WeightGradient<'_> {
         /// vectors of `dy` and one of `x` for each of 128 pixels are 24 kB.
         const PIXELS: usize = 128;
         let &Self { shape, algorithm, x, x_row, dy, dy_row, rows } = self;
-        let Conv2dShape { kw, ic, oc, .. } = *shape;
+        let Conv2dSizes { kw, ic, oc, .. } = **shape;
         let (width, window_row) = (shape.ow(), kw * ic);
         // At least two: with one, `dw` would be loaded and stored too often.
         let at_once = (PIXELS / width).max(2);

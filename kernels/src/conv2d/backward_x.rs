@@ -18,7 +18,7 @@ use crate::simd::Isa;
 /// # Accuracy
 /// As [`Forward`](super::Forward); the same bits for any number of threads.
 /// # Panics
-/// If a slice's length differs from its shape, or the window does not fit into the image.
+/// If a slice's length differs from its shape.
 pub struct BackwardX<'a> {
     /// Sizes.
     pub shape: &'a Conv2dShape,

@@ -1,7 +1,7 @@
 //! The stride-1 correlation behind forward and backward_x.
 
 use super::tap_tile::TapTiles;
-use super::{Algorithm, Conv2dShape, Pass, Staging, winograd};
+use super::{Algorithm, Conv2dShape, Conv2dSizes, Pass, Staging, winograd};
 use crate::buffer::Buffer;
 use crate::gemm::{Init, Product, View};
 use crate::scratch;
@@ -42,7 +42,7 @@ impl<'a> Correlation<'a> {
         arranged: &'a mut Buffer,
     ) -> Self {
         algorithm.check(isa, shape, Pass::Forward);
-        let Conv2dShape { kh, kw, ic, oc, .. } = *shape;
+        let Conv2dSizes { kh, kw, ic, oc, .. } = **shape;
         let w = match algorithm {
             Algorithm::View => w,
             _ => arrange(algorithm, shape, [ic, oc], |u, v, i, o| w[((u * kw + v) * ic + i) * oc + o], arranged),
@@ -63,7 +63,7 @@ impl<'a> Correlation<'a> {
         arranged: &'a mut Buffer,
     ) -> Self {
         algorithm.check(isa, shape, Pass::BackwardX);
-        let Conv2dShape { kh, kw, ic, oc, .. } = *shape;
+        let Conv2dSizes { kh, kw, ic, oc, .. } = **shape;
         let flipped = |u, v, o, i| w[(((kh - 1 - u) * kw + kw - 1 - v) * ic + i) * oc + o];
         let w = arrange(algorithm, shape, [oc, ic], flipped, arranged);
         Self { isa, algorithm, kh, kw, ic: oc, oc: ic, w, bias: None, relu: false }
@@ -141,7 +141,7 @@ fn arrange<'a>(
     w: impl Fn(usize, usize, usize, usize) -> f32 + Sync,
     to: &'a mut Buffer,
 ) -> &'a [f32] {
-    let Conv2dShape { kh, kw, .. } = *shape;
+    let Conv2dSizes { kh, kw, .. } = **shape;
     if algorithm == Algorithm::Winograd {
         let to = to.sized(winograd::POINTS * ic * oc);
         winograd::transform_weights(ic, oc, w, to);

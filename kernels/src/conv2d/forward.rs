@@ -14,7 +14,7 @@ use crate::simd::Isa;
 /// Running f32 sums: within `1e-6 * sqrt(kh*kw*ic)` of the sum of the terms' magnitudes of
 /// [`reference`](crate::reference); the same bits for any number of threads.
 /// # Panics
-/// If a slice's length differs from its shape, or the window does not fit into the image.
+/// If a slice's length differs from its shape.
 pub struct Forward<'a> {
     /// Sizes.
     pub shape: &'a Conv2dShape,
@@ -46,7 +46,7 @@ impl Forward<'_> {
     pub fn run_with(self, isa: Isa, algorithm: Algorithm) {
         let shape = self.shape;
         shape.assert_fits(self.x, self.w, self.y);
-        assert_eq!(self.bias.len(), shape.oc, "bias is [oc]");
+        assert_eq!(self.bias.len(), shape.oc, "bias is [oc]: {shape:?}");
         if algorithm == Algorithm::Im2col {
             return im2col::forward(isa, self);
         }

@@ -3,7 +3,7 @@
 //! The matrix is written for a few output rows at a time, so that it stays in the cache; the
 //! product is the same `Product` as everywhere. It is the path of strided layers.
 
-use super::{BackwardX, Conv2dShape, Forward};
+use super::{BackwardX, Conv2dShape, Conv2dSizes, Forward};
 use crate::gemm::{Init, Product, View};
 use crate::scratch;
 use crate::simd::Isa;
@@ -74,6 +74,11 @@ fn block(shape: &Conv2dShape) -> usize {
     (131_072 / (shape.ow() * shape.window())).clamp(1, shape.oh())
 }
 
+/// The most values of the matrix that are written at a time.
+pub(super) fn columns_len(shape: &Conv2dShape) -> usize {
+    block(shape) * shape.ow() * shape.window()
+}
+
 /// Lends `work` the im2col matrix `[pixels][kh * kw * ic]` of some output rows, and its number of
 /// pixels.
 fn with_columns(shape: &Conv2dShape, x: &[f32], rows: Range<usize>, work: impl FnOnce(&[f32], usize)) {
@@ -93,7 +98,7 @@ fn with_columns(shape: &Conv2dShape, x: &[f32], rows: Range<usize>, work: impl F
 /// stretch of the window that lies inside the image.
 #[inline]
 fn each_run(shape: &Conv2dShape, r: usize, mut run: impl FnMut(usize, usize, usize)) {
-    let Conv2dShape { h, w, ic, kh, kw, stride, .. } = *shape;
+    let Conv2dSizes { h, w, ic, kh, kw, stride, .. } = **shape;
     let (top, left) = (shape.pad_top(), shape.pad_left());
     for u in 0..kh {
         let Some(y) = (r * stride + u).checked_sub(top).filter(|&y| y < h) else { continue };

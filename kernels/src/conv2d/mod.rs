@@ -54,6 +54,7 @@ mod correlation;
 mod forward;
 mod gradient_tile;
 mod im2col;
+mod shape;
 mod staging;
 mod tap_tile;
 mod winograd;
@@ -64,109 +65,11 @@ pub(crate) use backward_w::{WeightGradient, add_parts};
 pub use backward_x::BackwardX;
 pub(crate) use correlation::Correlation;
 pub use forward::Forward;
+pub use shape::{Conv2dShape, Conv2dSizes, Padding};
+pub(crate) use shape::{PARTS, rows_at_once, winograd_len};
 pub(crate) use staging::Staging;
 
 use crate::buffer::Buffer;
-
-#[cfg(feature = "serde")]
-use serde::{Deserialize, Serialize};
-
-/// How an image's border is treated.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[cfg_attr(feature = "serde", derive(Serialize, Deserialize), serde(rename_all = "snake_case"))]
-pub enum Padding {
-    /// The window stays inside the image: `oh = (h - kh) / stride + 1`.
-    Valid,
-    /// `oh = ceil(h / stride)`; zeros are added, the odd row or column at the bottom or right, as
-    /// TensorFlow does.
-    Same,
-}
-
-/// The sizes of a convolution: all that its kernels need to know.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Conv2dShape {
-    /// Images in the batch.
-    pub n: usize,
-    /// Input height.
-    pub h: usize,
-    /// Input width.
-    pub w: usize,
-    /// Input channels.
-    pub ic: usize,
-    /// Output channels (filters).
-    pub oc: usize,
-    /// Kernel height.
-    pub kh: usize,
-    /// Kernel width.
-    pub kw: usize,
-    /// Step of the window, the same in both directions.
-    pub stride: usize,
-    /// Border treatment.
-    pub padding: Padding,
-}
-
-impl Conv2dShape {
-    /// Output height; 0 where the window does not fit.
-    pub fn oh(&self) -> usize {
-        output_size(self.h, self.kh, self.stride, self.padding)
-    }
-
-    /// Output width; 0 where the window does not fit.
-    pub fn ow(&self) -> usize {
-        output_size(self.w, self.kw, self.stride, self.padding)
-    }
-
-    /// Rows of zeros above the image.
-    pub fn pad_top(&self) -> usize {
-        pad_before(self.h, self.kh, self.stride, self.padding)
-    }
-
-    /// Columns of zeros left of the image.
-    pub fn pad_left(&self) -> usize {
-        pad_before(self.w, self.kw, self.stride, self.padding)
-    }
-
-    /// Values under the window: the inner dimension of the im2col product.
-    pub(crate) fn window(&self) -> usize {
-        self.kh * self.kw * self.ic
-    }
-
-    /// Values in `x`.
-    pub fn x_len(&self) -> usize {
-        self.n * self.h * self.w * self.ic
-    }
-
-    /// Values in `y`.
-    pub fn y_len(&self) -> usize {
-        self.n * self.oh() * self.ow() * self.oc
-    }
-
-    /// Values in the weights `[kh][kw][ic][oc]`.
-    pub fn w_len(&self) -> usize {
-        self.kh * self.kw * self.ic * self.oc
-    }
-
-    /// The most values that the weights have as an algorithm arranges them.
-    pub(crate) fn arranged_len(&self) -> usize {
-        self.w_len().max(winograd::POINTS * self.ic * self.oc)
-    }
-
-    fn assert_fits(&self, x: &[f32], w: &[f32], y: &[f32]) {
-        assert!(self.oh() > 0 && self.ow() > 0, "the window does not fit: {self:?}");
-        assert_eq!(x.len(), self.x_len(), "x is [n, h, w, ic]: {self:?}");
-        assert_eq!(w.len(), self.w_len(), "w is [kh, kw, ic, oc]: {self:?}");
-        assert_eq!(y.len(), self.y_len(), "y is [n, oh, ow, oc]: {self:?}");
-    }
-
-    /// Output rows that one task works on: few enough that their window stays in the L2 cache, and
-    /// that a small batch still has work for every core. Even, because the tiles are two rows high.
-    /// Depends on the shape alone.
-    fn band(&self) -> usize {
-        const TASKS: usize = 64;
-        let per_image = TASKS.div_ceil(self.n);
-        self.oh().div_ceil(per_image).next_multiple_of(2).min(32)
-    }
-}
 
 /// Memory that a convolution's passes work in. It grows to what they ask for and stays.
 #[derive(Clone, Debug, Default)]
@@ -181,29 +84,17 @@ impl Workspace {
     /// Claims what the passes over batches of up to the shape's `n` need, so that they allocate
     /// nothing; for inference, only what [`Forward`] needs.
     pub fn reserve(&mut self, shape: &Conv2dShape, training: bool) {
-        self.arranged.resize(shape.arranged_len());
-        if training {
-            // A small batch is cut into parts, so the largest batch is not always the one that
-            // needs most.
-            let lens = (1..=shape.n).map(|n| Conv2dShape { n, ..*shape }.partials_len());
-            self.partials.resize(lens.max().unwrap_or(0));
-        }
+        let [arranged, partials] = Self::lens(shape, training);
+        self.arranged.resize(arranged);
+        self.partials.resize(partials);
     }
-}
 
-fn output_size(size: usize, kernel: usize, stride: usize, padding: Padding) -> usize {
-    match padding {
-        Padding::Valid => (size + stride).saturating_sub(kernel) / stride,
-        Padding::Same => size.div_ceil(stride),
+    /// The bytes that [`reserve`](Self::reserve) claims.
+    pub fn bytes(shape: &Conv2dShape, training: bool) -> usize {
+        Self::lens(shape, training).into_iter().map(Buffer::bytes).sum()
     }
-}
 
-fn pad_before(size: usize, kernel: usize, stride: usize, padding: Padding) -> usize {
-    match padding {
-        Padding::Valid => 0,
-        Padding::Same => {
-            let covered = (size.div_ceil(stride).saturating_sub(1)) * stride + kernel;
-            covered.saturating_sub(size) / 2
-        }
+    fn lens(shape: &Conv2dShape, training: bool) -> [usize; 2] {
+        [shape.arranged_len(), if training { shape.most_partials_len() } else { 0 }]
     }
 }

@@ -37,11 +37,12 @@ impl Staging {
     }
 
     fn new(
-        &Conv2dShape { kh, kw, .. }: &Conv2dShape,
+        shape: &Conv2dShape,
         [h, w, c]: [usize; 3],
         [output_h, output_w]: [usize; 2],
         [top, left]: [usize; 2],
     ) -> Self {
+        let (kh, kw) = (shape.kh, shape.kw);
         let width = output_w + kw - 1;
         let borderless = top == 0 && left == 0 && width == w && output_h + kh - 1 == h;
         Self { h, w, c, top, left, width, kh, borderless }

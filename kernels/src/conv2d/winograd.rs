@@ -49,8 +49,13 @@ pub(super) const POINTS: usize = 16;
 /// Whether the transformations pay and every instruction set has whole register tiles. The channels
 /// on one side share the transformations of the other side; where the output has only 16, they cost
 /// what the multiplications save.
-pub(super) fn fits([ic, oc]: [usize; 2], [oh, ow]: [usize; 2]) -> bool {
-    ic.is_multiple_of(MAX_LANES) && oc.is_multiple_of(2 * MAX_LANES) && oh >= 2 && ow >= 2
+pub(super) fn fits(channels: [usize; 2], [oh, ow]: [usize; 2]) -> bool {
+    fits_channels(channels) && oh >= 2 && ow >= 2
+}
+
+/// Whether the channels allow it.
+pub(super) fn fits_channels([ic, oc]: [usize; 2]) -> bool {
+    ic.is_multiple_of(MAX_LANES) && oc.is_multiple_of(2 * MAX_LANES)
 }
 
 /// `U = G g G^T`, `[oc/16][16][ic][16]`; `g(u, v, i, o)` is the weight of a tap from an input to an
@@ -144,7 +149,8 @@ impl Kernel for Tiles<'_, '_> {
     #[inline(always)]
     fn run<S: Simd>(mut self, s: S) {
         let Self { ic, rows, width, oc, .. } = self;
-        assert!(ic.is_multiple_of(S::LANES) && oc.is_multiple_of(2 * S::LANES) && rows > 0 && width >= 2);
+        const { assert!(S::LANES <= CHANNELS) };
+        assert!(ic.is_multiple_of(CHANNELS) && oc.is_multiple_of(2 * CHANNELS) && rows > 0 && width >= 2);
         assert!(self.x.len() >= (rows + 1) * self.x_row + (width + 2) * ic, "x has the rows under the windows");
         assert_eq!(self.u.len(), POINTS * ic * oc);
         assert!(self.bias.is_none_or(|bias| bias.len() == oc));

@@ -1,10 +1,10 @@
 //! The backward pass.
 
 use super::rows::{GradientSums, Scatter};
-use super::{ConvBlockShape, Source, Workspace, parts};
+use super::{ConvBlockShape, MOST_BAND_ROWS, Source, Workspace, parts};
 use crate::batch_norm::Normalization;
 use crate::buffer::sized;
-use crate::conv2d::{self, Algorithm, Conv2dShape, Correlation, Staging, WeightGradient, add_parts};
+use crate::conv2d::{self, Algorithm, Conv2dShape, Conv2dSizes, Correlation, Staging, WeightGradient, add_parts};
 use crate::scratch;
 use crate::simd::{Ahead, Isa};
 use crate::tasks::each_task;
@@ -22,8 +22,7 @@ use std::ops::Range;
 /// Sums over the pixels of a part of an image in f32, then over the parts in order
 /// ([`ConvBlockShape`] alone says how the batch is cut): the same bits for any number of threads.
 /// # Panics
-/// If a slice's length differs from its shape, the convolution is not 3x3 with stride 1, or no
-/// window fits.
+/// If a slice's length differs from its shape.
 /// # Source
 /// Ioffe and Szegedy 2015, <https://arxiv.org/abs/1502.03167>, section 3, simplified; see the
 /// [module](super).
@@ -64,6 +63,20 @@ pub struct Backward<'a> {
 /// Rows of `dz` before a band that its rows of `dx` need: those of a 3x3 window, two.
 const BEFORE: usize = 2;
 
+/// The rows of `dz` that exist at a time: those before a band, those in it, and rows of zeros
+/// behind it.
+const DZ_ROWS: usize = MOST_BAND_ROWS + 2 * BEFORE;
+
+/// The most values of `dz` that exist at a time.
+pub(super) fn most_dz_len(conv: &Conv2dShape) -> usize {
+    DZ_ROWS * padded_width(conv) * conv.oc
+}
+
+/// Pixels of a row of `dz` with the zeros around it that the correlation to `dx` wants.
+fn padded_width(conv: &Conv2dShape) -> usize {
+    conv.w + conv.kw - 1
+}
+
 /// What all tasks read.
 struct Pass<'a> {
     isa: Isa,
@@ -90,17 +103,21 @@ impl Backward<'_> {
     pub fn run(self, isa: Isa) {
         let Self { shape, x, w, a, p, norm, dp, dp_sums, dw, db, dgamma, dbeta, dx, dx_sums, workspace } = self;
         let conv = &shape.conv;
-        let &Conv2dShape { n, ic, oc, .. } = conv;
-        shape.check();
-        assert_eq!(x.len(), conv.x_len(), "x is [n, h, w, ic]: {shape:?}");
+        let Conv2dSizes { n, ic, oc, .. } = **conv;
+        x.check(conv);
         assert!(w.len() == conv.w_len() && dw.len() == conv.w_len(), "w and dw are [kh, kw, ic, oc]: {shape:?}");
         assert_eq!(a.len(), conv.y_len(), "a is [n, oh, ow, oc]: {shape:?}");
         assert!(p.len() == shape.p_len() && dp.len() == shape.p_len(), "p and dp are [n, oh/2, ow/2, oc]: {shape:?}");
         norm.check(oc);
-        assert_eq!(dp_sums.len(), 2 * oc, "dp_sums is [2, oc]");
-        assert!([db.len(), dgamma.len(), dbeta.len()] == [oc; 3], "db, dgamma and dbeta are [oc]");
+        assert_eq!(dp_sums.len(), 2 * oc, "dp_sums is [2, oc]: {shape:?}");
+        assert!([db.len(), dgamma.len(), dbeta.len()] == [oc; 3], "db, dgamma and dbeta are [oc]: {shape:?}");
+        assert!(dx.as_ref().is_none_or(|dx| dx.len() == conv.x_len()), "dx is [n, h, w, ic]: {shape:?}");
         let summed = matches!(x, Source::Normalised(..)) && dx.is_some();
-        assert_eq!(dx_sums.len(), if summed { 2 * ic } else { 0 }, "dx_sums is [2, ic] for a normalised source");
+        assert_eq!(
+            dx_sums.len(),
+            if summed { 2 * ic } else { 0 },
+            "dx_sums is [2, ic] for a normalised source: {shape:?}"
+        );
         let Workspace { arranged, sums, gradients, coefficients } = workspace;
 
         let (scale, rest) = coefficients.sized(3 * oc).split_at_mut(oc);
@@ -134,8 +151,8 @@ impl Backward<'_> {
             ([dx, task * gradient], task * sums_len)
         };
         each_task(0..n * parts, [dx, gradients], sums, &starts, &|task, [dx, gradient], sums| {
-            let stage_len = staging.len(2 * super::BAND + 1).next_multiple_of(16);
-            let dz_len = (2 * super::BAND + 1 + 2 * BEFORE) * pass.dz_width() * oc;
+            let stage_len = staging.len(MOST_BAND_ROWS).next_multiple_of(16);
+            let dz_len = DZ_ROWS * pass.dz_width() * oc;
             scratch::with(stage_len + dz_len + (2 * ic).max(oc), |scratch| {
                 let (stage, rest) = scratch.split_at_mut(stage_len);
                 let (dz, row_sums) = rest.split_at_mut(dz_len);
@@ -174,7 +191,7 @@ impl Pass<'_> {
     /// Pixels of a row of `dz` with the zeros that the correlation to `dx` wants around it.
     fn dz_width(&self) -> usize {
         let conv = &self.shape.conv;
-        if self.to_dx.is_some() { conv.w + conv.kw - 1 } else { conv.ow() }
+        if self.to_dx.is_some() { padded_width(conv) } else { conv.ow() }
     }
 
     /// The zeros left of a row of `dz`, in pixels.
@@ -281,7 +298,7 @@ impl Pass<'_> {
     /// Adds to the sums of `dx` and of `dx * (x - mean)`.
     fn sum_dx(&self, image: usize, first: usize, dx: &[f32], sums: &mut [f64], row_sums: &mut [f32]) {
         let Source::Normalised(x, by) = self.x else { return };
-        let Conv2dShape { h, w, ic, .. } = self.shape.conv;
+        let Conv2dSizes { h, w, ic, .. } = *self.shape.conv;
         let x = &x[(image * h + first) * w * ic..][..dx.len()];
         add_gradient_sums(self.isa, by.mean, w, x, dx, sums, row_sums);
     }
@@ -326,7 +343,7 @@ pub fn pooled_sums(
     let c = mean.len();
     assert!(
         p.len() == shape.p_len() && dp.len() == p.len() && c == shape.conv.oc && sums.len() == 2 * c,
-        "p, dp and sums"
+        "p, dp and sums: {shape:?}"
     );
     let (n, image, width) = (shape.conv.n, p.len() / shape.conv.n, shape.pw());
     let partials = sized(&mut workspace.sums, n * 2 * c);

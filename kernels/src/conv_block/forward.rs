@@ -3,7 +3,7 @@
 use super::rows::{Pool, RowSums};
 use super::{ConvBlockShape, Source, Workspace};
 use crate::buffer::sized;
-use crate::conv2d::{Algorithm, Conv2dShape, Correlation, Pass, Staging};
+use crate::conv2d::{Algorithm, Conv2dSizes, Correlation, Pass, Staging};
 use crate::scratch;
 use crate::simd::Isa;
 use crate::tasks::each_task;
@@ -22,8 +22,7 @@ use crate::tasks::each_task;
 /// `mean` within 1e-6 of the root mean square, `variance` within 1e-5 of the mean square. The same
 /// bits for any number of threads.
 /// # Panics
-/// If a slice's length differs from its shape, the convolution is not 3x3 with stride 1, or no
-/// window fits.
+/// If a slice's length differs from its shape.
 pub struct Forward<'a> {
     /// Sizes.
     pub shape: &'a ConvBlockShape,
@@ -52,15 +51,14 @@ impl Forward<'_> {
     pub fn run(self, isa: Isa) {
         let Self { shape, x, w, bias, gamma, a, p, mean, variance, workspace } = self;
         let conv = &shape.conv;
-        let &Conv2dShape { n, oc, .. } = conv;
-        shape.check();
-        assert_eq!(x.len(), conv.x_len(), "x is [n, h, w, ic]: {shape:?}");
+        let Conv2dSizes { n, oc, .. } = **conv;
+        x.check(conv);
         assert_eq!(w.len(), conv.w_len(), "w is [kh, kw, ic, oc]: {shape:?}");
         assert_eq!(a.len(), conv.y_len(), "a is [n, oh, ow, oc]: {shape:?}");
         assert_eq!(p.len(), shape.p_len(), "p is [n, oh/2, ow/2, oc]: {shape:?}");
         assert!(
             [bias.len(), gamma.len(), mean.len(), variance.len()] == [oc; 4],
-            "bias, gamma, mean, variance are [oc]"
+            "bias, gamma, mean, variance are [oc]: {shape:?}"
         );
         let (staging, algorithm) = (Staging::forward(conv), Algorithm::choose(isa, conv, Pass::Forward));
         let correlation = Correlation::forward(isa, algorithm, conv, w, bias, true, &mut workspace.arranged);

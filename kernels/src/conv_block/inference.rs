@@ -2,7 +2,7 @@
 
 use super::rows::{Normalise, Pool};
 use super::{Affine, ConvBlockShape, Source, Workspace};
-use crate::conv2d::{Algorithm, Conv2dShape, Correlation, Pass, Staging};
+use crate::conv2d::{Algorithm, Conv2dSizes, Correlation, Pass, Staging};
 use crate::scratch;
 use crate::simd::{Isa, VALUES_PER_TASK};
 use crate::tasks::each_task;
@@ -20,8 +20,7 @@ use rayon::prelude::*;
 /// As [`conv2d::Forward`](crate::conv2d::Forward) and
 /// [`batch_norm::forward`](crate::batch_norm::forward).
 /// # Panics
-/// If a slice's length differs from its shape, the convolution is not 3x3 with stride 1, or no
-/// window fits.
+/// If a slice's length differs from its shape.
 pub struct Inference<'a> {
     /// Sizes.
     pub shape: &'a ConvBlockShape,
@@ -44,12 +43,11 @@ impl Inference<'_> {
     pub fn run(self, isa: Isa) {
         let Self { shape, x, w, bias, norm, y, workspace } = self;
         let conv = &shape.conv;
-        let &Conv2dShape { n, oc, .. } = conv;
-        shape.check();
-        assert_eq!(x.len(), conv.x_len(), "x is [n, h, w, ic]: {shape:?}");
+        let Conv2dSizes { n, oc, .. } = **conv;
+        x.check(conv);
         assert_eq!(w.len(), conv.w_len(), "w is [kh, kw, ic, oc]: {shape:?}");
         assert_eq!(y.len(), shape.p_len(), "y is [n, oh/2, ow/2, oc]: {shape:?}");
-        assert_eq!(bias.len(), oc, "bias is [oc]");
+        assert_eq!(bias.len(), oc, "bias is [oc]: {shape:?}");
         norm.check(oc);
         let (staging, algorithm) = (Staging::forward(conv), Algorithm::choose(isa, conv, Pass::Forward));
         let correlation = Correlation::forward(isa, algorithm, conv, w, bias, true, &mut workspace.arranged);
@@ -90,7 +88,7 @@ impl Inference<'_> {
 pub fn normalise(isa: Isa, by: Affine, x: &[f32], y: &mut [f32]) {
     let c = by.mean.len();
     by.check(c);
-    assert!(x.len() == y.len() && x.len().is_multiple_of(c), "x and y");
+    assert!(c > 0 && x.len() == y.len() && x.len().is_multiple_of(c), "x and y");
     let block = VALUES_PER_TASK.next_multiple_of(c);
     x.par_chunks(block).zip(y.par_chunks_mut(block)).for_each(|(x, y)| isa.run(Normalise { by, x, y }));
 }

@@ -43,26 +43,69 @@ mod inference;
 mod rows;
 mod source;
 
+use crate::ShapeError;
 use crate::buffer::{Buffer, sized};
-use crate::conv2d::Conv2dShape;
+use crate::conv2d::{Conv2dShape, Conv2dSizes, PARTS, Staging, rows_at_once, winograd_len};
 
 pub use backward::{Backward, pooled_sums};
 pub use forward::Forward;
 pub use inference::{Inference, normalise};
 pub use source::{Affine, Source, affine_scale};
 
-/// The sizes of a block: those of its convolution, 3x3 with stride 1; the pooling's window is 2x2.
+/// The shape of a block: that of its convolution, 3x3 with stride 1; the pooling's window is 2x2.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ConvBlockShape {
-    /// The convolution.
-    pub conv: Conv2dShape,
+    conv: Conv2dShape,
 }
 
 /// Pooled rows of a band: with 16 rows of its convolution, the rows that a band works on stay in an
 /// L2 cache of 512 kB for the model's layers.
 const BAND: usize = 8;
 
+/// The most rows of its convolution that a band has: the last one's may be odd.
+const MOST_BAND_ROWS: usize = 2 * BAND + 1;
+
 impl ConvBlockShape {
+    /// The shape of a block with this convolution.
+    ///
+    /// # Errors
+    /// If the convolution is not 3x3 with stride 1, or the pooling's window is larger than its
+    /// output.
+    pub fn try_new(conv: Conv2dShape) -> Result<Self, ShapeError> {
+        if (conv.kh, conv.kw, conv.stride) != (3, 3, 1) {
+            return Err(ShapeError::new(&conv, "a block's convolution is 3x3 with stride 1"));
+        }
+        if conv.oh().min(conv.ow()) < 2 {
+            return Err(ShapeError::new(&conv, "the pooling's window is larger than the image"));
+        }
+        Ok(Self { conv })
+    }
+
+    /// [`try_new`](Self::try_new) for a convolution that is known to fit.
+    ///
+    /// # Panics
+    /// With the sizes, where that is an error.
+    #[track_caller]
+    pub fn new(conv: Conv2dShape) -> Self {
+        match Self::try_new(conv) {
+            Ok(shape) => shape,
+            Err(error) => panic!("{error}"),
+        }
+    }
+
+    /// The same for a batch of `n` images.
+    ///
+    /// # Errors
+    /// As [`Conv2dShape::try_new`].
+    pub fn of_batch(&self, n: usize) -> Result<Self, ShapeError> {
+        Ok(Self { conv: self.conv.of_batch(n)? })
+    }
+
+    /// The convolution.
+    pub fn conv(&self) -> &Conv2dShape {
+        &self.conv
+    }
+
     /// Height of the pooled image.
     pub fn ph(&self) -> usize {
         self.conv.oh() / 2
@@ -101,10 +144,16 @@ impl ConvBlockShape {
         (image < self.conv.n).then_some((image, band))
     }
 
-    fn check(&self) {
-        let Conv2dShape { kh, kw, stride, .. } = self.conv;
-        assert_eq!((kh, kw, stride), (3, 3, 1), "a block's convolution is 3x3 with stride 1");
-        assert!(self.p_len() > 0, "the windows do not fit: {self:?}");
+    /// The most values that a task of a pass borrows from its thread.
+    pub fn scratch_len(&self, training: bool) -> usize {
+        let Conv2dSizes { ic, oc, .. } = *self.conv;
+        let stage = Staging::forward(&self.conv).len(MOST_BAND_ROWS);
+        let own = match training {
+            // Rows of the convolution, and a pooled row, which is no longer.
+            false => (rows_at_once(&self.conv) + 1) * self.conv.ow() * oc,
+            true => backward::most_dz_len(&self.conv) + 2 * ic.max(oc),
+        };
+        stage + own + winograd_len(&self.conv)
     }
 }
 
@@ -125,19 +174,38 @@ impl Workspace {
     /// Claims what the passes over batches of up to the shape's `n` need, so that they allocate
     /// nothing; for inference, only what [`Inference`] needs.
     pub fn reserve(&mut self, shape: &ConvBlockShape, training: bool) {
-        let Conv2dShape { n, ic, oc, .. } = shape.conv;
-        self.arranged.resize(shape.conv.arranged_len());
-        if training {
-            let parts = (1..=n).map(|n| n * parts(n, shape.bands())).max().unwrap_or(0);
-            sized(&mut self.sums, (n * shape.bands() * 2 * oc).max(parts * 2 * ic));
-            self.gradients.resize(parts * (shape.conv.w_len() + oc));
-            self.coefficients.resize(3 * oc);
+        let (sums, [arranged, gradients, coefficients]) = Self::lens(shape, training);
+        sized(&mut self.sums, sums);
+        self.arranged.resize(arranged);
+        self.gradients.resize(gradients);
+        self.coefficients.resize(coefficients);
+    }
+
+    /// The bytes that [`reserve`](Self::reserve) claims.
+    pub fn bytes(shape: &ConvBlockShape, training: bool) -> usize {
+        let (sums, buffers) = Self::lens(shape, training);
+        sums * size_of::<f64>() + buffers.into_iter().map(Buffer::bytes).sum::<usize>()
+    }
+
+    /// The lengths of the sums, and of the weights as they are arranged, the gradients and the
+    /// coefficients.
+    fn lens(shape: &ConvBlockShape, training: bool) -> (usize, [usize; 3]) {
+        let (conv, bands) = (&shape.conv, shape.bands());
+        if !training {
+            return (0, [conv.arranged_len(), 0, 0]);
         }
+        let Conv2dSizes { n, ic, oc, .. } = **conv;
+        // A small batch is cut into parts, so the largest batch is not always the one that needs
+        // most.
+        let of_small = (1..=n.min(PARTS)).map(|n| n * parts(n, bands)).max().unwrap_or(0);
+        let parts = of_small.max(n);
+        let sums = (n * bands * 2 * oc).max(parts * 2 * ic);
+        (sums, [conv.arranged_len(), parts * (conv.w_len() + oc), 3 * oc])
     }
 }
 
 /// The number of parts that the backward pass cuts an image into, each of which sums its own weight
 /// gradient: enough for every core to have work to the end of a step. Depends on the shape alone.
 fn parts(n: usize, bands: usize) -> usize {
-    (64 / n).clamp(1, bands)
+    (PARTS / n).clamp(1, bands)
 }

@@ -3,7 +3,7 @@
 use super::ConvBlockShape;
 use super::rows::Normalise;
 use crate::batch_norm::Normalization;
-use crate::conv2d::Staging;
+use crate::conv2d::{Conv2dShape, Staging};
 use crate::image::U8ToF32;
 use crate::simd::{Ahead, Isa};
 use std::ops::Range;
@@ -43,17 +43,23 @@ impl Affine<'_> {
 /// # Panics
 /// If the lengths differ.
 pub fn affine_scale(by: &Normalization, scale: &mut [f32]) {
-    assert_eq!(scale.len(), by.gamma.len(), "scale and gamma");
+    by.check(scale.len());
     for (i, scale) in scale.iter_mut().enumerate() {
         *scale = (f64::from(by.gamma[i]) * by.inv_std(i)) as f32;
     }
 }
 
 impl<'a> Source<'a> {
-    pub(super) fn len(&self) -> usize {
-        match self {
+    /// # Panics
+    /// If it is not the input of that convolution.
+    pub(super) fn check(&self, conv: &Conv2dShape) {
+        let len = match self {
             Self::U8(x, _) => x.len(),
             Self::F32(x) | Self::Normalised(x, _) => x.len(),
+        };
+        assert_eq!(len, conv.x_len(), "x is [n, h, w, ic]: {conv:?}");
+        if let Self::Normalised(_, by) = self {
+            by.check(conv.ic);
         }
     }
 

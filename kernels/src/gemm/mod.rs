@@ -44,10 +44,15 @@ impl<'a> View<'a> {
         Self { segment: step, ..self }
     }
 
-    /// The bounds that the micro-kernel's unchecked accesses rely on.
+    /// The bounds that the micro-kernel's unchecked accesses rely on: the last element, whose place
+    /// must not wrap, lies inside the data, and no other lies behind it.
     fn check(&self, segments: usize, rows: usize, columns: usize) {
-        let last = (segments - 1) * self.segment + (rows - 1) * self.row + (columns - 1) * self.col;
-        assert!(last < self.data.len(), "element {last} of {}", self.data.len());
+        let steps = [(segments, self.segment), (rows, self.row), (columns, self.col)];
+        let last = steps
+            .into_iter()
+            .try_fold(0usize, |last, (count, step)| last.checked_add(count.checked_sub(1)?.checked_mul(step)?));
+        let inside = last.is_some_and(|last| last < self.data.len());
+        assert!(inside, "{segments} x {rows} x {columns} elements of {}", self.data.len());
     }
 
     /// The address of an element of the first segment.

@@ -1,6 +1,6 @@
 //! 2-D convolution as its definition reads.
 
-use crate::conv2d::Conv2dShape;
+use crate::conv2d::{Conv2dShape, Conv2dSizes};
 
 /// `y[n,oy,ox,o] = b[o] + sum over u,v,i of x[n, oy*s + u - pad_top, ox*s + v - pad_left, i] *
 /// w[u,v,i,o]` with the stride `s`, where `x` is 0 outside the image.
@@ -39,7 +39,7 @@ pub fn backward_w(shape: &Conv2dShape, x: &[f64], dy: &[f64]) -> (Vec<f64>, Vec<
 
 /// Calls `product` with the positions in `x`, `w` and `y` of every product that the forward sums.
 fn each_product(shape: &Conv2dShape, mut product: impl FnMut(usize, usize, usize)) {
-    let Conv2dShape { n, h, w, ic, oc, kh, kw, stride, .. } = *shape;
+    let Conv2dSizes { n, h, w, ic, oc, kh, kw, stride, .. } = **shape;
     let (oh, ow) = (shape.oh(), shape.ow());
     for image in 0..n {
         for (oy, ox) in grid(oh, ow) {

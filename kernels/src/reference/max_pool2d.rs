@@ -1,6 +1,6 @@
 //! 2-D max-pooling as its definition reads.
 
-use crate::max_pool2d::MaxPool2dShape;
+use crate::max_pool2d::{MaxPool2dShape, MaxPool2dSizes};
 
 /// `y[n,oy,ox,c] = max over u,v < size of x[n, oy*size + u, ox*size + v, c]`, and the position
 /// `u * size + v` of the first value, row by row, that no other exceeds.
@@ -36,7 +36,7 @@ pub fn backward(shape: &MaxPool2dShape, argmax: &[u8], dy: &[f64]) -> Vec<f64> {
 /// Calls `value` with the position in `x`, in `y` and in the window of every value that some window
 /// covers, each window row by row.
 fn each_value(shape: &MaxPool2dShape, mut value: impl FnMut(usize, usize, u8)) {
-    let MaxPool2dShape { n, h, w, c, size } = *shape;
+    let MaxPool2dSizes { n, h, w, c, size } = **shape;
     for image in 0..n {
         for oy in 0..shape.oh() {
             for ox in 0..shape.ow() {

@@ -4,7 +4,7 @@
 use crate::nn::parameter::{Parameter, Role};
 use crate::nn::tensor::Tensor;
 use onesheet_kernels::activation;
-use onesheet_kernels::conv2d::Conv2dShape;
+use onesheet_kernels::conv2d::{Conv2dShape, Conv2dSizes};
 use onesheet_kernels::simd::Isa;
 use rand::Rng;
 
@@ -26,7 +26,7 @@ impl Affine {
 
     /// The parameters of a convolution.
     pub fn of_conv2d(layer: &str, shape: &Conv2dShape, rng: &mut impl Rng) -> Self {
-        let Conv2dShape { kh, kw, ic, oc, .. } = *shape;
+        let Conv2dSizes { kh, kw, ic, oc, .. } = **shape;
         Self::new(layer, &[kh, kw, ic, oc], rng)
     }
 

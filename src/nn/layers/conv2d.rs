@@ -1,10 +1,11 @@
 //! 2-D convolution, with the ReLU that may follow it.
 
 use super::affine::{Affine, through_relu};
-use super::{Backward, Description, LARGEST, Layer, Pass, flops};
+use super::{Backward, Description, LARGEST, Layer, Pass, flops, known};
 use crate::nn::parameter::{Parameter, Role};
 use crate::nn::tensor::Tensor;
-use onesheet_kernels::conv2d::{BackwardW, BackwardX, Conv2dShape, Forward, Padding, Workspace};
+use onesheet_kernels::ShapeError;
+use onesheet_kernels::conv2d::{BackwardW, BackwardX, Conv2dShape, Conv2dSizes, Forward, Padding, Workspace};
 use onesheet_kernels::simd::Isa;
 use rand::Rng;
 
@@ -18,10 +19,10 @@ pub struct Options {
 }
 
 impl Options {
-    /// The kernels' sizes for one image.
-    pub fn shape(self, [h, w, ic]: [usize; 3]) -> Conv2dShape {
+    /// The kernels' shape for one image.
+    pub fn shape(self, [h, w, ic]: [usize; 3]) -> Result<Conv2dShape, ShapeError> {
         let Self { filters: oc, kernel: [kh, kw], stride, padding } = self;
-        Conv2dShape { n: 1, h, w, ic, oc, kh, kw, stride, padding }
+        Conv2dShape::try_new(Conv2dSizes { n: 1, h, w, ic, oc, kh, kw, stride, padding })
     }
 
     /// Images become images of one channel per filter.
@@ -34,22 +35,18 @@ impl Options {
         if [filters, kh, kw, stride].into_iter().any(|size| size > LARGEST) {
             return Err("filters, kernel and stride are at most 2^24");
         }
-        let shape = self.shape([h, w, ic]);
-        let output = vec![shape.oh(), shape.ow(), filters];
-        if output.contains(&0) {
-            return Err("the window is larger than the image");
-        }
+        let shape = self.shape([h, w, ic]).map_err(|error| error.why())?;
         Ok(Description {
             flops: flops(&[kh, kw, ic, shape.oh(), shape.ow(), filters]),
             parameters: vec![(Role::Kernel, vec![kh, kw, ic, filters]), (Role::Bias, vec![filters])],
-            output,
+            output: vec![shape.oh(), shape.ow(), filters],
         })
     }
 }
 
 /// `y = x * kernel + bias`, then ReLU where `relu`.
 pub struct Conv2d {
-    /// The sizes for a batch of one; `n` follows the batch.
+    /// The shape for a batch of one.
     shape: Conv2dShape,
     relu: bool,
     affine: Affine,
@@ -63,7 +60,7 @@ impl Conv2d {
     }
 
     fn shape(&self, n: usize) -> Conv2dShape {
-        Conv2dShape { n, ..self.shape }
+        known(self.shape.of_batch(n))
     }
 }
 

@@ -8,14 +8,13 @@
 use super::affine::Affine;
 use super::batch_norm::Norm;
 use super::conv2d::Options;
-use super::{BYTE_SCALE, Backward, Layer, Pass};
+use super::{BYTE_SCALE, Backward, Layer, Pass, known};
 use crate::nn::parameter::Parameter;
 use crate::nn::tensor::Tensor;
 use onesheet_kernels::batch_norm::Normalization;
 use onesheet_kernels::buffer::Buffer;
 use onesheet_kernels::conv_block::{self, ConvBlockShape, Forward, Inference, Source, Workspace};
 use onesheet_kernels::conv_block::{affine_scale, normalise, pooled_sums};
-use onesheet_kernels::conv2d::Conv2dShape;
 use onesheet_kernels::simd::Isa;
 use rand::Rng;
 
@@ -33,7 +32,7 @@ pub struct ConvBlocks {
 }
 
 struct Block {
-    /// The sizes for a batch of one; `n` follows the batch.
+    /// The shape for a batch of one.
     shape: ConvBlockShape,
     affine: Affine,
     norm: Norm,
@@ -61,10 +60,10 @@ impl ConvBlocks {
     /// Adds a block for an input of `[h, w, c]`; `names` are those of its layers.
     pub fn push(&mut self, options: &BlockOptions, names: [&str; 2], input: [usize; 3], rng: &mut impl Rng) {
         let BlockOptions { conv, momentum, epsilon } = *options;
-        let (conv, c) = (conv.shape(input), conv.filters);
+        let (conv, c) = (known(conv.shape(input)), conv.filters);
         let [of_conv, of_norm] = names;
         self.blocks.push(Block {
-            shape: ConvBlockShape { conv },
+            shape: ConvBlockShape::new(conv),
             affine: Affine::of_conv2d(of_conv, &conv, rng),
             norm: Norm::new(of_norm, c, momentum, epsilon),
             a: Buffer::default(),
@@ -81,7 +80,7 @@ impl ConvBlocks {
 
 impl Block {
     fn shape(&self, n: usize) -> ConvBlockShape {
-        ConvBlockShape { conv: Conv2dShape { n, ..self.shape.conv } }
+        known(self.shape.of_batch(n))
     }
 
     /// The function that normalises what the block has pooled in a training pass.
@@ -92,7 +91,7 @@ impl Block {
     fn train(&mut self, isa: Isa, x: Source, n: usize) {
         let shape = &self.shape(n);
         let Self { affine: Affine { kernel, bias }, norm, a, p, mean, variance, scale, workspace, .. } = self;
-        a.resize(shape.conv.y_len());
+        a.resize(shape.conv().y_len());
         p.resize(shape.p_len());
         let (w, bias, gamma) = (&kernel.value, &bias.value, &norm.gamma.value);
         Forward { shape, x, w, bias, gamma, a, p, mean, variance, workspace }.run(isa);
@@ -136,7 +135,7 @@ impl Layer for ConvBlocks {
             let shape = block.shape(n);
             block.p.resize(shape.p_len());
             if training {
-                block.a.resize(shape.conv.y_len());
+                block.a.resize(shape.conv().y_len());
                 block.dp.resize(if i == last { 0 } else { shape.p_len() });
             }
             block.workspace.reserve(&shape, training);

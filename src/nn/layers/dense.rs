@@ -1,30 +1,38 @@
 //! The dense layer, with the ReLU that may follow it.
 
 use super::affine::{Affine, through_relu};
-use super::{Backward, Description, Layer, Pass, flops};
+use super::{Backward, Description, LARGEST, Layer, Pass, flops, known};
 use crate::nn::parameter::{Parameter, Role};
 use crate::nn::tensor::Tensor;
-use onesheet_kernels::dense::{BackwardAndStep, BackwardW, BackwardX, DenseShape, Forward, Workspace};
+use onesheet_kernels::ShapeError;
+use onesheet_kernels::dense::{BackwardAndStep, BackwardW, BackwardX, DenseShape, DenseSizes, Forward, Workspace};
 use onesheet_kernels::optim::Step;
 use onesheet_kernels::simd::Isa;
 use rand::Rng;
 
 /// Vectors become vectors of one value per unit.
 pub fn describe(input: &[usize], units: usize) -> Result<Description, &'static str> {
-    match *input {
-        _ if units == 0 => Err("a dense layer has at least one unit"),
-        [inputs] => Ok(Description {
-            output: vec![units],
-            parameters: vec![(Role::Kernel, vec![inputs, units]), (Role::Bias, vec![units])],
-            flops: flops(&[inputs, units]),
-        }),
-        _ => Err("it takes [inputs]; flatten first"),
-    }
+    let &[inputs] = input else { return Err("it takes [inputs]; flatten first") };
+    match units {
+        0 => return Err("a dense layer has at least one unit"),
+        1..=LARGEST => shape(inputs, units).map_err(|error| error.why())?,
+        _ => return Err("a dense layer has at most 2^24 units"),
+    };
+    Ok(Description {
+        output: vec![units],
+        parameters: vec![(Role::Kernel, vec![inputs, units]), (Role::Bias, vec![units])],
+        flops: flops(&[inputs, units]),
+    })
+}
+
+/// The kernels' shape for one item.
+pub fn shape(inputs: usize, units: usize) -> Result<DenseShape, ShapeError> {
+    DenseShape::try_new(DenseSizes { n: 1, inputs, outputs: units })
 }
 
 /// `y = x kernel + bias`, then ReLU where `relu`.
 pub struct Dense {
-    /// The sizes for a batch of one; `n` follows the batch.
+    /// The shape for a batch of one.
     shape: DenseShape,
     relu: bool,
     affine: Affine,
@@ -39,7 +47,7 @@ impl Dense {
     }
 
     fn shape(&self, n: usize) -> DenseShape {
-        DenseShape { n, ..self.shape }
+        known(self.shape.of_batch(n))
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::{Backward, Description, Layer, Pass};
 use crate::nn::tensor::Tensor;
-use onesheet_kernels::global_average_pool2d::{self, GlobalAveragePool2dShape};
+use onesheet_kernels::global_average_pool2d::{self, GlobalAveragePool2dShape, GlobalAveragePool2dSizes};
 use onesheet_kernels::simd::Isa;
 
 /// Images become vectors of one mean per channel.
@@ -16,9 +16,10 @@ pub fn describe(input: &[usize]) -> Result<Description, &'static str> {
 /// The mean of the pixels of each image.
 pub struct GlobalAveragePool2d;
 
-/// The sizes of a batch of images that became `y`.
+/// The shape of a batch of images that became `y`.
 fn shape(x: &Tensor, y: &Tensor) -> GlobalAveragePool2dShape {
-    GlobalAveragePool2dShape { n: x.n(), pixels: x.item_len() / y.item_len(), c: y.item_len() }
+    let (pixels, c) = (x.item_len() / y.item_len(), y.item_len());
+    GlobalAveragePool2dShape::new(GlobalAveragePool2dSizes { n: x.n(), pixels, c })
 }
 
 impl Layer for GlobalAveragePool2d {

@@ -17,6 +17,7 @@ pub(super) mod relu;
 
 use super::parameter::{Parameter, Role};
 use super::tensor::Tensor;
+use onesheet_kernels::ShapeError;
 use onesheet_kernels::optim::Step;
 use onesheet_kernels::simd::Isa;
 
@@ -77,6 +78,14 @@ pub(super) fn values(shape: &[usize]) -> Option<usize> {
 /// Twice the product: the floating-point operations of as many multiply-adds.
 fn flops(of: &[usize]) -> u64 {
     of.iter().fold(2, |product, &size| product.saturating_mul(size as u64))
+}
+
+/// A shape whose sizes the plan has checked.
+///
+/// # Panics
+/// With the sizes, where a batch of so many items has more values than memory can hold.
+fn known<T>(shape: Result<T, ShapeError>) -> T {
+    shape.unwrap_or_else(|error| panic!("{error}"))
 }
 
 /// A layer of a chain. The shapes were checked when the model was built.

@@ -1,7 +1,9 @@
 //! Convolution by every algorithm, against the reference.
 
 use super::*;
-use onesheet_kernels::conv2d::{Algorithm, BackwardW, BackwardX, Conv2dShape, Forward, Padding, Pass, Workspace};
+use onesheet_kernels::conv2d::{
+    Algorithm, BackwardW, BackwardX, Conv2dShape, Conv2dSizes, Forward, Padding, Pass, Workspace,
+};
 use onesheet_kernels::reference::conv2d as reference;
 use proptest::prelude::*;
 
@@ -13,7 +15,7 @@ fn shapes() -> impl Strategy<Value = Conv2dShape> {
     (sizes, channels(), channels(), window).prop_map(|((n, h, w), ic, oc, (kh, kw, stride, same))| {
         let padding = if same { Padding::Same } else { Padding::Valid };
         let (h, w) = if same { (h, w) } else { (h.max(kh), w.max(kw)) };
-        Conv2dShape { n, h, w, ic, oc, kh, kw, stride, padding }
+        Conv2dShape::new(Conv2dSizes { n, h, w, ic, oc, kh, kw, stride, padding })
     })
 }
 
@@ -92,7 +94,7 @@ proptest! {
         (same, relu, seed) in any::<(bool, bool, u64)>(),
     ) {
         let padding = if same { Padding::Same } else { Padding::Valid };
-        check(&Conv2dShape { n, h, w, ic, oc, kh: 3, kw: 3, stride: 1, padding }, relu, seed);
+        check(&Conv2dShape::new(Conv2dSizes { n, h, w, ic, oc, kh: 3, kw: 3, stride: 1, padding }), relu, seed);
     }
 }
 
@@ -102,7 +104,7 @@ proptest! {
 fn the_models_layers_agree_with_the_reference() {
     for (w, ic, oc) in [(256, 3, 16), (127, 16, 32), (62, 32, 64), (16, 128, 256), (13, 128, 96)] {
         for padding in [Padding::Valid, Padding::Same] {
-            check(&Conv2dShape { n: 2, h: 9, w, ic, oc, kh: 3, kw: 3, stride: 1, padding }, true, 1);
+            check(&Conv2dShape::new(Conv2dSizes { n: 2, h: 9, w, ic, oc, kh: 3, kw: 3, stride: 1, padding }), true, 1);
         }
     }
 }
@@ -112,7 +114,7 @@ fn the_models_layers_get_the_algorithms_that_the_docs_say() {
     use Algorithm::{Im2col, Taps, View, Winograd};
     let shape = |w, ic, oc, k, stride| {
         let padding = Padding::Valid;
-        Conv2dShape { n: 2, h: w, w, ic, oc, kh: k, kw: k, stride, padding }
+        Conv2dShape::new(Conv2dSizes { n: 2, h: w, w, ic, oc, kh: k, kw: k, stride, padding })
     };
     let cases = [
         (shape(256, 3, 16, 3, 1), [Taps, View, Taps]),
@@ -141,8 +143,19 @@ fn the_models_layers_get_the_algorithms_that_the_docs_say() {
 /// The tiles of the report's model, as the documentation of the kernels lists them.
 #[test]
 fn tiles_are_told_as_they_are_dispatched() {
-    let shape =
-        |size, ic, oc| Conv2dShape { n: 1, h: size, w: size, ic, oc, kh: 3, kw: 3, stride: 1, padding: Padding::Valid };
+    let shape = |size, ic, oc| {
+        Conv2dShape::new(Conv2dSizes {
+            n: 1,
+            h: size,
+            w: size,
+            ic,
+            oc,
+            kh: 3,
+            kw: 3,
+            stride: 1,
+            padding: Padding::Valid,
+        })
+    };
     let [conv1, conv2, conv3] = [shape(256, 3, 16), shape(127, 16, 32), shape(62, 32, 64)];
     let expected = [
         // On 32 registers of 16 lanes, and on 16 of 8.
@@ -166,7 +179,7 @@ fn tiles_are_told_as_they_are_dispatched() {
             assert_eq!(tile, tiles[of_isa], "{pass:?} of {shape:?}");
         }
     });
-    let strided = Conv2dShape { stride: 2, ..shape(9, 5, 7) };
+    let strided = Conv2dShape::new(Conv2dSizes { stride: 2, ..*shape(9, 5, 7) });
     for_each_isa(|isa| {
         for pass in PASSES {
             let of = |algorithm: &Algorithm| algorithm.tile(isa, &strided, pass);
@@ -178,7 +191,17 @@ fn tiles_are_told_as_they_are_dispatched() {
 #[test]
 #[should_panic(expected = "no Forward by view")]
 fn an_algorithm_that_does_not_fit_panics() {
-    let shape = Conv2dShape { n: 1, h: 5, w: 5, ic: 1, oc: 1, kh: 3, kw: 3, stride: 2, padding: Padding::Valid };
+    let shape = Conv2dShape::new(Conv2dSizes {
+        n: 1,
+        h: 5,
+        w: 5,
+        ic: 1,
+        oc: 1,
+        kh: 3,
+        kw: 3,
+        stride: 2,
+        padding: Padding::Valid,
+    });
     let (x, w, mut y, workspace) = ([0.0; 25], [0.0; 9], [0.0; 4], &mut Workspace::default());
     Forward { shape: &shape, x: &x, w: &w, bias: &[0.0], relu: false, y: &mut y, workspace }
         .run_with(Isa::available()[0], Algorithm::View);
@@ -188,10 +211,30 @@ fn an_algorithm_that_does_not_fit_panics() {
 fn the_same_bits_for_any_number_of_threads() {
     for n in [1, 5, 16] {
         for stride in [1, 2] {
-            let shape = Conv2dShape { n, h: 37, w: 41, ic: 5, oc: 18, kh: 3, kw: 3, stride, padding: Padding::Same };
+            let shape = Conv2dShape::new(Conv2dSizes {
+                n,
+                h: 37,
+                w: 41,
+                ic: 5,
+                oc: 18,
+                kh: 3,
+                kw: 3,
+                stride,
+                padding: Padding::Same,
+            });
             for_each_isa(|isa| drop(on_1_2_3_threads(|| all_of(isa, &shape, true, 7))));
         }
-        let shape = Conv2dShape { n, h: 37, w: 41, ic: 16, oc: 32, kh: 3, kw: 3, stride: 1, padding: Padding::Same };
+        let shape = Conv2dShape::new(Conv2dSizes {
+            n,
+            h: 37,
+            w: 41,
+            ic: 16,
+            oc: 32,
+            kh: 3,
+            kw: 3,
+            stride: 1,
+            padding: Padding::Same,
+        });
         for_each_isa(|isa| drop(on_1_2_3_threads(|| all_of(isa, &shape, true, 7))));
     }
 }
@@ -201,7 +244,17 @@ fn the_same_bits_for_any_number_of_threads() {
 fn avx2_and_avx512_agree_to_the_bit() {
     let fused: Vec<_> = Isa::available().into_iter().filter(|isa| isa.name().starts_with("avx")).collect();
     for (ic, oc) in [(3, 16), (16, 32), (32, 64), (96, 128)] {
-        let shape = Conv2dShape { n: 2, h: 11, w: 40, ic, oc, kh: 3, kw: 3, stride: 1, padding: Padding::Valid };
+        let shape = Conv2dShape::new(Conv2dSizes {
+            n: 2,
+            h: 11,
+            w: 40,
+            ic,
+            oc,
+            kh: 3,
+            kw: 3,
+            stride: 1,
+            padding: Padding::Valid,
+        });
         for pair in fused.windows(2) {
             let [a, b] = [pair[0], pair[1]].map(|isa| all_of(isa, &shape, true, 3));
             a.iter().zip(&b).for_each(|(a, b)| assert_same_bits(a, b));
@@ -211,7 +264,17 @@ fn avx2_and_avx512_agree_to_the_bit() {
 
 #[test]
 fn same_padding_puts_the_odd_row_at_the_bottom_as_tensorflow_does() {
-    let shape = Conv2dShape { n: 1, h: 6, w: 7, ic: 1, oc: 1, kh: 3, kw: 4, stride: 2, padding: Padding::Same };
+    let shape = Conv2dShape::new(Conv2dSizes {
+        n: 1,
+        h: 6,
+        w: 7,
+        ic: 1,
+        oc: 1,
+        kh: 3,
+        kw: 4,
+        stride: 2,
+        padding: Padding::Same,
+    });
     assert_eq!((shape.oh(), shape.ow()), (3, 4));
     assert_eq!((shape.pad_top(), shape.pad_left()), (0, 1));
 }
@@ -219,7 +282,17 @@ fn same_padding_puts_the_odd_row_at_the_bottom_as_tensorflow_does() {
 #[test]
 #[should_panic(expected = "x is [n, h, w, ic]")]
 fn a_wrong_length_panics() {
-    let shape = Conv2dShape { n: 1, h: 4, w: 4, ic: 1, oc: 1, kh: 3, kw: 3, stride: 1, padding: Padding::Valid };
+    let shape = Conv2dShape::new(Conv2dSizes {
+        n: 1,
+        h: 4,
+        w: 4,
+        ic: 1,
+        oc: 1,
+        kh: 3,
+        kw: 3,
+        stride: 1,
+        padding: Padding::Valid,
+    });
     let (x, w, bias, mut y) = ([0.0; 15], [0.0; 9], [0.0; 1], [0.0; 4]);
     Forward { shape: &shape, x: &x, w: &w, bias: &bias, relu: false, y: &mut y, workspace: &mut Workspace::default() }
         .run(Isa::available()[0]);
@@ -228,7 +301,17 @@ fn a_wrong_length_panics() {
 /// A model that has gone to NaN must not come out of a ReLU as one that is merely dead.
 #[test]
 fn relu_does_not_hide_nan() {
-    let shape = Conv2dShape { n: 1, h: 4, w: 20, ic: 1, oc: 17, kh: 3, kw: 3, stride: 1, padding: Padding::Valid };
+    let shape = Conv2dShape::new(Conv2dSizes {
+        n: 1,
+        h: 4,
+        w: 20,
+        ic: 1,
+        oc: 17,
+        kh: 3,
+        kw: 3,
+        stride: 1,
+        padding: Padding::Valid,
+    });
     let (x, bias) = (vec![1.0; shape.x_len()], vec![0.0; shape.oc]);
     let w = vec![f32::NAN; shape.w_len()];
     for_each_isa(|isa| {

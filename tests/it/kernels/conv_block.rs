@@ -8,8 +8,8 @@ use onesheet_kernels::batch_norm::Normalization;
 use onesheet_kernels::conv_block::{
     Affine, Backward, ConvBlockShape, Forward, Inference, Source, Workspace, affine_scale, normalise, pooled_sums,
 };
-use onesheet_kernels::conv2d::{Conv2dShape, Padding};
-use onesheet_kernels::max_pool2d::MaxPool2dShape;
+use onesheet_kernels::conv2d::{Conv2dShape, Conv2dSizes, Padding};
+use onesheet_kernels::max_pool2d::{MaxPool2dShape, MaxPool2dSizes};
 use onesheet_kernels::reference;
 use proptest::prelude::*;
 
@@ -40,7 +40,7 @@ struct Case {
 impl Case {
     fn new(conv: Conv2dShape, kind: Kind, seed: u64) -> Self {
         let data = &mut Data::new(seed);
-        let shape = ConvBlockShape { conv };
+        let shape = ConvBlockShape::new(conv);
         Self {
             shape,
             kind,
@@ -68,7 +68,7 @@ impl Case {
     /// What the source stands for, in f64.
     fn effective_x(&self) -> Vec<f64> {
         let [mean, scale, beta] = self.below.each_ref().map(|v| wide(v));
-        let c = self.shape.conv.ic;
+        let c = self.shape.conv().ic;
         let affine = |(i, x): (usize, f64)| (x - mean[i % c]) * scale[i % c] + beta[i % c];
         match self.kind {
             Kind::Bytes => self.bytes.iter().map(|&x| f64::from(x) / 255.0).collect(),
@@ -80,7 +80,7 @@ impl Case {
     /// a, p, mean, variance, y, the gradients dw, db, dgamma, dbeta, dx, and the sums of dx.
     fn run(&self, isa: Isa) -> (Vec<Vec<f32>>, Vec<f64>) {
         let Self { shape, w, bias, gamma, beta, dp, .. } = self;
-        let (conv, x) = (shape.conv, self.source());
+        let (conv, x) = (*shape.conv(), self.source());
         let (mut a, mut p) = (poisoned(conv.y_len()), poisoned(shape.p_len()));
         let (mut mean, mut variance) = (poisoned(conv.oc), poisoned(conv.oc));
         let workspace = &mut Workspace::default();
@@ -122,7 +122,7 @@ impl Case {
     fn check(&self, isa: Isa) {
         let (outputs, dx_sums) = self.run(isa);
         let [a, _, mean, variance, y, dw, db, dgamma, dbeta, dx] = outputs.try_into().expect("ten outputs");
-        let conv = &self.shape.conv;
+        let conv = self.shape.conv();
         let (x, w) = (self.effective_x(), wide(&self.w));
         let expected_a = reference::activation::relu(&reference::conv2d::forward(conv, &x, &w, &wide(&self.bias)));
         assert_close(&a, &expected_a, 2e-5);
@@ -140,7 +140,7 @@ impl Case {
             epsilon: f64::from(EPSILON),
         };
         let normalised = reference::batch_norm::forward(&by, &a);
-        let pool = MaxPool2dShape { n: conv.n, h: conv.oh(), w: conv.ow(), c: conv.oc, size: 2 };
+        let pool = MaxPool2dShape::new(MaxPool2dSizes { n: conv.n, h: conv.oh(), w: conv.ow(), c: conv.oc, size: 2 });
         let (expected_y, argmax) = reference::max_pool2d::forward(&pool, &normalised);
         assert_close(&y, &expected_y, 1e-4);
 
@@ -180,7 +180,7 @@ impl Case {
     /// the mean and the variance pass on, is rounded to f32: large where a mean is large beside its
     /// deviation.
     fn rounding_over_pixels(&self, by: &reference::batch_norm::Normalization, dgamma: &[f64], dbeta: &[f64]) -> f64 {
-        let conv = &self.shape.conv;
+        let conv = self.shape.conv();
         let m = (conv.n * conv.oh() * conv.ow()) as f64;
         let of_channel = |o: usize| {
             let inv_std = 1.0 / (by.variance[o] + by.epsilon).sqrt();
@@ -194,7 +194,7 @@ impl Case {
     /// Inference with given statistics.
     fn check_inference(&self, isa: Isa) {
         let Self { shape, w, bias, gamma, beta, .. } = self;
-        let conv = shape.conv;
+        let conv = *shape.conv();
         let data = &mut Data::new(3);
         let (mean, variance) = (data.vec(conv.oc), data.between(0.1, 2.0, conv.oc));
         let mut scale = poisoned(conv.oc);
@@ -213,7 +213,7 @@ impl Case {
             epsilon,
         };
         let normalised = reference::batch_norm::forward(&by, &reference::activation::relu(&z));
-        let pool = MaxPool2dShape { n: conv.n, h: conv.oh(), w: conv.ow(), c: conv.oc, size: 2 };
+        let pool = MaxPool2dShape::new(MaxPool2dSizes { n: conv.n, h: conv.oh(), w: conv.ow(), c: conv.oc, size: 2 });
         assert_close(&y, &reference::max_pool2d::forward(&pool, &normalised).0, 1e-4);
     }
 }
@@ -229,7 +229,7 @@ fn cases() -> impl Strategy<Value = Case> {
     (sizes, channels(), channels(), kind, any::<bool>(), any::<u64>()).prop_map(
         |((n, h, w), ic, oc, kind, same, seed)| {
             let padding = if same { Padding::Same } else { Padding::Valid };
-            Case::new(Conv2dShape { n, h, w, ic, oc, kh: 3, kw: 3, stride: 1, padding }, kind, seed)
+            Case::new(Conv2dShape::new(Conv2dSizes { n, h, w, ic, oc, kh: 3, kw: 3, stride: 1, padding }), kind, seed)
         },
     )
 }
@@ -260,7 +260,8 @@ fn the_models_blocks_agree_with_the_reference() {
     for (w, ic, oc, kind) in
         [(256, 3, 16, Kind::Bytes), (127, 16, 32, Kind::Normalised), (62, 32, 64, Kind::Normalised)]
     {
-        let conv = Conv2dShape { n: 2, h: 21, w, ic, oc, kh: 3, kw: 3, stride: 1, padding: Padding::Valid };
+        let conv =
+            Conv2dShape::new(Conv2dSizes { n: 2, h: 21, w, ic, oc, kh: 3, kw: 3, stride: 1, padding: Padding::Valid });
         let case = Case::new(conv, kind, 1);
         for_each_isa(|isa| {
             case.check(isa);
@@ -279,7 +280,7 @@ fn wide_blocks_agree_with_the_reference() {
         (9, 7, 96, 128, Padding::Same),
         (5, 4, 256, 64, Padding::Valid),
     ] {
-        let conv = Conv2dShape { n: 1, h, w, ic, oc, kh: 3, kw: 3, stride: 1, padding };
+        let conv = Conv2dShape::new(Conv2dSizes { n: 1, h, w, ic, oc, kh: 3, kw: 3, stride: 1, padding });
         let case = Case::new(conv, Kind::Normalised, 1);
         for_each_isa(|isa| {
             case.check(isa);
@@ -291,7 +292,8 @@ fn wide_blocks_agree_with_the_reference() {
 #[test]
 fn the_same_bits_for_any_number_of_threads() {
     for (n, h, w) in [(1, 39, 21), (3, 39, 21), (17, 39, 21), (27, 8, 6)] {
-        let conv = Conv2dShape { n, h, w, ic: 5, oc: 18, kh: 3, kw: 3, stride: 1, padding: Padding::Same };
+        let conv =
+            Conv2dShape::new(Conv2dSizes { n, h, w, ic: 5, oc: 18, kh: 3, kw: 3, stride: 1, padding: Padding::Same });
         let case = Case::new(conv, Kind::Normalised, 7);
         for_each_isa(|isa| {
             on_1_2_3_threads(|| {

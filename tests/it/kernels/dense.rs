@@ -1,7 +1,7 @@
 //! The dense layer against the reference.
 
 use super::*;
-use onesheet_kernels::dense::{BackwardAndStep, BackwardW, BackwardX, DenseShape, Forward, Workspace};
+use onesheet_kernels::dense::{BackwardAndStep, BackwardW, BackwardX, DenseShape, DenseSizes, Forward, Workspace};
 use onesheet_kernels::optim::{Rule, Sgd, Step};
 use onesheet_kernels::reference::dense as reference;
 use proptest::prelude::*;
@@ -9,7 +9,7 @@ use proptest::prelude::*;
 fn shapes() -> impl Strategy<Value = DenseShape> {
     let inputs = prop_oneof![1..40usize, 500..530usize, Just(1500)];
     let outputs = prop_oneof![1..20usize, Just(32), Just(64), Just(70)];
-    (1..40usize, inputs, outputs).prop_map(|(n, inputs, outputs)| DenseShape { n, inputs, outputs })
+    (1..40usize, inputs, outputs).prop_map(|(n, inputs, outputs)| DenseShape::new(DenseSizes { n, inputs, outputs }))
 }
 
 /// y, dx, dw, db. The workspace comes from a batch of NaN, so that a value which is read before it
@@ -58,7 +58,7 @@ proptest! {
 
 #[test]
 fn the_same_bits_for_any_number_of_threads() {
-    let shape = DenseShape { n: 33, inputs: 2000, outputs: 19 };
+    let shape = DenseShape::new(DenseSizes { n: 33, inputs: 2000, outputs: 19 });
     for_each_isa(|isa| drop(on_1_2_3_threads(|| all_of(isa, &shape, true, 7))));
 }
 
@@ -68,7 +68,7 @@ fn backward_and_step_is_the_two_gradients_and_then_the_step() {
     let adam = Rule::adamw(0.01, 0.1);
     let sgd = Rule::Sgd(Sgd { learning_rate: 0.1, momentum: 0.9, nesterov: true, weight_decay: 0.1 });
     for (n, inputs, outputs) in [(33, 700, 19), (32, 300, 64), (1, 5, 3)] {
-        let shape = &DenseShape { n, inputs, outputs };
+        let shape = &DenseShape::new(DenseSizes { n, inputs, outputs });
         for rule in [adam, sgd] {
             let step = Step { rule, number: 3 };
             for_each_isa(|isa| {

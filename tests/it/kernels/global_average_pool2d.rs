@@ -1,5 +1,5 @@
 use super::*;
-use onesheet_kernels::global_average_pool2d::{GlobalAveragePool2dShape, backward, forward};
+use onesheet_kernels::global_average_pool2d::{GlobalAveragePool2dShape, GlobalAveragePool2dSizes, backward, forward};
 use onesheet_kernels::reference::global_average_pool2d as reference;
 use proptest::prelude::*;
 
@@ -8,7 +8,7 @@ proptest! {
 
     #[test]
     fn follows_the_reference(n in 1..5usize, pixels in 1..70usize, c in 1..70usize, seed: u64) {
-        let shape = GlobalAveragePool2dShape { n, pixels, c };
+        let shape = GlobalAveragePool2dShape::new(GlobalAveragePool2dSizes { n, pixels, c });
         let mut data = Data::new(seed);
         let (x, dy) = (data.vec(n * pixels * c), data.vec(n * c));
         let (y, dx) = (reference::forward(&shape, &wide(&x)), reference::backward(&shape, &wide(&dy)));
@@ -29,6 +29,6 @@ proptest! {
 #[test]
 #[should_panic(expected = "x of")]
 fn another_length_is_refused() {
-    let shape = GlobalAveragePool2dShape { n: 1, pixels: 4, c: 2 };
+    let shape = GlobalAveragePool2dShape::new(GlobalAveragePool2dSizes { n: 1, pixels: 4, c: 2 });
     forward(Isa::available()[0], &shape, &[0.0; 7], &mut [0.0; 2]);
 }

@@ -1,5 +1,5 @@
 use super::*;
-use onesheet_kernels::max_pool2d::{MaxPool2dShape, backward, forward};
+use onesheet_kernels::max_pool2d::{MaxPool2dShape, MaxPool2dSizes, backward, forward};
 use onesheet_kernels::reference::max_pool2d as reference;
 use proptest::prelude::*;
 
@@ -29,7 +29,7 @@ proptest! {
         ties: bool,
         seed: u64,
     ) {
-        let shape = MaxPool2dShape { n, h: h.max(size), w: w.max(size), c, size };
+        let shape = MaxPool2dShape::new(MaxPool2dSizes { n, h: h.max(size), w: w.max(size), c, size });
         let mut data = Data::new(seed);
         let x = if ties { data.whole(3, shape.x_len()) } else { data.vec(shape.x_len()) };
         let dy = data.vec(shape.y_len());
@@ -40,15 +40,15 @@ proptest! {
 /// Position 255 still fits in a byte.
 #[test]
 fn the_largest_window() {
-    let shape = MaxPool2dShape { n: 2, h: 17, w: 33, c: 17, size: 16 };
+    let shape = MaxPool2dShape::new(MaxPool2dSizes { n: 2, h: 17, w: 33, c: 17, size: 16 });
     let mut x = vec![0.0; shape.x_len()];
     x[(15 * 33 + 15) * 17 + 3] = 1.0;
     check(&shape, &x, &Data::new(0).vec(shape.y_len()));
 }
 
 #[test]
-#[should_panic(expected = "no window fits")]
+#[should_panic(expected = "the window is larger than the image")]
 fn a_window_larger_than_the_image_is_refused() {
-    let shape = MaxPool2dShape { n: 1, h: 1, w: 4, c: 1, size: 2 };
+    let shape = MaxPool2dShape::new(MaxPool2dSizes { n: 1, h: 1, w: 4, c: 1, size: 2 });
     forward(Isa::available()[0], &shape, &[0.0; 4], &mut [], &mut []);
 }

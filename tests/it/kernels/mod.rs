@@ -7,6 +7,7 @@ mod conv_block;
 mod dense;
 mod dropout;
 mod global_average_pool2d;
+mod hostile;
 mod image;
 mod loss;
 mod max_pool2d;

@@ -1,9 +1,9 @@
 //! Every backward of the reference against central differences of its forward, in f64.
 
 use super::{Data, assert_close_f64, wide};
-use onesheet_kernels::conv2d::{Conv2dShape, Padding};
-use onesheet_kernels::global_average_pool2d::GlobalAveragePool2dShape;
-use onesheet_kernels::max_pool2d::MaxPool2dShape;
+use onesheet_kernels::conv2d::{Conv2dShape, Conv2dSizes, Padding};
+use onesheet_kernels::global_average_pool2d::{GlobalAveragePool2dShape, GlobalAveragePool2dSizes};
+use onesheet_kernels::max_pool2d::{MaxPool2dShape, MaxPool2dSizes};
 use onesheet_kernels::reference::batch_norm::Normalization;
 use onesheet_kernels::reference::{
     activation, batch_norm, conv2d, dense, dropout, global_average_pool2d, loss, max_pool2d, optim,
@@ -43,7 +43,7 @@ pub fn conv2d_shapes() -> impl Strategy<Value = Conv2dShape> {
     let window = (1..5usize, 1..5usize, 1..4usize, any::<bool>());
     (sizes, window).prop_map(|((n, h, w, ic, oc), (kh, kw, stride, same))| {
         let padding = if same { Padding::Same } else { Padding::Valid };
-        Conv2dShape { n, h: h.max(kh), w: w.max(kw), ic, oc, kh, kw, stride, padding }
+        Conv2dShape::new(Conv2dSizes { n, h: h.max(kh), w: w.max(kw), ic, oc, kh, kw, stride, padding })
     })
 }
 
@@ -117,7 +117,7 @@ proptest! {
         (n, h, w, c, size) in (1..3usize, 1..7usize, 1..7usize, 1..4usize, 1..4usize),
         seed: u64,
     ) {
-        let shape = MaxPool2dShape { n, h: h.max(size), w: w.max(size), c, size };
+        let shape = MaxPool2dShape::new(MaxPool2dSizes { n, h: h.max(size), w: w.max(size), c, size });
         let mut data = Data::new(seed);
         let (x, dy) = (wide(&data.distinct(shape.x_len())), wide(&data.vec(shape.y_len())));
         let dx = max_pool2d::backward(&shape, &max_pool2d::forward(&shape, &x).1, &dy);
@@ -126,7 +126,7 @@ proptest! {
 
     #[test]
     fn global_average_pool2d_gradient((n, pixels, c) in (1..3usize, 1..7usize, 1..4usize), seed: u64) {
-        let shape = GlobalAveragePool2dShape { n, pixels, c };
+        let shape = GlobalAveragePool2dShape::new(GlobalAveragePool2dSizes { n, pixels, c });
         let mut data = Data::new(seed);
         let (x, dy) = (wide(&data.vec(n * pixels * c)), wide(&data.vec(n * c)));
         let dx = global_average_pool2d::backward(&shape, &dy);
@@ -165,7 +165,9 @@ proptest! {
 fn conv2d_by_hand() {
     let x = [1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0];
     let w = [1.0, 10.0, 100.0, 1000.0];
-    let shape = |stride, padding| Conv2dShape { n: 1, h: 3, w: 3, ic: 1, oc: 1, kh: 2, kw: 2, stride, padding };
+    let shape = |stride, padding| {
+        Conv2dShape::new(Conv2dSizes { n: 1, h: 3, w: 3, ic: 1, oc: 1, kh: 2, kw: 2, stride, padding })
+    };
     let y = conv2d::forward(&shape(1, Padding::Valid), &x, &w, &[0.5]);
     assert_eq!(y, [5421.5, 6532.5, 8754.5, 9865.5]);
     // One row and one column of zeros, at the bottom and at the right.
@@ -194,7 +196,7 @@ fn batch_norm_by_hand() {
 
 #[test]
 fn max_pool2d_by_hand() {
-    let shape = MaxPool2dShape { n: 1, h: 3, w: 5, c: 1, size: 2 };
+    let shape = MaxPool2dShape::new(MaxPool2dSizes { n: 1, h: 3, w: 5, c: 1, size: 2 });
     let x = [1.0, 2.0, 7.0, 7.0, 9.0, 3.0, 0.0, 7.0, 5.0, 9.0, 9.0, 9.0, 9.0, 9.0, 9.0];
     let (y, argmax) = max_pool2d::forward(&shape, &x);
     assert_eq!((&y[..], &argmax[..]), (&[3.0, 7.0][..], &[2, 0][..]));
@@ -204,7 +206,7 @@ fn max_pool2d_by_hand() {
 
 #[test]
 fn global_average_pool2d_by_hand() {
-    let shape = GlobalAveragePool2dShape { n: 1, pixels: 2, c: 3 };
+    let shape = GlobalAveragePool2dShape::new(GlobalAveragePool2dSizes { n: 1, pixels: 2, c: 3 });
     assert_eq!(global_average_pool2d::forward(&shape, &[1.0, 2.0, 3.0, 3.0, 2.0, -3.0]), [2.0, 2.0, 0.0]);
     assert_eq!(global_average_pool2d::backward(&shape, &[2.0, 4.0, 6.0]), [1.0, 2.0, 3.0, 1.0, 2.0, 3.0]);
 }

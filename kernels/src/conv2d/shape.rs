@@ -1,0 +1,186 @@
+//! The sizes of a convolution, and all that follows from them.
+
+use super::{Staging, im2col, winograd};
+use crate::shape::{check_sizes, product, shape_of_sizes};
+
+#[cfg(feature = "serde")]
+use serde::{Deserialize, Serialize};
+
+/// How an image's border is treated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(Serialize, Deserialize), serde(rename_all = "snake_case"))]
+pub enum Padding {
+    /// The window stays inside the image: `oh = (h - kh) / stride + 1`.
+    Valid,
+    /// `oh = ceil(h / stride)`; zeros are added, the odd row or column at the bottom or right, as
+    /// TensorFlow does.
+    Same,
+}
+
+/// What a [`Conv2dShape`] is made of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Conv2dSizes {
+    /// Images in the batch.
+    pub n: usize,
+    /// Input height.
+    pub h: usize,
+    /// Input width.
+    pub w: usize,
+    /// Input channels.
+    pub ic: usize,
+    /// Output channels (filters).
+    pub oc: usize,
+    /// Kernel height.
+    pub kh: usize,
+    /// Kernel width.
+    pub kw: usize,
+    /// Step of the window, the same in both directions.
+    pub stride: usize,
+    /// Border treatment.
+    pub padding: Padding,
+}
+
+/// The shape of a convolution: all that its kernels need to know.
+///
+/// It reads as its [`Conv2dSizes`], which cannot be changed any more: all products that the passes
+/// form of them have been checked.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Conv2dShape {
+    sizes: Conv2dSizes,
+    oh: usize,
+    ow: usize,
+    x_len: usize,
+    y_len: usize,
+    w_len: usize,
+    arranged_len: usize,
+}
+
+shape_of_sizes!(Conv2dShape, Conv2dSizes);
+
+/// The most parts that a small batch is cut into, of all that cut it.
+pub(crate) const PARTS: usize = 64;
+
+impl Conv2dShape {
+    fn checked(sizes: Conv2dSizes) -> Result<Self, &'static str> {
+        let Conv2dSizes { n, h, w, ic, oc, kh, kw, stride, padding } = sizes;
+        check_sizes([n, h, w, ic, oc, kh, kw, stride])?;
+        let [oh, ow] = [(h, kh), (w, kw)].map(|(size, kernel)| output_size(size, kernel, stride, padding));
+        if oh == 0 || ow == 0 {
+            return Err("the window is larger than the image");
+        }
+        let w_len = product([kh, kw, ic, oc])?;
+        // What the passes work in: the weights as an algorithm arranges them, an image with zeros
+        // around it (x or dy), its im2col matrix, the gradients of the parts of a batch.
+        let points_len = product([winograd::POINTS, ic, oc])?;
+        product([oh + kh, ow + kw, ic])?;
+        product([h + kh, w + kw, oc])?;
+        product([oh, ow, kh, kw, ic])?;
+        product([n.max(PARTS), w_len + oc])?;
+        let arranged_len = if (kh, kw, stride) == (3, 3, 1) { points_len } else { w_len };
+        let (x_len, y_len) = (product([n, h, w, ic])?, product([n, oh, ow, oc])?);
+        Ok(Self { sizes, oh, ow, x_len, y_len, w_len, arranged_len })
+    }
+
+    /// Output height.
+    pub fn oh(&self) -> usize {
+        self.oh
+    }
+
+    /// Output width.
+    pub fn ow(&self) -> usize {
+        self.ow
+    }
+
+    /// Rows of zeros above the image.
+    pub fn pad_top(&self) -> usize {
+        pad_before(self.h, self.kh, self.stride, self.padding)
+    }
+
+    /// Columns of zeros left of the image.
+    pub fn pad_left(&self) -> usize {
+        pad_before(self.w, self.kw, self.stride, self.padding)
+    }
+
+    /// Values under the window: the inner dimension of the im2col product.
+    pub(crate) fn window(&self) -> usize {
+        self.kh * self.kw * self.ic
+    }
+
+    /// Values in `x`.
+    pub fn x_len(&self) -> usize {
+        self.x_len
+    }
+
+    /// Values in `y`.
+    pub fn y_len(&self) -> usize {
+        self.y_len
+    }
+
+    /// Values in the weights `[kh][kw][ic][oc]`.
+    pub fn w_len(&self) -> usize {
+        self.w_len
+    }
+
+    /// The most values that the weights have as an algorithm arranges them.
+    pub(crate) fn arranged_len(&self) -> usize {
+        self.arranged_len
+    }
+
+    /// The most values that a task of a pass borrows from its thread, whichever algorithm is
+    /// [chosen](super::Algorithm::choose).
+    pub fn scratch_len(&self) -> usize {
+        if self.stride > 1 {
+            return im2col::columns_len(self);
+        }
+        let staged = |staging: Staging, rows: usize| staging.len(rows.min(Self::MOST_ROWS));
+        let staged = staged(Staging::forward(self), self.oh).max(staged(Staging::backward_x(self), self.h));
+        staged + winograd_len(self)
+    }
+
+    pub(super) fn assert_fits(&self, x: &[f32], w: &[f32], y: &[f32]) {
+        assert_eq!(x.len(), self.x_len, "x is [n, h, w, ic]: {self:?}");
+        assert_eq!(w.len(), self.w_len, "w is [kh, kw, ic, oc]: {self:?}");
+        assert_eq!(y.len(), self.y_len, "y is [n, oh, ow, oc]: {self:?}");
+    }
+
+    /// The most output rows that one task works on at a time.
+    const MOST_ROWS: usize = 32;
+
+    /// Output rows that one task works on: few enough that their window stays in the L2 cache, and
+    /// that a small batch still has work for every core. Even, because the tiles are two rows high.
+    /// Depends on the shape alone.
+    pub(super) fn band(&self) -> usize {
+        const TASKS: usize = 64;
+        let per_image = TASKS.div_ceil(self.n);
+        self.oh.div_ceil(per_image).next_multiple_of(2).min(Self::MOST_ROWS)
+    }
+}
+
+/// The values that minimal filtering borrows from a thread, where it may be chosen.
+pub(crate) fn winograd_len(shape: &Conv2dShape) -> usize {
+    let Conv2dSizes { ic, oc, kh, kw, stride, .. } = **shape;
+    let may_be_chosen = |channels| (kh, kw, stride) == (3, 3, 1) && winograd::fits_channels(channels);
+    if may_be_chosen([ic, oc]) || may_be_chosen([oc, ic]) { winograd::workspace_len(ic, oc) } else { 0 }
+}
+
+/// The most output rows that are best computed at once.
+pub(crate) fn rows_at_once(shape: &Conv2dShape) -> usize {
+    winograd::rows_at_once(shape.ic, shape.oc)
+}
+
+fn output_size(size: usize, kernel: usize, stride: usize, padding: Padding) -> usize {
+    match padding {
+        Padding::Valid => (size + stride).saturating_sub(kernel) / stride,
+        Padding::Same => size.div_ceil(stride),
+    }
+}
+
+fn pad_before(size: usize, kernel: usize, stride: usize, padding: Padding) -> usize {
+    match padding {
+        Padding::Valid => 0,
+        Padding::Same => {
+            let covered = (size.div_ceil(stride).saturating_sub(1)) * stride + kernel;
+            covered.saturating_sub(size) / 2
+        }
+    }
+}
