@@ -1,5 +1,6 @@
-//! A steady training step asks for no memory: its buffers are claimed with the first batch. A
-//! decoder that is warm asks for what the libraries that decode and resize ask for, and no more.
+//! A steady training step asks for no memory: its buffers are claimed with the first batch, and
+//! are as large as the plan says. A decoder that is warm asks for what the libraries that decode and
+//! resize ask for, and no more.
 //!
 //! A test binary of its own, because a process has one allocator.
 
@@ -13,6 +14,7 @@ use onesheet::data::decode::{Decoder, ImageSpec};
 use onesheet::nn::{
     Average, Head, Input, Isa, ModelSpec, Objective, Optimizer, Padding, Pass, Rule, Sequential, Sgd, Trainer,
 };
+use onesheet::run::recipe::Recipe;
 use onesheet_kernels::batch_norm::{self, Gradients, Normalization};
 use onesheet_kernels::conv2d::{self, Conv2dShape, Conv2dSizes};
 use onesheet_kernels::dense::{self, DenseShape, DenseSizes};
@@ -220,6 +222,47 @@ fn a_reserved_model_allocates_nothing_from_its_first_pass() {
             ALLOCATOR.during(|| passes(&mut model))
         });
         assert_eq!(allocations, 0, "with {n} images of {MOST} reserved, from\n{}", sites());
+    }
+}
+
+/// The bytes that a model holds after a pass over `n` images, with all that its thread works in.
+fn bytes_held(spec: &ModelSpec, n: usize, rule: Option<Rule>) -> usize {
+    let images = vec![100; n * spec.input.iter().product::<usize>()];
+    let labels: Vec<f32> = (0..n * CLASSES).map(|i| f32::from(i % 7 == 0)).collect();
+    let of_pass = || {
+        let before = ALLOCATOR.live();
+        let mut model = Sequential::build(spec.clone(), Isa::choose().unwrap(), 1).unwrap();
+        if let Some(rule) = rule {
+            let optimizer = Optimizer::new(rule, &mut model);
+            model.reserve(n);
+            Trainer::new(Head::Sigmoid, optimizer, 1).step(&mut model, Input::U8(&images), &labels);
+        } else {
+            model.forward(Input::U8(&images), Pass::Inference);
+        }
+        ALLOCATOR.live() - before
+    };
+    // What a thread works in is gone when it is joined; a pool does not join its own.
+    let worker =
+        || rayon::ThreadPoolBuilder::new().num_threads(1).use_current_thread().build().unwrap().install(of_pass);
+    std::thread::scope(|scope| scope.spawn(worker).join().unwrap())
+}
+
+/// To within 2.5 % for the recipes' models; in small ones, what is left out counts more.
+#[test]
+fn a_model_claims_the_memory_that_its_plan_says() {
+    let _alone = Alone::new();
+    let recipes = [Recipe::best(), Recipe::report()].map(|recipe| (recipe.model(CLASSES), 0.025));
+    let rules = [None, Some(Rule::adam(1e-3)), Some(Rule::Sgd(Sgd::new(1e-3)))];
+    for (spec, tolerance) in recipes.into_iter().chain(models().map(|spec| (spec, 0.05))) {
+        for rule in rules {
+            let planned = |n| spec.memory(n, rule.as_ref()).unwrap().total(1);
+            for n in [1, 2, 12] {
+                let (planned, held) = (planned(n) as f64, bytes_held(&spec, n, rule) as f64);
+                let close = (planned / held - 1.0).abs() < tolerance;
+                assert!(close, "{planned} bytes of {held} with {n} images, {rule:?}, of {spec:?}");
+            }
+            assert!((1..100).map(planned).is_sorted(), "{rule:?} of {spec:?}");
+        }
     }
 }
 

@@ -1,4 +1,5 @@
-//! An allocator that counts: a steady step should ask for no memory at all.
+//! An allocator that counts: a steady step should ask for no memory at all, and a model for as much
+//! as its plan says.
 //!
 //! The count covers the whole process, so every user of it has a binary of its own.
 
@@ -7,10 +8,11 @@ use std::cell::Cell;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 /// The system's allocator, with a count of the allocations made while [`during`](Counting::during)
-/// runs.
+/// runs, and of the bytes that are allocated now.
 pub struct Counting {
     counting: AtomicBool,
     count: AtomicUsize,
+    live: AtomicUsize,
     observe: fn() -> bool,
 }
 
@@ -23,7 +25,14 @@ impl Counting {
     /// An allocator that calls `observe` at every allocation, on the allocating thread, to learn
     /// whether it counts; `observe` may itself allocate.
     pub const fn new(observe: fn() -> bool) -> Self {
-        Self { counting: AtomicBool::new(false), count: AtomicUsize::new(0), observe }
+        let (counting, count, live) = (AtomicBool::new(false), AtomicUsize::new(0), AtomicUsize::new(0));
+        Self { counting, count, live, observe }
+    }
+
+    /// The bytes that the process has allocated and not freed.
+    #[allow(dead_code, reason = "only the tests ask")]
+    pub fn live(&self) -> usize {
+        self.live.load(Ordering::SeqCst)
     }
 
     /// Returns how often `work` allocated or reallocated, on all threads.
@@ -35,7 +44,8 @@ impl Counting {
         self.count.load(Ordering::SeqCst) - before
     }
 
-    fn record(&self) {
+    fn record(&self, bytes: usize) {
+        self.live.fetch_add(bytes, Ordering::Relaxed);
         if self.counting.load(Ordering::Relaxed) && !OBSERVING.replace(true) {
             if (self.observe)() {
                 self.count.fetch_add(1, Ordering::Relaxed);
@@ -49,24 +59,26 @@ impl Counting {
 // memory.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        self.record();
+        self.record(layout.size());
         // SAFETY: the caller promises what the system's allocator asks for.
         unsafe { System.alloc(layout) }
     }
 
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
-        self.record();
+        self.record(layout.size());
         // SAFETY: the caller promises what the system's allocator asks for.
         unsafe { System.alloc_zeroed(layout) }
     }
 
     unsafe fn realloc(&self, block: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        self.record();
+        self.record(size);
+        self.live.fetch_sub(layout.size(), Ordering::Relaxed);
         // SAFETY: the caller promises what the system's allocator asks for.
         unsafe { System.realloc(block, layout, size) }
     }
 
     unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
+        self.live.fetch_sub(layout.size(), Ordering::Relaxed);
         // SAFETY: the caller promises what the system's allocator asks for.
         unsafe { System.dealloc(block, layout) }
     }

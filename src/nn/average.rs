@@ -23,6 +23,9 @@ impl Average {
     }
 
     /// `average += (1 - decay) * (weights - average)`, for the weights after a step.
+    ///
+    /// # Panics
+    /// If the average was made for another model.
     pub fn follow(&mut self, model: &Sequential) {
         self.steps += 1;
         // The first weights are random; without this they would be a share of the average for long.
@@ -31,12 +34,16 @@ impl Average {
         let mut averages = self.values.iter_mut();
         model.each_parameter(|parameter| {
             let average = averages.next().expect("the average is of this model");
+            assert_eq!(average.len(), parameter.value.len(), "the average is of this model");
             let values = average.iter_mut().zip(&*parameter.value);
             values.for_each(|(average, &value)| *average += rate * (value - *average));
         });
     }
 
     /// Exchanges the average and the model's weights.
+    ///
+    /// # Panics
+    /// If the average was made for another model.
     pub fn swap(&mut self, model: &mut Sequential) {
         let mut averages = self.values.iter_mut();
         model.each_parameter_mut(|parameter| {

@@ -118,7 +118,11 @@ const LOWEST_THRESHOLD: f32 = 0.1;
 ///
 /// # Shapes
 /// `probabilities`, `labels` (0 or 1): `[n, classes]`
+/// # Panics
+/// If the lengths differ or are not a multiple of `classes`, or a probability is NaN.
 pub fn best_f1_thresholds(classes: usize, probabilities: &[f32], labels: &[f32]) -> Vec<f32> {
+    assert_eq!(probabilities.len(), labels.len(), "probabilities and labels");
+    assert!(classes > 0 && labels.len().is_multiple_of(classes), "{} labels of {classes} classes", labels.len());
     let threshold = |class: usize| {
         let of_class = |values: &[f32]| values.iter().skip(class).step_by(classes).copied().collect::<Vec<_>>();
         let (scores, labels) = (of_class(probabilities), of_class(labels));

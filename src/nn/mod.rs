@@ -34,6 +34,8 @@
 //! | `parameter` | the weights and statistics of a layer |
 //! | `layers/` | one layer per file: what it makes of a shape, its passes forward and back |
 //! | `spec` | a model as data, and its plan: names, shapes, parameters, arithmetic |
+//! | `operations` | a spec as the operations that compute it: which layers run as one |
+//! | `memory` | what a model will claim of memory, from its spec alone |
 //! | `sequential`, `summary` | a built model, and the table that shows it |
 //! | `weights` | models on disk |
 //! | `loss` | the last activation and its cross-entropy |
@@ -44,7 +46,9 @@
 mod average;
 mod layers;
 mod loss;
+mod memory;
 pub mod metrics;
+mod operations;
 mod optim;
 mod parameter;
 mod sequential;
@@ -57,6 +61,7 @@ pub(crate) mod weights;
 pub use average::Average;
 pub use layers::Pass;
 pub use loss::{Head, Objective};
+pub use memory::Memory;
 pub use onesheet_kernels::conv2d::Padding;
 pub use onesheet_kernels::simd::Isa;
 pub use optim::{Adam, Decay, Optimizer, Rule, Schedule, Sgd};

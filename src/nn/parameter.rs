@@ -1,7 +1,7 @@
 //! The tensors that belong to a layer: weights that are trained, statistics that are kept.
 
 use onesheet_kernels::buffer::Buffer;
-use onesheet_kernels::optim::Step;
+use onesheet_kernels::optim::{Rule, Step};
 use onesheet_kernels::simd::Isa;
 use rand::Rng;
 
@@ -91,6 +91,14 @@ impl Parameter {
             gradient: if role.is_trained() { vec![0.0; value.len()] } else { Vec::new() },
             moments: Default::default(),
         }
+    }
+
+    /// The bytes that a parameter of `len` values claims: the values, and what training keeps
+    /// beside them with the rule of an optimiser.
+    pub(super) fn bytes(role: Role, len: usize, rule: Option<&Rule>) -> u64 {
+        let trained = if role.is_trained() { len } else { 0 };
+        let moments = rule.map_or([0; 2], |rule| rule.state_lens(trained)).map(Buffer::bytes);
+        (Buffer::bytes(len) + trained * size_of::<f32>() + moments.iter().sum::<usize>()) as u64
     }
 
     /// The full name, such as `conv2d_1/kernel`.

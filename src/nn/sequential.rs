@@ -1,20 +1,11 @@
 //! A chain of layers, with the buffers between them.
 
-use super::layers::batch_norm::BatchNorm;
-use super::layers::conv_blocks::{BlockOptions, ConvBlocks};
-use super::layers::conv2d::{Conv2d, Options};
-use super::layers::dense::{self, Dense};
-use super::layers::dropout::Dropout;
-use super::layers::global_average_pool2d::GlobalAveragePool2d;
-use super::layers::max_pool2d::{self, MaxPool2d};
-use super::layers::relu::Relu;
 use super::layers::{BYTE_SCALE, Backward, Layer, Pass};
+use super::operations::{Operation, Operations, check_batch, item_len, largest_output};
 use super::parameter::Parameter;
-use super::spec::{LayerSpec, ModelSpec, PlannedLayer};
+use super::spec::ModelSpec;
 use super::tensor::Tensor;
 use crate::error::Result;
-use crate::rng::{Purpose, stream};
-use onesheet_kernels::ShapeError;
 use onesheet_kernels::image;
 use onesheet_kernels::optim::Step;
 use onesheet_kernels::simd::Isa;
@@ -101,31 +92,13 @@ impl Sequential {
     }
 
     fn build_with(spec: ModelSpec, isa: Isa, seed: u64, fuse: bool) -> Result<Self> {
-        let plan = spec.plan()?;
-        let mut shapes = vec![spec.input.clone()];
-        let mut layers = Vec::<Box<dyn Layer>>::new();
-        let (mut fused_blocks, mut i) = (0, 0);
-        while i < spec.layers.len() {
-            let blocks = if fuse { fused(&spec.layers[i..], &plan[i..], seed, i) } else { ConvBlocks::default() };
-            if blocks.len() > 0 {
-                fused_blocks += blocks.len();
-                i += blocks.len() * LAYERS_OF_A_BLOCK;
-                layers.push(Box::new(blocks));
-            } else {
-                let takes_relu = matches!(spec.layers[i], LayerSpec::Conv2d { .. } | LayerSpec::Dense { .. });
-                let relu = takes_relu && spec.layers.get(i + 1) == Some(&LayerSpec::Relu);
-                layers.extend(single(&spec.layers[i], &plan[i], relu, seed, i));
-                i += 1 + usize::from(relu);
-            }
-            // Flatten adds no layer: it changes how the output before it is seen.
-            shapes.truncate(layers.len());
-            shapes.push(plan[i - 1].output.clone());
-        }
+        let Operations { plan, operations, shapes } = Operations::of(&spec, fuse)?;
+        let layers: Vec<_> = operations.iter().map(|operation| operation.build(&plan, seed)).collect();
         Ok(Self {
             spec,
             isa,
             shapes,
-            fused_blocks,
+            fused_blocks: operations.iter().map(Operation::fused_blocks).sum(),
             activations: vec![Tensor::default(); layers.len() + 1],
             layers,
             gradients: Default::default(),
@@ -143,9 +116,14 @@ impl Sequential {
         self.isa
     }
 
+    /// The shape of one item of the output.
+    pub fn output_shape(&self) -> &[usize] {
+        &self.shapes[self.layers.len()]
+    }
+
     /// How many values the output has for one item.
     pub fn outputs(&self) -> usize {
-        self.shapes[self.layers.len()].iter().product()
+        item_len(self.output_shape())
     }
 
     /// Calls `visit` with each parameter, in the order of the layers.
@@ -170,7 +148,10 @@ impl Sequential {
     /// it needs.
     ///
     /// A model that begins with fused blocks takes images as bytes; for such a model, those of an
-    /// [`Input::F32`] are not claimed.
+    /// [`Input::F32`] are not claimed. [`ModelSpec::memory`] says beforehand how much it will be.
+    ///
+    /// # Panics
+    /// If a batch of `n` items has more values than memory can hold.
     pub fn reserve(&mut self, n: usize) {
         self.claim(n, true);
     }
@@ -180,21 +161,20 @@ impl Sequential {
         if n <= *capacity {
             return;
         }
-        *capacity = n;
+        check_batch(n, &self.shapes).unwrap_or_else(|what| panic!("{what}"));
         let (input, first) = (&self.spec.input, &mut self.activations[0]);
         match self.layers.first().is_some_and(|layer| layer.takes_bytes()) {
             true => first.reshape_bytes(n, input),
             false => first.reshape(n, input),
         }
-        let mut largest = 0;
         for (i, layer) in self.layers.iter_mut().enumerate() {
             layer.reserve(n, training);
             self.activations[i + 1].reshape(n, &self.shapes[i + 1]);
-            largest = largest.max(self.activations[i + 1].item_len());
         }
         if training {
-            self.gradients.iter_mut().for_each(|gradient| gradient.reshape(n, &[largest]));
+            self.gradients.iter_mut().for_each(|gradient| gradient.reshape(n, &[largest_output(&self.shapes)]));
         }
+        *capacity = n;
     }
 
     /// The model's output for a batch, `[n, outputs]`.
@@ -202,7 +182,7 @@ impl Sequential {
     /// # Panics
     /// If the input does not hold whole items.
     pub fn forward(&mut self, input: Input, pass: Pass) -> &Tensor {
-        let item: usize = self.spec.input.iter().product();
+        let item = item_len(&self.spec.input);
         let len = input.len();
         assert!(len > 0 && len.is_multiple_of(item), "{len} values of items of {item}");
         let n = len / item;
@@ -266,74 +246,4 @@ impl Sequential {
             std::mem::swap(dy, dx);
         }
     }
-}
-
-/// The initial weights of the layer at that place of the spec.
-fn initial(seed: u64, i: usize) -> impl rand::Rng {
-    stream(seed, Purpose::Init, i as u64)
-}
-
-/// How many layers of a spec a fused block is made of.
-const LAYERS_OF_A_BLOCK: usize = 4;
-
-/// The block that the layers begin with, if they do.
-fn block(layers: &[LayerSpec]) -> Option<BlockOptions> {
-    match *layers {
-        [
-            LayerSpec::Conv2d { filters, kernel: kernel @ [3, 3], stride: stride @ 1, padding },
-            LayerSpec::Relu,
-            LayerSpec::BatchNormalization { momentum, epsilon },
-            LayerSpec::MaxPooling2d { size: 2 },
-            ..,
-        ] => Some(BlockOptions { conv: Options { filters, kernel, stride, padding }, momentum, epsilon }),
-        _ => None,
-    }
-}
-
-/// The run of fused blocks that the layers, of which the first is the model's layer `first`, begin
-/// with; it may be empty.
-fn fused(layers: &[LayerSpec], plan: &[PlannedLayer], seed: u64, first: usize) -> ConvBlocks {
-    let mut blocks = ConvBlocks::default();
-    let mut at = 0;
-    while let Some(block) = block(&layers[at..])
-        && let [h, w, c] = plan[at].input[..]
-    {
-        // The convolution and the batch norm have parameters.
-        let names = [&plan[at].name[..], &plan[at + 2].name[..]];
-        blocks.push(&block, names, [h, w, c], &mut initial(seed, first + at));
-        at += LAYERS_OF_A_BLOCK;
-    }
-    blocks
-}
-
-/// One layer as an operation of its own, with the ReLU that follows it where `relu`; none where
-/// nothing is to be done.
-fn single(spec: &LayerSpec, plan: &PlannedLayer, relu: bool, seed: u64, i: usize) -> Option<Box<dyn Layer>> {
-    let (name, rng) = (&plan.name, &mut initial(seed, i));
-    Some(match (spec, &plan.input[..]) {
-        (&LayerSpec::Conv2d { filters, kernel, stride, padding }, &[h, w, c]) => {
-            let shape = checked(Options { filters, kernel, stride, padding }.shape([h, w, c]));
-            Box::new(Conv2d::new(name, shape, relu, rng))
-        }
-        (&LayerSpec::Dense { units }, &[inputs]) => {
-            Box::new(Dense::new(name, checked(dense::shape(inputs, units)), relu, rng))
-        }
-        (&LayerSpec::MaxPooling2d { size }, &[h, w, c]) => {
-            Box::new(MaxPool2d::new(checked(max_pool2d::shape([h, w, c], size))))
-        }
-        (&LayerSpec::BatchNormalization { momentum, epsilon }, shape) => {
-            Box::new(BatchNorm::new(name, shape, momentum, epsilon))
-        }
-        (&LayerSpec::Dropout { rate }, _) => Box::new(Dropout::new(rate, i)),
-        (LayerSpec::GlobalAveragePooling2d, _) => Box::new(GlobalAveragePool2d),
-        (LayerSpec::Relu, _) => Box::new(Relu),
-        // NHWC is contiguous: the values stay as they are.
-        (LayerSpec::Flatten, _) => return None,
-        (layer, shape) => unreachable!("plan() refuses {layer:?} after {shape:?}"),
-    })
-}
-
-/// A shape that the plan has made before.
-fn checked<T>(shape: Result<T, ShapeError>) -> T {
-    shape.expect("the plan was checked")
 }

@@ -1,6 +1,6 @@
 //! Batch normalisation.
 
-use super::{Backward, Description, Layer, Pass};
+use super::{Backward, Claims, Description, Layer, Pass, values};
 use crate::nn::parameter::{Parameter, Role};
 use crate::nn::tensor::Tensor;
 use onesheet_kernels::batch_norm::{self, Gradients, Normalization, Workspace};
@@ -17,6 +17,16 @@ pub fn describe(input: &[usize], momentum: f32, epsilon: f32) -> Result<Descript
     let c = channels(input);
     let roles = [Role::Gamma, Role::Beta, Role::MovingMean, Role::MovingVariance];
     Ok(Description { parameters: roles.map(|role| (role, vec![c])).to_vec(), ..Description::of_output(input.to_vec()) })
+}
+
+/// What batch norm claims beside its parameters for a batch of `n` items of a shape.
+pub fn claims(n: usize, input: &[usize]) -> Claims {
+    let (len, c) = (n * item_len(input), channels(input));
+    Claims::new(Workspace::bytes(len, c) + 2 * c * size_of::<f32>(), 0)
+}
+
+fn item_len(input: &[usize]) -> usize {
+    values(input).expect("the plan was checked")
 }
 
 fn channels(input: &[usize]) -> usize {
@@ -82,7 +92,7 @@ impl BatchNorm {
         let c = channels(input);
         Self {
             norm: Norm::new(name, c, momentum, epsilon),
-            item_len: input.iter().product(),
+            item_len: item_len(input),
             mean: vec![0.0; c],
             variance: vec![0.0; c],
             workspace: Workspace::default(),

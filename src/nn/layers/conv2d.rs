@@ -1,10 +1,11 @@
 //! 2-D convolution, with the ReLU that may follow it.
 
 use super::affine::{Affine, through_relu};
-use super::{Backward, Description, LARGEST, Layer, Pass, flops, known};
+use super::{Backward, Claims, Description, LARGEST, Layer, Pass, flops, known};
 use crate::nn::parameter::{Parameter, Role};
 use crate::nn::tensor::Tensor;
 use onesheet_kernels::ShapeError;
+use onesheet_kernels::buffer::Buffer;
 use onesheet_kernels::conv2d::{BackwardW, BackwardX, Conv2dShape, Conv2dSizes, Forward, Padding, Workspace};
 use onesheet_kernels::simd::Isa;
 use rand::Rng;
@@ -42,6 +43,11 @@ impl Options {
             output: vec![shape.oh(), shape.ow(), filters],
         })
     }
+}
+
+/// What a convolution of this shape claims beside its parameters.
+pub fn claims(shape: &Conv2dShape, training: bool) -> Claims {
+    Claims::new(Workspace::bytes(shape, training), Buffer::bytes(shape.scratch_len()))
 }
 
 /// `y = x * kernel + bias`, then ReLU where `relu`.

@@ -7,10 +7,10 @@
 
 use super::affine::Affine;
 use super::batch_norm::Norm;
-use super::conv2d::Options;
-use super::{BYTE_SCALE, Backward, Layer, Pass, known};
+use super::{BYTE_SCALE, Backward, Claims, Layer, Pass, known};
 use crate::nn::parameter::Parameter;
 use crate::nn::tensor::Tensor;
+use onesheet_kernels::ShapeError;
 use onesheet_kernels::batch_norm::Normalization;
 use onesheet_kernels::buffer::Buffer;
 use onesheet_kernels::conv_block::{self, ConvBlockShape, Forward, Inference, Source, Workspace};
@@ -18,11 +18,32 @@ use onesheet_kernels::conv_block::{affine_scale, normalise, pooled_sums};
 use onesheet_kernels::simd::Isa;
 use rand::Rng;
 
-/// What a block is asked for: a 3x3 convolution with stride 1, and how its batch norm moves.
+/// What a block is asked for: its shape for a batch of one, and how its batch norm moves.
+#[derive(Clone, Copy)]
 pub struct BlockOptions {
-    pub conv: Options,
+    pub shape: ConvBlockShape,
     pub momentum: f32,
     pub epsilon: f32,
+}
+
+/// What a run of blocks claims beside its parameters for batches of `n` items.
+pub fn claims(blocks: &[BlockOptions], n: usize, training: bool) -> Result<Claims, ShapeError> {
+    let mut all = Claims::default();
+    for (i, block) in blocks.iter().enumerate() {
+        let shape = &block.shape.of_batch(n)?;
+        let own = lens(shape, training, i + 1 == blocks.len()).map(Buffer::bytes).iter().sum::<usize>();
+        all = all.and(Claims::new(own + Workspace::bytes(shape, training), Buffer::bytes(shape.scratch_len(training))));
+    }
+    Ok(all)
+}
+
+/// The lengths of a block's own buffers `a`, `p` and `dp`.
+fn lens(shape: &ConvBlockShape, training: bool, is_last: bool) -> [usize; 3] {
+    match (training, is_last) {
+        (false, _) => [0, shape.p_len(), 0],
+        (true, false) => [shape.conv().y_len(), shape.p_len(), shape.p_len()],
+        (true, true) => [shape.conv().y_len(), shape.p_len(), 0],
+    }
 }
 
 /// A run of blocks.
@@ -52,19 +73,14 @@ struct Block {
 }
 
 impl ConvBlocks {
-    /// How many blocks there are.
-    pub fn len(&self) -> usize {
-        self.blocks.len()
-    }
-
-    /// Adds a block for an input of `[h, w, c]`; `names` are those of its layers.
-    pub fn push(&mut self, options: &BlockOptions, names: [&str; 2], input: [usize; 3], rng: &mut impl Rng) {
-        let BlockOptions { conv, momentum, epsilon } = *options;
-        let (conv, c) = (known(conv.shape(input)), conv.filters);
+    /// Adds a block; `names` are those of its convolution and its batch norm.
+    pub fn push(&mut self, options: &BlockOptions, names: [&str; 2], rng: &mut impl Rng) {
+        let BlockOptions { shape, momentum, epsilon } = *options;
+        let c = shape.conv().oc;
         let [of_conv, of_norm] = names;
         self.blocks.push(Block {
-            shape: ConvBlockShape::new(conv),
-            affine: Affine::of_conv2d(of_conv, &conv, rng),
+            shape,
+            affine: Affine::of_conv2d(of_conv, shape.conv(), rng),
             norm: Norm::new(of_norm, c, momentum, epsilon),
             a: Buffer::default(),
             p: Buffer::default(),
@@ -133,10 +149,11 @@ impl Layer for ConvBlocks {
         let last = self.blocks.len() - 1;
         for (i, block) in self.blocks.iter_mut().enumerate() {
             let shape = block.shape(n);
-            block.p.resize(shape.p_len());
+            let [a, p, dp] = lens(&shape, training, i == last);
+            block.p.resize(p);
             if training {
-                block.a.resize(shape.conv().y_len());
-                block.dp.resize(if i == last { 0 } else { shape.p_len() });
+                block.a.resize(a);
+                block.dp.resize(dp);
             }
             block.workspace.reserve(&shape, training);
         }

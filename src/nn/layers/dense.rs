@@ -1,10 +1,11 @@
 //! The dense layer, with the ReLU that may follow it.
 
 use super::affine::{Affine, through_relu};
-use super::{Backward, Description, LARGEST, Layer, Pass, flops, known};
+use super::{Backward, Claims, Description, LARGEST, Layer, Pass, flops, known};
 use crate::nn::parameter::{Parameter, Role};
 use crate::nn::tensor::Tensor;
 use onesheet_kernels::ShapeError;
+use onesheet_kernels::buffer::Buffer;
 use onesheet_kernels::dense::{BackwardAndStep, BackwardW, BackwardX, DenseShape, DenseSizes, Forward, Workspace};
 use onesheet_kernels::optim::Step;
 use onesheet_kernels::simd::Isa;
@@ -28,6 +29,11 @@ pub fn describe(input: &[usize], units: usize) -> Result<Description, &'static s
 /// The kernels' shape for one item.
 pub fn shape(inputs: usize, units: usize) -> Result<DenseShape, ShapeError> {
     DenseShape::try_new(DenseSizes { n: 1, inputs, outputs: units })
+}
+
+/// What a dense layer of this shape claims beside its parameters.
+pub fn claims(shape: &DenseShape, training: bool) -> Claims {
+    Claims::new(Workspace::bytes(shape, training), Buffer::bytes(shape.scratch_len(training)))
 }
 
 /// `y = x kernel + bias`, then ReLU where `relu`.

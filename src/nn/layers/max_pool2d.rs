@@ -1,6 +1,6 @@
 //! 2-D max-pooling.
 
-use super::{Backward, Description, Layer, Pass, known};
+use super::{Backward, Claims, Description, Layer, Pass, known};
 use crate::nn::tensor::Tensor;
 use onesheet_kernels::ShapeError;
 use onesheet_kernels::max_pool2d::{self, MaxPool2dShape, MaxPool2dSizes};
@@ -19,6 +19,11 @@ pub fn describe(input: &[usize], size: usize) -> Result<Description, &'static st
 /// The kernels' shape for one image.
 pub fn shape([h, w, c]: [usize; 3], size: usize) -> Result<MaxPool2dShape, ShapeError> {
     MaxPool2dShape::try_new(MaxPool2dSizes { n: 1, h, w, c, size })
+}
+
+/// What a max-pooling of this shape claims: the places of its maxima, a byte each.
+pub fn claims(shape: &MaxPool2dShape) -> Claims {
+    Claims::new(shape.y_len(), 0)
 }
 
 /// The largest value of each window; the stride is the window's side.

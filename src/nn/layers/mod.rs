@@ -1,9 +1,9 @@
 //! The layers, each with its description, its forward pass and its hand-written backward pass.
 //!
 //! A layer owns its parameters and its workspace and knows nothing of its neighbours. Its file
-//! holds two things: `describe`, which says what the layer makes of an input shape and refuses
-//! those that it cannot take, and the [`Layer`] itself, which is built only where `describe`
-//! agreed.
+//! holds three things: `describe`, which says what the layer makes of an input shape and refuses
+//! those that it cannot take; `claims`, which says what memory it will claim, where it claims any;
+//! and the [`Layer`] itself, which is built only where `describe` agreed.
 
 mod affine;
 pub(super) mod batch_norm;
@@ -86,6 +86,28 @@ fn flops(of: &[usize]) -> u64 {
 /// With the sizes, where a batch of so many items has more values than memory can hold.
 fn known<T>(shape: Result<T, ShapeError>) -> T {
     shape.unwrap_or_else(|error| panic!("{error}"))
+}
+
+/// What a layer claims of memory for its passes over a batch, beside its parameters and its output,
+/// in bytes.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Claims {
+    /// What it keeps: what [`Layer::reserve`] claims.
+    pub buffers: u64,
+    /// What each thread that works for it keeps.
+    pub per_thread: u64,
+}
+
+impl Claims {
+    fn new(buffers: usize, per_thread: usize) -> Self {
+        Self { buffers: buffers as u64, per_thread: per_thread as u64 }
+    }
+
+    /// Those of two layers: each has its buffers, and both use the same memory of a thread.
+    pub fn and(self, other: Self) -> Self {
+        let buffers = self.buffers.saturating_add(other.buffers);
+        Self { buffers, per_thread: self.per_thread.max(other.per_thread) }
+    }
 }
 
 /// A layer of a chain. The shapes were checked when the model was built.
