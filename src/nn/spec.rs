@@ -1,12 +1,21 @@
 //! What a model is, as data: written into every model file, read back to rebuild the model.
 
 use super::layers::{
-    Description, LARGEST, batch_norm, conv2d, dense, dropout, global_average_pool2d, max_pool2d, relu, values,
+    Description, LARGEST, MOST_ACTIVATIONS, batch_norm, conv2d, dense, dropout, global_average_pool2d, max_pool2d,
+    relu, values,
 };
 use super::parameter::Role;
 use crate::error::{Error, Result};
 use onesheet_kernels::conv2d::Padding;
 use serde::{Deserialize, Serialize};
+use std::collections::HashMap;
+
+/// The most layers of a model. A plain chain that is much deeper does not train, and a description
+/// of some kilobytes is not to keep a machine busy.
+const MOST_LAYERS: usize = 1_000;
+
+/// The most values of all parameters together: 4 GiB.
+const MOST_PARAMETERS: usize = 1 << 30;
 
 /// A chain of layers.
 ///
@@ -163,30 +172,71 @@ impl ModelSpec {
 
     /// What each layer is called and makes of what comes in, without building anything.
     ///
+    /// A model is bounded, so that a small file cannot fill a machine: 1,000 layers, 2^24 for any
+    /// size, 2^26 values that all layers together give for one item (256 MiB), 2^30 values of all
+    /// parameters (4 GiB).
+    ///
     /// # Errors
-    /// [`Error::Shape`], naming the layer, where a layer cannot take what the one before gives.
+    /// [`Error::Shape`], naming the layer, where a layer cannot take what the one before gives, or
+    /// the model grows beyond these bounds.
     pub fn plan(&self) -> Result<Vec<PlannedLayer>> {
-        if ![1, 3].contains(&self.input.len()) || self.input.contains(&0) {
-            let what = format!("an input of shape {:?}; it is [height, width, channels] or [inputs]", self.input);
+        if ![1, 3].contains(&self.input.len()) {
+            let what = format!("an input of {} axes; it is [height, width, channels] or [inputs]", self.input.len());
             return Err(Error::Shape(what));
         }
-        if self.input.iter().any(|&axis| axis > LARGEST) {
-            return Err(Error::Shape(format!("an input of shape {:?}; an axis is at most 2^24", self.input)));
+        if !self.input.iter().all(|axis| (1..=LARGEST).contains(axis)) {
+            return Err(Error::Shape(format!("an input of {:?}; an axis is 1 to 2^24", self.input)));
         }
-        let mut plan = Vec::<PlannedLayer>::new();
-        for (i, layer) in self.layers.iter().enumerate() {
-            let class = layer.class();
-            let name = match self.layers[..i].iter().filter(|before| before.class() == class).count() {
-                0 => class.to_owned(),
-                before => format!("{class}_{before}"),
+        if self.layers.len() > MOST_LAYERS {
+            return Err(Error::Shape(format!("{} layers; there are at most {MOST_LAYERS}", self.layers.len())));
+        }
+        let mut sizes = Sizes::default();
+        sizes.add_output(&self.input).map_err(|why| Error::Shape(format!("an input of {:?}: {why}", self.input)))?;
+        let (mut plan, mut of_class) = (Vec::<PlannedLayer>::new(), HashMap::new());
+        for layer in &self.layers {
+            let before = of_class.entry(layer.class()).or_insert(0);
+            let name = match *before {
+                0 => layer.class().to_owned(),
+                before => format!("{}_{before}", layer.class()),
             };
+            *before += 1;
             let input = plan.last().map_or(&self.input, |before| &before.output).clone();
-            let Description { output, parameters, flops } = layer
-                .describe(&input)
-                .map_err(|why| Error::Shape(format!("{name} after a shape of {input:?}: {why}")))?;
+            let described = layer.describe(&input).and_then(|described| sizes.add(&described).map(|()| described));
+            let Description { output, parameters, flops } =
+                described.map_err(|why| Error::Shape(format!("{name} after a shape of {input:?}: {why}")))?;
             plan.push(PlannedLayer { name, input, output, parameters, flops });
         }
         Ok(plan)
+    }
+}
+
+/// How large a model is so far.
+#[derive(Default)]
+struct Sizes {
+    /// Values that the input and the layers have for one item.
+    activations: usize,
+    parameters: usize,
+}
+
+impl Sizes {
+    fn add(&mut self, layer: &Description) -> Result<(), &'static str> {
+        for (_, shape) in &layer.parameters {
+            let more = values(shape).ok_or("its weights have more values than memory can hold")?;
+            self.parameters = self.parameters.saturating_add(more);
+        }
+        if self.parameters > MOST_PARAMETERS {
+            return Err("the weights so far have more than 2^30 values");
+        }
+        self.add_output(&layer.output)
+    }
+
+    fn add_output(&mut self, shape: &[usize]) -> Result<(), &'static str> {
+        let more = values(shape).ok_or("there are more values than memory can hold")?;
+        self.activations = self.activations.saturating_add(more);
+        if self.activations > MOST_ACTIVATIONS {
+            return Err("the layers so far give more than 2^26 values for one item");
+        }
+        Ok(())
     }
 }
 

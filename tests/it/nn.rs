@@ -2,6 +2,7 @@
 //! number of threads.
 
 use crate::kernels::{Data, assert_close, assert_same_bits, on_1_2_3_threads, wide};
+use onesheet::Error;
 use onesheet::nn::{
     Head, Input, Isa, LayerSpec, ModelSpec, Objective, Optimizer, Padding, Pass, Role, Rule, Sequential, Sgd, Trainer,
 };
@@ -84,6 +85,51 @@ fn every_shape_error_surfaces_in_build() {
         assert!(error.to_string().contains(message), "{error}");
         assert_eq!(error.exit_code(), 2);
     }
+}
+
+#[test]
+fn a_model_is_bounded() {
+    let many = |count, mut spec: ModelSpec| {
+        spec.layers.extend(vec![LayerSpec::Relu; count]);
+        spec
+    };
+    let image = ModelSpec::input(&[256, 256, 3]);
+    let window = |kernel, stride| LayerSpec::Conv2d { filters: 1, kernel, stride, padding: Padding::Same };
+    let wrong = [
+        (many(50_000, ModelSpec::input(&[8])), "50000 layers; there are at most 1000"),
+        (many(31, image.clone().conv2d(1000, 1, Padding::Same)), "re_lu after a shape of [256, 256, 1000]: the layers"),
+        (ModelSpec::input(&[1 << 13, 1 << 13, 2]), "an input of [8192, 8192, 2]: the layers so far give more"),
+        (ModelSpec::input(&[1 << 24, 1 << 24, 1 << 24]), "memory can hold"),
+        (ModelSpec::input(&[1, usize::MAX / 3 + 1, 3]), "an axis is 1 to 2^24"),
+        (ModelSpec::input(&[1; 100_000]), "an input of 100000 axes"),
+        (ModelSpec::input(&[1 << 20]).dense(1 << 20), "the weights so far have more than 2^30 values"),
+        (ModelSpec::input(&[8]).dense(1 << 25), "at most 2^24 units"),
+        (image.clone().layer(window([1999, 1999], 2)), "under the windows of a row"),
+        (image.clone().layer(window([1 << 23, 1], 1)), "under the windows of a row"),
+        (image.max_pool2d(17), "at most 16"),
+    ];
+    for (spec, message) in wrong {
+        for error in [spec.plan().err(), spec.memory(1, None).err(), Sequential::build(spec.clone(), best(), 1).err()] {
+            let error = error.unwrap_or_else(|| panic!("built: {message}"));
+            assert!(matches!(error, Error::Shape(_)) && error.to_string().contains(message), "{error}");
+        }
+    }
+    let plan = many(1000, ModelSpec::input(&[8])).plan().unwrap();
+    assert_eq!([&plan[0].name[..], &plan[1].name, &plan[999].name], ["re_lu", "re_lu_1", "re_lu_999"]);
+}
+
+#[test]
+fn a_batch_beyond_memory_is_refused_before_any_is_claimed() {
+    let spec = small_model(20, 20, Padding::Valid, 4);
+    for n in [0, 1 << 50, usize::MAX / 1200 + 1, usize::MAX] {
+        let error = spec.memory(n, Some(&Rule::adam(1e-3))).unwrap_err();
+        assert!(matches!(&error, Error::Shape(what) if what.contains(&format!("a batch of {n} items"))), "{error}");
+    }
+    let mut model = Sequential::build(spec, best(), 1).unwrap();
+    let reserved = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| model.reserve(usize::MAX / 1200 + 1)));
+    assert!(reserved.is_err());
+    // What was refused has left nothing behind.
+    assert_eq!(model.forward(Input::F32(&[0.5; 1200]), Pass::Inference).n(), 1);
 }
 
 /// The loss of a training pass, and with it the gradients of all parameters.

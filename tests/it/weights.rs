@@ -128,6 +128,22 @@ fn weights_that_do_not_fit_the_description_are_refused_by_name() {
 }
 
 #[test]
+fn a_small_file_cannot_ask_for_a_large_model() {
+    let (_folder, path) = saved();
+    let refused = |layers: Value, part: &str| {
+        write_changed(&path, |description, _| {
+            description["model"]["input"] = json!([256, 256, 3]);
+            description["model"]["layers"] = layers;
+        });
+        assert!(refusal(&path).contains(part), "{}", refusal(&path));
+    };
+    let relus = |count| vec![json!({ "layer": "relu" }); count];
+    refused(json!(relus(50_000)), "50000 layers");
+    let conv = json!({ "layer": "conv2d", "filters": 1000, "kernel": [1, 1], "stride": 1, "padding": "valid" });
+    refused(json!([vec![conv], relus(31)].concat()), "more than 2^26 values for one item");
+}
+
+#[test]
 fn a_description_that_asks_for_more_memory_than_there_is_is_refused_before_any_is_taken() {
     let (_folder, path) = saved();
     let huge = |description: &mut Value| description["model"]["layers"][5]["units"] = json!(1_u64 << 50);
@@ -137,15 +153,16 @@ fn a_description_that_asks_for_more_memory_than_there_is_is_refused_before_any_i
     let sizes = [
         ("filters", 1_u64 << 63, "at most 2^24"),
         ("stride", u64::MAX, "at most 2^24"),
-        ("filters", 1 << 24, "more values than memory can hold"),
+        ("filters", 1 << 24, "more than 2^26 values"),
     ];
     for (field, size, part) in sizes {
         write_changed(&path, |description, _| {
             description["model"]["layers"][0][field] = json!(size);
-            description["model"]["input"] = json!([1 << 24, 1 << 24, 1 << 20]);
         });
         assert!(refusal(&path).contains(part), "{}", refusal(&path));
     }
+    write_changed(&path, |description, _| description["model"]["input"] = json!([1 << 24, 1 << 24, 1 << 20]));
+    assert!(refusal(&path).contains("more values than memory can hold"), "{}", refusal(&path));
     write_changed(&path, |description, _| description["model"]["layers"][0]["kernel"] = json!([9, 0]));
     assert!(refusal(&path).contains("at least 1"), "{}", refusal(&path));
     write_changed(&path, |description, _| drop(description.as_object_mut().unwrap().remove("model")));

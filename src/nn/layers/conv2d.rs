@@ -1,7 +1,7 @@
 //! 2-D convolution, with the ReLU that may follow it.
 
 use super::affine::{Affine, through_relu};
-use super::{Backward, Claims, Description, LARGEST, Layer, Pass, flops, known};
+use super::{Backward, Claims, Description, LARGEST, Layer, MOST_ACTIVATIONS, Pass, flops, known};
 use crate::nn::parameter::{Parameter, Role};
 use crate::nn::tensor::Tensor;
 use onesheet_kernels::ShapeError;
@@ -37,6 +37,9 @@ impl Options {
             return Err("filters, kernel and stride are at most 2^24");
         }
         let shape = self.shape([h, w, ic]).map_err(|error| error.why())?;
+        if shape.scratch_len() > MOST_ACTIVATIONS {
+            return Err("there are more than 2^26 values under the windows of a row");
+        }
         Ok(Description {
             flops: flops(&[kh, kw, ic, shape.oh(), shape.ow(), filters]),
             parameters: vec![(Role::Kernel, vec![kh, kw, ic, filters]), (Role::Bias, vec![filters])],
