@@ -98,9 +98,13 @@ impl Classifier {
             [height, width, 3] if height == width && height <= ImageSpec::POSTER.height => {}
             ref input => return refuse(format!("its input is {input:?}, which posters cannot be brought to")),
         }
-        let (outputs, genres) = (network.outputs(), meta.genres.len());
-        if outputs != genres {
-            return refuse(format!("{outputs} outputs for {genres} genres"));
+        let (outputs, genres) = (network.output_shape(), meta.genres.len());
+        if *outputs != [genres] {
+            return refuse(format!("its output is {outputs:?} for {genres} genres"));
+        }
+        if Experiment::named(&meta.experiment).is_some_and(|experiment| experiment.head != meta.head) {
+            let head = format!("{:?}", meta.head).to_lowercase();
+            return refuse(format!("a {head} head does not answer {}", meta.experiment));
         }
         match &meta.thresholds {
             Some(thresholds) if thresholds.len() != genres => {
@@ -120,9 +124,10 @@ impl Classifier {
     /// the same bytes.
     ///
     /// # Errors
-    /// [`Error::Io`] where the file cannot be written.
+    /// [`Error::Data`] where [`open`](Self::open) would refuse the weights, as after a training that
+    /// has run away; [`Error::Io`] where the file cannot be written.
     pub fn save(&self, path: &Path) -> Result<String> {
-        let bytes = weights::to_bytes(&self.network, &self.meta);
+        let bytes = weights::to_bytes(&self.network, &self.meta, path)?;
         write_atomically(path, |file| file.write_all(&bytes))?;
         Ok(Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect())
     }

@@ -1,7 +1,9 @@
 //! Models on disk: what was saved comes back, and nothing that is damaged does.
 
 use onesheet::Error;
-use onesheet::nn::{Input, Isa, ModelSpec, Optimizer, Padding, Pass, Rule, Sequential};
+use onesheet::classifier::{Classifier, Meta};
+use onesheet::data::transform::Views;
+use onesheet::nn::{Head, Input, Isa, ModelSpec, Optimizer, Padding, Pass, Role, Rule, Sequential};
 use safetensors::tensor::{Dtype, TensorView, serialize};
 use serde_json::{Value, json};
 use std::collections::HashMap;
@@ -125,6 +127,113 @@ fn weights_that_do_not_fit_the_description_are_refused_by_name() {
         tensors[at].2[1] = -1.0;
     });
     Sequential::load(&path, Isa::available()[0]).unwrap();
+}
+
+#[test]
+fn a_file_that_holds_more_or_less_than_its_header_says_is_refused_unread() {
+    let (_folder, path) = saved();
+    let whole = fs::read(&path).unwrap();
+    let file = fs::File::options().write(true).open(&path).unwrap();
+    // Nearly nothing on the disk.
+    file.set_len(1 << 42).unwrap();
+    assert!(refusal(&path).contains(&format!("in a file of {}", 1_u64 << 42)), "{}", refusal(&path));
+    for len in [17 << 20, 1 << 41, u64::MAX] {
+        fs::write(&path, [&len.to_le_bytes(), &whole[8..]].concat()).unwrap();
+        assert!(refusal(&path).contains(&format!("a header of {len} bytes")), "{}", refusal(&path));
+    }
+    fs::write(&path, [&whole[..], &[0; 4]].concat()).unwrap();
+    assert!(refusal(&path).contains("not a whole safetensors file"), "{}", refusal(&path));
+}
+
+/// To open a FIFO waits for a writer, and a device may never end.
+#[cfg(target_os = "linux")]
+#[test]
+fn what_is_no_regular_file_is_refused_at_once() {
+    use rustix::fs::{CWD, FileType, Mode, mknodat};
+    let (folder, path) = saved();
+    let fifo = folder.path().join("fifo");
+    mknodat(CWD, &fifo, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
+    let socket = folder.path().join("socket");
+    let _listening = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+    for path in [&fifo, &socket, folder.path(), Path::new("/dev/zero"), Path::new("/dev/null")] {
+        assert!(refusal(path).contains("not a regular file"), "{}", refusal(path));
+    }
+    let link = folder.path().join("link");
+    std::os::unix::fs::symlink(&path, &link).unwrap();
+    Sequential::load(&link, Isa::available()[0]).unwrap();
+}
+
+/// A training that has run away must not end with a file that nothing can open.
+#[test]
+fn what_would_not_be_loaded_is_not_saved() {
+    let (_folder, path) = saved();
+    let before = fs::read(&path).unwrap();
+    let wrong = [
+        (Role::Kernel, f32::NAN),
+        (Role::Bias, f32::INFINITY),
+        (Role::Gamma, f32::NEG_INFINITY),
+        (Role::MovingMean, f32::NAN),
+        (Role::MovingVariance, -1.0),
+    ];
+    for (role, value) in wrong {
+        let mut model = model(7);
+        let mut name = String::new();
+        model.each_parameter_mut(|parameter| {
+            if parameter.role == role && name.is_empty() {
+                parameter.value[1] = value;
+                name = parameter.name();
+            }
+        });
+        let error = model.save(&path).unwrap_err();
+        assert!(matches!(error, Error::Data { .. }), "{error:?}");
+        let text = error.to_string();
+        assert!(text.starts_with(&path.display().to_string()), "{text}");
+        assert!(text.contains(&format!("the weights {name} hold {value}")), "{text}");
+        assert!(text.contains("lower learning rate") && !text.contains('\n'), "{text}");
+    }
+    assert_eq!(fs::read(&path).unwrap(), before);
+}
+
+/// A classifier's own conditions, beside those of its network.
+#[test]
+fn a_classifier_whose_head_does_not_fit_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("model.safetensors");
+    let spec = ModelSpec::input(&[8, 8, 3]).conv2d(2, 8, Padding::Valid);
+    let classifier = |spec: &ModelSpec, experiment: &str, head, genres: &[&str]| Classifier {
+        meta: Meta {
+            experiment: experiment.to_owned(),
+            head,
+            genres: genres.iter().map(|&genre| genre.to_owned()).collect(),
+            max_genres: 3,
+            epoch: None,
+            best: None,
+            thresholds: None,
+            views: Views::One,
+        },
+        network: Sequential::build(spec.clone(), Isa::available()[0], 1).unwrap(),
+    };
+    let vector = spec.clone().flatten();
+    let cases = [
+        (&vector, "multi-label", Head::Sigmoid, &["a", "b"][..], None),
+        (&vector, "somebody's own", Head::Softmax, &["a", "b"], None),
+        (&spec, "multi-label", Head::Sigmoid, &["a", "b"], Some("its output is [1, 1, 2] for 2 genres")),
+        (&vector, "multi-label", Head::Sigmoid, &["a"], Some("its output is [2] for 1 genres")),
+        (&vector, "top-6", Head::Sigmoid, &["a", "b"], Some("a sigmoid head does not answer top-6")),
+        (&vector, "multi-label", Head::Softmax, &["a", "b"], Some("a softmax head does not answer multi-label")),
+    ];
+    for (spec, experiment, head, genres, part) in cases {
+        classifier(spec, experiment, head, genres).save(&path).unwrap();
+        match (Classifier::open(&path, Isa::available()[0]), part) {
+            (Ok(_), None) => {}
+            (Err(error), Some(part)) => assert!(error.to_string().contains(part), "{error}"),
+            (opened, _) => panic!("{experiment} {genres:?}: opened {}", opened.is_ok()),
+        }
+    }
+    let mut run_away = classifier(&vector, "multi-label", Head::Sigmoid, &["a", "b"]);
+    run_away.network.each_parameter_mut(|parameter| parameter.value.fill(f32::NAN));
+    let error = run_away.save(&path).unwrap_err();
+    assert!(matches!(error, Error::Data { .. }) && error.to_string().contains("lower learning rate"), "{error}");
 }
 
 #[test]
