@@ -130,7 +130,7 @@ fn leave_seen(
     chosen.retain(|film| {
         let is_seen = ids.contains(&film.id);
         if is_seen {
-            ledger.add(SEEN, || film.id.to_string());
+            ledger.add(SEEN, film.id.to_string());
         }
         !is_seen
     });

@@ -36,7 +36,7 @@ pub mod labels;
 pub mod layout;
 pub mod ledger;
 mod mmap;
-mod poster;
+pub(crate) mod poster;
 pub mod refusal;
 pub mod split;
 pub mod transform;

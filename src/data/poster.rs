@@ -18,7 +18,7 @@ const GRAIN: i64 = 2_000_000_000;
 /// # Errors
 /// The inner one if this poster is to be left out. The outer one if this process can read no file,
 /// since it is out of file handles or memory: that says nothing about the poster.
-pub(super) fn read(path: &Path, bytes: &mut Vec<u8>) -> io::Result<Result<(), Refusal>> {
+pub(crate) fn read(path: &Path, bytes: &mut Vec<u8>) -> io::Result<Result<(), Refusal>> {
     match read_regular(path, bytes) {
         Err(error) if system::is_shortage(&error) => Err(error),
         Err(error) => Ok(Err(Refusal::new(Reason::Unreadable, error.to_string()))),

@@ -13,6 +13,7 @@ use crate::data::films::Films;
 use crate::data::frames::{Frame, Limits};
 use crate::data::labels::Labels;
 use crate::data::layout::{self, PosterFolder};
+use crate::data::poster;
 use crate::data::refusal::Refusal;
 use crate::data::split::Split;
 use crate::error::{Error, Result};
@@ -41,7 +42,7 @@ pub fn examine(data: &Path, cache: &Path, isa: Isa, progress: &dyn Progress) -> 
     let films = Films::clean(&labels, &posters, None)?;
     let found: Vec<u64> = films.posters.ids().iter().copied().collect();
     let begin = Instant::now();
-    let decoded = decode_all(&films.posters, &found, progress);
+    let decoded = decode_all(&films.posters, &found, progress)?;
     let posters_per_second = found.len() as f64 / begin.elapsed().as_secs_f64();
 
     let (mut sizes, mut refused, mut bad) = (Vec::new(), Vec::new(), BTreeSet::new());
@@ -83,15 +84,24 @@ pub fn examine(data: &Path, cache: &Path, isa: Isa, progress: &dyn Progress) -> 
 }
 
 /// The sizes of all posters, or why they do not decode.
-fn decode_all(posters: &PosterFolder, found: &[u64], progress: &dyn Progress) -> Vec<Result<(usize, usize), Refusal>> {
+///
+/// # Errors
+/// If this process is out of file handles or memory.
+fn decode_all(
+    posters: &PosterFolder,
+    found: &[u64],
+    progress: &dyn Progress,
+) -> Result<Vec<Result<(usize, usize), Refusal>>> {
     let bar = progress.bar("reading", found.len());
     let done = AtomicUsize::new(0);
-    let read = |(decoder, image): &mut (Decoder, Vec<u8>), &id: &u64| {
-        let result = decoder.decode_poster(&posters.file(id), ImageSpec::POSTER, image);
+    let read = |(decoder, file, image): &mut (Decoder, Vec<u8>, Vec<u8>), &id: &u64| {
+        let path = posters.file(id);
+        let read = poster::read(&path, file).map_err(Error::io(&path, "read the poster"))?;
+        let result = read.and_then(|()| decoder.decode_bytes(file, ImageSpec::POSTER, image));
         bar.at(done.fetch_add(1, Ordering::Relaxed) + 1, None);
-        result.map(|()| decoder.size())
+        Ok(result.map(|()| decoder.size()))
     };
-    let start = || (Decoder::new(), vec![0; ImageSpec::POSTER.bytes()]);
+    let start = || (Decoder::new(), Vec::new(), vec![0; ImageSpec::POSTER.bytes()]);
     found.par_iter().map_init(start, read).collect()
 }
 
@@ -119,6 +129,7 @@ fn experiments(films: &Films, bad: &BTreeSet<u64>, images_per_second: f64) -> Ve
             test: frame.side(Split::Test).len(),
             epochs: Recipe::best().of_turn(turn).epochs,
             seconds_an_epoch: frame.train.len() as f64 / images_per_second,
+            rare: frame.rare(),
             genres: frame.genres,
         }
     };

@@ -1,6 +1,7 @@
 //! What the doctor found, as data and as text.
 
 use crate::data::cache::PIXEL_RULES;
+use crate::data::frames::RareGenre;
 use crate::data::ledger::Ledger;
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -73,6 +74,8 @@ pub struct ExperimentPlan {
     pub experiment: &'static str,
     /// The names of the classes.
     pub genres: Vec<String>,
+    /// Those of them with few films, and how few.
+    pub rare: Vec<RareGenre>,
     /// The number of training films.
     pub train: usize,
     /// The number of validation films.
@@ -182,9 +185,14 @@ impl Report {
         writeln!(f, "\n| experiment | classes | train | val | test | epochs | seconds per epoch |")?;
         writeln!(f, "|---|--:|--:|--:|--:|--:|--:|")?;
         for of in &self.experiments {
-            let ExperimentPlan { experiment, genres, train, val, test, epochs, seconds_an_epoch } = of;
+            let ExperimentPlan { experiment, genres, train, val, test, epochs, seconds_an_epoch, .. } = of;
             let classes = genres.len();
             writeln!(f, "| {experiment} | {classes} | {train} | {val} | {test} | {epochs} | {seconds_an_epoch:.0} |")?;
+        }
+        for ExperimentPlan { experiment, rare, .. } in &self.experiments {
+            if let Some(rare) = RareGenre::phrase(rare) {
+                writeln!(f, "warning: {experiment}: {rare}")?;
+            }
         }
         Ok(())
     }

@@ -9,6 +9,7 @@
 //! | [`recipe`] | what a model is and how it is trained: the options of the command line |
 //! | [`options`] | all options of a run: a recipe, the folders, the limits |
 //! | [`identity`] | what results depend on |
+//! | `memory` | what a run needs in memory, beside what there is |
 //! | `out` | the folder of the results: claimed, and replaced as a whole |
 //! | [`posters`] | where a run's posters come from, and which it has to do without |
 //! | `prepare` | from the folder to frames and posters, in four steps |
@@ -19,6 +20,7 @@
 
 pub mod fit;
 pub mod identity;
+mod memory;
 pub mod options;
 mod out;
 pub mod posters;

@@ -2,12 +2,13 @@
 
 use crate::classifier::experiment::Experiment;
 use crate::data::films::Films;
-use crate::data::frames::{FilmRule, Frame, Limits};
+use crate::data::frames::{FilmRule, Frame, Limits, RareGenre};
 use crate::data::ledger::Ledger;
 use crate::data::refusal::Refusal;
 use crate::error::{Error, Result};
 use crate::progress::Progress;
 use crate::run::identity;
+use crate::run::memory::check_memory;
 use crate::run::options::Options;
 use crate::run::out::FRAMES;
 use crate::run::posters::{Posters, refusals};
@@ -40,6 +41,7 @@ pub(crate) fn prepare(
     progress: &dyn Progress,
 ) -> Result<Prepared> {
     let films = clean_films(options, progress)?;
+    check_memory(options, films.genres.len())?;
     let mut runnable = Runnable { experiments: experiments.len(), skipped: Vec::new(), progress };
     let mut chosen = choose_frames(options, experiments, &films, &mut runnable)?;
     let ids: BTreeSet<u64> = chosen.iter().flat_map(|of| of.frame.ids()).collect();
@@ -50,7 +52,9 @@ pub(crate) fn prepare(
         let result = check_frame(options, &of);
         if runnable.admits(&of.experiment, result)? {
             of.frame.write_csv(&work.join(FRAMES).join(of.experiment.name), &posters.folder, &identity)?;
-            note_rare_genres(&of, progress);
+            if let Some(rare) = RareGenre::phrase(&of.frame.rare()) {
+                progress.note(&format!("warning: {}: {rare}", of.experiment.name));
+            }
             kept.push(of);
         }
     }
@@ -195,11 +199,6 @@ fn keep_frame(
         *frame = earlier;
     }
     Ok(identity)
-}
-
-/// Names the genres of which there are too few films to learn or to measure anything.
-fn note_rare_genres(of: &Chosen, progress: &dyn Progress) {
-    let _ = (of, progress);
 }
 
 /// The content of `ledger.json`: what cleaning dropped for all experiments, then what each

@@ -321,3 +321,25 @@ fn a_model_is_not_measured_on_the_films_that_it_learned_from() {
     let (code, _, err) = train(folder, "evaluate run/multi-label --data data");
     assert!(code == 3 && err.contains("`--split all` measures it on the films that it was trained with"), "{err}");
 }
+
+/// Linux alone tells how much address space a process may have.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_batch_that_does_not_fit_into_memory_is_refused_with_one_that_does() {
+    let folder = posters();
+    let folder = folder.path();
+    let limited = |line: &str| {
+        let train = Command::cargo_bin("train").unwrap();
+        let line = format!("ulimit -v 2000000; exec '{}' {line}", train.get_program().to_str().unwrap());
+        done(Command::new("sh").arg("-c").arg(line).current_dir(folder).output().unwrap())
+    };
+    let run = "run --data data --cache cache --experiment multi-label --recipe report --epochs 1 --threads 1";
+    let (code, _, err) = limited(&format!("{run} --batch 1024 --out run"));
+    assert!(code == 2 && err.contains("--batch 1024 takes "), "{err}");
+    assert!(!folder.join("run").exists());
+    let fits = err.split("; --batch ").nth(1).unwrap().split(' ').next().unwrap();
+    // What fits by a hair could fail by the system's own needs: half of it is tried.
+    let half = fits.parse::<usize>().unwrap() / 2;
+    let (code, _, err) = limited(&format!("{run} --batch {half} --out run"));
+    assert!(code == 0, "{half}: {err}");
+}
