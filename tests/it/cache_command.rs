@@ -209,3 +209,20 @@ fn a_build_that_must_not_skip_ends_at_the_first_bad_poster() {
     let decoded: usize = told.split(' ').next().unwrap().parse().unwrap();
     assert!((40..=56).contains(&decoded), "the build ended late: {told}");
 }
+
+#[test]
+fn doctor_says_how_genres_csv_was_read() {
+    let folder = posters();
+    let csv = folder.path().join("data/genres.csv");
+    let text = fs::read_to_string(&csv).unwrap().replacen(",Drama\n", ",drama\n", 1);
+    fs::write(&csv, format!("{text}1000003,Drama|Comedy\n1000004,Com\u{0}edy\n")).unwrap();
+    let text = done(train(folder.path(), &["doctor", "--data", "data"]).output().unwrap());
+    for told in [
+        ": the genre `Com\\u{0}edy` holds a control character; ",
+        "warning: 1 cells of genres.csv hold several genres, such as `Drama|Comedy`; they were split at `|`",
+        "warning: `Drama` is also written `drama` in genres.csv; they are one genre",
+        "1  films with a row that cannot be read: 1000004",
+    ] {
+        assert!(text.contains(told), "{told}\n{text}");
+    }
+}

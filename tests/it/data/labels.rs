@@ -3,6 +3,7 @@ use std::time::{Duration, Instant};
 
 use onesheet::data::labels::Labels;
 use onesheet::data::ledger::{MALFORMED_ROWS, ROWS_WITHOUT_GENRE, WITH_MALFORMED_ROW, WITHOUT_GENRE};
+use proptest::prelude::*;
 
 fn read(csv: impl AsRef<[u8]>) -> onesheet::Result<Labels> {
     let folder = tempfile::tempdir().unwrap();
@@ -410,4 +411,40 @@ fn a_missing_file_is_an_error_of_the_system() {
     let error = Labels::read_csv(std::path::Path::new("/nowhere/genres.csv")).unwrap_err();
     assert_eq!(error.exit_code(), 4);
     assert!(error.to_string().starts_with("/nowhere/genres.csv: cannot read the genres: "), "{error}");
+}
+
+proptest! {
+    #[test]
+    fn what_a_csv_writer_writes_is_read_whatever_other_columns_hold(
+        notes in prop::collection::vec(prop::collection::vec(prop::sample::select(&b"\",\n\r a\0\xFF;|="[..]), 0..12), 1..20),
+    ) {
+        let mut csv = csv::Writer::from_writer(Vec::new());
+        csv.write_record(["note", "id", "genre", "more"]).unwrap();
+        for (note, id) in notes.iter().zip(1..) {
+            let (id, genre) = (format!("{id}"), format!("genre {id}"));
+            csv.write_record([&note[..], id.as_bytes(), genre.as_bytes(), &note[..]]).unwrap();
+        }
+        let labels = read(csv.into_inner().unwrap()).unwrap();
+        prop_assert_eq!(labels.films.len(), notes.len());
+        prop_assert_eq!(labels.warnings.len(), 0);
+        for id in 1..=notes.len() as u64 {
+            prop_assert_eq!(genres(&labels, id), [format!("genre {id}")]);
+        }
+    }
+
+    #[test]
+    fn any_bytes_are_read_or_refused(
+        bytes in prop::collection::vec(prop::sample::select(&b"1234,,,\n\n\n\r\"\"'[]{}|/;ABab \0\xC3\xA9\\"[..]), 0..200),
+    ) {
+        let csv = [b"id,genre\n", &bytes[..]].concat();
+        if let Ok(labels) = read(&csv) {
+            for genres in labels.films.values() {
+                prop_assert!(!genres.is_empty() && genres.is_sorted_by(|a, b| a < b));
+                prop_assert!(genres.iter().all(|&genre| genre < labels.genres.len()));
+            }
+            prop_assert!(labels.genres.is_sorted_by(|a, b| a < b));
+            prop_assert!(labels.genres.iter().all(|genre| !genre.is_empty() && !genre.contains(['|', '\n', '\0'])));
+            prop_assert!(labels.unlabelled.iter().all(|id| !labels.films.contains_key(id)));
+        }
+    }
 }
