@@ -76,8 +76,8 @@ const FAULT_AROUND: usize = 64 << 10;
 
 /// Everything besides a poster's bytes that determines its pixels: a cache that was made by other
 /// rules is made again. The versions are those in Cargo.lock, which a test checks.
-pub const PIXEL_RULES: &str = "RGB u8 NHWC; strict JPEG; EXIF orientation applied; CMYK as Adobe's; \
-    bilinear, half-pixel centres, no antialiasing; zune-jpeg 0.5.15; fast_image_resize 6.1.0";
+pub const PIXEL_RULES: &str = "RGB u8 NHWC; strict JPEG, colours as libjpeg-turbo's; EXIF orientation applied; \
+    CMYK as Adobe's; bilinear, half-pixel centres, no antialiasing; zune-jpeg 0.5.15; fast_image_resize 6.1.0";
 
 /// The entry of one poster in the index.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -13,6 +13,7 @@
 //! | [`frames`] | cleaned films -> those of an experiment on each side, also as CSV files |
 //! | [`refusal`] | the reasons for which a poster is left out |
 //! | `poster` | the file of a poster: its bytes, and whether it has changed |
+//! | `jpeg` | the structure of a JPEG file: checked, and written anew for the decoder |
 //! | [`decode`] | a poster's file -> pixels of one size, or the reason why it is refused |
 //! | `mmap` | memory-mapped files: the only module of this folder with `unsafe` |
 //! | [`cache`] | the decoded posters, all in one file |
@@ -32,6 +33,7 @@ pub mod demo;
 pub mod duplicates;
 pub mod films;
 pub mod frames;
+mod jpeg;
 pub mod labels;
 pub mod layout;
 pub mod ledger;

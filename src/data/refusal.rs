@@ -41,7 +41,15 @@ pub enum Reason {
     Precision,
     /// A JPEG file whose number of colours is not 1, 3 or 4.
     Colours,
-    /// An image of more than 8192 pixels per side or more than 32 million in all.
+    /// A hierarchical JPEG file, which holds an image in several sizes.
+    Hierarchical,
+    /// A sequential JPEG file whose colours are spread over several scans.
+    SeveralScans,
+    /// A JPEG file with quantisation tables between its scans.
+    LateTables,
+    /// A JPEG file whose components have resolutions that the decoder does not bring together.
+    Sampling,
+    /// An image of more than 8192 pixels per side, or of more than can be decoded in 80 MiB.
     TooManyPixels,
     /// A file that claims more blocks than its bytes could hold.
     TooFewBytes,
@@ -69,6 +77,10 @@ impl fmt::Display for Reason {
             Self::Lossless => "lossless JPEG",
             Self::Precision => "more than 8 bits a sample",
             Self::Colours => "neither 1, 3 nor 4 colours",
+            Self::Hierarchical => "hierarchical JPEG",
+            Self::SeveralScans => "several scans",
+            Self::LateTables => "quantisation tables between scans",
+            Self::Sampling => "unusual sampling",
             Self::TooManyPixels => "too many pixels",
             Self::TooFewBytes => "too few bytes for its size",
             Self::Truncated => "truncated",

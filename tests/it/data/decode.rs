@@ -156,6 +156,10 @@ fn coding_that_is_not_supported_is_refused_by_name() {
     for code in [0xC3, 0xCB] {
         assert_eq!(refused(&patched(1, code)), Reason::Lossless, "SOF {code:X}");
     }
+    for code in [0xC5, 0xC6, 0xDE] {
+        assert_eq!(refused(&patched(1, code)), Reason::Hierarchical, "SOF {code:X}");
+    }
+    assert_eq!(refused(&patched(9, 2)), Reason::Corrupt, "a length for three colours");
     assert_eq!(refused(&patched(4, 12)), Reason::Precision);
     let mut conditioned = file.clone();
     let at = marker(&file, 0xC0);
@@ -180,6 +184,30 @@ fn sizes_are_checked_before_pixels_are_made() {
         (0, 10, Reason::Corrupt),
     ] {
         assert_eq!(refused(&claiming(width, height)), reason, "{width}x{height}");
+    }
+}
+
+#[test]
+fn large_images_must_do_with_the_memory_of_a_progressive_one_of_8_million_pixels() {
+    let claiming = |side: u16, progressive: bool, factors: &[u8; 3]| {
+        let file = encode(&pixels(1, W, H), W, H, ColorType::Rgb, |e| e.set_progressive(progressive));
+        let mut file = resampled(&file, factors);
+        let at = marker(&file, if progressive { 0xC2 } else { 0xC0 });
+        file[at + 5..at + 7].copy_from_slice(&side.to_be_bytes());
+        file[at + 7..at + 9].copy_from_slice(&side.to_be_bytes());
+        refused(&file)
+    };
+    let (full, halved) = (&[0x11; 3], &[0x22, 0x11, 0x11]);
+    // What is not too large fails the next check.
+    for (side, progressive, factors, reason) in [
+        (5200, false, full, Reason::TooFewBytes),
+        (5300, false, full, Reason::TooManyPixels),
+        (3000, true, full, Reason::TooFewBytes),
+        (3100, true, full, Reason::TooManyPixels),
+        (3700, true, halved, Reason::TooFewBytes),
+        (3800, true, halved, Reason::TooManyPixels),
+    ] {
+        assert_eq!(claiming(side, progressive, factors), reason, "{side}, progressive {progressive}, {factors:X?}");
     }
 }
 
@@ -235,6 +263,271 @@ fn truncated_files_with_an_end_marker_are_refused_too() {
             }
         }
     }
+}
+
+/// A segment: a marker, its length, its content.
+fn segment(code: u8, content: &[u8]) -> Vec<u8> {
+    [&[0xFF, code][..], &(content.len() as u16 + 2).to_be_bytes(), content].concat()
+}
+
+/// The file with other bytes put in at a place.
+fn inserted(file: &[u8], at: usize, bytes: &[u8]) -> Vec<u8> {
+    [&file[..at], bytes, &file[at..]].concat()
+}
+
+fn adobe(transform: u8) -> Vec<u8> {
+    segment(0xEE, &[b"Adobe\0\x64\0\0\0\0", &[transform][..]].concat())
+}
+
+/// A file without its segments of the kind `code`.
+fn without(file: &[u8], code: u8) -> Vec<u8> {
+    let mut file = file.to_vec();
+    while let Some(at) = file.windows(2).position(|pair| pair == [0xFF, code]) {
+        let length = usize::from(u16::from_be_bytes([file[at + 2], file[at + 3]]));
+        file.drain(at..at + 2 + length);
+    }
+    file
+}
+
+/// The file with other sampling factors in its frame, as 0x21 for two blocks side by side.
+fn resampled(file: &[u8], factors: &[u8]) -> Vec<u8> {
+    let mut file = file.to_vec();
+    let at = file.windows(2).position(|pair| matches!(pair, [0xFF, 0xC0 | 0xC2])).unwrap();
+    for (component, &factor) in file[at + 10..].as_chunks_mut::<3>().0.iter_mut().zip(factors) {
+        component[1] = factor;
+    }
+    file
+}
+
+#[test]
+fn every_usual_sampling_is_shown_in_one_scan_and_in_progressive_ones() {
+    use SamplingFactor::{F_1_1, F_1_2, F_1_4, F_2_1, F_2_2, F_2_4, F_4_1, F_4_2};
+    let rgb = pixels(3, W, H);
+    for sampling in [F_1_1, F_2_1, F_1_2, F_2_2, F_4_1, F_1_4, F_4_2, F_2_4] {
+        for progressive in [false, true] {
+            let file = encode(&rgb, W, H, ColorType::Rgb, |e| {
+                e.set_sampling_factor(sampling);
+                e.set_progressive(progressive);
+            });
+            match decode(&file, SAME) {
+                Ok(out) => {
+                    let (max, mean) = distance(&out, &rgb);
+                    assert!(max <= 40 && mean < 4.0, "{sampling:?}, progressive {progressive}: {max}, {mean}");
+                }
+                // The encoder interleaves only some samplings.
+                Err(refusal) => {
+                    assert_eq!((refusal.reason, progressive), (Reason::SeveralScans, false), "{sampling:?}")
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn sequential_files_with_several_scans_are_refused_by_name() {
+    let rgb = pixels(1, W, H);
+    // This encoder writes a scan for each colour where it counts the codes first, and where a colour
+    // is quartered.
+    for (sampling, optimised, restarts) in [
+        (SamplingFactor::F_1_1, true, 0),
+        (SamplingFactor::F_2_2, true, 0),
+        (SamplingFactor::F_4_1, false, 0),
+        (SamplingFactor::F_4_1, false, 3),
+    ] {
+        let file = encode(&rgb, W, H, ColorType::Rgb, |e| {
+            e.set_optimized_huffman_tables(optimised);
+            e.set_sampling_factor(sampling);
+            e.set_restart_interval(restarts);
+        });
+        assert_eq!(refused(&file), Reason::SeveralScans, "{sampling:?}, restarts {restarts}");
+    }
+    let file = jpeg(1, W, H);
+    let (scan, end) = (marker(&file, 0xDA), file.len() - 2);
+    assert_eq!(refused(&inserted(&file, end, &file[scan..end])), Reason::SeveralScans, "the same scan once more");
+    assert!(decode(&[&file, &file[scan..]].concat(), SAME).is_ok(), "a scan behind the end is none");
+}
+
+#[test]
+fn samplings_that_the_decoder_confuses_are_refused_by_name() {
+    let file = jpeg(1, W, H);
+    for factors in [
+        [0x11, 0x22, 0x11],
+        [0x11, 0x11, 0x21],
+        [0x21, 0x12, 0x11],
+        [0x12, 0x22, 0x11],
+        [0x31, 0x11, 0x11],
+        [0x14, 0x12, 0x12],
+        [0x22, 0x41, 0x11],
+        [0x42, 0x21, 0x11],
+    ] {
+        assert_eq!(refused(&resampled(&file, &factors)), Reason::Sampling, "{factors:X?}");
+    }
+    let refusal = decode(&resampled(&file, &[0x11, 0x22, 0x11]), SAME).unwrap_err();
+    assert_eq!(refusal.to_string(), "unusual sampling: 1x1,2x2,1x1");
+    for factors in [[0x01, 0x11, 0x11], [0x11, 0x15, 0x11]] {
+        assert_eq!(refused(&resampled(&file, &factors)), Reason::Corrupt, "{factors:X?}");
+    }
+    // libjpeg-turbo does not interpolate between two colours.
+    for (width, reason) in [(4, Some(Reason::Sampling)), (5, None)] {
+        let narrow = encode(&pixels(1, width, 9), width, 9, ColorType::Rgb, |e| {
+            e.set_sampling_factor(SamplingFactor::F_2_1);
+        });
+        assert_eq!(decode(&narrow, SAME).err().map(|refusal| refusal.reason), reason, "{width} pixels wide");
+    }
+    let grey: Vec<u8> = pixels(1, W, H).iter().step_by(3).copied().collect();
+    let grey = encode(&grey, W, H, ColorType::Luma, |_| {});
+    let plain = decode(&grey, SAME).unwrap();
+    assert_eq!(
+        decode(&resampled(&grey, &[0x22]), SAME).unwrap(),
+        plain,
+        "the only component has no other to differ from"
+    );
+}
+
+#[test]
+fn colour_markers_that_disagree_are_read_as_libjpeg_turbo_reads_them() {
+    // The encoder takes these for YCbCr and stores them as they are.
+    let stored = pixels(2, W, H);
+    let jfif = encode(&stored, W, H, ColorType::Ycbcr, |_| {});
+    let bare = without(&jfif, 0xE0);
+    let with_ids = |file: &[u8], ids: &[u8; 3]| {
+        let mut file = file.to_vec();
+        let (frame, scan) = (marker(&file, 0xC0), marker(&file, 0xDA));
+        for (at, &id) in ids.iter().enumerate() {
+            file[frame + 10 + 3 * at] = id;
+            file[scan + 5 + 2 * at] = id;
+        }
+        file
+    };
+    let marked = |file: &[u8], transform| inserted(file, 2, &adobe(transform));
+    let ycbcr = decode(&jfif, SAME).unwrap();
+    assert!(distance(&ycbcr, &stored).1 > 20.0, "the two readings differ");
+    for (file, what) in [
+        (bare.clone(), "no marker"),
+        (marked(&jfif, 0), "JFIF and Adobe's RGB"),
+        (marked(&jfif, 1), "JFIF and Adobe's YCbCr"),
+        (marked(&bare, 1), "Adobe's YCbCr"),
+        (marked(&bare, 2), "YCCK of three"),
+        (marked(&bare, 7), "a number that Adobe does not have"),
+        (with_ids(&jfif, b"RGB"), "JFIF and the ids of RGB"),
+        (with_ids(&marked(&bare, 1), b"RGB"), "Adobe's YCbCr and the ids of RGB"),
+        (with_ids(&bare, &[0, 1, 2]), "ids from 0"),
+        (with_ids(&bare, &[5, 5, 5]), "ids that are all the same"),
+        (inserted(&marked(&bare, 0), 2, &segment(0xE0, b"JFIF\0\x01\x01\0\0\x01\0\x01\0\0")), "JFIF is first"),
+    ] {
+        assert!(decode(&file, SAME).unwrap() == ycbcr, "{what}: not as YCbCr");
+    }
+    for (file, what) in [
+        (marked(&bare, 0), "Adobe's RGB"),
+        (with_ids(&bare, b"RGB"), "the ids of RGB"),
+        (with_ids(&marked(&bare, 0), b"RGB"), "both"),
+    ] {
+        assert_close(&decode(&file, SAME).unwrap(), &stored, what);
+    }
+
+    let inks: Vec<u8> = stored.as_chunks::<3>().0.iter().flat_map(|&[a, b, c]| [a, b, c, 30]).collect();
+    let cmyk = encode(&inks, W, H, ColorType::Cmyk, |_| {});
+    let bare = without(&cmyk, 0xEE);
+    let shown = decode(&cmyk, SAME).unwrap();
+    assert!(decode(&bare, SAME).unwrap() == shown, "four colours without a marker are CMYK");
+    let ycck = decode(&marked(&bare, 2), SAME).unwrap();
+    assert!(distance(&ycck, &shown).1 > 20.0, "the two readings differ");
+    assert!(decode(&marked(&bare, 1), SAME).unwrap() == ycck, "any transform of four colours is YCCK");
+
+    let grey = encode(&stored[..usize::from(W) * usize::from(H)], W, H, ColorType::Luma, |_| {});
+    let shown = decode(&grey, SAME).unwrap();
+    for at in [2, marker(&grey, 0xDA)] {
+        assert!(decode(&inserted(&grey, at, &adobe(0)), SAME).unwrap() == shown, "grey, marked at {at}");
+    }
+}
+
+#[test]
+fn what_stands_beside_the_image_changes_neither_pixels_nor_verdict() {
+    let rgb = pixels(4, W, H);
+    let thumbnail = jpeg(9, 16, 16);
+    for progressive in [false, true] {
+        let file = encode(&rgb, W, H, ColorType::Rgb, |e| e.set_progressive(progressive));
+        let whole = decode(&file, SAME).unwrap();
+        // An orientation that turns nothing, and a thumbnail with an end marker of its own.
+        let exif = segment(0xE1, &[b"Exif\0\0", &exif(1)[..], &thumbnail].concat());
+        let (scan, end) = (marker(&file, 0xDA), file.len() - 2);
+        for (bytes, what) in [
+            (inserted(&file, 2, &exif), "EXIF"),
+            (file[..end].to_vec(), "no end marker"),
+            (inserted(&file[..end], 2, &exif), "EXIF, no end marker"),
+            (inserted(&file[..end], 2, &exif).into_iter().chain([0xFF]).collect(), "half an end marker"),
+            ([&file, &b"more"[..]].concat(), "bytes after the end"),
+            ([&file, &thumbnail[..]].concat(), "a second image after the end"),
+            (inserted(&file, end, &segment(0xFE, b"before the end")), "a comment before the end"),
+            (inserted(&file, scan, b"\0stray\xFF\0bytes"), "stray bytes"),
+            (inserted(&file, scan, &[0xFF; 9]), "fill bytes"),
+            (inserted(&file, scan, &[0xFF, 0xD3, 0xFF, 0x01]), "markers that stand alone"),
+        ] {
+            assert!(decode(&bytes, SAME).unwrap() == whole, "{what}, progressive {progressive}");
+        }
+        // The cut is noticed whatever stands in front of it and behind it.
+        let cut = &file[..file.len() * 3 / 4];
+        for bytes in [cut.to_vec(), inserted(cut, 2, &exif), [&inserted(cut, 2, &exif), &thumbnail[..]].concat()] {
+            assert!(matches!(refused(&bytes), Reason::Truncated | Reason::Corrupt), "progressive {progressive}");
+        }
+    }
+}
+
+#[test]
+fn the_last_bytes_of_a_file_are_missed() {
+    let file = jpeg(1, W, H);
+    for lost in 1..=12 {
+        let cut = &file[..file.len() - 2 - lost];
+        for bytes in [cut, &[cut, b"\xFF\xD9"].concat()] {
+            assert!(matches!(refused(bytes), Reason::Truncated | Reason::Corrupt), "{lost} bytes");
+        }
+    }
+}
+
+#[test]
+fn progressive_files_without_all_their_scans_are_refused() {
+    let file = encode(&pixels(1, W, H), W, H, ColorType::Rgb, |e| e.set_progressive(true));
+    let at: Vec<usize> = (0..file.len() - 1).filter(|&at| file[at..at + 2] == [0xFF, 0xDA]).collect();
+    assert!(at.len() > 4, "{} scans", at.len());
+    for &scan in &at[1..] {
+        assert_eq!(refused(&[&file[..scan], b"\xFF\xD9"].concat()), Reason::Truncated, "ends before that at {scan}");
+    }
+    for pair in at.windows(2) {
+        let lacks = [&file[..pair[0]], &file[pair[1]..]].concat();
+        assert!(matches!(refused(&lacks), Reason::Truncated | Reason::Corrupt), "lacks that at {}", pair[0]);
+    }
+    for pair in at.windows(2) {
+        // All scans but the first: the decoder wants that to end with a marker at once.
+        let emptied = [&file[..pair[1] - 6], &file[pair[1]..]].concat();
+        if pair[0] != at[0] {
+            assert!(matches!(refused(&emptied), Reason::Truncated | Reason::Corrupt), "cut off: that at {}", pair[0]);
+        }
+    }
+    let tables = marker(&file, 0xDB);
+    let length = usize::from(u16::from_be_bytes([file[tables + 2], file[tables + 3]]));
+    let late = inserted(&file, at[1], &file[tables..tables + 2 + length]);
+    assert_eq!(refused(&late), Reason::LateTables);
+}
+
+#[test]
+fn restart_markers_must_count_on() {
+    let file = encode(&pixels(1, W, H), W, H, ColorType::Rgb, |e| e.set_restart_interval(2));
+    let whole = decode(&file, SAME).unwrap();
+    assert!(distance(&whole, &pixels(1, W, H)).1 < 2.5);
+    let at = marker(&file, 0xD3);
+    let mut skipped = file.clone();
+    skipped[at + 1] = 0xD4;
+    assert_eq!(refused(&skipped), Reason::Corrupt);
+    assert_eq!(refused(&without(&file, 0xDD)), Reason::Corrupt, "restarts without an interval");
+    let plain = jpeg(1, W, H);
+    assert_eq!(refused(&inserted(&plain, plain.len() / 2 + 200, &[0xFF, 0xD0])), Reason::Corrupt);
+}
+
+#[test]
+fn files_without_huffman_tables_have_those_of_the_standard() {
+    let rgb = pixels(1, W, H);
+    let file = encode(&rgb, W, H, ColorType::Rgb, |e| e.set_optimized_huffman_tables(false));
+    assert!(decode(&without(&file, 0xC4), SAME).unwrap() == decode(&file, SAME).unwrap());
 }
 
 #[test]
