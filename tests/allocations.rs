@@ -157,31 +157,45 @@ impl Drop for Alone {
     }
 }
 
-#[test]
-fn a_steady_decoder_allocates_what_its_libraries_do_and_no_more() {
-    let _alone = Alone::new();
-    let mut file = Vec::new();
-    let pixels: Vec<u8> = (0..180 * 270 * 3).map(|i| (i / 700) as u8).collect();
-    jpeg_encoder::Encoder::new(&mut file, 80).encode(&pixels, 180, 270, jpeg_encoder::ColorType::Rgb).unwrap();
+/// Allocations of a warm decoder for 10 posters of a size, and those of the libraries that it uses.
+fn allocations_for_10_posters(width: u16, height: u16) -> (usize, usize) {
+    let (mut file, samples) = (Vec::new(), usize::from(width) * usize::from(height) * 3);
+    let mut pixels: Vec<u8> = (0..samples).map(|i| (i / 700) as u8).collect();
+    let encoder = jpeg_encoder::Encoder::new(&mut file, 80);
+    encoder.encode(&pixels, width, height, jpeg_encoder::ColorType::Rgb).unwrap();
     let (mut decoder, mut out) = (Decoder::new(), vec![0; ImageSpec::POSTER.bytes()]);
     let mut ours = || decoder.decode_bytes(&file, ImageSpec::POSTER, &mut out).unwrap();
     (0..3).for_each(|_| ours());
     let ours = ALLOCATOR.during(|| (0..10).for_each(|_| ours()));
 
-    let (mut pixels, mut resizer) = (vec![0; pixels.len()], Resizer::new());
+    let mut resizer = Resizer::new();
     let resizing = ResizeOptions::new().resize_alg(ResizeAlg::Interpolation(FilterType::Bilinear));
     let mut library = || {
         let options = DecoderOptions::default().set_strict_mode(true);
         let mut decoder = JpegDecoder::new_with_options(ZCursor::new(&file[..]), options);
         decoder.decode_headers().unwrap();
         decoder.decode_into(&mut pixels).unwrap();
-        let from = TypedImageRef::<U8x3>::from_buffer(180, 270, &pixels).unwrap();
+        let from = TypedImageRef::<U8x3>::from_buffer(width.into(), height.into(), &pixels).unwrap();
         let mut to = TypedImage::<U8x3>::from_buffer(256, 256, &mut out).unwrap();
         resizer.resize_typed(&from, &mut to, &resizing).unwrap();
     };
     (0..3).for_each(|_| library());
     let library = ALLOCATOR.during(|| (0..10).for_each(|_| library()));
+    (ours, library)
+}
+
+#[test]
+fn a_steady_decoder_allocates_what_its_libraries_do_and_no_more() {
+    let _alone = Alone::new();
+    let (ours, library) = allocations_for_10_posters(180, 270);
     assert!(ours <= library, "{ours} allocations for 10 posters, {library} of them the libraries', from\n{}", sites());
+}
+
+#[test]
+fn a_decoder_gives_back_what_posters_of_more_than_8_million_pixels_took() {
+    let _alone = Alone::new();
+    let (ours, library) = allocations_for_10_posters(2900, 2900);
+    assert!(ours >= library + 10, "{ours} allocations for 10 posters, {library} of them the libraries'");
 }
 
 #[test]

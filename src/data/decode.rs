@@ -29,7 +29,7 @@
 //! or of 13 million with colours halved in both directions.
 //!
 //! The pixels are those of libjpeg-turbo (as Pillow has it) to within 6 levels, and on average to
-//! within 0.6. Only in the last row and column of an image with halved colours may a value be
+//! within 1. Only in the last row and column of an image with halved colours may a value be
 //! further off, in 400 real posters by up to 32: this decoder interpolates there with what the
 //! encoder has filled up the last blocks with. `tools/jpeg_grid` compares files of all kinds.
 //!

@@ -53,8 +53,8 @@ pub(super) struct Header<'a> {
 }
 
 /// Writes the image of the JPEG file `bytes` into `plain` as a file that says the same in the
-/// plainest form, with `filler` behind the data of each scan but the first, which the decoder wants to
-/// end with a marker.
+/// plainest form, with `filler` behind the data of each scan but the first: the decoder wants that
+/// one to end with a marker.
 ///
 /// A sequential image has no end marker there: a decoder that meets one too early reads zeros for
 /// what is missing. Whether the data of the scans are whole is not known yet.
@@ -74,8 +74,8 @@ pub(super) fn rewrite<'a>(bytes: &'a [u8], filler: &[u8], plain: &mut Vec<u8>) -
         let marker = reader.marker().unwrap_or(code::END_OF_IMAGE);
         match marker {
             code if code::is_alone(code) => continue,
-            code::START_OF_IMAGE => return Err(corrupt("a second image begins before the first has ended")),
-            code::END_OF_IMAGE => break,
+            code::START_OF_IMAGE if !scanned => return Err(corrupt("a second image begins before the first")),
+            code::START_OF_IMAGE | code::END_OF_IMAGE => break,
             _ => {}
         }
         let content = reader.segment()?;
@@ -114,7 +114,7 @@ pub(super) fn rewrite<'a>(bytes: &'a [u8], filler: &[u8], plain: &mut Vec<u8>) -
             0xDE | 0xDF => return Err(Refusal::new(Reason::Hierarchical, "")),
             0x02..=0xBF | 0xF0..=0xFD => return Err(corrupt("a segment of an unknown kind")),
             code::APP0 if content.len() >= 14 && content.starts_with(b"JFIF\0") => colours.jfif = true,
-            code::APP1 if content.len() > 6 && content.starts_with(b"Exif\0\0") => exif = Some(&content[6..]),
+            code::APP1 if !scanned && content.starts_with(b"Exif\0\0") => exif = Some(&content[6..]),
             code::APP14 if content.len() >= 12 && content.starts_with(b"Adobe") => colours.adobe = Some(content[11]),
             _ => {}
         }
@@ -358,7 +358,7 @@ impl Frame {
         }
         let factors: Vec<String> =
             components.iter().map(|component| format!("{}x{}", component.across, component.down)).collect();
-        let narrow = if is_narrow { format!(", {} pixels wide", self.width) } else { String::new() };
+        let narrow = if is_narrow { format!(" in a width of {}", self.width) } else { String::new() };
         Err(Refusal::new(Reason::Sampling, factors.join(",") + &narrow))
     }
 
@@ -458,16 +458,20 @@ struct ColourMarkers {
 }
 
 impl ColourMarkers {
-    /// Writes the Adobe marker that tells the decoder what libjpeg-turbo would take the components
-    /// for. Files contradict themselves often enough that its order of precedence is what all
-    /// programs that show images have come to follow.
+    /// Tells the decoder by an Adobe marker what libjpeg-turbo would take the components for, where
+    /// that is not what it takes them for without one. Files contradict themselves often enough
+    /// that all programs that show images have come to follow this order of precedence.
     fn write(&self, frame: &Frame, to: &mut Vec<u8>) {
         let ids = [0, 1, 2].map(|at| frame.components[at].id);
-        let transform = match frame.count {
-            1 => return,
-            3 if self.jfif => 1,
-            3 => self.adobe.map_or(u8::from(ids != *b"RGB"), |transform| transform.min(1)),
-            _ => self.adobe.map_or(0, |transform| transform.min(1) * 2),
+        let is_transformed = match frame.count {
+            3 => self.jfif || self.adobe.map_or(ids != *b"RGB", |transform| transform != 0),
+            _ => self.adobe.is_some_and(|transform| transform != 0),
+        };
+        let transform = match (frame.count, is_transformed) {
+            (3, false) => 0,
+            (4, true) => 2,
+            // Grey, YCbCr and CMYK.
+            _ => return,
         };
         let mut adobe = *b"Adobe\0\x64\0\0\0\0\0";
         adobe[11] = transform;

@@ -458,6 +458,7 @@ fn what_stands_beside_the_image_changes_neither_pixels_nor_verdict() {
             (inserted(&file[..end], 2, &exif).into_iter().chain([0xFF]).collect(), "half an end marker"),
             ([&file, &b"more"[..]].concat(), "bytes after the end"),
             ([&file, &thumbnail[..]].concat(), "a second image after the end"),
+            ([&file[..end], &thumbnail[..]].concat(), "a second image in place of the end"),
             (inserted(&file, end, &segment(0xFE, b"before the end")), "a comment before the end"),
             (inserted(&file, scan, b"\0stray\xFF\0bytes"), "stray bytes"),
             (inserted(&file, scan, &[0xFF; 9]), "fill bytes"),
@@ -542,20 +543,26 @@ fn padding_between_headers_is_forgiven_but_not_what_follows_it() {
 
 #[test]
 fn damage_anywhere_never_panics() {
-    let file = jpeg(5, W, H);
+    let rgb = pixels(5, W, H);
+    let progressive = encode(&rgb, W, H, ColorType::Rgb, |e| e.set_progressive(true));
+    let restarts = encode(&rgb, W, H, ColorType::Rgb, |e| e.set_restart_interval(2));
+    let turned = inserted(&restarts, 2, &segment(0xE1, &[b"Exif\0\0", &exif(6)[..]].concat()));
     let mut decoder = Decoder::new();
     let mut out = vec![0; SAME.bytes()];
-    for at in 0..file.len() {
-        for byte in [0, 0xFF, file[at] ^ 0x10] {
-            let mut file = file.clone();
-            file[at] = byte;
-            if let Err(refusal) = decoder.decode_bytes(&file, SAME, &mut out) {
-                assert!(!refusal.to_string().contains('\n'));
+    for file in [jpeg(5, W, H), progressive, turned] {
+        for at in 0..file.len() {
+            for byte in [0, 0xFF, file[at] ^ 0x10] {
+                let mut file = file.clone();
+                file[at] = byte;
+                if let Err(refusal) = decoder.decode_bytes(&file, SAME, &mut out) {
+                    assert!(!refusal.to_string().contains('\n'));
+                }
             }
+            let _ = decoder.decode_bytes(&file[..at], SAME, &mut out);
         }
+        decoder.decode_bytes(&file, SAME, &mut out).unwrap();
+        assert_eq!(out, decode(&file, SAME).unwrap(), "buffers carry nothing over");
     }
-    decoder.decode_bytes(&file, SAME, &mut out).unwrap();
-    assert_eq!(out, decode(&file, SAME).unwrap(), "buffers carry nothing over");
 }
 
 #[test]
