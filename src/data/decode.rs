@@ -181,14 +181,14 @@ impl Decoder {
         DECODING.set(true);
         let decoded = catch_unwind(AssertUnwindSafe(|| decode_jpeg(bytes, &mut self.plain, &mut self.pixels)));
         DECODING.set(false);
-        let Header { width, height, exif, .. } = decoded.unwrap_or_else(|panic| {
+        let stored = decoded.unwrap_or_else(|panic| {
             let text = panic.downcast_ref::<String>().map(String::as_str);
             let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
             Err(Refusal::new(Reason::DecoderPanic, text.unwrap_or_default()))
         })?;
-        let orientation = exif.map_or(1, orientation);
+        let Stored { width, height, orientation } = stored;
         self.size = if orientation >= 5 { (height, width) } else { (width, height) };
-        Ok(Stored { width, height, orientation })
+        Ok(stored)
     }
 
     /// The width and height of the last decoded poster, turned upright.
@@ -257,6 +257,7 @@ fn looks_like_html(bytes: &[u8]) -> bool {
 }
 
 /// How the pixels of an image are stored.
+#[derive(Clone, Copy)]
 struct Stored {
     width: usize,
     height: usize,
@@ -279,19 +280,19 @@ const NOT_ZERO: [u8; 64] = [0b1011_0010; 64];
 /// sequential file is therefore decoded without its end marker, so that running out of bytes is an
 /// error. A progressive file needs its markers; it is decoded a second time with other bytes before
 /// them, and is whole if they change nothing.
-fn decode_jpeg<'a>(bytes: &'a [u8], plain: &mut Vec<u8>, pixels: &mut Vec<u8>) -> Result<Header<'a>, Refusal> {
-    let header = jpeg::rewrite(bytes, &[], plain)?;
-    pixels.resize(header.width * header.height * 3, 0);
-    if !header.progressive {
+fn decode_jpeg(bytes: &[u8], plain: &mut Vec<u8>, pixels: &mut Vec<u8>) -> Result<Stored, Refusal> {
+    let Header { width, height, progressive, exif } = jpeg::rewrite(bytes, &[], plain)?;
+    let stored = Stored { width, height, orientation: exif.map_or(1, orientation) };
+    pixels.resize(width * height * 3, 0);
+    if !progressive {
         plain.extend_from_slice(&NO_CODE);
-        decode_plain(plain, pixels)?;
-        return Ok(header);
+        return decode_plain(plain, pixels).map(|()| stored);
     }
     decode_plain(plain, pixels)?;
     let first = crc32fast::hash(pixels);
     jpeg::rewrite(bytes, &NOT_ZERO, plain)?;
     match decode_plain(plain, pixels) {
-        Ok(()) if crc32fast::hash(pixels) == first => Ok(header),
+        Ok(()) if crc32fast::hash(pixels) == first => Ok(stored),
         _ => Err(Refusal::new(Reason::Truncated, "a scan is not whole")),
     }
 }

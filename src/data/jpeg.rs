@@ -231,7 +231,7 @@ struct Component {
     /// resolution in relation to the other components.
     across: u8,
     down: u8,
-    /// For each coefficient, the lowest bit that the scans so far have given.
+    /// What the scans of a progressive image have given of it so far.
     progress: Progress,
 }
 
@@ -400,21 +400,18 @@ impl Frame {
         if parts == 0 {
             return Err(bad());
         }
-        if self.progressive {
-            let scanned = self.components.iter_mut().zip(chosen).filter(|&(_, chosen)| chosen);
-            return scanned
-                .map(|(component, _)| component.progress.advance(parts, from, until, bits))
-                .find(Result::is_err)
-                .unwrap_or(Ok(()));
-        }
-        if parts < self.count {
+        if !self.progressive && parts < self.count {
             return Err(Refusal::new(Reason::SeveralScans, format!("{parts} of {} colours in the first", self.count)));
+        }
+        if self.progressive {
+            for (component, _) in self.components.iter_mut().zip(chosen).filter(|&(_, chosen)| chosen) {
+                component.progress.advance(parts, from, until, bits)?;
+            }
         }
         Ok(())
     }
 
-    /// Whether the scans so far have given all bits of all coefficients; a sequential image has
-    /// them in its only scan.
+    /// Whether the scans of a progressive image have given all bits of all coefficients.
     fn is_complete(&self) -> bool {
         self.components().iter().all(|component| component.progress.0 == [0; 64])
     }
@@ -459,8 +456,8 @@ struct ColourMarkers {
 
 impl ColourMarkers {
     /// Tells the decoder by an Adobe marker what libjpeg-turbo would take the components for, where
-    /// that is not what it takes them for without one. Files contradict themselves often enough
-    /// that all programs that show images have come to follow this order of precedence.
+    /// that is not what it takes them for without one. Files contradict themselves, and most
+    /// programs that show images follow its order of precedence.
     fn write(&self, frame: &Frame, to: &mut Vec<u8>) {
         let ids = [0, 1, 2].map(|at| frame.components[at].id);
         let is_transformed = match frame.count {
