@@ -312,6 +312,10 @@ fn refusal_of(error: DecodeErrors) -> Refusal {
         DecodeErrors::ExhaustedData
         | DecodeErrors::FormatStatic("Premature end of buffer")
         | DecodeErrors::IoErrors(ZByteIoError::NotEnoughBytes(..)) => return Refusal::new(Reason::Truncated, ""),
+        // No code is all ones (ITU-T T.81, annex C): these are the bits of `NO_CODE`, behind the end.
+        DecodeErrors::Format(text) if text.contains("Bad Huffman Code 0xFFFF") => {
+            return Refusal::new(Reason::Truncated, "");
+        }
         DecodeErrors::Format(text) => text,
         DecodeErrors::FormatStatic(text) => text.to_owned(),
         other => other.to_string(),

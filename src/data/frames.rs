@@ -295,21 +295,21 @@ pub struct RareGenre {
 }
 
 impl RareGenre {
-    /// A phrase that names the first few of them, such as "2 genres have few films: War (3 to train,
-    /// ..), ..."; `None` where there are none.
+    /// A phrase that names the first few of them, such as "2 genres have few films (train/val/test):
+    /// War 3/1/0, .."; `None` where there are none.
     pub fn phrase(all: &[Self]) -> Option<String> {
         const SHOWN: usize = 5;
         let named: Vec<String> = all.iter().take(SHOWN).map(ToString::to_string).collect();
         let dots = if all.len() > SHOWN { ", ..." } else { "" };
         let subject = if all.len() == 1 { "1 genre has" } else { &format!("{} genres have", all.len()) };
-        (!all.is_empty()).then(|| format!("{subject} few films: {}{dots}", named.join(", ")))
+        (!all.is_empty()).then(|| format!("{subject} few films (train/val/test): {}{dots}", named.join(", ")))
     }
 }
 
 impl fmt::Display for RareGenre {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         let Self { genre, train, val, test } = self;
-        write!(f, "{} ({train} to train, {val} to validate, {test} to test)", excerpt(genre))
+        write!(f, "{} {train}/{val}/{test}", excerpt(genre))
     }
 }
 

@@ -50,7 +50,7 @@ pub(crate) fn prepare(
     for mut of in chosen.drain(..) {
         let identity = keep_frame(options, &mut of, &films, &posters, progress)?;
         let result = check_frame(options, &of);
-        if runnable.admits(&of.experiment, result)? {
+        if runnable.admits(result)? {
             of.frame.write_csv(&work.join(FRAMES).join(of.experiment.name), &posters.folder, &identity)?;
             if let Some(rare) = RareGenre::phrase(&of.frame.rare()) {
                 progress.note(&format!("warning: {}: {rare}", of.experiment.name));
@@ -99,12 +99,12 @@ impl Runnable<'_> {
     /// # Errors
     /// The experiment's own, if it was the only one; else one that names the reasons of all, if
     /// none can run.
-    fn admits(&mut self, experiment: &Experiment, result: Result<()>) -> Result<bool> {
+    fn admits(&mut self, result: Result<()>) -> Result<bool> {
         let Err(error) = result else { return Ok(true) };
         if self.experiments == 1 {
             return Err(error);
         }
-        self.progress.note(&format!("{} is passed over: {error}", experiment.name));
+        self.progress.note(&format!("passed over: {error}"));
         self.skipped.push(error);
         if self.skipped.len() < self.experiments {
             return Ok(false);
@@ -130,7 +130,7 @@ fn choose_frames(
         let of = Chosen { experiment, rule, frame, left_out, refused: BTreeMap::new() };
         // Checked here so that a frame that is too small is refused before anything is decoded.
         let result = check_frame(options, &of);
-        if runnable.admits(&experiment, result)? {
+        if runnable.admits(result)? {
             chosen.push(of);
         }
     }

@@ -157,7 +157,7 @@ fn genres_with_too_few_films_are_named_with_their_counts() {
     let names: Vec<&str> = rare.iter().map(|rare| rare.genre.as_str()).collect();
     assert_eq!(names, ["C", "D", "F"]);
     assert_eq!(rare[1], of("D", [9, val, test]));
-    assert_eq!(rare[2].to_string(), "F (0 to train, 0 to validate, 0 to test)");
+    assert_eq!(rare[2].to_string(), "F 0/0/0");
 }
 
 #[test]
