@@ -41,6 +41,7 @@
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use exif::{In, Tag};
 use fast_image_resize::images::{TypedImage, TypedImageRef};
@@ -59,6 +60,9 @@ use crate::data::refusal::{Reason, Refusal};
 /// The size in bytes of a buffer that a decoder keeps for the next poster: the pixels of an image
 /// of 8 million. Larger ones are given back.
 const KEPT_BYTES: usize = 3 << 23;
+/// Held while an image is decoded that takes more than that: one of them at a time, however many
+/// threads there are.
+static LARGE: Mutex<()> = Mutex::new(());
 
 /// The size to which posters are resized.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -134,9 +138,14 @@ impl Decoder {
     /// # Panics
     /// If the length of `out` is not that of its shape, or a side of `spec` is zero.
     pub fn decode_bytes(&mut self, bytes: &[u8], spec: ImageSpec, out: &mut [u8]) -> Result<(), Refusal> {
-        let result = self.decode_stored(bytes).map(|stored| self.resize_upright(stored, spec, out));
+        let stored = self.decode_stored(bytes);
+        let result = stored.map(|(stored, large)| {
+            self.resize_upright(stored, spec, out);
+            large
+        });
         self.give_back();
-        result
+        // Only now may another thread decode a large image.
+        result.map(drop)
     }
 
     /// Gives back the buffers that a poster of unusual size has made unusually large.
@@ -166,7 +175,7 @@ impl Decoder {
     /// # Errors
     /// The refusal, if the bytes are not a whole JPEG file that can be decoded.
     pub fn decode_pixels(&mut self, bytes: &[u8]) -> Result<&[u8], Refusal> {
-        let Stored { width, height, orientation } = self.decode_stored(bytes)?;
+        let (Stored { width, height, orientation }, _large) = self.decode_stored(bytes)?;
         if orientation == 1 {
             return Ok(&self.pixels);
         }
@@ -176,19 +185,19 @@ impl Decoder {
     }
 
     /// Decodes a file into `self.pixels` as it is stored, not yet upright.
-    fn decode_stored(&mut self, bytes: &[u8]) -> Result<Stored, Refusal> {
+    fn decode_stored(&mut self, bytes: &[u8]) -> Result<(Stored, OneLarge), Refusal> {
         check_format(bytes)?;
         DECODING.set(true);
         let decoded = catch_unwind(AssertUnwindSafe(|| decode_jpeg(bytes, &mut self.plain, &mut self.pixels)));
         DECODING.set(false);
-        let stored = decoded.unwrap_or_else(|panic| {
+        let (stored, large) = decoded.unwrap_or_else(|panic| {
             let text = panic.downcast_ref::<String>().map(String::as_str);
             let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
             Err(Refusal::new(Reason::DecoderPanic, text.unwrap_or_default()))
         })?;
         let Stored { width, height, orientation } = stored;
         self.size = if orientation >= 5 { (height, width) } else { (width, height) };
-        Ok(stored)
+        Ok((stored, large))
     }
 
     /// The width and height of the last decoded poster, turned upright.
@@ -265,6 +274,9 @@ struct Stored {
     orientation: u32,
 }
 
+/// The right to hold the pixels of a large image; nothing for others.
+type OneLarge = Option<MutexGuard<'static, ()>>;
+
 /// What follows the data of a sequential image: bits that are no Huffman code, at least as many as
 /// the decoder reads ahead. Where it needs them, the data were not whole.
 const NO_CODE: [u8; 16] = *b"\xFF\0\xFF\0\xFF\0\xFF\0\xFF\0\xFF\0\xFF\0\xFF\0";
@@ -280,19 +292,21 @@ const NOT_ZERO: [u8; 64] = [0b1011_0010; 64];
 /// sequential file is therefore decoded without its end marker, so that running out of bytes is an
 /// error. A progressive file needs its markers; it is decoded a second time with other bytes before
 /// them, and is whole if they change nothing.
-fn decode_jpeg(bytes: &[u8], plain: &mut Vec<u8>, pixels: &mut Vec<u8>) -> Result<Stored, Refusal> {
+fn decode_jpeg(bytes: &[u8], plain: &mut Vec<u8>, pixels: &mut Vec<u8>) -> Result<(Stored, OneLarge), Refusal> {
     let Header { width, height, progressive, exif } = jpeg::rewrite(bytes, &[], plain)?;
     let stored = Stored { width, height, orientation: exif.map_or(1, orientation) };
+    let is_large = width * height * 3 > KEPT_BYTES;
+    let large = is_large.then(|| LARGE.lock().unwrap_or_else(PoisonError::into_inner));
     pixels.resize(width * height * 3, 0);
     if !progressive {
         plain.extend_from_slice(&NO_CODE);
-        return decode_plain(plain, pixels).map(|()| stored);
+        return decode_plain(plain, pixels).map(|()| (stored, large));
     }
     decode_plain(plain, pixels)?;
     let first = crc32fast::hash(pixels);
     jpeg::rewrite(bytes, &NOT_ZERO, plain)?;
     match decode_plain(plain, pixels) {
-        Ok(()) if crc32fast::hash(pixels) == first => Ok(stored),
+        Ok(()) if crc32fast::hash(pixels) == first => Ok((stored, large)),
         _ => Err(Refusal::new(Reason::Truncated, "a scan is not whole")),
     }
 }
