@@ -83,6 +83,17 @@ impl Error {
         move |source| Self::Io { path: path.into(), doing, source }
     }
 
+    /// An adapter for `map_err` where a thread does not start; `what` is what it is for.
+    #[cfg(feature = "posters")]
+    pub fn thread(what: &str) -> impl FnOnce(std::io::Error) -> Self {
+        const REMEDY: &str = "lower --threads, or raise the number of processes that the system allows (ulimit -u)";
+        move |source| Self::Io {
+            path: what.into(),
+            doing: "start a thread",
+            source: std::io::Error::new(source.kind(), format!("{source}; {REMEDY}")),
+        }
+    }
+
     /// The process's exit code: 2 usage, 3 data, 4 I/O, 5 diverged.
     pub fn exit_code(&self) -> u8 {
         match self {

@@ -1,20 +1,18 @@
-//! What a classifier says of films, batch by batch, and of single posters.
+//! What a classifier says of films, batch by batch, and of posters in memory.
 //!
 //! Both go through [`mean_over_views`]: the logits of all views are added up, then divided by their
 //! number, and become probabilities last.
 
 use crate::classifier::Classifier;
 use crate::data::batches::{Batches, Batching, Order, Source};
-use crate::data::decode::{Decoder, ImageSpec};
+use crate::data::decode::ImageSpec;
 use crate::data::films::Film;
 use crate::data::refusal::Refusal;
 use crate::data::transform::{Look, Transform, Transformer, View, Views};
-use crate::error::{Error, Result};
-use crate::nn::metrics::top_k;
+use crate::error::Result;
 use crate::nn::{Input, Objective, Pass};
 use crate::progress::Progress;
-use serde::Serialize;
-use std::path::Path;
+use rayon::prelude::*;
 
 /// A classifier's answers on some films.
 #[derive(Clone, Debug, Default)]
@@ -30,28 +28,6 @@ pub struct Answers {
     /// The ids of the films whose posters did not decode, each with the reason; always empty for a
     /// cache.
     pub refused: Vec<(u64, Refusal)>,
-}
-
-/// A poster and its most probable genres.
-#[derive(Clone, Debug, Serialize)]
-pub struct Prediction {
-    /// The poster's file.
-    pub poster: String,
-    /// The genres, the most probable first.
-    pub predictions: Vec<GenreProbability>,
-}
-
-/// A genre and its probability.
-#[derive(Clone, Debug, Serialize)]
-pub struct GenreProbability {
-    /// The name of the genre.
-    pub genre: String,
-    /// The probability of the genre, from 0 to 1.
-    pub probability: f32,
-    /// Whether the probability is above the genre's threshold; `None` where the classifier has no
-    /// thresholds.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub predicted: Option<bool>,
 }
 
 /// The films that a classifier is asked about, and what it takes to ask.
@@ -117,35 +93,37 @@ impl Classifier {
     /// # Panics
     /// If the poster has another length.
     pub fn answer(&mut self, poster: &[u8]) -> Vec<f32> {
-        let size = self.input();
-        let mut image = vec![0; size.bytes()];
-        let logits = mean_over_views(self.meta.views, |view| {
-            let transform = Transform { size, look: Look::View(view) };
-            Transformer::new(transform).apply(poster, ImageSpec::POSTER, 0, &mut image);
-            Ok(self.network.forward(Input::U8(&image), Pass::Inference).values().to_vec())
-        });
-        let logits = logits.expect("one poster has no source that could fail");
-        let mut probabilities = vec![0.0; logits.len()];
-        self.meta.head.probabilities_of(logits.len(), &logits, &mut probabilities);
-        probabilities
+        assert_eq!(poster.len(), ImageSpec::POSTER.bytes(), "it is not one poster");
+        self.answers_about(poster)
     }
 
-    /// The `top` most probable genres of the poster in a file.
+    /// The probability of each genre for each of some posters. How many there are at once changes
+    /// no bit of them.
     ///
-    /// # Errors
-    /// [`Error::Data`], naming the file and the reason, if it does not decode.
-    pub fn predict(&mut self, poster: &Path, top: usize) -> Result<Prediction> {
-        let mut pixels = vec![0; ImageSpec::POSTER.bytes()];
-        let decoded = Decoder::new().decode_poster(poster, ImageSpec::POSTER, &mut pixels);
-        decoded.map_err(|why| Error::data(poster, why.to_string(), "name a whole JPEG file"))?;
-        let probabilities = self.answer(&pixels);
-        let named = |genre: usize| GenreProbability {
-            genre: self.meta.genres[genre].clone(),
-            probability: probabilities[genre],
-            predicted: self.meta.thresholds.as_ref().map(|thresholds| probabilities[genre] > thresholds[genre]),
-        };
-        let predictions = top_k(&probabilities, top).into_iter().map(named).collect();
-        Ok(Prediction { poster: poster.display().to_string(), predictions })
+    /// # Shapes
+    /// `posters`: u8 `[n, 256, 256, 3]`, RGB; see [`ImageSpec::POSTER`]. The result: `[n, genres]`
+    /// # Panics
+    /// If the length is not that of whole posters.
+    pub fn answers_about(&mut self, posters: &[u8]) -> Vec<f32> {
+        let (from, size) = (ImageSpec::POSTER, self.input());
+        assert_eq!(posters.len() % from.bytes(), 0, "they are not whole posters");
+        if posters.is_empty() {
+            return Vec::new();
+        }
+        let mut images = vec![0; posters.len() / from.bytes() * size.bytes()];
+        let logits = mean_over_views(self.meta.views, |view| {
+            let transform = Transform { size, look: Look::View(view) };
+            let pairs = images.par_chunks_exact_mut(size.bytes()).zip(posters.par_chunks_exact(from.bytes()));
+            pairs.for_each_init(
+                || Transformer::new(transform),
+                |transformer, (image, poster)| transformer.apply(poster, from, 0, image),
+            );
+            Ok(self.network.forward(Input::U8(&images), Pass::Inference).values().to_vec())
+        });
+        let logits = logits.expect("posters in memory have no source that could fail");
+        let mut probabilities = vec![0.0; logits.len()];
+        self.meta.head.probabilities_of(self.meta.genres.len(), &logits, &mut probabilities);
+        probabilities
     }
 }
 

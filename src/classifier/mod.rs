@@ -7,12 +7,14 @@
 //! | [`experiment`] | the three questions that a classifier can be trained to answer |
 //! | `mod` | [`Classifier`]: a network, and what is needed to use it; its file |
 //! | [`seen`] | the films that a classifier was trained with, which it is not to be measured on |
-//! | [`answers`] | what a classifier says of films and of single posters |
+//! | [`answers`] | what a classifier says of films and of posters in memory |
+//! | [`predict`] | what a classifier says of poster files |
 //! | [`evaluate`] | what a classifier's answers on a folder of posters are worth |
 
 pub mod answers;
 pub mod evaluate;
 pub mod experiment;
+pub mod predict;
 pub mod seen;
 
 use crate::classifier::experiment::Experiment;

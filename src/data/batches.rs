@@ -196,7 +196,8 @@ pub struct Batches {
 }
 
 impl Batches {
-    /// Starts to make batches of `films`.
+    /// Starts to make batches of `films`. Where the thread for it does not start, the first batch
+    /// is an [`Error::Io`].
     ///
     /// # Errors
     /// [`Error::Io`] if the thread cannot be started.

@@ -3,9 +3,16 @@
 use crate::data::cache::PIXEL_RULES;
 use crate::data::frames::RareGenre;
 use crate::data::ledger::Ledger;
+use crate::progress::duration;
+use crate::report::{columns, short};
+use crate::text::printable;
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::fmt;
+use std::time::Duration;
+
+/// The most characters of a name in the text.
+const NAME: usize = 40;
 
 /// What the doctor found; serialised, it is what `train doctor --json` prints.
 #[derive(Debug, Serialize)]
@@ -150,7 +157,10 @@ impl fmt::Display for Report {
 impl Report {
     fn refused_posters(&self, f: &mut fmt::Formatter) -> fmt::Result {
         let heading = "Refused:";
-        let lines = self.refused.iter().map(|RefusedPoster { poster, reason }| format!("{poster:<14} {reason}"));
+        let lines = self
+            .refused
+            .iter()
+            .map(|RefusedPoster { poster, reason }| format!("{:<14} {}", short(poster, NAME), printable(reason)));
         first_lines(f, heading, lines, 20, "more")
     }
 
@@ -162,7 +172,7 @@ impl Report {
     fn genre_counts(&self, f: &mut fmt::Formatter) -> fmt::Result {
         writeln!(f, "\nGenres (films with a poster):")?;
         for GenreCount { genre, films } in &self.genres {
-            writeln!(f, "{films:>9}  {genre}")?;
+            writeln!(f, "{films:>9}  {}", short(genre, NAME))?;
         }
         writeln!(f, "\nGenres per film:")?;
         for (genres, films) in &self.genres_per_film {
@@ -182,13 +192,13 @@ impl Report {
     }
 
     fn experiments(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        writeln!(f, "\n| experiment | classes | train | val | test | epochs | seconds per epoch |")?;
-        writeln!(f, "|---|--:|--:|--:|--:|--:|--:|")?;
-        for of in &self.experiments {
-            let ExperimentPlan { experiment, genres, train, val, test, epochs, seconds_an_epoch, .. } = of;
-            let classes = genres.len();
-            writeln!(f, "| {experiment} | {classes} | {train} | {val} | {test} | {epochs} | {seconds_an_epoch:.0} |")?;
-        }
+        let head = ["experiment", "classes", "train", "val", "test", "epochs", "time per epoch"].map(str::to_owned);
+        let cells = |of: &ExperimentPlan| {
+            let counts = [of.genres.len(), of.train, of.val, of.test, of.epochs].map(|count| count.to_string());
+            let time = duration(Duration::try_from_secs_f64(of.seconds_an_epoch).unwrap_or_default());
+            std::iter::once(of.experiment.to_owned()).chain(counts).chain([time]).collect()
+        };
+        write!(f, "\n{}", columns(head.to_vec(), self.experiments.iter().map(cells).collect(), &[0]))?;
         for ExperimentPlan { experiment, rare, .. } in &self.experiments {
             if let Some(rare) = RareGenre::phrase(rare) {
                 writeln!(f, "warning: {experiment}: {rare}")?;

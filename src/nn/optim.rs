@@ -77,13 +77,23 @@ impl Optimizer {
         self.steps
     }
 
+    /// The learning rate of the last step; 0 before the first one.
+    pub fn last_rate(&self) -> f64 {
+        self.steps.checked_sub(1).map_or(0.0, |before| f64::from(self.rate_after(before)))
+    }
+
+    /// The learning rate of the step that follows `done` steps.
+    fn rate_after(&self, done: u64) -> f32 {
+        (f64::from(self.rule.learning_rate()) * self.schedule.factor(done)) as f32
+    }
+
     /// Changes the model's weights by the gradient of the loss, given that of the output of the
     /// model's last training pass.
     ///
     /// # Panics
     /// If `d_output` is not as long as that output, or the optimiser was made for another model.
     pub fn step(&mut self, model: &mut Sequential, d_output: &[f32]) {
-        let rate = (f64::from(self.rule.learning_rate()) * self.schedule.factor(self.steps)) as f32;
+        let rate = self.rate_after(self.steps);
         self.steps += 1;
         let step = Step { rule: self.rule.with_learning_rate(rate), number: self.steps };
         model.backward_and_step(d_output, &step);

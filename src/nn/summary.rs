@@ -22,26 +22,27 @@ impl Sequential {
     }
 
     /// One line per layer: name, shape of one item of the output, parameters, arithmetic of the
-    /// forward pass and its share of the model's, and the algorithms of a convolution with their
-    /// register tiles (see [`Algorithm::tile`]): of its forward pass, its input gradient and its
-    /// weight gradient. Then the totals.
+    /// forward pass and its share of the model's; then the totals. A second table names the
+    /// algorithms of each convolution with their register tiles (see [`Algorithm::tile`]): of its
+    /// forward pass, its input gradient and its weight gradient. Both fit into 80 columns.
     pub fn summary(&self) -> String {
         let (plan, flops) = (self.plan(), self.forward_flops() as f64);
-        let heads = ["layer", "output", "parameters", "MFLOP", "share"].map(str::to_owned);
-        let mut text = line(heads, "forward, dx, dw by");
-        text += &line(["input".into(), dims(&self.spec().input), String::new(), String::new(), String::new()], "");
+        let mut text = line(["layer", "output", "parameters", "MFLOP", "share"].map(str::to_owned));
+        text += &line(["input".into(), dims(&self.spec().input), String::new(), String::new(), String::new()]);
+        let mut convolutions = String::new();
         for (i, (layer, spec)) in plan.iter().zip(&self.spec().layers).enumerate() {
             let own = layer.flops as f64;
             let [mflop, share] = match layer.flops {
                 0 => Default::default(),
                 _ => [format!("{:.1}", own / 1e6), format!("{:.1} %", 100.0 * own / flops)],
             };
-            let columns = [layer.name.clone(), dims(&layer.output), thousands(layer.parameter_count()), mflop, share];
-            text += &line(columns, &self.algorithms(spec, layer, i == 0));
+            text += &line([layer.name.clone(), dims(&layer.output), thousands(layer.parameter_count()), mflop, share]);
+            if let Some(algorithms) = self.algorithms(spec, layer, i == 0) {
+                convolutions += &passes(&layer.name, algorithms);
+            }
         }
         let (all, trained) = self.parameter_counts();
-        let total = ["total".into(), String::new(), thousands(all), format!("{:.1}", flops / 1e6), String::new()];
-        text += &line(total, "");
+        text += &line(["total".into(), String::new(), thousands(all), format!("{:.1}", flops / 1e6), String::new()]);
         let statistics = thousands(all - trained);
         writeln!(text, "{} parameters are trained, {statistics} are statistics", thousands(trained))
             .expect("a String takes all");
@@ -49,14 +50,19 @@ impl Sequential {
             let layers = "(conv2d, re_lu, batch_normalization, max_pooling2d)";
             writeln!(text, "fused: {} x {layers}", self.fused_blocks).expect("a String takes all");
         }
+        if !convolutions.is_empty() {
+            text += "\n";
+            text += &passes("computed by", ["forward", "dx", "dw"].map(str::to_owned));
+            text += &convolutions;
+        }
         text
     }
 
     /// The algorithms of a layer's passes, if it is a convolution; the first layer has no input
     /// gradient.
-    fn algorithms(&self, spec: &LayerSpec, layer: &PlannedLayer, is_first: bool) -> String {
+    fn algorithms(&self, spec: &LayerSpec, layer: &PlannedLayer, is_first: bool) -> Option<[String; 3]> {
         let (&LayerSpec::Conv2d { filters, kernel, stride, padding }, &[h, w, c]) = (spec, &layer.input[..]) else {
-            return String::new();
+            return None;
         };
         let shape = Options { filters, kernel, stride, padding }.shape([h, w, c]).expect("the plan was checked");
         let of = |pass| match pass {
@@ -66,7 +72,7 @@ impl Sequential {
                 format!("{algorithm} {}", algorithm.tile(self.isa(), &shape, pass))
             }
         };
-        [Pass::Forward, Pass::BackwardX, Pass::BackwardW].map(of).join(", ")
+        Some([Pass::Forward, Pass::BackwardX, Pass::BackwardW].map(of))
     }
 
     fn plan(&self) -> Vec<PlannedLayer> {
@@ -74,9 +80,13 @@ impl Sequential {
     }
 }
 
-fn line([name, shape, parameters, mflop, share]: [String; 5], algorithms: &str) -> String {
-    let text = format!("{name:<26}{shape:<15}{parameters:>11}{mflop:>8}{share:>8}  {algorithms}");
+fn line([name, shape, parameters, mflop, share]: [String; 5]) -> String {
+    let text = format!("{name:<26}{shape:<16}{parameters:>13}{mflop:>10}{share:>9}");
     format!("{}\n", text.trim_end())
+}
+
+fn passes(name: &str, [forward, dx, dw]: [String; 3]) -> String {
+    format!("{name:<26}{forward:<18}{dx:<18}{dw}\n")
 }
 
 fn dims(shape: &[usize]) -> String {

@@ -2,13 +2,15 @@
 
 use std::fmt;
 use std::path::Path;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use crate::error::Result;
 use crate::files;
 use crate::nn::Head;
-use crate::report::Metrics;
+use crate::progress::duration;
+use crate::report::{Metrics, percent, score};
 
 /// One epoch of training; its fields are the columns of `history.csv`, in this order.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -79,20 +81,31 @@ impl Epoch {
     }
 }
 
+impl Epoch {
+    /// The line of the epoch on the terminal: its losses, the metrics on the validation films, the
+    /// `learning_rate` of its last step, its duration, and whether it is the best so far.
+    pub fn line(&self, learning_rate: f64, is_best: bool) -> String {
+        let waiting = match self.waiting {
+            // Less than this is not worth a word.
+            0.1.. => format!("  {:.0}% waiting for posters", 100.0 * self.waiting),
+            _ => String::new(),
+        };
+        let best = if is_best { "  best" } else { "" };
+        format!("{self}  lr {learning_rate:.1e}  {}{best}{waiting}", duration(Duration::from_secs_f64(self.seconds)))
+    }
+}
+
+/// The epoch's losses and its metrics on the validation films, in half a line.
 impl fmt::Display for Epoch {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         write!(
             f,
-            "epoch {:>3}  loss {:.4}  val: loss {:.4}  AP {}  top-1 {:.1}%  top-3 {:.1}%  {:.1} s, {:.0} images/s, {:.1}% waiting",
+            "epoch {:>2}  loss {:.4}  val {:.4}  AP {}  top-1 {:>5}",
             self.epoch,
             self.train_loss,
             self.val_loss,
-            self.val_macro_ap.map_or("-".into(), |ap| format!("{ap:.3}")),
-            100.0 * self.val_top1_hit,
-            100.0 * self.val_top3_hit,
-            self.seconds,
-            self.images_per_second,
-            100.0 * self.waiting,
+            score(self.val_macro_ap),
+            percent(self.val_top1_hit),
         )
     }
 }

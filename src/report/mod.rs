@@ -1,5 +1,5 @@
-//! What a run leaves for a reader: `metrics.json`, `history.csv`, `predictions.csv`, and the table
-//! on the terminal.
+//! What a run leaves for a reader: `metrics.json`, `history.csv`, `predictions.csv`, and tables on
+//! the terminal.
 //!
 //! All files are written whole or not at all (see [`crate::files`]).
 
@@ -11,7 +11,7 @@ mod table;
 pub use history::{Epoch, write_history};
 pub use metrics::{Baselines, Evaluation, GenreMetrics, Intervals, Metrics};
 pub use predictions::write_predictions;
-pub use table::Table;
+pub use table::{Table, columns, percent, score, short};
 
 use crate::error::Result;
 use crate::files;

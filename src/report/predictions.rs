@@ -6,13 +6,15 @@ use crate::error::Result;
 use crate::files;
 use crate::nn::metrics::top_k;
 use crate::report::Evaluation;
+use crate::text::cell;
 
 /// Writes `predictions.csv` with the columns `id`, `true_genres`, and `genre_1`, `probability_1` to
 /// `genre_3`, `probability_3`.
 ///
 /// `true_genres` are joined by `|`; the predictions are in descending order of probability, and
 /// fewer than three if there are fewer genres. Probabilities have the shortest digits that read
-/// back as the same f32.
+/// back as the same f32. Genres that a spreadsheet would calculate are marked as text; see
+/// [`cell`].
 ///
 /// # Errors
 /// [`Error::Io`](crate::Error::Io) with `path`.
@@ -34,9 +36,9 @@ pub fn write_predictions(path: &Path, ids: &[u64], evaluation: &Evaluation) -> R
         for (id, (probabilities, labels)) in ids.iter().zip(rows) {
             let truth: Vec<&str> =
                 genres.iter().zip(labels).filter(|(_, label)| **label == 1.0).map(|(genre, _)| &**genre).collect();
-            let mut record = vec![id.to_string(), truth.join("|")];
+            let mut record = vec![id.to_string(), cell(&truth.join("|")).into_owned()];
             for genre in top_k(probabilities, 3) {
-                record.extend([genres[genre].clone(), probabilities[genre].to_string()]);
+                record.extend([cell(&genres[genre]).into_owned(), probabilities[genre].to_string()]);
             }
             csv.write_record(&record)?;
         }

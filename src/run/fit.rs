@@ -64,6 +64,16 @@ pub(crate) struct Fit<'a> {
     pub frame: &'a Frame,
     pub posters: &'a mut Posters,
     pub progress: &'a dyn Progress,
+    /// The part of the run's work that is the training of this experiment.
+    pub share: Share,
+}
+
+/// A part of the work of a run, by films to train on: where it begins and how much it is, each from
+/// 0 to 1.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Share {
+    pub begin: f64,
+    pub size: f64,
 }
 
 impl Fit<'_> {
@@ -123,7 +133,10 @@ impl Fit<'_> {
         }
         let (train, val, test) = (frame.train.len(), frame.val.len(), frame.test.len());
         progress.note(&format!("\n{}: {train} films to train, {val} to validate, {test} to test", experiment.name));
-        progress.note(&network.summary());
+        // The later models of a run differ from the first in their last layer alone.
+        if self.share.begin == 0.0 {
+            progress.note(&network.summary());
+        }
         let meta = Meta {
             experiment: experiment.name.into(),
             head: experiment.head,
@@ -160,9 +173,10 @@ impl Fit<'_> {
             // From here to the next step the classifier is as it would be kept.
             trainer.swap_average(&mut classifier.network);
             let line = self.validate(classifier, trained)?;
-            self.progress.note(&line.to_string());
             let score = line.score(self.experiment.head);
-            if recipe.keep == Keep::Last || kept.as_ref().is_none_or(|kept| score >= kept.score) {
+            let is_best = kept.as_ref().is_none_or(|kept| score >= kept.score);
+            self.progress.note(&line.line(trainer.optimizer.last_rate(), is_best && recipe.keep == Keep::Best));
+            if is_best || recipe.keep == Keep::Last {
                 kept = Some(Kept::of(epoch, score, &classifier.network));
                 self.name_epoch(classifier, epoch);
                 classifier.save(&folder.join(MODEL_FILE))?;
@@ -181,7 +195,7 @@ impl Fit<'_> {
         trainer: &mut Trainer,
         epoch: usize,
     ) -> Result<TrainedEpoch> {
-        let Self { options, experiment, frame, progress, .. } = *self;
+        let Self { options, experiment, frame, progress, share, .. } = *self;
         let Options { recipe, seed, .. } = options;
         let (seed, number) = (*seed, epoch as u64);
         let order = match recipe.balance_of(experiment) {
@@ -207,6 +221,8 @@ impl Fit<'_> {
             films += batch.len();
             sum += loss * batch.len() as f64;
             bar.at(films, Some(sum / films as f64));
+            let epochs = (epoch - 1) as f64 + films as f64 / frame.train.len() as f64;
+            progress.whole(share.begin + share.size * epochs / recipe.epochs as f64);
         }
         let (seconds, waited) = (started.elapsed().as_secs_f64(), batches.waited().as_secs_f64());
         drop(bar);

@@ -6,7 +6,8 @@
 //! | file | its job |
 //! |---|---|
 //! | [`values`] | the values that options may take |
-//! | [`recipe`] | what a model is and how it is trained: the options of the command line |
+//! | [`recipe`] | what a model is and how it is trained |
+//! | [`recipe_options`] | the options of a recipe on the command line |
 //! | [`options`] | all options of a run: a recipe, the folders, the limits |
 //! | [`identity`] | what results depend on |
 //! | `memory` | what a run needs in memory, beside what there is |
@@ -26,6 +27,7 @@ mod out;
 pub mod posters;
 mod prepare;
 pub mod recipe;
+pub mod recipe_options;
 mod start;
 pub mod sweep;
 pub mod values;
@@ -35,7 +37,7 @@ use crate::error::Result;
 use crate::files;
 use crate::nn::Isa;
 use crate::progress::Progress;
-use crate::run::fit::{Fit, Outcome};
+use crate::run::fit::{Fit, Outcome, Share};
 use crate::run::options::Options;
 use crate::run::out::{LEDGER, Out};
 use crate::run::posters::refusals;
@@ -70,17 +72,22 @@ pub fn run(options: &Options, experiments: &[Experiment], isa: Isa, progress: &d
     files::write_json(&ledger_file, &ledger)?;
     progress.note(&format!("\nWhat was left out (all of it in ledger.json):\n{ledger}"));
 
-    let mut outcomes = Vec::new();
-    for (i, (experiment, frame)) in experiments.iter().enumerate() {
-        let first = experiments[0].0.name;
-        let of_turn = &options.of_turn(i, &options.out.join(first));
+    let first = experiments[0].0.name;
+    let turns: Vec<Options> =
+        (0..experiments.len()).map(|turn| options.of_turn(turn, &options.out.join(first))).collect();
+    let films = |turn: usize| (turns[turn].recipe.epochs * experiments[turn].1.train.len()) as f64;
+    let all: f64 = (0..turns.len()).map(films).sum();
+    let (mut outcomes, mut done) = (Vec::new(), 0.0);
+    for (i, ((experiment, frame), of_turn)) in experiments.iter().zip(&turns).enumerate() {
+        let share = Share { begin: done / all, size: films(i) / all };
+        done += films(i);
         // The first experiment's results have not taken their final place yet.
         let start = if options.init_from == of_turn.init_from {
             options.init_from.clone()
         } else {
             Some(out.work().join(first))
         };
-        let fit = Fit { options: of_turn, start, experiment, frame, posters: &mut posters, progress };
+        let fit = Fit { options: of_turn, start, experiment, frame, posters: &mut posters, progress, share };
         outcomes.push(fit.run(&out.work().join(experiment.name), isa)?);
     }
     if !posters.late.is_empty() {

@@ -9,100 +9,118 @@ use crate::classifier::experiment::Experiment;
 use crate::data::decode::ImageSpec;
 use crate::data::frames::Frame;
 use crate::data::transform::{Augment, Views};
-use crate::error::{Error, Result};
-use crate::nn::{Adam, Decay, Head, ModelSpec, Padding, Rule, Sgd};
+use crate::nn::{Decay, Head, ModelSpec, Padding, Rule};
+use crate::run::recipe::headings::{KEPT, LOSS, MODEL, TRAINING, VARIATIONS};
 use crate::run::values::{
-    at_least_one, at_most, choice, filters, not_negative, positive, share, share_up_to_one, up_to, up_to_one,
+    at_least_one, at_most, choice, filters, not_negative, share, share_up_to_one, up_to, up_to_one,
 };
-use clap::{ArgAction, ArgMatches, Args, Command, FromArgMatches, ValueEnum};
+use clap::{ArgAction, Args, ValueEnum};
 use serde::{Deserialize, Serialize};
+
+/// The headings that the options stand under in the help text.
+pub(super) mod headings {
+    pub const MODEL: &str = "Model";
+    pub const TRAINING: &str = "Training";
+    pub const VARIATIONS: &str = "Variations of the posters";
+    pub const LOSS: &str = "Rare genres and the loss";
+    pub const KEPT: &str = "What is kept and used";
+}
 
 /// A model, its training and its use.
 #[derive(Clone, Debug, PartialEq, Serialize, Args)]
 pub struct Recipe {
-    /// Height and width that posters are brought to.
-    #[arg(long, value_name = "N", value_parser = up_to(256))]
+    /// Height and width that posters are brought to, at most 256.
+    #[arg(long, value_name = "N", value_parser = up_to(256), help_heading = MODEL)]
     pub input: usize,
     /// Filters of the convolutions, one block each.
     // The path in full keeps clap from taking one value for several.
-    #[arg(long, value_name = "N,N,..", value_parser = filters)]
+    #[arg(long, value_name = "N,N,..", value_parser = filters, help_heading = MODEL)]
     pub filters: ::std::vec::Vec<usize>,
     /// How the last block's image becomes a vector: all its values, or the mean of its pixels.
-    #[arg(long)]
+    #[arg(long, help_heading = MODEL)]
     pub pooling: Pooling,
     /// Units of a dense layer before the last one; 0 is none.
-    #[arg(long, value_name = "N", value_parser = at_most(16_384))]
+    #[arg(long, value_name = "N", value_parser = at_most(16_384), help_heading = MODEL)]
     pub dense: usize,
     /// The fraction of its input that dropout drops before the last layer.
-    #[arg(long, value_name = "F", value_parser = share::<f32>)]
+    #[arg(long, value_name = "F", value_parser = share::<f32>, help_heading = MODEL)]
     pub dropout: f32,
     /// Momentum of batch norm's moving statistics, in Keras' sense: nearer to 1 is slower.
-    #[arg(long, value_name = "F", value_parser = share::<f32>)]
+    #[arg(long, value_name = "F", value_parser = share::<f32>, help_heading = MODEL)]
     pub bn_momentum: f32,
     /// Border of the convolutions: none, or zeros that keep the size.
-    #[arg(long, value_parser = choice(&PADDINGS))]
+    #[arg(long, value_parser = choice(&PADDINGS), help_heading = MODEL)]
     pub padding: Padding,
     /// Passes over the training films.
-    #[arg(long, value_name = "N", value_parser = at_least_one())]
+    #[arg(long, value_name = "N", value_parser = at_least_one(), help_heading = TRAINING)]
     pub epochs: usize,
-    /// Films per step.
-    #[arg(long, value_name = "N", value_parser = up_to(4_096))]
+    /// Batch size: films per step.
+    #[arg(long, value_name = "N", value_parser = up_to(4_096), visible_alias = "batch-size", help_heading = TRAINING)]
     pub batch: usize,
-    /// The update rule; on the command line the options of [`RuleOptions`].
+    /// The update rule; on the command line those of
+    /// [`RuleOptions`](crate::run::recipe_options::RuleOptions).
     #[serde(flatten)]
     #[arg(skip = Rule::adam(1e-3))]
     pub rule: Rule,
     /// The share of all steps in which the learning rate rises from 0.
-    #[arg(long, value_name = "SHARE", value_parser = share::<f64>)]
+    #[arg(long, value_name = "SHARE", value_parser = share::<f64>, help_heading = TRAINING)]
     pub warmup: f64,
     /// The learning rate after its rise: it stays, or falls to 0 along a cosine.
-    #[arg(long, value_parser = choice(&DECAYS))]
+    #[arg(long, value_parser = choice(&DECAYS), help_heading = TRAINING)]
     pub schedule: Decay,
     /// Keep a moving average of the weights, of which a step keeps this share, and use it; 0 keeps
     /// none.
-    #[arg(long, value_name = "SHARE", value_parser = share::<f64>)]
+    #[arg(long, value_name = "SHARE", value_parser = share::<f64>, help_heading = TRAINING)]
     pub ema: f64,
     /// Mirror every other poster.
-    #[arg(long, value_name = "BOOL", action = ArgAction::Set)]
+    #[arg(long, value_name = "BOOL", action = ArgAction::Set, help_heading = VARIATIONS)]
     pub flip: bool,
     /// Show a random part of each poster, of at least this share of its area; 1 shows all.
-    #[arg(long, value_name = "SHARE", value_parser = share_up_to_one::<f32>)]
+    #[arg(long, value_name = "SHARE", value_parser = share_up_to_one::<f32>, help_heading = VARIATIONS)]
     pub crop: f32,
     /// Change brightness, contrast and saturation by up to this share.
-    #[arg(long, value_name = "SHARE", value_parser = share::<f32>)]
+    #[arg(long, value_name = "SHARE", value_parser = share::<f32>, help_heading = VARIATIONS)]
     pub jitter: f32,
     /// Grey a square at a random place, its side this share of the poster's.
-    #[arg(long, value_name = "SHARE", value_parser = share::<f32>)]
+    #[arg(long, value_name = "SHARE", value_parser = share::<f32>, help_heading = VARIATIONS)]
     pub cutout: f32,
     /// Mix posters and their genres in pairs, by shares from Beta(F, F).
-    #[arg(long, value_name = "F", value_parser = not_negative::<f32>)]
+    #[arg(long, value_name = "F", value_parser = not_negative::<f32>, help_heading = VARIATIONS)]
     pub mixup: f32,
     /// What to do about rare genres: what suits the experiment; nothing; cut train and val to the
     /// smallest (top-6); weigh them more in the loss, by number of films or by their effective
     /// number; draw them more often.
-    #[arg(long)]
+    #[arg(long, help_heading = LOSS)]
     pub balance: Balance,
     /// Focal loss: how much less a genre counts that is known already; 0 is cross-entropy.
-    #[arg(long, value_name = "F", value_parser = not_negative::<f32>)]
+    #[arg(long, value_name = "F", value_parser = not_negative::<f32>, help_heading = LOSS)]
     pub focal: f32,
     /// Spread this share of each label evenly.
-    #[arg(long, value_name = "SHARE", value_parser = share::<f32>)]
+    #[arg(long, value_name = "SHARE", value_parser = share::<f32>, help_heading = LOSS)]
     pub label_smoothing: f32,
-    /// Which weights to keep: the last, or those of the epoch that was best on val.
-    #[arg(long)]
+    /// Which weights to keep: the last, or the best checkpoint, that of the epoch which was best on
+    /// the validation films. It stands in for early stopping, which there is not.
+    #[arg(long, help_heading = KEPT)]
     pub keep: Keep,
-    /// Give each genre the threshold with the best F1 on val, in place of 0.5 (multi-label alone).
-    #[arg(long, value_name = "BOOL", action = ArgAction::Set)]
+    /// Give each genre the threshold with the best F1 on the validation films, in place of 0.5
+    /// (multi-label alone).
+    #[arg(long, value_name = "BOOL", action = ArgAction::Set, help_heading = KEPT)]
     pub tune_thresholds: bool,
     /// Views of a poster that a trained model's answers are averaged over: one, with its mirror
     /// image, with crops.
-    #[arg(long)]
+    #[arg(long, help_heading = KEPT)]
     pub views: Views,
     /// In a run of all experiments, start single-genre and top-6 from the weights that multi-label
     /// ended with, and train them for this share of the epochs at this share of the learning rate;
     /// 0 starts them afresh.
     // The films with one genre are too few to learn from alone, and are among those of multi-label.
-    #[arg(long, value_name = "SHARE", value_parser = up_to_one::<f64>, conflicts_with = "init_from")]
+    #[arg(
+        long,
+        value_name = "SHARE",
+        value_parser = up_to_one::<f64>,
+        conflicts_with = "init_from",
+        help_heading = TRAINING
+    )]
     pub transfer: f64,
 }
 
@@ -292,126 +310,3 @@ impl Recipe {
 
 /// The beta of [`Balance::EffectiveWeights`].
 const EFFECTIVE: f64 = 0.999;
-
-/// The options of the update rule on the command line. They depend on each other: another optimiser
-/// has other defaults.
-#[derive(Clone, Debug, Args)]
-pub struct RuleOptions {
-    /// How weights follow their gradients.
-    #[arg(long)]
-    pub optimizer: Option<OptimizerName>,
-    /// Learning rate [default: the recipe's, or that of Keras for another optimizer: 0.001 for
-    /// adam, 0.01 for sgd].
-    #[arg(long = "lr", value_name = "F", value_parser = positive::<f32>)]
-    pub learning_rate: Option<f32>,
-    /// Momentum of sgd.
-    #[arg(long, value_name = "F", value_parser = share::<f32>)]
-    pub momentum: Option<f32>,
-    /// Nesterov's momentum, for sgd.
-    #[arg(long)]
-    pub nesterov: bool,
-    /// The share of itself, times the learning rate, that a weight loses in a step (AdamW)
-    /// [default: the recipe's, or 0 for another optimizer].
-    #[arg(long, value_name = "F", value_parser = share::<f32>)]
-    pub weight_decay: Option<f32>,
-}
-
-/// The names of the update rules.
-#[derive(Clone, Copy, Debug, PartialEq, ValueEnum)]
-pub enum OptimizerName {
-    /// Adam, or AdamW where weights decay.
-    Adam,
-    /// Stochastic gradient descent.
-    Sgd,
-}
-
-impl RuleOptions {
-    /// The update rule that results from applying the options to a recipe's rule, `base`.
-    ///
-    /// # Errors
-    /// [`Error::Usage`] for options that would have no effect.
-    fn apply(&self, base: Rule) -> Result<Rule> {
-        let rule = match (self.optimizer, base) {
-            (None, base) | (Some(OptimizerName::Adam), base @ Rule::Adam(_)) => base,
-            (Some(OptimizerName::Adam), _) => Rule::adam(1e-3),
-            (Some(OptimizerName::Sgd), _) => {
-                Rule::Sgd(Sgd { learning_rate: 1e-2, momentum: 0.0, nesterov: false, weight_decay: 0.0 })
-            }
-        };
-        match rule {
-            Rule::Adam(_) if self.momentum.is_some() || self.nesterov => {
-                Err(Error::usage("--momentum and --nesterov are of sgd", "add --optimizer sgd"))
-            }
-            Rule::Adam(adam) => Ok(Rule::Adam(Adam {
-                learning_rate: self.learning_rate.unwrap_or(adam.learning_rate),
-                weight_decay: self.weight_decay.unwrap_or(adam.weight_decay),
-                ..adam
-            })),
-            Rule::Sgd(sgd) if self.nesterov && self.momentum.unwrap_or(sgd.momentum) == 0.0 => {
-                Err(Error::usage("--nesterov changes nothing without momentum", "add --momentum, such as 0.9"))
-            }
-            Rule::Sgd(sgd) => Ok(Rule::Sgd(Sgd {
-                learning_rate: self.learning_rate.unwrap_or(sgd.learning_rate),
-                momentum: self.momentum.unwrap_or(sgd.momentum),
-                nesterov: self.nesterov,
-                weight_decay: self.weight_decay.unwrap_or(sgd.weight_decay),
-            })),
-        }
-    }
-}
-
-/// The options of a recipe as a command line gives them: each changes one field of whatever recipe
-/// they are applied to.
-#[derive(Clone, Debug)]
-pub struct RecipeOptions {
-    rule: RuleOptions,
-    given: ArgMatches,
-}
-
-impl RecipeOptions {
-    /// The recipe, changed in those fields for which an option was given.
-    ///
-    /// # Errors
-    /// [`Error::Usage`] for options that would have no effect.
-    pub fn apply(&self, mut recipe: Recipe) -> Result<Recipe> {
-        recipe.update_from_arg_matches(&self.given).expect("clap has read them already");
-        Ok(Recipe { rule: self.rule.apply(recipe.rule)?, ..recipe })
-    }
-
-    /// The value that was given for the field of that name, if one was.
-    ///
-    /// # Panics
-    /// If a recipe has no such field, or it is of another type.
-    pub fn given<T: Clone + Send + Sync + 'static>(&self, field: &str) -> Option<T> {
-        self.given.get_one(field).cloned()
-    }
-
-    /// The options and the fields that they set, in the order of the help text.
-    pub fn all() -> Vec<(String, String)> {
-        let command = Self::augment_args(Command::new("recipe"));
-        let named = |arg: &clap::Arg| Some((format!("--{}", arg.get_long()?), arg.get_id().to_string()));
-        command.get_arguments().filter_map(named).collect()
-    }
-}
-
-impl Args for RecipeOptions {
-    /// No option is required, since a recipe provides what is not given.
-    fn augment_args(command: Command) -> Command {
-        RuleOptions::augment_args(Recipe::augment_args_for_update(command))
-    }
-
-    fn augment_args_for_update(command: Command) -> Command {
-        Self::augment_args(command)
-    }
-}
-
-impl FromArgMatches for RecipeOptions {
-    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
-        Ok(Self { rule: RuleOptions::from_arg_matches(matches)?, given: matches.clone() })
-    }
-
-    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
-        *self = Self::from_arg_matches(matches)?;
-        Ok(())
-    }
-}

@@ -5,6 +5,7 @@ use crate::error::{Error, Result};
 use crate::files;
 use crate::report::Epoch;
 use crate::rng::{Purpose, stream};
+use crate::text::cell;
 use rand::Rng;
 use serde::Serialize;
 use std::path::Path;
@@ -70,6 +71,9 @@ pub fn trials(axes: &[Axis], random: Option<usize>, seed: u64) -> Vec<Trial> {
     drawn.into_iter().take(count).map(|(_, trial)| trial).collect()
 }
 
+/// The file that a trial's results are read from, in the folder of an experiment.
+pub const HISTORY_FILE: &str = "history.csv";
+
 /// The result of a trial in one experiment, on the validation films: the test films have no part in
 /// the choice.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -103,7 +107,7 @@ impl Row {
     /// # Errors
     /// If its `history.csv` cannot be read.
     pub fn read(trial: &str, experiment: &Experiment, folder: &Path) -> Result<Self> {
-        let path = folder.join("history.csv");
+        let path = folder.join(HISTORY_FILE);
         let bad =
             |error: csv::Error| Error::data(&path, error.to_string(), "remove the trial's folder to run it again");
         let epochs = csv::Reader::from_path(&path).map_err(bad)?.into_deserialize();
@@ -133,5 +137,8 @@ impl Row {
 /// [`Error::Io`] with `path`.
 pub fn write(path: &Path, rows: &mut [Row]) -> Result<()> {
     rows.sort_by(|a, b| a.experiment.cmp(&b.experiment).then(b.score.total_cmp(&a.score)));
-    files::write_csv(path, |csv| rows.iter().try_for_each(|row| csv.serialize(row)))
+    files::write_csv(path, |csv| {
+        let safe = |row: &Row| Row { trial: cell(&row.trial).into_owned(), ..row.clone() };
+        rows.iter().try_for_each(|row| csv.serialize(safe(row)))
+    })
 }

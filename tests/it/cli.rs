@@ -10,7 +10,7 @@ use std::sync::OnceLock;
 use tempfile::TempDir;
 
 /// A small demo set, drawn once for all tests.
-fn posters() -> &'static Path {
+pub fn posters() -> &'static Path {
     static SET: OnceLock<TempDir> = OnceLock::new();
     SET.get_or_init(|| {
         let folder = tempfile::tempdir().unwrap();
@@ -20,20 +20,20 @@ fn posters() -> &'static Path {
     .path()
 }
 
-struct Outcome {
-    code: i32,
-    stdout: String,
-    stderr: String,
+pub struct Outcome {
+    pub code: i32,
+    pub stdout: String,
+    pub stderr: String,
 }
 
-fn train(args: &[&str]) -> Outcome {
+pub fn train(args: &[&str]) -> Outcome {
     let output = Command::new(env!("CARGO_BIN_EXE_train")).args(args).output().unwrap();
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     Outcome { code: output.status.code().unwrap(), stdout: text(&output.stdout), stderr: text(&output.stderr) }
 }
 
 /// Trains a tiny model on the small set; the options in `more` follow the usual ones.
-fn tiny_run(out: &Path, more: &[&str]) -> Outcome {
+pub fn tiny_run(out: &Path, more: &[&str]) -> Outcome {
     let (data, out) = (posters().to_str().unwrap(), out.to_str().unwrap());
     let cache = posters().join("cache");
     let tiny = ["run", "--data", data, "--out", out, "--cache", cache.to_str().unwrap()];
@@ -65,7 +65,7 @@ fn finished() -> &'static (TempDir, Outcome) {
     })
 }
 
-fn run_folder() -> PathBuf {
+pub fn run_folder() -> PathBuf {
     finished().0.path().join("run")
 }
 
@@ -97,6 +97,18 @@ fn a_run_leaves_everything_it_promises() {
     let stdout = &finished().1.stdout;
     assert_eq!(stdout.matches("five test posters").count(), 3, "{stdout}");
     assert!(stdout.contains("constant") && stdout.contains("sha256"), "{stdout}");
+    // The last lines name the files with their folder, and what can be done with them.
+    let end = stdout.split("Results in ").nth(1).unwrap();
+    let model = run.join("multi-label");
+    for part in [
+        &format!("{}:", run.display()),
+        &format!("{}/model.safetensors", model.display()),
+        &format!("train evaluate {} --data {}", model.display(), posters().display()),
+        &format!("train predict {} POSTER", model.display()),
+    ] {
+        assert!(end.contains(part.as_str()), "{part} in {end}");
+    }
+    assert!(!stdout.split("films to train").next().unwrap().contains("esults in"), "said before it is so: {stdout}");
     let ledger = fs::read_to_string(run.join("ledger.json")).unwrap();
     for reason in
         ["films without a poster", "posters without a film", "films with more than 3 genres", "posters refused"]
@@ -162,7 +174,7 @@ fn the_same_seed_gives_the_same_model_file_on_1_2_and_3_threads() {
         let outcome =
             tiny_run(&out, &["--experiment", "multi-label", "--threads", threads, "--seed", seed, "--epochs", "1"]);
         assert_eq!(outcome.code, 0, "{}", outcome.stderr);
-        let hash = outcome.stdout.split("sha256 ").nth(1).unwrap().trim().to_string();
+        let hash = outcome.stdout.split("sha256 ").nth(1).unwrap().lines().next().unwrap().to_string();
         (fs::read(out.join("multi-label/model.safetensors")).unwrap(), hash)
     };
     let one = model("1", "1");
@@ -190,7 +202,7 @@ fn a_folder_with_a_run_is_refused_unless_it_may_be_overwritten() {
 /// Asserts that stderr is one clear line with all of `parts`, and that the exit code is the
 /// documented one.
 #[track_caller]
-fn assert_one_line(outcome: &Outcome, code: i32, parts: &[&str]) {
+pub fn assert_one_line(outcome: &Outcome, code: i32, parts: &[&str]) {
     assert_eq!(outcome.code, code, "{}{}", outcome.stdout, outcome.stderr);
     let errors: Vec<&str> = outcome.stderr.lines().filter(|line| line.starts_with("error: ")).collect();
     assert_eq!(errors.len(), 1, "{}", outcome.stderr);
@@ -201,7 +213,7 @@ fn assert_one_line(outcome: &Outcome, code: i32, parts: &[&str]) {
 }
 
 /// The posters of the small set that decode.
-fn whole_posters() -> Vec<PathBuf> {
+pub fn whole_posters() -> Vec<PathBuf> {
     let mut all =
         fs::read_dir(posters().join("posters")).unwrap().map(|entry| entry.unwrap().path()).collect::<Vec<_>>();
     all.sort();
@@ -318,9 +330,54 @@ fn bad_options_are_usage_errors() {
 fn help_names_commands_and_exit_codes() {
     let help = train(&["--help"]);
     assert_eq!(help.code, 0);
-    for word in ["run", "evaluate", "predict", "demo", "Exit codes", "ONESHEET_ISA"] {
+    for word in ["run", "evaluate", "predict", "demo", "Exit codes", "ONESHEET_ISA", "70"] {
         assert!(help.stdout.contains(word), "{word}");
     }
+}
+
+#[test]
+fn help_fits_80_columns_and_has_the_words_that_people_look_for() {
+    for args in [&["--help"][..], &["run", "--help"], &["run", "-h"], &["predict", "--help"], &["sweep", "--help"]] {
+        let output = Command::new(env!("CARGO_BIN_EXE_train")).args(args).env("COLUMNS", "80").output().unwrap();
+        let help = String::from_utf8(output.stdout).unwrap();
+        assert!(help.lines().all(|line| line.chars().count() <= 80), "{args:?}: {help}");
+        if args[0] == "run" {
+            let words: String = help.split_whitespace().collect::<Vec<_>>().join(" ");
+            for word in [
+                "Batch size",
+                "Learning rate",
+                "Optimizer",
+                "Random seed",
+                "best checkpoint",
+                "early stopping",
+                "--learning-rate",
+                "--batch-size",
+                "adamw",
+                "Data:",
+                "Model:",
+                "Training:",
+                "Variations of the posters:",
+                "Results:",
+            ] {
+                assert!(words.contains(word), "{word} in {help}");
+            }
+        }
+    }
+}
+
+#[test]
+fn options_have_the_names_of_other_programs_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let names = ["--learning-rate", "0.01", "--batch-size", "8", "--optimizer", "AdamW", "--weight-decay", "0.1"];
+    let out = folder.path().join("run");
+    let outcome = tiny_run(&out, &[&["--experiment", "top-6", "--epochs", "1"], &names[..]].concat());
+    // The batch is named twice: once by the usual options of a tiny run.
+    assert_eq!(outcome.code, 0, "{}", outcome.stderr);
+    let config = fs::read_to_string(out.join("top-6/config.toml")).unwrap();
+    for line in ["batch = 8", "learning_rate = 0.01", "weight_decay = 0.1", "optimizer = \"adam\""] {
+        assert!(config.contains(line), "{line}: {config}");
+    }
+    assert_one_line(&tiny_run(&out, &["--optimizer", "adamw"]), 2, &["adamw", "--weight-decay"]);
 }
 
 /// The poster model can fit anything that fits in a batch: without dropout, it learns 16 posters by

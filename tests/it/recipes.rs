@@ -227,7 +227,9 @@ fn a_sweep_runs_each_trial_once_and_compares_them_on_val() {
     let rows = fs::read_to_string(folder.path().join("sweep/sweep.csv")).unwrap();
     let losses: Vec<f64> = rows.lines().skip(1).map(|row| row.split(',').nth(3).unwrap().parse().unwrap()).collect();
     assert!(losses.len() == 4 && losses.is_sorted() && rows.contains(",epoch,val_loss,"), "{rows}");
-    assert!(folder.path().join("sweep/lr=1e-3 crop=1/top-6/metrics.json").exists());
+    let trial = folder.path().join("sweep/lr=1e-3 crop=1/top-6");
+    assert!(trial.join("model.safetensors").exists());
+    assert!(!trial.join("metrics.json").exists(), "the test films were not looked at");
     // A trial that only runs elsewhere is the same trial; one that runs something else is another,
     // and replaces the first only on request.
     let out = done(folder.path(), &format!("{} {rest} --threads 1", sweep.replace("--data data", "--data ./data/")));

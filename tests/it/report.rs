@@ -1,7 +1,9 @@
 use std::fs;
 
 use onesheet::nn::Head;
-use onesheet::report::{Epoch, Evaluation, Metrics, Table, write_history, write_metrics, write_predictions};
+use onesheet::report::{
+    Epoch, Evaluation, Metrics, Table, columns, short, write_history, write_metrics, write_predictions,
+};
 
 fn genres(names: &[&str]) -> Vec<String> {
     names.iter().map(|name| name.to_string()).collect()
@@ -106,17 +108,75 @@ fn two_genres_give_two_predictions() {
 }
 
 #[test]
-fn the_table_sets_each_result_beside_its_trivial_answer() {
+fn the_table_sets_each_result_above_its_trivial_answer() {
     let genres = genres(&["Action", "Comedy", "Drama", "Western"]);
     let multi_label = Metrics::of(&evaluation(&genres)).unwrap();
     let top_6 = Metrics { experiment: "top-6".into(), films: 12345, macro_auc: None, ..multi_label.clone() };
     let table = Table(&[multi_label, top_6]).to_string();
     assert_eq!(
         table,
-        "\
-experiment   films  top-1  constant   top-3  constant  macro AP  chance  macro AUC   loss
-multi-label      3  33.3%     66.7%  100.0%    100.0%     0.861   0.444      0.667  0.438
-top-6        12345  33.3%     66.7%  100.0%    100.0%     0.861   0.444        n/a  0.438
+        "            multi-label  top-6
+films       3            12345
+top-1       33.3%        33.3%
+  constant  66.7%        66.7%
+top-3       100.0%       100.0%
+  constant  100.0%       100.0%
+macro AP    0.861        0.861
+  chance    0.444        0.444
+macro AUC   0.667        n/a
+loss        0.438        0.438
+rough, on fewer than 100 films: multi-label
 "
     );
+}
+
+#[test]
+fn intervals_stand_beside_the_results_and_three_experiments_fit_80_columns() {
+    let genres = genres(&["Action", "Comedy", "Drama", "Western"]);
+    let multi_label = Metrics::with_intervals(&evaluation(&genres)).unwrap();
+    let intervals = multi_label.intervals.clone().unwrap();
+    let single_genre = Metrics { experiment: "single-genre".into(), ..multi_label.clone() };
+    let top_6 = Metrics { experiment: "top-6".into(), ..multi_label.clone() };
+    let table = Table(&[multi_label, single_genre, top_6]).to_string();
+    let [low, high] = intervals.macro_ap.unwrap();
+    assert!(table.contains(&format!("0.861 [{low:.3}, {high:.3}]")), "{table}");
+    let [low, high] = intervals.top1_hit;
+    assert!(table.contains(&format!("33.3% [{:.1}, {:.1}]", 100.0 * low, 100.0 * high)), "{table}");
+    assert!(table.contains("95 % intervals"), "{table}");
+    assert!(table.lines().all(|line| line.chars().count() <= 80), "{table}");
+}
+
+#[test]
+fn tables_cut_long_names_and_escape_what_a_terminal_would_obey() {
+    let mut metrics = Metrics::of(&evaluation(&genres(&["Action", "Comedy", "Drama", "Western"]))).unwrap();
+    metrics.experiment = "\u{1b}]52;c;AAAA\u{7}".repeat(100_000);
+    let table = Table(&[metrics]).to_string();
+    assert!(table.lines().all(|line| line.chars().count() <= 80), "{table}");
+    assert!(!table.contains('\u{1b}') && !table.contains('\u{7}'), "{table}");
+    assert_eq!(short("Science Fiction", 40), "Science Fiction");
+    assert_eq!(short("Science Fiction", 10), "Science...");
+    let wide = columns(vec!["a".into(), "b".into()], vec![vec!["1".into(), "x y ".repeat(60)]], &[1]);
+    assert!(wide.lines().all(|line| line.chars().count() <= 80) && wide.lines().count() > 3, "{wide}");
+}
+
+#[test]
+fn an_epoch_s_line_fits_80_columns_and_marks_the_best() {
+    let val = Metrics::of(&evaluation(&genres(&["Action", "Comedy", "Drama", "Western"]))).unwrap();
+    let epoch = Epoch::new(12, 0.625, &val, 400, 12.3, 0.5);
+    let line = epoch.line(2e-3, true);
+    assert_eq!(line, "epoch 12  loss 0.6250  val 0.4375  AP 0.861  top-1 33.3%  lr 2.0e-3  12 s  best");
+    assert!(line.len() <= 80);
+    assert!(!epoch.line(2e-3, false).contains("best"));
+    let slow = Epoch::new(12, 0.625, &val, 400, 12.0, 6.0);
+    assert!(slow.line(2e-3, false).ends_with("12 s  50% waiting for posters"), "{}", slow.line(2e-3, false));
+}
+
+#[test]
+fn a_genre_that_a_spreadsheet_would_calculate_is_text_in_the_predictions() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("predictions.csv");
+    let genres = genres(&["=1+1", "@SUM(A1)", "Drama", "-Western"]);
+    write_predictions(&path, &[1000001, 7, 42], &evaluation(&genres)).unwrap();
+    let text = fs::read_to_string(&path).unwrap();
+    assert!(text.contains("1000001,'=1+1|Drama,'=1+1,0.75,Drama,0.5,'@SUM(A1),0.25\n"), "{text}");
 }

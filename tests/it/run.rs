@@ -149,6 +149,24 @@ fn two_runs_never_share_a_folder() {
 }
 
 #[test]
+fn two_sweeps_never_share_a_folder() {
+    let folder = posters();
+    let folder = folder.path();
+    let rest = TINY.replace("run --data data", "").replace("--threads 1", "");
+    let sweep = |more: &str| format!("sweep --data data --out sweep --vary seed=1 --threads 1 -- {rest} {more}");
+    let first = begun(folder, &sweep(FOR_LONG), "sweep/seed=1/multi-label/model.safetensors");
+    let other = format!("process {}", first.id());
+    let single = format!("{TINY} --epochs 1 --out sweep/seed=1 --overwrite");
+    for line in [sweep("--epochs 1"), sweep("--epochs 1 --overwrite"), single] {
+        let (code, _, err) = train(folder, &line);
+        assert!(code == 2 && err.contains(" is in use: ") && err.contains(&other), "{err}");
+    }
+    kill(first);
+    let (code, _, err) = train(folder, &sweep("--epochs 1"));
+    assert_eq!(code, 0, "{err}");
+}
+
+#[test]
 fn a_run_that_fails_leaves_no_folder() {
     let folder = posters();
     let folder = folder.path();

@@ -1,34 +1,80 @@
 //! The commands and options of the command line, with their help texts.
 
+use crate::{guesses, output};
 use clap::{Args as Group, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
+use onesheet::Result;
 use onesheet::classifier::evaluate::Which;
 use onesheet::data::transform::Views;
-use onesheet::run::recipe::{Recipe, RecipeOptions};
+use onesheet::run::recipe::Recipe;
+use onesheet::run::recipe_options::RecipeOptions;
 use onesheet::run::sweep::Axis;
 use onesheet::run::values::{at_least_one, seed, up_to, up_to_one, which};
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 const EXIT_CODES: &str = "\
-Exit codes: 0 done, 2 wrong options, 3 unusable data, 4 the system refused to read or write, 5 the loss became NaN.
-ONESHEET_ISA=avx512|avx2|neon|portable chooses the instruction set; without it, the best one is used.";
+Exit codes:
+  0  done
+  2  wrong options
+  3  unusable data, or posters without an answer
+  4  the system refused to read, to write or to start threads
+  5  the loss became NaN
+  70 a bug of onesheet
+
+ONESHEET_ISA=avx512|avx2|neon|portable chooses the instruction set; without it, \
+the best one is used.";
+
+/// The headings that options stand under in the help texts, beside those of the recipe.
+const DATA: &str = "Data";
+const OUTPUT: &str = "Results";
+const POSTERS: &str = "Decoding posters";
 
 /// Learns film genres from posters with a convolutional network that is trained on the CPU.
 ///
 /// Without a command, `train` runs a demo: it draws synthetic posters and trains the three
 /// experiments on them.
 #[derive(Parser)]
-#[command(name = "train", version, after_help = EXIT_CODES, args_override_self = true)]
+#[command(name = "train", version, after_help = EXIT_CODES, args_override_self = true, max_term_width = 100)]
 pub struct Args {
     #[command(subcommand)]
     pub command: Option<Command>,
+    /// Worker threads for computing, and as many for decoding; the results are the same bytes for
+    /// any number [default: all cores]
+    #[arg(long, value_name = "N", value_parser = up_to(1_024), global = true)]
+    pub threads: Option<usize>,
 }
 
 impl Args {
-    /// Parses the command line; ends the program where it makes no sense.
-    pub fn of_the_command_line() -> Self {
+    /// Parses the command line of the process. `None` where it asked for help or the version, which
+    /// has been shown.
+    ///
+    /// # Errors
+    /// [`Error::Usage`](onesheet::Error::Usage) where the line makes no sense.
+    pub fn of_the_command_line() -> Result<Option<Self>> {
+        let line: Vec<OsString> = std::env::args_os().collect();
+        match Self::parse_line(&line) {
+            Ok(args) => Ok(Some(args)),
+            Err(error) if !error.use_stderr() => {
+                output::shown(error.print());
+                Ok(None)
+            }
+            Err(error) => Err(guesses::explain(&error, &line)),
+        }
+    }
+
+    /// Parses a line as if it were that of the process; its first word is the program's name.
+    ///
+    /// # Errors
+    /// [`Error::Usage`](onesheet::Error::Usage) where the line makes no sense.
+    pub fn of(line: impl Iterator<Item = OsString>) -> Result<Self> {
+        let line: Vec<OsString> = line.collect();
+        Self::parse_line(&line).map_err(|error| guesses::explain(&error, &line))
+    }
+
+    fn parse_line(line: &[OsString]) -> Result<Self, clap::Error> {
         let run = |run: clap::Command| run.after_help(format!("{}\n{EXIT_CODES}", recipes()));
-        let matches = Self::command().mut_subcommand("run", run).get_matches();
-        Self::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
+        let matches = Self::command().mut_subcommand("run", run).try_get_matches_from(line)?;
+        Self::from_arg_matches(&matches)
     }
 }
 
@@ -58,12 +104,12 @@ pub enum Command {
     /// Train on a folder of posters, measure on its test films, and write everything down
     Run(Box<RunArgs>),
     /// Run many trials over a grid of options and compare them on the validation films
-    #[command(after_help = SWEEP_HELP)]
+    #[command(after_help = SWEEP_HELP, override_usage = SWEEP_USAGE)]
     Sweep(SweepArgs),
     /// Measure a trained model on any folder of posters
     #[command(after_help = EXIT_CODES)]
     Evaluate(EvaluateArgs),
-    /// Name the most probable genres of posters; a star marks those above the model's threshold
+    /// Name the most probable genres of posters, of one or of a hundred thousand
     #[command(after_help = EXIT_CODES)]
     Predict(PredictArgs),
     /// Examine a folder of posters before training: what it holds, what is wrong with it, and what
@@ -81,65 +127,66 @@ pub enum Command {
 #[derive(Group)]
 pub struct RunArgs {
     /// Folder with `genres.csv` (columns id,genre) and `posters/<id>.jpg`
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", help_heading = DATA)]
     pub data: PathBuf,
-    /// Folder for the results [default: the first free of runs/1, runs/2, ...]
-    #[arg(long, value_name = "DIR")]
-    pub out: Option<PathBuf>,
     /// What to learn: all genres of a film, the genre of films that have only one, or which of the
     /// six commonest genres a film has
-    #[arg(long, default_value = "all")]
+    #[arg(long, default_value = "all", ignore_case = true, help_heading = DATA)]
     pub experiment: ExperimentName,
     /// Train on at most N films
-    #[arg(long, value_name = "N", value_parser = at_least_one())]
+    #[arg(long, value_name = "N", value_parser = at_least_one(), help_heading = DATA)]
     pub limit: Option<usize>,
     /// Validate on at most N films
-    #[arg(long, value_name = "N", value_parser = at_least_one())]
+    #[arg(long, value_name = "N", value_parser = at_least_one(), help_heading = DATA)]
     pub limit_val: Option<usize>,
+    /// Drop films with more genres than this
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = at_least_one(), help_heading = DATA)]
+    pub max_genres: usize,
+    /// In top-6, use at most N films of each genre, training and validation together
+    #[arg(long, value_name = "N", default_value_t = 25_000, value_parser = at_least_one(), help_heading = DATA)]
+    pub per_genre: usize,
+    /// Folder for the results [default: the first free of runs/1, runs/2, ...]
+    #[arg(long, value_name = "DIR", help_heading = OUTPUT)]
+    pub out: Option<PathBuf>,
+    /// Replace the results of an earlier run in OUT
+    #[arg(long, help_heading = OUTPUT)]
+    pub overwrite: bool,
     /// Where the options below start from: the recipe that learns most, or the model and training
     /// of the starting report
-    #[arg(long, default_value = "best")]
+    #[arg(long, default_value = "best", ignore_case = true, help_heading = "Recipe")]
     pub recipe: RecipeName,
     #[command(flatten)]
     pub options: RecipeOptions,
     /// Start from the weights of a trained experiment, such as runs/1/multi-label, as far as the
     /// shapes agree
-    #[arg(long, value_name = "RUN")]
+    #[arg(long, value_name = "RUN", help_heading = "Training")]
     pub init_from: Option<PathBuf>,
-    /// Seed of everything random: weights, order, dropout, variations. The split of the films does
+    /// Random seed of the weights, the order, dropout and variations; the split of the films does
     /// not depend on it
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = seed())]
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = seed(), help_heading = "Training")]
     pub seed: u64,
-    /// Worker threads; the results are the same bytes for any number [default: all cores]
-    #[arg(long, value_name = "N", value_parser = up_to(1_024))]
-    pub threads: Option<usize>,
-    /// Drop films with more genres than this
-    #[arg(long, value_name = "N", default_value_t = 3, value_parser = at_least_one())]
-    pub max_genres: usize,
-    /// In top-6, use at most N films of each genre, training and validation together
-    #[arg(long, value_name = "N", default_value_t = 25_000, value_parser = at_least_one())]
-    pub per_genre: usize,
     /// Folder for the decoded posters, 192 kB per poster; runs on the same data can share it
     /// [default: OUT/cache]
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", help_heading = POSTERS)]
     pub cache: Option<PathBuf>,
     /// Decode posters whenever they are needed instead: for a single pass, or a small disk
-    #[arg(long, conflicts_with = "cache")]
+    #[arg(long, conflicts_with = "cache", help_heading = POSTERS)]
     pub no_cache: bool,
     /// What to do about a poster that does not decode: go on without it, or stop
-    #[arg(long, default_value = "skip")]
+    #[arg(long, default_value = "skip", help_heading = POSTERS)]
     pub on_bad_image: BadImage,
     /// Stop if more than this share of the films lacks a poster that decodes
-    #[arg(long, value_name = "SHARE", default_value_t = 1.0, value_parser = up_to_one::<f64>)]
+    #[arg(long, value_name = "SHARE", default_value_t = 1.0, value_parser = up_to_one::<f64>, help_heading = POSTERS)]
     pub max_missing: f64,
-    /// Replace the results of an earlier run in OUT
-    #[arg(long)]
-    pub overwrite: bool,
 }
+
+const SWEEP_USAGE: &str = "train sweep --data DIR --out DIR --vary AXIS [OPTIONS] [-- RUN OPTIONS]";
 
 const SWEEP_HELP: &str = "\
 Each trial is a run in a folder of its own; a finished trial is not run again. The posters are decoded once.
-  train sweep --data letterboxd --out sweep --vary \"lr=1e-3 3e-3\" --vary \"seed=1 2 3\" -- --experiment multi-label
+
+  train sweep --data letterboxd --out sweep \\
+    --vary \"lr=1e-3 3e-3\" --vary \"seed=1 2 3\" -- --experiment multi-label
 ";
 
 #[derive(Group)]
@@ -191,15 +238,25 @@ pub struct EvaluateArgs {
 pub struct PredictArgs {
     /// Folder of a trained experiment, such as runs/1/multi-label
     pub run: PathBuf,
-    /// Posters: JPEG files of any size
-    #[arg(required = true, value_name = "POSTER")]
+    /// Posters: JPEG files of any size, folders of them (not those below), or - for a list of files
+    /// on standard input, one per line
+    #[arg(value_name = "POSTER")]
     pub posters: Vec<PathBuf>,
+    /// The list on standard input has NUL between names, as `find -print0` writes it
+    #[arg(short = '0', long)]
+    pub null: bool,
     /// Number of genres to name
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = at_least_one())]
     pub top: usize,
-    /// Print a JSON array
-    #[arg(long)]
+    /// Print a JSON array, element by element
+    #[arg(long, group = "form")]
     pub json: bool,
+    /// Print a JSON object per line
+    #[arg(long, visible_alias = "json-lines", group = "form")]
+    pub jsonl: bool,
+    /// Print CSV
+    #[arg(long, group = "form")]
+    pub csv: bool,
 }
 
 #[derive(Group)]
@@ -211,9 +268,6 @@ pub struct DoctorArgs {
     /// [default: the current one]
     #[arg(long, value_name = "DIR", default_value = ".", hide_default_value = true)]
     pub cache: PathBuf,
-    /// Worker threads [default: all cores]
-    #[arg(long, value_name = "N", value_parser = up_to(1_024))]
-    pub threads: Option<usize>,
     /// Print one JSON object
     #[arg(long)]
     pub json: bool,
@@ -240,9 +294,6 @@ pub struct CacheBuildArgs {
     /// Folder for the cache, 192 kB per poster
     #[arg(long, value_name = "DIR")]
     pub cache: PathBuf,
-    /// Worker threads [default: all cores]
-    #[arg(long, value_name = "N", value_parser = up_to(1_024))]
-    pub threads: Option<usize>,
     /// What to do about a poster that does not decode: go on without it, or fail and name it
     #[arg(long, default_value = "skip")]
     pub on_bad_image: BadImage,

@@ -1,8 +1,9 @@
 //! The command `train cache`.
 
 use crate::args::{BadImage, CacheArgs, CacheBuildArgs, CacheCommand};
+use crate::output::say;
 use crate::progress::Terminal;
-use crate::{run, say};
+use crate::threads;
 use onesheet::data::cache::{Built, Cache};
 use onesheet::data::decode::ImageSpec;
 use onesheet::data::films::Films;
@@ -13,22 +14,21 @@ use onesheet::run::posters::open_cache;
 use onesheet::{Error, Result};
 
 /// Builds, verifies or describes a cache.
-pub fn cache(command: CacheCommand) -> Result<()> {
+pub fn cache(command: CacheCommand, threads: usize) -> Result<()> {
     match command {
-        CacheCommand::Build(args) => build(&args),
-        CacheCommand::Verify(args) => verify(&args),
+        CacheCommand::Build(args) => threads::compute(threads, || build(&args)),
+        CacheCommand::Verify(args) => threads::compute(threads, || verify(&args)),
         CacheCommand::Info(args) => info(&args),
     }
 }
 
 fn build(args: &CacheBuildArgs) -> Result<()> {
-    let pool = run::pool(args.threads.unwrap_or_else(run::all_cores))?;
     let (posters, ids) = Films::posters(&args.data)?;
     let on_bad_image = match args.on_bad_image {
         BadImage::Skip => OnBadImage::Skip,
         BadImage::Fail => OnBadImage::Fail,
     };
-    let cache = pool.install(|| open_cache(&args.cache, &posters, &ids, on_bad_image, &Terminal::new()))?;
+    let cache = open_cache(&args.cache, &posters, &ids, on_bad_image, &Terminal::new())?;
     match cache.built() {
         Some(Built { why, decoded, refused, time }) => {
             let (of, seconds) = (cache.len(), time.as_secs_f64());

@@ -1,15 +1,15 @@
 //! The command `train demo`, and `train` without a command.
 
 use crate::args::{Args, Command, DemoArgs};
-use crate::{run, say};
-use clap::Parser;
+use crate::output::say;
+use crate::{run, threads};
 use onesheet::Result;
 use onesheet::data::demo;
 use onesheet::nn::Isa;
 
 /// Draws a set of synthetic posters.
-pub fn draw(args: &DemoArgs) -> Result<()> {
-    let summary = demo::draw(&args.out, args.films, args.seed)?;
+pub fn draw(args: &DemoArgs, threads: usize) -> Result<()> {
+    let summary = threads::compute(threads, || demo::draw(&args.out, args.films, args.seed))?;
     say(&format!("{}: {summary}", args.out.display()));
     Ok(())
 }
@@ -23,17 +23,31 @@ const DEMO: [&str; 2] = [
 ];
 
 /// Runs the demo: draws posters, trains the three experiments on them, and prints the results.
-pub fn run_demo(isa: Isa) -> Result<()> {
-    say(
-        "The demo: synthetic posters, three experiments. `train --help` shows what else there is. The same step by step:",
-    );
-    DEMO.iter().for_each(|line| say(&format!("  {line}")));
+pub fn run_demo(threads: usize, isa: Isa) -> Result<()> {
+    say("The demo: synthetic posters, three experiments. `train --help` shows what else");
+    say("there is. The same step by step:");
+    DEMO.iter().for_each(|line| say(&broken(line)));
     for line in DEMO {
-        match Args::parse_from(line.split(' ')).command {
-            Some(Command::Demo(args)) => draw(&args)?,
-            Some(Command::Run(args)) => run::run(*args, isa)?,
+        match Args::of(line.split(' ').map(Into::into))?.command {
+            Some(Command::Demo(args)) => draw(&args, threads)?,
+            Some(Command::Run(args)) => run::run(*args, threads, isa)?,
             _ => unreachable!("the demo draws and runs"),
         }
     }
     Ok(())
+}
+
+/// A command line in lines of at most 80 characters, as a shell takes them for one.
+fn broken(line: &str) -> String {
+    let (mut lines, mut last) = (String::new(), " ".to_owned());
+    for (i, part) in line.split(" --").enumerate() {
+        let part = if i == 0 { part.to_owned() } else { format!("--{part}") };
+        // Room for the blank and the backslash.
+        if last.len() + part.len() > 77 {
+            lines += &format!("{last} \\\n");
+            last = "   ".to_owned();
+        }
+        last += &format!(" {part}");
+    }
+    lines + &last
 }

@@ -1,15 +1,18 @@
 //! The command `train doctor`.
 
 use crate::args::DoctorArgs;
+use crate::guesses::check_data;
+use crate::output::{print_json, say};
 use crate::progress::Terminal;
-use crate::{print_json, run, say};
+use crate::threads;
 use onesheet::Result;
 use onesheet::nn::Isa;
 
 /// Examines a folder of posters and prints what it finds.
-pub fn doctor(args: &DoctorArgs, isa: Isa) -> Result<()> {
-    let pool = run::pool(args.threads.unwrap_or_else(run::all_cores))?;
-    let report = pool.install(|| onesheet::doctor::examine(&args.data, &args.cache, isa, &Terminal::on_stderr()))?;
+pub fn doctor(args: &DoctorArgs, threads: usize, isa: Isa) -> Result<()> {
+    check_data(&args.data)?;
+    let examine = || onesheet::doctor::examine(&args.data, &args.cache, isa, &Terminal::on_stderr());
+    let report = threads::compute(threads, examine)?;
     if args.json {
         print_json(&report);
     } else {

@@ -1,8 +1,10 @@
 //! The command `train evaluate`.
 
 use crate::args::EvaluateArgs;
+use crate::guesses::check_data;
+use crate::output::{print_json, say};
 use crate::progress::Terminal;
-use crate::{print_json, say};
+use crate::threads;
 use onesheet::Result;
 use onesheet::classifier::Classifier;
 use onesheet::classifier::evaluate::Examination;
@@ -11,15 +13,16 @@ use onesheet::nn::Isa;
 use onesheet::report::Table;
 
 /// Measures a classifier on a folder of posters and prints the metrics.
-pub fn evaluate(args: &EvaluateArgs, isa: Isa) -> Result<()> {
+pub fn evaluate(args: &EvaluateArgs, threads: usize, isa: Isa) -> Result<()> {
+    check_data(&args.data)?;
     let mut classifier = Classifier::open(&args.run, isa)?;
     let seen = Seen::by(&Classifier::file_of(&args.run))?;
     let on = Examination { data: &args.data, films: args.split, seen: seen.as_ref(), views: args.views };
-    let metrics = classifier.evaluate(on, &Terminal::on_stderr())?;
+    let metrics = threads::compute(threads, || classifier.evaluate(on, &Terminal::on_stderr()))?;
     if args.json {
         print_json(&metrics);
     } else {
-        say(&Table(&[metrics]).to_string());
+        say(Table(&[metrics]).to_string().trim_end());
     }
     Ok(())
 }

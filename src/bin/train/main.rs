@@ -6,53 +6,65 @@ mod cache;
 mod demo;
 mod doctor;
 mod evaluate;
+mod guesses;
+mod output;
 mod predict;
 mod progress;
 mod run;
 mod sweep;
+mod threads;
 
 use args::{Args, Command};
 use onesheet::Error;
 use onesheet::nn::Isa;
 use std::process::ExitCode;
 
+/// The exit code of a bug of this program; `EX_SOFTWARE` of BSD's sysexits.h.
+const BUG: u8 = 70;
+
 fn main() -> ExitCode {
     std::panic::set_hook(Box::new(|panic| {
         if !onesheet::data::decode::panics_are_caught() {
-            eprintln!("error: this is a bug of onesheet: {panic}");
+            output::tell(&format!("error: this is a bug of onesheet: {panic}"));
         }
     }));
-    let args = Args::of_the_command_line();
-    match dispatch(args) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("error: {error}");
-            ExitCode::from(error.exit_code())
+    let code = std::panic::catch_unwind(|| match Args::of_the_command_line() {
+        Ok(Some(args)) => dispatch(args),
+        // Help was asked for, and is shown.
+        Ok(None) => Ok(0),
+        Err(error) => Err(error),
+    });
+    let code = match code {
+        Ok(Ok(code)) => code,
+        Ok(Err(error)) => {
+            output::tell_error(&error);
+            error.exit_code()
         }
-    }
+        Err(_) => BUG,
+    };
+    let code = match (output::failure(), code) {
+        (Some(error), code) => {
+            output::tell_error(&error);
+            if code == 0 { error.exit_code() } else { code }
+        }
+        (None, code) => code,
+    };
+    ExitCode::from(code)
 }
 
-fn dispatch(args: Args) -> onesheet::Result<()> {
+/// Does what a command asks for, and returns the exit code of a command that came to its end.
+fn dispatch(Args { command, threads }: Args) -> onesheet::Result<u8> {
     let isa = Isa::choose().map_err(|e| Error::usage(e.to_string(), "unset it to have the best one chosen"))?;
-    match args.command {
-        None => demo::run_demo(isa),
-        Some(Command::Run(args)) => run::run(*args, isa),
-        Some(Command::Sweep(args)) => sweep::sweep(&args, isa),
-        Some(Command::Evaluate(args)) => evaluate::evaluate(&args, isa),
-        Some(Command::Predict(args)) => predict::predict(&args, isa),
-        Some(Command::Doctor(args)) => doctor::doctor(&args, isa),
-        Some(Command::Cache(command)) => cache::cache(command),
-        Some(Command::Demo(args)) => demo::draw(&args),
-    }
-}
-
-/// Writes a line to stdout. It is no error if a reader, such as `head`, goes away early.
-fn say(line: &str) {
-    use std::io::Write;
-    let _ = writeln!(std::io::stdout(), "{line}");
-}
-
-/// Writes one JSON value to stdout.
-fn print_json(value: &impl serde::Serialize) {
-    say(&serde_json::to_string_pretty(value).expect("plain data"));
+    let cores = threads.unwrap_or_else(threads::all_cores);
+    match command {
+        None => demo::run_demo(cores, isa),
+        Some(Command::Run(args)) => run::run(*args, cores, isa),
+        Some(Command::Sweep(args)) => sweep::sweep(&args, cores, isa),
+        Some(Command::Evaluate(args)) => evaluate::evaluate(&args, cores, isa),
+        Some(Command::Predict(args)) => return predict::predict(args, cores, isa),
+        Some(Command::Doctor(args)) => doctor::doctor(&args, cores, isa),
+        Some(Command::Cache(command)) => cache::cache(command, cores),
+        Some(Command::Demo(args)) => demo::draw(&args, cores),
+    }?;
+    Ok(0)
 }

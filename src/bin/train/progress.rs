@@ -1,16 +1,31 @@
-//! The display of a command's progress: a bar on a terminal, plain lines elsewhere.
+//! The display of a command's progress: a bar on a terminal, a line now and then elsewhere.
 
+use crate::output;
 use indicatif::{ProgressBar, ProgressStyle};
-use onesheet::progress::Progress;
+use onesheet::progress::{Lines, Pace, Progress, Whole};
 use std::io::IsTerminal;
-use std::sync::Mutex;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
-/// A display whose lines go to stdout or stderr, and whose bars go to stderr where that is a
-/// terminal.
+/// A display whose lines go to stdout or stderr. Its bars go to stderr where that is a terminal;
+/// elsewhere lines tell of them now and then.
 pub struct Terminal {
-    bar: Option<Mutex<ProgressBar>>,
+    shown: Shown,
     /// Whether lines go to stderr, because stdout is for the result.
     quiet_stdout: bool,
+}
+
+/// How the display shows progress.
+enum Shown {
+    Bar(Mutex<Drawn>),
+    Lines(Lines),
+}
+
+/// A bar as it is drawn, and what it says.
+struct Drawn {
+    bar: ProgressBar,
+    pace: Option<Pace>,
+    whole: Option<Whole>,
 }
 
 impl Terminal {
@@ -25,43 +40,95 @@ impl Terminal {
     }
 
     fn with(quiet_stdout: bool) -> Self {
-        let bar = std::io::stderr().is_terminal().then(|| Mutex::new(ProgressBar::hidden()));
-        Self { bar, quiet_stdout }
+        let shown = match std::io::stderr().is_terminal() {
+            true => Shown::Bar(Mutex::new(Drawn { bar: ProgressBar::hidden(), pace: None, whole: None })),
+            false => Shown::Lines(Lines::default()),
+        };
+        Self { shown, quiet_stdout }
     }
 
-    fn bar(&self, show: impl FnOnce(&mut ProgressBar)) {
-        if let Some(bar) = &self.bar {
-            show(&mut bar.lock().unwrap_or_else(|poisoned| poisoned.into_inner()));
+    /// Does what writes to the terminal while no bar is in its way.
+    pub fn aside(&self, write: impl FnOnce()) {
+        match &self.shown {
+            Shown::Bar(drawn) => locked(drawn).bar.suspend(write),
+            Shown::Lines(_) => write(),
         }
+    }
+
+    fn line(&self, line: &str) {
+        if self.quiet_stdout { output::tell(line) } else { output::say(line) }
     }
 }
 
 impl Progress for Terminal {
     fn note(&self, line: &str) {
-        if self.quiet_stdout {
-            eprintln!("{line}");
-        } else {
-            crate::say(line);
-        }
+        self.aside(|| self.line(line));
     }
 
     fn start(&self, what: &str, total: usize) {
-        let style =
-            ProgressStyle::with_template("{prefix:16} {bar:32} {pos}/{len} films  {per_sec}  {eta} left  {msg}")
-                .expect("the template is well-formed");
-        self.bar(|bar| *bar = ProgressBar::new(total as u64).with_style(style).with_prefix(what.to_string()));
+        match &self.shown {
+            Shown::Bar(drawn) => locked(drawn).start(what, total),
+            Shown::Lines(lines) => lines.start(what, total, Instant::now()),
+        }
     }
 
     fn at(&self, done: usize, loss: Option<f64>) {
-        self.bar(|bar| {
-            if let Some(loss) = loss {
-                bar.set_message(format!("loss {loss:.4}"));
-            }
-            bar.set_position(done as u64);
-        });
+        match &self.shown {
+            Shown::Bar(drawn) => locked(drawn).at(done, loss),
+            Shown::Lines(lines) => lines.at(done, loss, Instant::now()).iter().for_each(|line| self.line(line)),
+        }
     }
 
     fn finish(&self) {
-        self.bar(|bar| bar.finish_and_clear());
+        match &self.shown {
+            Shown::Bar(drawn) => locked(drawn).finish(),
+            Shown::Lines(lines) => lines.finish(),
+        }
     }
+
+    fn whole(&self, done: f64) {
+        let now = Instant::now();
+        match &self.shown {
+            Shown::Bar(drawn) => locked(drawn).whole.get_or_insert_with(|| Whole::begin(done, now)).at(done, now),
+            Shown::Lines(lines) => lines.whole(done, now),
+        }
+    }
+}
+
+impl Drawn {
+    fn start(&mut self, what: &str, total: usize) {
+        // The time that the whole work takes stands above that of its part.
+        let above = if self.whole.is_some() { "{prefix}\n" } else { "" };
+        let bar = if total > 0 { "{wide_bar} " } else { "" };
+        // Nothing of others is in the template, where it could mean something.
+        let style = ProgressStyle::with_template(&format!("{above}{bar}{{msg}}")).expect("it is well-formed");
+        self.bar = ProgressBar::new(total as u64).with_style(style);
+        self.pace = Some(Pace::begin(what, total, Instant::now()));
+        self.show();
+    }
+
+    fn at(&mut self, done: usize, loss: Option<f64>) {
+        if let Some(pace) = &mut self.pace {
+            pace.at(done, loss, Instant::now());
+            self.show();
+        }
+    }
+
+    fn show(&self) {
+        let Some(pace) = &self.pace else { return };
+        if let Some(whole) = &self.whole {
+            self.bar.set_prefix(whole.text());
+        }
+        self.bar.set_message(format!("{}: {}", pace.what(), pace.text()));
+        self.bar.set_position(pace.counts().0 as u64);
+    }
+
+    fn finish(&mut self) {
+        self.bar.finish_and_clear();
+        self.pace = None;
+    }
+}
+
+fn locked(drawn: &Mutex<Drawn>) -> MutexGuard<'_, Drawn> {
+    drawn.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,22 +1,28 @@
 //! The command `train run`.
 
 use crate::args::{BadImage, ExperimentName, RecipeName, RunArgs};
+use crate::guesses::{check_data, check_model};
+use crate::output::say;
 use crate::progress::Terminal;
-use crate::say;
+use crate::threads;
+use onesheet::classifier::MODEL_FILE;
 use onesheet::classifier::experiment::Experiment;
 use onesheet::data::refusal::OnBadImage;
 use onesheet::nn::{Head, Isa};
-use onesheet::report::{Metrics, Table};
-use onesheet::run::fit::Outcome;
+use onesheet::report::{Metrics, Table, columns, short};
+use onesheet::run::fit::{Example, Outcome};
 use onesheet::run::options::Options;
 use onesheet::run::recipe::{Balance, Recipe};
 use onesheet::{Error, Result};
 use std::path::{Path, PathBuf};
 
+/// The most characters of a name in an example.
+const NAME: usize = 24;
+
 /// Trains the experiments that the arguments name.
-pub fn run(args: RunArgs, isa: Isa) -> Result<()> {
+pub fn run(args: RunArgs, threads: usize, isa: Isa) -> Result<()> {
     let (experiments, is_numbered) = (experiments(&args), args.out.is_none());
-    let options = options(args)?;
+    let options = options(args, threads)?;
     let result = train(&options, experiments, isa);
     if result.is_err() && is_numbered {
         // A folder that holds anything is not removed.
@@ -25,19 +31,42 @@ pub fn run(args: RunArgs, isa: Isa) -> Result<()> {
     result
 }
 
-/// Trains experiments on a thread pool of their own, and prints the results.
+/// Trains experiments on as many threads as the options say, and prints the results.
 pub fn train(options: &Options, experiments: &[Experiment], isa: Isa) -> Result<()> {
-    let pool = pool(options.threads)?;
-    say(&format!("results in {}, {} threads, {}", options.out.display(), options.threads, isa.name()));
-    let outcomes = pool.install(|| onesheet::run::run(options, experiments, isa, &Terminal::new()))?;
+    say(&format!("{} threads, {}", options.threads, isa.name()));
+    let work = || onesheet::run::run(options, experiments, isa, &Terminal::new());
+    let outcomes = threads::compute(options.threads, work)?;
     outcomes.iter().for_each(print_examples);
     let metrics: Vec<Metrics> = outcomes.iter().filter_map(|outcome| outcome.metrics.clone()).collect();
-    say("\nOn the test films, beside the best constant answer:");
-    say(&Table(&metrics).to_string());
-    for outcome in &outcomes {
-        say(&format!("{}/model.safetensors  sha256 {}", outcome.experiment, outcome.model_sha256));
+    if !metrics.is_empty() {
+        say("\nOn the test films, each result above the best constant answer:");
+        say(Table(&metrics).to_string().trim_end());
     }
+    print_files(options, &outcomes);
     Ok(())
+}
+
+/// Names what a run leaves, and the commands that use it.
+fn print_files(options: &Options, outcomes: &[Outcome]) {
+    let folder = |outcome: &Outcome| options.out.join(outcome.experiment);
+    say(&format!("\nResults in {}:", options.out.display()));
+    for outcome in outcomes {
+        say(&format!("  {}", folder(outcome).join(MODEL_FILE).display()));
+        say(&format!("    sha256 {}", outcome.model_sha256));
+    }
+    if let Some(first) = outcomes.first() {
+        let (run, data) = (shell_word(&folder(first)), shell_word(&options.data));
+        say("\nNext:");
+        say(&format!("  train evaluate {run} --data {data} --split test"));
+        say(&format!("  train predict {run} POSTER"));
+    }
+}
+
+/// A path as a shell takes it for one word.
+fn shell_word(path: &Path) -> String {
+    let text = path.display().to_string();
+    let is_plain = |c: char| c.is_alphanumeric() || "/._-+=:,@%".contains(c);
+    if !text.is_empty() && text.chars().all(is_plain) { text } else { format!("'{}'", text.replace('\'', "'\\''")) }
 }
 
 /// The experiments that the arguments name.
@@ -50,33 +79,27 @@ pub fn experiments(args: &RunArgs) -> &'static [Experiment] {
     }
 }
 
-/// A pool of that many worker threads.
-pub fn pool(threads: usize) -> Result<rayon::ThreadPool> {
-    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
-    pool.map_err(|e| Error::usage(format!("{threads} threads do not start: {e}"), "lower --threads"))
-}
-
 fn print_examples(outcome: &Outcome) {
     say(&format!("\n{}: five test posters", outcome.experiment));
-    for example in &outcome.examples {
-        let predicted: Vec<String> =
-            example.predicted.iter().map(|(genre, p)| format!("{genre} {:.0}%", 100.0 * p)).collect();
-        say(&format!(
-            "  {:<14} is {:<36} predicted {}",
-            example.poster,
-            example.genres.join(", "),
-            predicted.join(", ")
-        ));
-    }
+    let row = |example: &Example| {
+        let genres = example.genres.iter().map(|genre| short(genre, NAME)).collect::<Vec<_>>().join(", ");
+        let predicted = example.predicted.iter().map(|(genre, p)| format!("{} {:.0}%", short(genre, NAME), 100.0 * p));
+        vec![format!("  {}", short(&example.poster, NAME)), genres, predicted.collect::<Vec<_>>().join(", ")]
+    };
+    let head = ["  poster", "is", "predicted"].map(str::to_owned).to_vec();
+    say(columns(head, outcome.examples.iter().map(row).collect(), &[0, 1, 2]).trim_end());
 }
 
 /// The options of the run that the arguments describe.
-pub fn options(args: RunArgs) -> Result<Options> {
+pub fn options(args: RunArgs, threads: usize) -> Result<Options> {
     check_use(&args)?;
+    check_data(&args.data)?;
     let (recipe_name, recipe) = match args.recipe {
         RecipeName::Best => ("best", Recipe::best()),
         RecipeName::Report => ("report", Recipe::report()),
     };
+    let recipe = args.options.apply(recipe)?;
+    check_model(&recipe)?;
     let out = args.out.map_or_else(first_free_out, Ok)?;
     Ok(Options {
         cache: (!args.no_cache).then(|| args.cache.unwrap_or_else(|| out.join("cache"))),
@@ -92,10 +115,10 @@ pub fn options(args: RunArgs) -> Result<Options> {
         max_genres: args.max_genres,
         per_genre: args.per_genre,
         recipe_name,
-        recipe: args.options.apply(recipe)?,
+        recipe,
         init_from: args.init_from,
         seed: args.seed,
-        threads: args.threads.unwrap_or_else(all_cores),
+        threads,
         overwrite: args.overwrite,
         measures_test: true,
     })
@@ -119,11 +142,6 @@ fn check_use(args: &RunArgs) -> Result<()> {
         return Err(Error::usage(what, "name the run to start from: --init-from"));
     }
     Ok(())
-}
-
-/// The number of cores that the process may use.
-pub fn all_cores() -> usize {
-    std::thread::available_parallelism().map_or(1, usize::from)
 }
 
 /// The first of runs/1, runs/2, ... that is free. It is made here: of two runs that look for one at

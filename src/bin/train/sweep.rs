@@ -1,16 +1,19 @@
 //! The command `train sweep`.
 
 use crate::args::{Args, Command, SweepArgs};
-use crate::{run, say};
-use clap::Parser;
+use crate::output::say;
+use crate::{run, threads};
 use onesheet::classifier::experiment::Experiment;
+use onesheet::files::OwnFolder;
 use onesheet::nn::Isa;
+use onesheet::progress::duration;
+use onesheet::report::{columns, percent, score};
 use onesheet::run::identity;
 use onesheet::run::options::Options;
-use onesheet::run::sweep::{Row, Trial, trials, write};
+use onesheet::run::sweep::{HISTORY_FILE, Row, Trial, trials, write};
 use onesheet::{Error, Result, files};
 use std::path::Path;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// The file in a trial's folder that says that the trial has finished: it holds the trial's
 /// [`identity`], after a first line `# reason` if the loss diverged.
@@ -67,11 +70,13 @@ impl Ready {
 }
 
 /// Runs the trials that have not finished yet, and prints a table of all of them.
-pub fn sweep(args: &SweepArgs, isa: Isa) -> Result<()> {
+pub fn sweep(args: &SweepArgs, threads: usize, isa: Isa) -> Result<()> {
     let trials = trials(&args.vary, args.random, args.seed);
     // All trials are made ready before the first one runs, so that a mistake ends the sweep now and
     // not in an hour.
-    let trials = trials.iter().map(|trial| ready(args, trial)).collect::<Result<Vec<_>>>()?;
+    let trials = trials.iter().map(|trial| ready(args, trial, threads)).collect::<Result<Vec<_>>>()?;
+    // A trial may have another number of threads than the sweep; they decode on one pool.
+    threads::start_decoding(trials.iter().map(|trial| trial.options.threads).max().unwrap_or(threads))?;
     for (i, trial) in trials.iter().enumerate() {
         if trials[..i].iter().any(|of| of.name == trial.name) {
             let what = format!("two trials are called {}", trial.name);
@@ -80,7 +85,7 @@ pub fn sweep(args: &SweepArgs, isa: Isa) -> Result<()> {
     }
     let replace = args.options.iter().any(|option| option == "--overwrite");
     let finished = trials.iter().map(|trial| trial.finished(replace)).collect::<Result<Vec<_>>>()?;
-    std::fs::create_dir_all(&args.out).map_err(Error::io(&args.out, "make the folder"))?;
+    let _folder = OwnFolder::claim(&args.out, "a sweep", &["sweep.csv"])?;
     let (mut rows, mut diverged, mut left) = (Vec::new(), Vec::new(), 0);
     let (begin, mut result) = (Instant::now(), Ok(()));
     for (i, (trial, finished)) in trials.iter().zip(finished).enumerate() {
@@ -127,7 +132,7 @@ pub fn sweep(args: &SweepArgs, isa: Isa) -> Result<()> {
 }
 
 /// Turns a trial into the run that `train run` would make of it.
-fn ready(args: &SweepArgs, trial: &Trial) -> Result<Ready> {
+fn ready(args: &SweepArgs, trial: &Trial, threads: usize) -> Result<Ready> {
     let name = trial.name();
     if trial.0.iter().any(|(option, _)| ["data", "out"].contains(&&option[..])) {
         return Err(Error::usage("--data and --out are the same for all trials", "run a sweep for each"));
@@ -147,49 +152,44 @@ fn ready(args: &SweepArgs, trial: &Trial) -> Result<Ready> {
     }
     line.extend(args.options.iter().map(Into::into));
     line.extend(trial.arguments().into_iter().map(Into::into));
-    let run = match Args::try_parse_from(line).map(|args| args.command) {
-        Ok(Some(Command::Run(run))) => *run,
-        Ok(_) => unreachable!("it says run"),
-        Err(error) => {
-            let what =
-                error.to_string().trim().trim_start_matches("error: ").lines().next().unwrap_or_default().to_owned();
-            return Err(Error::usage(format!("{name}: {what}"), "see `train run --help`"));
-        }
-    };
-    if run.data != args.data || run.out.as_ref() != Some(&out) {
-        return Err(Error::usage("--data and --out are the sweep's own", "name them before the --"));
-    }
-    let experiments = run::experiments(&run);
     let named = |error: Error| match error {
         Error::Usage { what, remedy } => Error::usage(format!("{name}: {what}"), remedy),
         Error::Shape(what) => Error::Shape(format!("{name}: {what}")),
         other => other,
     };
-    let options = run::options(run).map_err(named)?;
-    options.recipe.model(1).plan().map_err(named)?;
+    let parsed = Args::of(line.into_iter()).map_err(named)?;
+    let threads = parsed.threads.unwrap_or(threads);
+    let Some(Command::Run(run)) = parsed.command else { unreachable!("it says run") };
+    let run = *run;
+    if run.data != args.data || run.out.as_ref() != Some(&out) {
+        return Err(Error::usage("--data and --out are the sweep's own", "name them before the --"));
+    }
+    let experiments = run::experiments(&run);
+    // The test films have no part in the choice.
+    let options = Options { measures_test: false, ..run::options(run, threads).map_err(named)? };
     Ok(Ready { name, identity: identity::of_trial(&options, experiments), options, experiments })
 }
 
+/// The results of a trial in those of its experiments that were not passed over.
 fn read(name: &str, folder: &Path, experiments: &[Experiment]) -> Result<Vec<Row>> {
-    experiments.iter().map(|of| Row::read(name, of, &folder.join(of.name))).collect()
+    let ran = experiments.iter().filter(|of| folder.join(of.name).join(HISTORY_FILE).exists());
+    ran.map(|of| Row::read(name, of, &folder.join(of.name))).collect()
 }
 
 fn print(rows: &[Row]) {
-    let percent = |value: Option<f64>| value.map_or("-".into(), |value| format!("{:.1}", 100.0 * value));
-    let head = ["loss", "AP", "AUC", "top-1", "top-3", "epoch", "s"].map(|column| format!("{column:>8}"));
-    say(&format!("{:<13}{}  trial", "", head.concat()));
-    for row in rows {
-        say(&format!(
-            "{:<13}{:>8.4}{:>8}{:>8}{:>8}{:>8}{:>8}{:>8.0}  {}",
-            row.experiment,
-            row.val_loss,
-            percent(row.val_macro_ap),
-            percent(row.val_macro_auc),
-            percent(Some(row.val_top1_hit)),
-            percent(Some(row.val_top3_hit)),
-            row.epoch,
-            row.seconds,
-            row.trial
-        ));
-    }
+    let head = ["experiment", "loss", "AP", "AUC", "top-1", "top-3", "epoch", "time", "trial"].map(str::to_owned);
+    let cells = |row: &Row| {
+        vec![
+            row.experiment.clone(),
+            format!("{:.4}", row.val_loss),
+            score(row.val_macro_ap),
+            score(row.val_macro_auc),
+            percent(row.val_top1_hit),
+            percent(row.val_top3_hit),
+            row.epoch.to_string(),
+            duration(Duration::from_secs_f64(row.seconds.max(0.0))),
+            row.trial.clone(),
+        ]
+    };
+    say(columns(head.to_vec(), rows.iter().map(cells).collect(), &[0, 8]).trim_end());
 }
