@@ -320,7 +320,7 @@ fn bad_options_are_usage_errors() {
     }
     let folder = folder_with("id,genre\n1,Drama\n");
     let outcome = tiny_run(&folder.path().join("out"), &["--filters", "4,4,4,4,4,4,4,4"]);
-    assert_one_line(&outcome, 2, &["does not fit"]);
+    assert_one_line(&outcome, 2, &["--filters names 8 blocks", "name fewer"]);
     let outcome =
         Command::new(env!("CARGO_BIN_EXE_train")).env("ONESHEET_ISA", "mmx").arg("demo").args(["--out", "x"]).output();
     assert_eq!(outcome.unwrap().status.code(), Some(2));

@@ -191,7 +191,7 @@ fn the_later_experiments_of_a_run_start_from_the_first_one_s_weights() {
     let folder = posters();
     let models = |line: &str| -> Vec<String> {
         let out = done(folder.path(), &format!("run {SMALL} {line}"));
-        out.lines().filter(|line| line.contains("model.safetensors  sha256")).map(str::to_owned).collect()
+        out.lines().filter(|line| line.contains("sha256 ")).map(str::to_owned).collect()
     };
     let together = models("--out all");
     assert_eq!(together.len(), 3);

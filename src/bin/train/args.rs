@@ -1,6 +1,6 @@
 //! The commands and options of the command line, with their help texts.
 
-use crate::{guesses, output};
+use crate::{mistakes, output};
 use clap::{Args as Group, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use onesheet::Result;
 use onesheet::classifier::evaluate::Which;
@@ -58,7 +58,7 @@ impl Args {
                 output::shown(error.print());
                 Ok(None)
             }
-            Err(error) => Err(guesses::explain(&error, &line)),
+            Err(error) => Err(mistakes::explain(&error, &line)),
         }
     }
 
@@ -68,7 +68,7 @@ impl Args {
     /// [`Error::Usage`](onesheet::Error::Usage) where the line makes no sense.
     pub fn of(line: impl Iterator<Item = OsString>) -> Result<Self> {
         let line: Vec<OsString> = line.collect();
-        Self::parse_line(&line).map_err(|error| guesses::explain(&error, &line))
+        Self::parse_line(&line).map_err(|error| mistakes::explain(&error, &line))
     }
 
     fn parse_line(line: &[OsString]) -> Result<Self, clap::Error> {

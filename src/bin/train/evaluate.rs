@@ -1,7 +1,7 @@
 //! The command `train evaluate`.
 
 use crate::args::EvaluateArgs;
-use crate::guesses::check_data;
+use crate::checks::check_data;
 use crate::output::{print_json, say};
 use crate::progress::Terminal;
 use crate::threads;

@@ -3,10 +3,12 @@
 
 mod args;
 mod cache;
+mod checks;
 mod demo;
 mod doctor;
 mod evaluate;
 mod guesses;
+mod mistakes;
 mod output;
 mod predict;
 mod progress;

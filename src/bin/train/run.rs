@@ -1,7 +1,7 @@
 //! The command `train run`.
 
 use crate::args::{BadImage, ExperimentName, RecipeName, RunArgs};
-use crate::guesses::{check_data, check_model};
+use crate::checks::{check_data, check_model};
 use crate::output::say;
 use crate::progress::Terminal;
 use crate::threads;
