@@ -53,8 +53,7 @@ impl Cache {
     ) -> Result<Self> {
         let path = Self::path_in(dir, spec);
         let build = Build { path: &path, posters, ids, spec, on_bad_image, progress };
-        let found = build.look()?;
-        if let Found { cache: Some(cache), why: None, .. } = found {
+        if let Found { cache: Some(cache), why: None, .. } = build.look()? {
             return Ok(cache);
         }
         fs::create_dir_all(dir).map_err(Error::io(dir, "make the folder"))?;
@@ -67,6 +66,8 @@ impl Cache {
         let begin = Instant::now();
         let (decoded, refused) = build.make(survey.wanted, old.as_ref())?;
         let mut cache = Self::open(&path, spec)?;
+        // A build that another process had finished, all but for its name, may hold some.
+        build.check(&cache, ids.iter().copied())?;
         cache.built = Some(Built { why, decoded, refused, time: begin.elapsed() });
         Ok(cache)
     }
@@ -109,14 +110,22 @@ impl Build<'_> {
             Err(error) => return Err(error),
         };
         let survey = Survey::new(self.posters, self.ids, cache.as_ref())?;
-        if let (OnBadImage::Fail, Some(cache)) = (self.on_bad_image, &cache) {
-            let known = survey.wanted.iter().filter(|wanted| wanted.holds);
-            if let Some((id, refusal)) = known.map(|of| of.id).find_map(|id| Some((id, cache.refusal(id)?))) {
-                return Err(refusal.clone().into_error(&self.posters.file(id)));
-            }
+        if let Some(cache) = &cache {
+            self.check(cache, survey.wanted.iter().filter(|wanted| wanted.holds).map(|wanted| wanted.id))?;
         }
         let why = none.or_else(|| survey.why());
         Ok(Found { cache, why, survey })
+    }
+
+    /// Refuses what a cache knows about posters, if one of them was refused and none must be.
+    fn check(&self, cache: &Cache, mut ids: impl Iterator<Item = u64>) -> Result<()> {
+        if self.on_bad_image == OnBadImage::Skip {
+            return Ok(());
+        }
+        match ids.find_map(|id| Some((id, cache.refusal(id)?))) {
+            Some((id, refusal)) => Err(refusal.clone().into_error(&self.posters.file(id))),
+            None => Ok(()),
+        }
     }
 
     /// The lock on making this cache, once no other process has it; `None` on a file system that

@@ -441,6 +441,9 @@ fn the_first_refused_poster_ends_a_build_that_must_not_have_any() {
         assert_eq!(done, 0);
     }
     assert_eq!(build(&[1, 2, 9]).0, Ok(None), "the refused posters of other runs are not this one's");
+    let path = Cache::path_in(&dir, SPEC);
+    fs::rename(&path, path.with_extension("building")).unwrap();
+    assert!(build(&[1, 2, 3, 4, 5, 6, 7, 8, 9]).0.unwrap_err().contains("posters/6.jpg: "), "one that was not renamed");
 }
 
 #[test]
