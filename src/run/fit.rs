@@ -80,9 +80,10 @@ impl Fit<'_> {
     /// Trains the experiment and fills its folder.
     pub fn run(mut self, folder: &Path, isa: Isa) -> Result<Outcome> {
         std::fs::create_dir_all(folder).map_err(Error::io(folder, "make the folder"))?;
+        let spec = self.options.recipe.model(self.frame.genres.len());
+        check_room(folder, spec.memory(1, None)?.values)?;
         self.write_config(folder, isa)?;
         let mut classifier = self.untrained(isa)?;
-        check_room(folder, &classifier)?;
         let mut trainer = self.trainer(&mut classifier.network);
         let model_file = folder.join(MODEL_FILE);
         let kept = self.train(&mut classifier, &mut trainer, folder).inspect_err(|_| {
@@ -287,15 +288,14 @@ impl Fit<'_> {
     }
 }
 
-/// Refuses to train where the model would not fit on the disk afterwards. It takes room for two: a
-/// better epoch's weights are written before those that they replace are removed.
+/// Refuses to train where a model of so many bytes of weights would not fit on the disk. It takes
+/// room for two: a better epoch's weights are written before those that they replace are removed.
 ///
 /// # Errors
 /// [`Error::Io`], as for a disk that is full.
-fn check_room(folder: &Path, classifier: &Classifier) -> Result<()> {
+fn check_room(folder: &Path, weights: u64) -> Result<()> {
     // Beside the weights: the descriptions, and what is said of the test films.
     const BESIDE: u64 = 64 << 10;
-    let weights = classifier.network.parameter_counts().0 as u64 * size_of::<f32>() as u64;
     let needed = 2 * weights + BESIDE;
     let free = fs4::available_space(folder).map_err(Error::io(folder, "ask for the free space"))?;
     if free >= needed {

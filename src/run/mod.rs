@@ -70,7 +70,8 @@ pub fn run(options: &Options, experiments: &[Experiment], isa: Isa, progress: &d
     let Prepared { experiments, mut ledger, mut posters } = prepare(options, experiments, out.work(), progress)?;
     let ledger_file = out.work().join(LEDGER);
     files::write_json(&ledger_file, &ledger)?;
-    progress.note(&format!("\nWhat was left out (all of it in ledger.json):\n{ledger}"));
+    let place = options.out.join(LEDGER);
+    progress.note(&format!("\nWhat was left out (all of it in {}):\n{ledger}", place.display()));
 
     let first = experiments[0].0.name;
     let turns: Vec<Options> =
