@@ -132,7 +132,7 @@ impl Classifier {
 fn refused(poster: &Path, why: &Refusal) -> Error {
     let remedy = match why.reason {
         Reason::Unreadable => "check the path and the permissions",
-        _ => "name a whole JPEG file",
+        reason => reason.remedy(),
     };
     Error::data(poster, why.to_string(), remedy)
 }

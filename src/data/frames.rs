@@ -113,6 +113,9 @@ impl FilmRule {
 }
 
 impl Frame {
+    /// The names of the files that [`Frame::write_csv`] writes.
+    pub const FILES: [&str; 4] = ["train.csv", "val.csv", "test.csv", OPTIONS];
+
     /// Chooses the films of an experiment, then splits, cuts and limits them. The ledger counts
     /// what was left out.
     ///

@@ -61,6 +61,27 @@ pub enum Reason {
     DecoderPanic,
 }
 
+impl Reason {
+    /// What to do about such a file, as an imperative.
+    pub fn remedy(self) -> &'static str {
+        match self {
+            Self::Unreadable => "see to its permissions and its disk",
+            Self::NotAFile | Self::Empty | Self::Html => "put the poster's JPEG file in its place",
+            Self::FileTooLarge => "save the poster in at most 64 MiB",
+            Self::TooManyPixels => {
+                "scale it down to 8192 pixels a side and 27 million in all (progressive: 9 million, stored in full colour)"
+            }
+            Self::Png | Self::Gif | Self::WebP | Self::OtherFormat => "save the poster as JPEG",
+            Self::SeveralScans => "write it in one scan, as `jpegtran -copy all` does without loss",
+            Self::Arithmetic | Self::Lossless | Self::Hierarchical | Self::Precision | Self::Colours => {
+                "save it as baseline or progressive JPEG with 8 bits a sample"
+            }
+            Self::Sampling | Self::LateTables => "save it anew as JPEG",
+            Self::TooFewBytes | Self::Truncated | Self::Corrupt | Self::DecoderPanic => "replace or remove the poster",
+        }
+    }
+}
+
 impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         f.pad(match self {
@@ -117,10 +138,7 @@ impl Refusal {
 
     /// The error that ends a run in which every poster must decode.
     pub fn into_error(self, poster: &Path) -> Error {
-        let remedy = match self.reason {
-            Reason::Unreadable => "see to its permissions and its disk, or let bad posters be skipped",
-            _ => "replace or remove the poster, or let bad posters be skipped",
-        };
+        let remedy = format!("{}, or let bad posters be skipped", self.reason.remedy());
         Error::data(poster, self.to_string(), remedy)
     }
 

@@ -3,6 +3,7 @@
 
 use crate::classifier::MODEL_FILE;
 use crate::classifier::experiment::Experiment;
+use crate::data::frames::Frame;
 use crate::error::{Error, Result};
 use crate::files::{self, OwnFolder};
 use std::fs;
@@ -56,7 +57,10 @@ impl Out {
         if unfinished.exists() {
             fs::remove_dir_all(&unfinished)?;
         }
-        files::remove_temporaries_of(&self.out.join(LEDGER))?;
+        for frames in experiments.iter().map(|of| self.out.join(FRAMES).join(of.name)).filter(|of| of.exists()) {
+            let names = Frame::FILES.iter().map(|name| frames.join(name));
+            names.into_iter().try_for_each(|file| files::remove_temporaries_of(&file))?;
+        }
         for folder in experiments.iter().map(|of| self.out.join(of.name)).filter(|folder| folder.exists()) {
             for file in RESULTS.map(|name| folder.join(name)) {
                 files::remove_temporaries_of(&file)?;
@@ -98,6 +102,16 @@ impl Out {
             }
         }
         fs::remove_dir_all(&self.work).map_err(Error::io(&self.work, "remove the replaced results"))
+    }
+}
+
+impl Drop for Out {
+    /// A run that failed before it had a model leaves nothing beside the earlier results.
+    fn drop(&mut self) {
+        let has_model = Experiment::ALL.iter().any(|of| self.work.join(of.name).join(MODEL_FILE).exists());
+        if self.work != self.out && !has_model {
+            let _ = fs::remove_dir_all(&self.work);
+        }
     }
 }
 

@@ -204,6 +204,26 @@ fn files_of_others_are_not_replaced() {
 }
 
 #[test]
+fn what_a_killed_run_left_half_written_is_removed_by_the_next() {
+    let folder = posters();
+    let folder = folder.path();
+    assert_eq!(train(folder, &format!("{TINY} --epochs 1 --out run")).0, 0);
+    let left = [
+        "run/.ledger.json.onesheet-abc123",
+        "run/frames/multi-label/.val.csv.onesheet-abc123",
+        "run/multi-label/.model.safetensors.onesheet-abc123",
+    ];
+    let others = ["run/.ledger.json.swp", "run/multi-label/.model.safetensors.onesheet-notes"];
+    left.iter().chain(&others).for_each(|name| fs::write(folder.join(name), "").unwrap());
+    // The folders of the earlier run are there until the new one has failed or is complete.
+    let (code, _, err) = train(folder, &format!("{TINY} --epochs 1 --out run --overwrite --limit 1"));
+    assert_eq!(code, 3, "{err}");
+    left.iter().for_each(|name| assert!(!folder.join(name).exists(), "{name}"));
+    others.iter().for_each(|name| assert!(folder.join(name).exists(), "{name}"));
+    assert!(!folder.join("run/unfinished").exists());
+}
+
+#[test]
 fn a_folder_that_cannot_be_made_is_told_before_anything_is_decoded() {
     let folder = posters();
     let folder = folder.path();
@@ -282,7 +302,7 @@ fn a_full_disk_leaves_the_earlier_model() {
     assert!(code == 4 && err.contains("model.safetensors: cannot write the file"), "{err}");
     assert_eq!(fs::read(&model).unwrap(), bytes);
     predicts(folder, "run/multi-label");
-    assert_eq!(names(&folder.join("run/unfinished/multi-label")), ["config.toml"], "no half-written file");
+    assert_eq!(names(&folder.join("run")), [".onesheet", "frames", "ledger.json", "multi-label"], "nothing is left");
 }
 
 /// The number of films in a table of `evaluate --json`, and the name of their set.

@@ -148,7 +148,7 @@ pub struct RunArgs {
     /// Folder for the results [default: the first free of runs/1, runs/2, ...]
     #[arg(long, value_name = "DIR", help_heading = OUTPUT)]
     pub out: Option<PathBuf>,
-    /// Replace the results of an earlier run in OUT
+    /// Replace the results of an earlier run in OUT, once the new ones are complete
     #[arg(long, help_heading = OUTPUT)]
     pub overwrite: bool,
     /// Where the options below start from: the recipe that learns most, or the model and training

@@ -428,7 +428,7 @@ fn the_first_refused_poster_ends_a_build_that_must_not_have_any() {
         (built.map(|cache| cache.built().map(|built| built.decoded)).map_err(|e| e.to_string()), of.into_inner())
     };
     let (error, done) = build(&[1, 2, 3, 4, 5, 7, 8, 9]);
-    assert!(error.unwrap_err().contains("posters/4.jpg: PNG file, not JPEG; replace or remove the poster"));
+    assert!(error.unwrap_err().contains("posters/4.jpg: PNG file, not JPEG; save the poster as JPEG, or let bad"));
     assert_eq!(done, 3, "nothing is decoded behind the first one");
     // What was decoded before is not lost once the poster is another.
     write(data.path(), "posters/4.jpg", jpeg(4, 20, 30));
