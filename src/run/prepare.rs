@@ -149,7 +149,7 @@ fn check_frame(options: &Options, of: &Chosen) -> Result<()> {
         return refuse("no film has exactly one genre".into(), "--experiment multi-label takes films with several");
     }
     if *rule != FilmRule::MultiLabel && films > 0 && frame.genres.len() < 2 {
-        let what = format!("all its {films} films are of one genre, {}", frame.genres.join(""));
+        let what = format!("its films ({films}) are all of one genre, {}", frame.genres.join(""));
         return refuse(what, "it needs films of two genres at least");
     }
     if train >= batch && val > 0 && test > 0 {
