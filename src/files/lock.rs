@@ -4,6 +4,7 @@ use std::fs::{File, TryLockError};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process;
+use std::thread;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::error::{Error, Result};
@@ -133,10 +134,17 @@ fn without(path: &Path, file: &File) -> Claim {
     Claim::Unsupported
 }
 
-/// The line in a lock's file; the holder may not have written it yet.
+/// The line in a lock's file. A holder that has just got the lock is given a moment to write it.
 fn holder(file: &File) -> String {
+    const TRIES: usize = 20;
     let mut text = Vec::new();
-    let _ = file.take(MAX_BYTES).read_to_end(&mut text);
+    for _ in 0..TRIES {
+        let _ = file.take(MAX_BYTES).read_to_end(&mut text);
+        if text.ends_with(b"\n") {
+            break;
+        }
+        thread::sleep(Duration::from_millis(5));
+    }
     let text = String::from_utf8_lossy(&text);
     match text.lines().next() {
         Some(line) if !line.is_empty() => excerpt(line),
