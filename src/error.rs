@@ -83,15 +83,10 @@ impl Error {
         move |source| Self::Io { path: path.into(), doing, source }
     }
 
-    /// An adapter for `map_err` where a thread does not start; `what` is what it is for.
+    /// An adapter for `map_err` where a thread does not start; `what` is what it is for, or on.
     #[cfg(feature = "posters")]
-    pub fn thread(what: &str) -> impl FnOnce(std::io::Error) -> Self {
-        const REMEDY: &str = "lower --threads, or raise the number of processes that the system allows (ulimit -u)";
-        move |source| Self::Io {
-            path: what.into(),
-            doing: "start a thread",
-            source: std::io::Error::new(source.kind(), format!("{source}; {REMEDY}")),
-        }
+    pub fn thread(what: impl Into<PathBuf>) -> impl FnOnce(std::io::Error) -> Self {
+        move |source| Self::Io { path: what.into(), doing: START_A_THREAD, source }
     }
 
     /// The process's exit code: 2 usage, 3 data, 4 I/O, 5 diverged.
@@ -130,11 +125,13 @@ fn shown(path: &Path) -> String {
 
 fn remedy_for(source: &std::io::Error, doing: &str) -> &'static str {
     use std::io::ErrorKind::*;
+    if doing == START_A_THREAD {
+        return "; use fewer threads: lower --threads, or let the system allow more processes (ulimit -u)";
+    }
     match source.kind() {
         NotFound => "; check the path",
         PermissionDenied | ReadOnlyFilesystem => "; check the permissions, or name another folder",
         StorageFull | QuotaExceeded => "; free some space, or name a folder on another disk",
-        WouldBlock | OutOfMemory if doing == START_A_THREAD => "; use fewer threads, or allow more (ulimit -u)",
         OutOfMemory => "; free some memory",
         _ if is_out_of_handles(source) => "; raise the limit of open files (ulimit -n)",
         _ => "",
@@ -142,8 +139,7 @@ fn remedy_for(source: &std::io::Error, doing: &str) -> &'static str {
 }
 
 /// What was tried, where a thread could not be started.
-#[cfg_attr(not(feature = "posters"), allow(dead_code))]
-pub(crate) const START_A_THREAD: &str = "start a thread";
+const START_A_THREAD: &str = "start a thread";
 
 #[cfg(unix)]
 fn is_out_of_handles(error: &std::io::Error) -> bool {

@@ -50,11 +50,12 @@ impl Classifier {
     /// The `top` most probable genres of the poster in a file.
     ///
     /// # Errors
-    /// [`Error::Data`], naming the file and the reason, if it does not decode.
+    /// [`Error::Data`], naming the file and the reason, if it does not decode; [`Error::Io`] if this
+    /// process can read no file at all.
     pub fn predict(&mut self, poster: &Path, top: usize) -> Result<Prediction> {
         let mut pixels = vec![0; ImageSpec::POSTER.bytes()];
         let decoded = Decoder::new().decode_poster(poster, ImageSpec::POSTER, &mut pixels);
-        decoded.map_err(|why| refused(poster, &why))?;
+        decoded?.map_err(|why| refused(poster, &why))?;
         let probabilities = self.answer(&pixels);
         Ok(self.prediction(poster, &probabilities, top))
     }
@@ -67,7 +68,7 @@ impl Classifier {
     /// are those of [`predict`](Self::predict), to the bit.
     ///
     /// # Errors
-    /// [`Error::Io`] if a thread does not start, and those that `posters` yields, which end the
+    /// [`Error::Io`] if a thread does not start or this process can read no file, and those that `posters` yields, which end the
     /// work after the posters before them.
     pub fn predict_all(
         &mut self,
@@ -154,22 +155,26 @@ impl Decoded {
     }
 
     /// Decodes the files on rayon's current pool, each of whose threads has a decoder.
-    fn decode(&mut self, decoders: &[Mutex<Decoder>]) {
+    ///
+    /// # Errors
+    /// [`Error::Io`] if this process can read no file at all.
+    fn decode(&mut self, decoders: &[Mutex<Decoder>]) -> Result<()> {
         let bytes = ImageSpec::POSTER.bytes();
         self.pixels.resize(self.files.len() * bytes, 0);
         let decode = |(file, pixels): (&PathBuf, &mut [u8])| {
             let thread = rayon::current_thread_index().unwrap_or(0);
             // A decoder that panicked begins afresh with each poster.
             let mut decoder = decoders[thread].lock().unwrap_or_else(PoisonError::into_inner);
-            decoder.decode_poster(file, ImageSpec::POSTER, pixels).err()
+            Ok(decoder.decode_poster(file, ImageSpec::POSTER, pixels)?.err())
         };
         let posters = self.files.par_iter().zip(self.pixels.par_chunks_exact_mut(bytes)).with_max_len(1);
-        self.refusals = posters.map(decode).collect();
+        self.refusals = posters.map(decode).collect::<Result<_>>()?;
         // The posters that remain move up to close the gaps.
         let whole = (0..self.files.len()).filter(|&at| self.refusals[at].is_none());
         for (to, from) in whole.enumerate() {
             self.pixels.copy_within(from * bytes..(from + 1) * bytes, to * bytes);
         }
+        Ok(())
     }
 }
 
@@ -195,8 +200,9 @@ fn decode_batches(
         if !batch.files.is_empty() {
             // This thread is in no pool, so that the work goes to the global one.
             decoders.resize_with(rayon::current_num_threads(), Mutex::default);
-            batch.decode(&decoders);
-            if to_consumer.send(Ok(batch)).is_err() {
+            let decoded = batch.decode(&decoders);
+            let failed = decoded.is_err();
+            if to_consumer.send(decoded.map(|()| batch)).is_err() || failed {
                 return;
             }
         }

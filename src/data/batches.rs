@@ -15,10 +15,9 @@ use crate::data::cache::Cache;
 use crate::data::decode::{Decoder, ImageSpec};
 use crate::data::films::Film;
 use crate::data::layout::PosterFolder;
-use crate::data::poster;
 use crate::data::refusal::{OnBadImage, Refusal};
 use crate::data::transform::{Transform, Transformer};
-use crate::error::{Error, Result, START_A_THREAD};
+use crate::error::{Error, Result};
 use crate::rng::{self, Purpose};
 
 /// The most finished batches that wait to be used: one would do if all took equally long to make.
@@ -211,7 +210,7 @@ impl Batches {
         let path = source.path().to_owned();
         let producer = Producer { source, classes, transform };
         let thread = thread::Builder::new().spawn(move || producer.run(&films, size, &to_consumer));
-        let thread = thread.map_err(Error::io(&path, START_A_THREAD))?;
+        let thread = thread.map_err(Error::thread(path))?;
         Ok(Self { made: Some(made), thread: Some(thread), waited: Duration::ZERO, refused: Vec::new() })
     }
 
@@ -322,12 +321,10 @@ impl Producer {
                 cache.drop_behind(films.iter().map(|film| film.id));
             }
             Source::Files { posters, on_bad_image, .. } => {
-                let start = || (Decoder::new(), Vec::new(), vec![0; from.bytes()], Transformer::new(self.transform));
-                let decode = |(decoder, file, decoded, transformer): &mut (Decoder, Vec<u8>, Vec<u8>, Transformer),
+                let start = || (Decoder::new(), vec![0; from.bytes()], Transformer::new(self.transform));
+                let decode = |(decoder, decoded, transformer): &mut (Decoder, Vec<u8>, Transformer),
                               (at, (image, film)): (usize, (&mut [u8], &Film))| {
-                    let path = posters.file(film.id);
-                    let read = poster::read(&path, file).map_err(Error::io(&path, "read the poster"))?;
-                    let result = read.and_then(|()| decoder.decode_bytes(file, from, decoded));
+                    let result = decoder.decode_poster(&posters.file(film.id), from, decoded)?;
                     if result.is_ok() {
                         transformer.apply(decoded, from, (position + at) as u64, image);
                     }

@@ -25,7 +25,7 @@ use crate::data::decode::{Decoder, ImageSpec};
 use crate::data::layout::PosterFolder;
 use crate::data::poster;
 use crate::data::refusal::{OnBadImage, Reason, Refusal};
-use crate::error::{Error, Result, START_A_THREAD};
+use crate::error::{Error, Result};
 use crate::files::system::{read_exact_at, write_all_at};
 use crate::files::{self, Claim, Lock};
 
@@ -252,7 +252,7 @@ impl Build<'_> {
                 }
                 Ok(())
             };
-            let syncing = thread::Builder::new().spawn_scoped(scope, sync).map_err(Error::io(path, START_A_THREAD))?;
+            let syncing = thread::Builder::new().spawn_scoped(scope, sync).map_err(Error::thread(path))?;
             let filled: Result<Vec<Filled>> = wanted.par_iter().enumerate().map_init(start, one).collect();
             drop(filling);
             // The system reports a write error only once, to whoever syncs first.

@@ -56,6 +56,7 @@ use zune_jpeg::zune_core::options::DecoderOptions;
 use crate::data::jpeg::{self, Header};
 use crate::data::poster;
 use crate::data::refusal::{Reason, Refusal};
+use crate::error::Error;
 
 /// The size in bytes of a buffer that a decoder keeps for the next poster: the pixels of an image
 /// of 8 million. Larger ones are given back.
@@ -118,13 +119,20 @@ impl Decoder {
     /// # Shapes
     /// `out`: `[spec.height, spec.width, 3]` u8, RGB, overwritten; unspecified after a refusal.
     /// # Errors
-    /// The refusal, if the file is not a whole JPEG file that can be decoded.
+    /// The inner one is the refusal, if the file is not a whole JPEG file that can be decoded. The
+    /// outer one is [`Error::Io`], if this process can read no file at all, since it is out of file
+    /// handles or memory.
     /// # Panics
     /// If the length of `out` is not that of its shape, or a side of `spec` is zero.
-    pub fn decode_poster(&mut self, path: &Path, spec: ImageSpec, out: &mut [u8]) -> Result<(), Refusal> {
-        self.read(path)?;
-        let bytes = std::mem::take(&mut self.file);
-        let result = self.decode_bytes(&bytes, spec, out);
+    pub fn decode_poster(
+        &mut self,
+        path: &Path,
+        spec: ImageSpec,
+        out: &mut [u8],
+    ) -> Result<Result<(), Refusal>, Error> {
+        let mut bytes = std::mem::take(&mut self.file);
+        let read = poster::read(path, &mut bytes).map_err(Error::io(path, "read the poster"));
+        let result = read.map(|read| read.and_then(|()| self.decode_bytes(&bytes, spec, out)));
         self.file = bytes;
         self.give_back();
         result
@@ -203,11 +211,6 @@ impl Decoder {
     /// The width and height of the last decoded poster, turned upright.
     pub fn size(&self) -> (usize, usize) {
         self.size
-    }
-
-    fn read(&mut self, path: &Path) -> Result<(), Refusal> {
-        let unreadable = |error: std::io::Error| Refusal::new(Reason::Unreadable, error.to_string());
-        poster::read(path, &mut self.file).map_err(unreadable)?
     }
 }
 

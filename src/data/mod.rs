@@ -38,7 +38,7 @@ pub mod labels;
 pub mod layout;
 pub mod ledger;
 mod mmap;
-pub(crate) mod poster;
+mod poster;
 pub mod refusal;
 pub mod split;
 pub mod transform;

@@ -1,12 +1,12 @@
 //! The file of a poster: its bytes, and the stamp by which a later change is noticed.
 
-use std::fs::{self, File};
+use std::fs;
 use std::io::{self, Read};
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::data::refusal::{Reason, Refusal};
-use crate::files::system;
+use crate::files::{open_if_regular, system};
 
 /// The largest file in bytes; larger ones are refused before they are read.
 const MAX_BYTES: u64 = 64 << 20;
@@ -18,7 +18,7 @@ const GRAIN: i64 = 2_000_000_000;
 /// # Errors
 /// The inner one if this poster is to be left out. The outer one if this process can read no file,
 /// since it is out of file handles or memory: that says nothing about the poster.
-pub(crate) fn read(path: &Path, bytes: &mut Vec<u8>) -> io::Result<Result<(), Refusal>> {
+pub(super) fn read(path: &Path, bytes: &mut Vec<u8>) -> io::Result<Result<(), Refusal>> {
     match read_regular(path, bytes) {
         Err(error) if system::is_shortage(&error) => Err(error),
         Err(error) => Ok(Err(Refusal::new(Reason::Unreadable, error.to_string()))),
@@ -27,16 +27,13 @@ pub(crate) fn read(path: &Path, bytes: &mut Vec<u8>) -> io::Result<Result<(), Re
 }
 
 fn read_regular(path: &Path, bytes: &mut Vec<u8>) -> io::Result<Result<(), Refusal>> {
-    // The metadata comes first: opening a pipe would wait for ever.
-    let metadata = fs::metadata(path)?;
-    if !metadata.is_file() {
-        return Ok(Err(Refusal::new(Reason::NotAFile, "")));
-    }
-    if metadata.len() > MAX_BYTES {
-        return Ok(Err(Refusal::new(Reason::FileTooLarge, format!("{} bytes", metadata.len()))));
+    let Some(file) = open_if_regular(path)? else { return Ok(Err(Refusal::new(Reason::NotAFile, ""))) };
+    let length = file.metadata()?.len();
+    if length > MAX_BYTES {
+        return Ok(Err(Refusal::new(Reason::FileTooLarge, format!("{length} bytes"))));
     }
     bytes.clear();
-    File::open(path)?.take(MAX_BYTES).read_to_end(bytes)?;
+    file.take(MAX_BYTES).read_to_end(bytes)?;
     Ok(Ok(()))
 }
 

@@ -13,7 +13,6 @@ use crate::data::films::Films;
 use crate::data::frames::{Frame, Limits};
 use crate::data::labels::Labels;
 use crate::data::layout::{self, PosterFolder};
-use crate::data::poster;
 use crate::data::refusal::Refusal;
 use crate::data::split::Split;
 use crate::error::{Error, Result};
@@ -94,14 +93,12 @@ fn decode_all(
 ) -> Result<Vec<Result<(usize, usize), Refusal>>> {
     let bar = progress.bar("reading", found.len());
     let done = AtomicUsize::new(0);
-    let read = |(decoder, file, image): &mut (Decoder, Vec<u8>, Vec<u8>), &id: &u64| {
-        let path = posters.file(id);
-        let read = poster::read(&path, file).map_err(Error::io(&path, "read the poster"))?;
-        let result = read.and_then(|()| decoder.decode_bytes(file, ImageSpec::POSTER, image));
+    let read = |(decoder, image): &mut (Decoder, Vec<u8>), &id: &u64| {
+        let result = decoder.decode_poster(&posters.file(id), ImageSpec::POSTER, image)?;
         bar.at(done.fetch_add(1, Ordering::Relaxed) + 1, None);
         Ok(result.map(|()| decoder.size()))
     };
-    let start = || (Decoder::new(), Vec::new(), vec![0; ImageSpec::POSTER.bytes()]);
+    let start = || (Decoder::new(), vec![0; ImageSpec::POSTER.bytes()]);
     found.par_iter().map_init(start, read).collect()
 }
 

@@ -13,7 +13,6 @@ mod own_folder;
 pub(crate) mod system;
 
 use std::ffi::OsString;
-#[cfg(feature = "posters")]
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::path::Path;
@@ -89,8 +88,22 @@ pub(crate) fn remove_temporaries_of(path: &Path) -> io::Result<()> {
     Ok(())
 }
 
+/// Opens a file for reading, and also follows a link to it; `None` if it is a folder, a pipe, a
+/// socket or a device, from which one could read for ever.
+///
+/// # Errors
+/// The system's own.
+pub(crate) fn open_if_regular(path: &Path) -> io::Result<Option<File>> {
+    // Asked before it is opened, since to open a device can do something; and once more of what was
+    // opened, since the name may be another file's by then.
+    if !again(|| std::fs::metadata(path))?.is_file() {
+        return Ok(None);
+    }
+    let file = again(|| system::open_without_waiting(path))?;
+    Ok(file.metadata()?.is_file().then_some(file))
+}
+
 /// What `call` returns once no signal interrupts it.
-#[cfg(feature = "posters")]
 pub(crate) fn again<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Result<T> {
     loop {
         match call() {

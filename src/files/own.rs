@@ -5,7 +5,7 @@ use std::io::{self, Read, Seek};
 use std::path::Path;
 
 use crate::error::{Error, Result};
-use crate::files::{again, system};
+use crate::files::{again, open_if_regular, system};
 
 /// What to do about a file of another program that is in the way.
 pub(crate) const REMEDY: &str = "remove it, or name another folder";
@@ -55,13 +55,12 @@ fn check_mark(path: &Path, file: &File, marks: &[&[u8]]) -> Result<()> {
     if is_ours { Ok(()) } else { Err(Error::data(path, "is not a file that onesheet made", REMEDY)) }
 }
 
-/// Opens a file for reading, and also follows a link to it.
+/// Opens a file for reading, as [`open_if_regular`] does.
 ///
 /// # Errors
-/// The system's own; also if it is not a regular file, which it may be that nobody ever writes to.
+/// The system's own; also if it is not a regular file.
 pub(crate) fn open_regular(path: &Path) -> io::Result<File> {
-    let file = again(|| system::open_without_waiting(path))?;
-    if file.metadata()?.is_file() { Ok(file) } else { Err(io::Error::other("it is not a regular file")) }
+    open_if_regular(path)?.ok_or_else(|| io::Error::other("it is not a regular file"))
 }
 
 /// Whether the error says that there is no file, or no folder where it could be.

@@ -2,21 +2,22 @@
 
 #[cfg(feature = "posters")]
 pub(crate) use imp::{
-    changed_and_inode, has_no_locks, is_locked, is_shortage, is_still_at, open_without_following, open_without_waiting,
-    read_exact_at, remove_locked, write_all_at,
+    changed_and_inode, has_no_locks, is_locked, is_shortage, is_still_at, open_without_following, read_exact_at,
+    remove_locked, write_all_at,
 };
-pub(crate) use imp::{share, sync_folder};
+pub(crate) use imp::{open_without_waiting, share, sync_folder};
 
 #[cfg(unix)]
 mod imp {
     #[cfg(feature = "posters")]
     pub use posters::*;
 
-    use std::fs::{File, Permissions};
+    use std::fs::{File, OpenOptions, Permissions};
     use std::io;
-    use std::os::unix::fs::PermissionsExt;
+    use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
     use std::path::Path;
 
+    use rustix::fs::OFlags;
     use rustix::io::Errno;
 
     /// Lets others read what becomes a result, as the umask has it: temporary files are private by
@@ -37,6 +38,13 @@ mod imp {
         }
     }
 
+    /// Opens a file for reading; a pipe is opened without waiting for whoever is at its other
+    /// end.
+    pub fn open_without_waiting(path: &Path) -> io::Result<File> {
+        let flags = OFlags::NONBLOCK | OFlags::NOCTTY;
+        OpenOptions::new().read(true).custom_flags(flags.bits().cast_signed()).open(path)
+    }
+
     #[cfg(feature = "posters")]
     mod posters {
         use std::fs::{File, Metadata, OpenOptions, remove_file, symlink_metadata};
@@ -51,13 +59,6 @@ mod imp {
         /// at its other end.
         pub fn open_without_following(options: &mut OpenOptions, path: &Path) -> io::Result<File> {
             options.custom_flags((OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY).bits().cast_signed()).open(path)
-        }
-
-        /// Opens a file for reading; a pipe is opened without waiting for whoever is at its other
-        /// end.
-        pub fn open_without_waiting(path: &Path) -> io::Result<File> {
-            let flags = OFlags::NONBLOCK | OFlags::NOCTTY;
-            OpenOptions::new().read(true).custom_flags(flags.bits().cast_signed()).open(path)
         }
 
         /// Whether the error says that the process is out of file handles or memory.

@@ -8,13 +8,13 @@
 
 use super::{Isa, ModelSpec, Parameter, Sequential};
 use crate::error::{Error, Result};
-use crate::files::write_atomically;
+use crate::files::{open_if_regular, write_atomically};
 use safetensors::tensor::{Dtype, Metadata, TensorView, serialize};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use std::collections::HashMap;
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::path::Path;
 
@@ -124,11 +124,7 @@ pub(crate) fn read<M: DeserializeOwned>(path: &Path, isa: Isa) -> Result<(M, Seq
 }
 
 fn read_file<M: DeserializeOwned>(path: &Path, isa: Isa) -> Result<(M, Sequential), Refusal> {
-    // Asked of the name, before it is opened: opening a FIFO waits for somebody to write to it.
-    if !fs::metadata(path)?.is_file() {
-        return Err(Refusal::File("not a regular file".to_owned()));
-    }
-    let mut file = File::open(path)?;
+    let mut file = open_if_regular(path)?.ok_or_else(|| Refusal::File("not a regular file".to_owned()))?;
     let (header, weights_at) = read_header(&mut file)?;
     let description = header.metadata().as_ref().and_then(|metadata| metadata.get(KEY));
     let description = description.ok_or_else(|| "a safetensors file, but not of onesheet".to_owned())?;

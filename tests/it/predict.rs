@@ -45,7 +45,7 @@ fn a_poster_has_the_same_bits_alone_and_in_a_batch_of_any_size() {
             let bytes = ImageSpec::POSTER.bytes();
             let mut pixels = vec![0; 40 * bytes];
             for (poster, pixels) in whole_posters().iter().zip(pixels.chunks_exact_mut(bytes)) {
-                Decoder::new().decode_poster(poster, ImageSpec::POSTER, pixels).unwrap();
+                Decoder::new().decode_poster(poster, ImageSpec::POSTER, pixels).unwrap().unwrap();
             }
             let alone: Vec<f32> = pixels.chunks_exact(bytes).flat_map(|poster| classifier.answer(poster)).collect();
             for size in [1, 2, 7, 32, 40] {

@@ -46,5 +46,5 @@ fn refused(threads: usize, error: &ThreadPoolBuildError) -> Error {
     let system = error.source().and_then(|source| source.downcast_ref::<io::Error>());
     let kind = system.map_or(io::ErrorKind::Other, io::Error::kind);
     let text = system.map_or_else(|| error.to_string(), io::Error::to_string);
-    Error::thread(&format!("--threads {threads}"))(io::Error::new(kind, text))
+    Error::thread(format!("--threads {threads}"))(io::Error::new(kind, text))
 }

@@ -8,6 +8,7 @@ use csv::ByteRecord;
 
 use crate::data::labels::format;
 use crate::error::{Error, Result};
+use crate::files::open_if_regular;
 
 /// The most bytes of a record, with its line breaks.
 const MAX_BYTES: usize = 1 << 20;
@@ -49,11 +50,11 @@ impl Records {
     /// ever), or shows by its first bytes that it is not CSV in UTF-8.
     pub fn open(path: &Path) -> Result<Self> {
         let failed = || Error::io(path, "read the genres");
-        if !path.metadata().map_err(failed())?.is_file() {
+        let file = open_if_regular(path).map_err(failed())?.ok_or_else(|| {
             let what = "it is not a regular file but a folder, pipe or device";
-            return Err(Error::data(path, what, "put the CSV file itself there"));
-        }
-        let mut reader = BufReader::with_capacity(1 << 16, File::open(path).map_err(failed())?);
+            Error::data(path, what, "put the CSV file itself there")
+        })?;
+        let mut reader = BufReader::with_capacity(1 << 16, file);
         let mark = format::check(path, reader.fill_buf().map_err(failed())?)?;
         reader.consume(mark);
         Ok(Self { path: path.to_owned(), bytes: reader.bytes(), line: 1, after_cr: false, field: Vec::new() })

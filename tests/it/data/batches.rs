@@ -53,7 +53,7 @@ fn every_film_once_with_its_image_and_its_labels() {
                 for (at, &id) in batch.ids.iter().enumerate() {
                     let mut image = vec![0; SPEC.bytes()];
                     let path = data.path().join(format!("posters/{id}.jpg"));
-                    Decoder::new().decode_poster(&path, SPEC, &mut image).unwrap();
+                    Decoder::new().decode_poster(&path, SPEC, &mut image).unwrap().unwrap();
                     assert_eq!(batch.images[at * SPEC.bytes()..][..SPEC.bytes()], image, "film {id}");
                     let labels = &batch.labels[at * CLASSES..][..CLASSES];
                     let hot: Vec<usize> = (0..CLASSES).filter(|&class| labels[class] == 1.0).collect();
@@ -96,7 +96,7 @@ fn posters_that_do_not_decode_are_left_out_and_told() {
     assert_eq!(batch.ids, [1, 3, 4]);
     assert_eq!(batch.images.len(), 3 * SPEC.bytes());
     let mut third = vec![0; SPEC.bytes()];
-    Decoder::new().decode_poster(&data.path().join("posters/4.jpg"), SPEC, &mut third).unwrap();
+    Decoder::new().decode_poster(&data.path().join("posters/4.jpg"), SPEC, &mut third).unwrap().unwrap();
     assert_eq!(batch.images[2 * SPEC.bytes()..], third);
     assert!(batches.next().is_none(), "no batch without films");
     assert!(batches.next().is_none());

@@ -36,7 +36,7 @@ fn settle() {
 
 fn decoded(data: &Path, id: u64) -> Vec<u8> {
     let mut out = vec![0; SPEC.bytes()];
-    Decoder::new().decode_poster(&data.join(format!("posters/{id}.jpg")), SPEC, &mut out).unwrap();
+    Decoder::new().decode_poster(&data.join(format!("posters/{id}.jpg")), SPEC, &mut out).unwrap().unwrap();
     out
 }
 
