@@ -2,12 +2,12 @@
 //! epoch and thresholds. Measured on them, any classifier looks better than it is.
 
 use crate::data::films::Films;
-use crate::data::layout::poster_id;
+use crate::data::frame_files::read_rows;
 use crate::data::split::Split;
 use crate::error::{Error, Result};
 use crate::text::cell;
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// The films that a run trained and validated with, each with the names of its genres.
 #[derive(Debug, Default)]
@@ -39,20 +39,15 @@ impl Seen {
         Ok((!seen.films.is_empty()).then_some(seen))
     }
 
-    /// Reads the films of a frame's file, if there is one; see `Frame::write_csv`.
-    fn read(&mut self, path: &PathBuf) -> Result<()> {
+    /// Reads the films of a frame's file, if there is one.
+    fn read(&mut self, path: &Path) -> Result<()> {
         if !path.exists() {
             return Ok(());
         }
-        let bad = |what: String| Error::data(path, what, "repair the file, or say `--split all`");
-        let mut reader = csv::Reader::from_path(path).map_err(|error| bad(error.to_string()))?;
-        for row in reader.records() {
-            let row = row.map_err(|error| bad(error.to_string()))?;
-            let (name, genres) = (row.get(0).unwrap_or_default(), row.get(1).unwrap_or_default());
-            let id = poster_id(name).ok_or_else(|| bad(format!("`{name}` is no poster's name")))?;
+        read_rows(path, |_, id, genres| {
             self.films.entry(id).or_default().extend(genres.split('|').map(str::to_owned));
-        }
-        Ok(())
+            Ok(())
+        })
     }
 
     /// The ids of those among `films` that were seen.

@@ -2,9 +2,9 @@
 
 use std::collections::HashSet;
 use std::fs::{self, File};
-use std::io::{self, BufReader, Seek, SeekFrom};
+use std::io::{self, Seek, SeekFrom};
 use std::panic::resume_unwind;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::thread;
@@ -12,14 +12,13 @@ use std::time::{Duration, Instant};
 
 use fs4::FileExt as _;
 use rayon::prelude::*;
-use serde::de::IgnoredAny;
-use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::data::cache::{
     Building, Built, Cache, ENTRY_BYTES, Entry, FIXED_BYTES, MAGIC, Verdict, read_entry, records_at, rules,
     write_entry, write_header,
 };
+use crate::data::cache_ledger::{self, CacheLedger};
 use crate::data::changes::{Survey, Wanted, kept};
 use crate::data::decode::{Decoder, ImageSpec};
 use crate::data::layout::PosterFolder;
@@ -158,8 +157,9 @@ impl Build<'_> {
         wanted.sort_by_key(|of| of.id);
         wanted.dedup_by_key(|of| of.id);
 
-        let (path, building, ledger) = (self.path, self.path.with_extension("building"), ledger_of(self.path));
-        check_ledger(&ledger)?;
+        let (path, building, ledger) =
+            (self.path, self.path.with_extension("building"), cache_ledger::path_of(self.path));
+        cache_ledger::check(&ledger)?;
         files::remove_temporaries_of(&ledger).map_err(Error::io(&ledger, "remove what a killed build left"))?;
         let file = files::open_own(&building, &[BUILDING, MAGIC])?;
         if self.is_finished(&building, &wanted)? {
@@ -377,56 +377,6 @@ fn plan(wanted: &[Wanted], spec: ImageSpec) -> [u8; 32] {
     let mut plan = Sha256::new_with_prefix(rules(spec));
     wanted.iter().for_each(|of| plan.update(of.id.to_le_bytes()));
     plan.finalize().into()
-}
-
-/// The path of the ledger beside a cache.
-fn ledger_of(cache: &Path) -> PathBuf {
-    cache.with_extension("ledger.json")
-}
-
-/// Refuses a file that is not the ledger of a cache where one is to be written.
-fn check_ledger(path: &Path) -> Result<()> {
-    #[derive(Deserialize)]
-    #[serde(deny_unknown_fields)]
-    struct Any {
-        #[serde(rename = "posters")]
-        _posters: u64,
-        #[serde(rename = "accepted")]
-        _accepted: u64,
-        #[serde(rename = "refused")]
-        _refused: Vec<IgnoredAny>,
-    }
-    match files::open_regular(path) {
-        Ok(file) => match serde_json::from_reader::<_, Any>(BufReader::new(file)) {
-            Ok(_) => Ok(()),
-            Err(_) => Err(Error::data(path, "is not the ledger of a cache", files::REMEDY)),
-        },
-        Err(error) if files::is_absent(&error) => Ok(()),
-        Err(error) => Err(Error::io(path, "read the ledger")(error)),
-    }
-}
-
-/// The content of a cache's ledger.
-#[derive(Serialize)]
-struct CacheLedger<'a> {
-    posters: usize,
-    accepted: usize,
-    refused: Vec<RefusedPoster<'a>>,
-}
-
-#[derive(Serialize)]
-struct RefusedPoster<'a> {
-    poster: String,
-    #[serde(flatten)]
-    refusal: &'a Refusal,
-}
-
-impl<'a> CacheLedger<'a> {
-    fn new(posters: usize, folder: &PosterFolder, refused: &'a [(u64, Refusal)]) -> Self {
-        let accepted = posters - refused.len();
-        let refused = refused.iter().map(|(id, refusal)| RefusedPoster { poster: folder.name(*id), refusal }).collect();
-        Self { posters, accepted, refused }
-    }
 }
 
 /// Takes over what `old` knows about a poster: its image, which is copied into `record`, or its

@@ -1,26 +1,18 @@
 //! The frames of an experiment: which of the cleaned films it trains on, watches during training,
 //! and is measured on.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
-use std::path::{Path, PathBuf};
 
-use csv::{ReaderBuilder, StringRecord};
 use serde::Serialize;
 
 use crate::data::films::{Film, Films};
-use crate::data::layout::{PosterFolder, poster_id};
 use crate::data::ledger::Ledger;
 use crate::data::split::{Split, rank};
-use crate::error::{Error, Result};
-use crate::files;
-use crate::text::{cell, excerpt};
+use crate::text::excerpt;
 
 /// The fewest training films from which something can be learnt about a genre.
 const FEWEST: usize = 10;
-
-/// The file beside the frames that records the options they were made with.
-const OPTIONS: &str = "options.toml";
 
 /// An experiment's rule for choosing films.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -113,9 +105,6 @@ impl FilmRule {
 }
 
 impl Frame {
-    /// The names of the files that [`Frame::write_csv`] writes.
-    pub const FILES: [&str; 4] = ["train.csv", "val.csv", "test.csv", OPTIONS];
-
     /// Chooses the films of an experiment, then splits, cuts and limits them. The ledger counts
     /// what was left out.
     ///
@@ -223,65 +212,6 @@ impl Frame {
         let all = self.genres.iter().zip(&support).map(of);
         all.filter(|of| of.train < FEWEST || of.val == 0 || of.test == 0).collect()
     }
-
-    /// Writes `train.csv`, `val.csv` and `test.csv` into `folder`, which is made if it does not
-    /// exist. The files have the columns `filename` and `genres` (joined by `|`, as a
-    /// [`cell`] that is no formula) and one row per film, in the order of the ids. Each file is
-    /// whole or absent. `options.toml`, written last, records what the frames were made with, for
-    /// [`Frame::read_back`].
-    ///
-    /// # Errors
-    /// If the folder cannot be made or written.
-    pub fn write_csv(&self, folder: &Path, posters: &PosterFolder, options: &str) -> Result<()> {
-        std::fs::create_dir_all(folder).map_err(Error::io(folder, "make the folder"))?;
-        let note = folder.join(OPTIONS);
-        if note.exists() {
-            std::fs::remove_file(&note).map_err(Error::io(&note, "replace the frames"))?;
-        }
-        for split in Split::ALL {
-            let path = csv_path(folder, split);
-            files::write_csv(&path, |csv| {
-                csv.write_record(["filename", "genres"])?;
-                self.side(split).iter().try_for_each(|film| {
-                    let names: Vec<&str> = film.genres.iter().map(|&genre| self.genres[genre].as_str()).collect();
-                    csv.write_record([&*posters.name(film.id), &*cell(&names.join("|"))])
-                })
-            })?;
-        }
-        files::write_atomically(&note, |file| file.write_all(options.as_bytes()))
-    }
-
-    /// The frames in `folder`; `None` if there are none, or they were made with other `options`.
-    ///
-    /// # Errors
-    /// Those of [`Frame::read_csv`]; also if a film has several genres where the rule allows one.
-    pub fn read_back(folder: &Path, rule: &FilmRule, options: &str, films: &Films) -> Result<Option<Self>> {
-        if std::fs::read_to_string(folder.join(OPTIONS)).ok().as_deref() != Some(options) {
-            return Ok(None);
-        }
-        let frame = Self::read_csv(folder, rule.genres(films))?;
-        let several = Split::ALL.iter().flat_map(|&split| frame.side(split)).find(|film| film.genres.len() > 1);
-        match several {
-            Some(film) if *rule != FilmRule::MultiLabel => {
-                let what = format!("film {} has several genres, in an experiment of films with one", film.id);
-                Err(Error::data(folder, what, "repair the row, or remove the folder to have the frames made again"))
-            }
-            _ => Ok(Some(frame)),
-        }
-    }
-
-    /// Reads the files that [`Frame::write_csv`] wrote; `genres` are the names of the classes,
-    /// sorted.
-    ///
-    /// # Errors
-    /// If a file is missing, if a row is anything but a poster's name and genres that are all in
-    /// `genres`, or if a film is there twice.
-    pub fn read_csv(folder: &Path, genres: Vec<String>) -> Result<Self> {
-        let mut seen = HashSet::new();
-        let mut read = |split| read_side(&csv_path(folder, split), &genres, &mut seen);
-        let (train, val, test) = (read(Split::Train)?, read(Split::Val)?, read(Split::Test)?);
-        Ok(Self { genres, train, val, test })
-    }
 }
 
 /// A genre with few films in a frame, and how many there are on each side.
@@ -313,58 +243,6 @@ impl fmt::Display for RareGenre {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         let Self { genre, train, val, test } = self;
         write!(f, "{} {train}/{val}/{test}", excerpt(genre))
-    }
-}
-
-fn csv_path(folder: &Path, split: Split) -> PathBuf {
-    folder.join(format!("{split}.csv"))
-}
-
-/// The films of one file, ordered by id; `seen` holds the ids from all files read so far.
-fn read_side(path: &Path, genres: &[String], seen: &mut HashSet<u64>) -> Result<Vec<Film>> {
-    let remedy = "repair the row, or remove the folder to have the frames made again";
-    let file = std::fs::File::open(path).map_err(Error::io(path, "read the frame"))?;
-    let mut reader = ReaderBuilder::new().flexible(true).from_reader(file);
-    if reader.headers().map_err(|e| from_csv(path, e))? != ["filename", "genres"].as_slice() {
-        return Err(Error::row(path, 1, "the header is not `filename,genres`", remedy));
-    }
-    let mut classes: HashMap<_, usize> = genres.iter().map(|name| name.as_str().into()).zip(0..).collect();
-    // The first name of a cell may be written so that the cell is no formula.
-    for (name, class) in genres.iter().zip(0..) {
-        classes.entry(cell(name)).or_insert(class);
-    }
-    let mut films = Vec::new();
-    let mut record = StringRecord::new();
-    while reader.read_record(&mut record).map_err(|e| from_csv(path, e))? {
-        let bad = |what: String| Error::row(path, record.position().map_or(0, csv::Position::line), what, remedy);
-        let (Some(name), Some(names), 2) = (record.get(0), record.get(1), record.len()) else {
-            return Err(bad(format!("{} fields instead of 2", record.len())));
-        };
-        let id =
-            poster_id(name).ok_or_else(|| bad(format!("`{}` is no poster's name such as 123.jpg", excerpt(name))))?;
-        if !seen.insert(id) {
-            return Err(bad(format!("{} is there twice", excerpt(name))));
-        }
-        let mut indexes = Vec::new();
-        for name in names.split('|') {
-            let class = classes.get(name).copied();
-            indexes.push(class.ok_or_else(|| bad(format!("`{}` is not a genre of this run", excerpt(name))))?);
-        }
-        indexes.sort_unstable();
-        if indexes.windows(2).any(|pair| pair[0] == pair[1]) {
-            return Err(bad(format!("`{}` names a genre twice", excerpt(names))));
-        }
-        films.push(Film { id, genres: indexes });
-    }
-    films.sort_by_key(|film| film.id);
-    Ok(films)
-}
-
-/// The error for a failure of the CSV reader itself.
-fn from_csv(path: &Path, error: csv::Error) -> Error {
-    match error.into_kind() {
-        csv::ErrorKind::Io(source) => Error::io(path, "read the frame")(source),
-        _ => Error::data(path, "not a CSV file in UTF-8", "remove the folder to have the frames made again"),
     }
 }
 

@@ -10,13 +10,15 @@
 //! | [`split`] | film id -> train, val or test, the same for ever |
 //! | [`duplicates`] | posters with the same bytes under several ids |
 //! | [`films`] | labels and `posters/` -> the cleaned films |
-//! | [`frames`] | cleaned films -> those of an experiment on each side, also as CSV files |
+//! | [`frames`] | cleaned films -> those of an experiment on each side |
+//! | `frame_files` | the films of each side as CSV files |
 //! | [`refusal`] | the reasons for which a poster is left out |
 //! | `poster` | the file of a poster: its bytes, and whether it has changed |
 //! | `jpeg` | the structure of a JPEG file: checked, and written anew for the decoder |
 //! | [`decode`] | a poster's file -> pixels of one size, or the reason why it is refused |
 //! | `mmap` | memory-mapped files: the only module of this folder with `unsafe` |
 //! | [`cache`] | the decoded posters, all in one file |
+//! | `cache_ledger` | what was refused, in a file beside the cache |
 //! | `changes` | which posters of a cache are not as they were |
 //! | `build` | how that file is made |
 //! | [`transform`] | an image as a model sees it: a fixed view of it, or a random variation |
@@ -27,11 +29,13 @@
 pub mod batches;
 mod build;
 pub mod cache;
+mod cache_ledger;
 mod changes;
 pub mod decode;
 pub mod demo;
 pub mod duplicates;
 pub mod films;
+pub(crate) mod frame_files;
 pub mod frames;
 mod jpeg;
 pub mod labels;

@@ -43,11 +43,11 @@ pub(crate) fn prepare(
     let films = clean_films(options, progress)?;
     check_memory(options, films.genres.len())?;
     let mut runnable = Runnable { experiments: experiments.len(), skipped: Vec::new(), progress };
-    let mut chosen = choose_frames(options, experiments, &films, &mut runnable)?;
+    let chosen = choose_frames(options, experiments, &films, &mut runnable)?;
     let ids: BTreeSet<u64> = chosen.iter().flat_map(|of| of.frame.ids()).collect();
     let posters = Posters::open(options, &films, &ids, progress)?;
     let mut kept = Vec::new();
-    for mut of in chosen.drain(..) {
+    for mut of in chosen {
         let identity = keep_frame(options, &mut of, &films, &posters, progress)?;
         let result = check_frame(options, &of);
         if runnable.admits(result)? {

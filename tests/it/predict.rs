@@ -1,6 +1,7 @@
 //! Answers about poster files: the library's, and those of `train predict`.
 
 use crate::cli::{assert_one_line, posters, run_folder, train, whole_posters};
+use crate::data::{child, is_child, use_up_file_handles};
 use assert_cmd::Command;
 use onesheet::classifier::Classifier;
 use onesheet::data::decode::{Decoder, ImageSpec};
@@ -56,6 +57,30 @@ fn a_poster_has_the_same_bits_alone_and_in_a_batch_of_any_size() {
             assert!(classifier.answers_about(&[]).is_empty());
         }
     }
+}
+
+#[test]
+fn out_of_file_handles_predicting_ends() {
+    if !is_child() {
+        let output = child("predict::out_of_file_handles_predicting_ends", &[]);
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        return;
+    }
+    let mut classifier = Classifier::open(Path::new(&model()), Isa::available()[0]).unwrap();
+    let posters = whole_posters();
+    // The threads of the pool start with handles of their own.
+    classifier.predict_all(posters.iter().take(3).cloned().map(Ok), 1, |_| ControlFlow::Continue(())).unwrap();
+    let _none_left = use_up_file_handles();
+    let alone = classifier.predict(&posters[0], 1).unwrap_err();
+    let mut told = 0;
+    let many = classifier.predict_all(posters.into_iter().map(Ok), 1, |_| {
+        told += 1;
+        ControlFlow::Continue(())
+    });
+    for error in [alone, many.unwrap_err()] {
+        assert!(error.exit_code() == 4 && error.to_string().contains("; raise the limit of open files"), "{error}");
+    }
+    assert_eq!(told, 0, "no poster is called unreadable");
 }
 
 #[test]
