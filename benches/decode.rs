@@ -165,12 +165,12 @@ fn decode_and_resize(files: &[Vec<u8>]) -> usize {
 fn build(folder: &Path, posters: &PosterFolder, ids: &[u64]) -> usize {
     // The build starts from nothing, so that the remains of another measurement do not count.
     let _ = fs::remove_dir_all(folder);
-    Cache::open_or_build(folder, posters, ids, SPEC, OnBadImage::Skip, &|_| ()).expect("the cache is built").len()
+    Cache::open_or_build(folder, posters, ids, SPEC, OnBadImage::Skip, &|_| Ok(())).expect("the cache is built").len()
 }
 
 fn shuffled(cache: &Arc<Cache>, films: &[Film]) -> usize {
     let order = Order::Shuffled { seed: 1, epoch: 1 };
-    let batching = Batching { classes: 1, order, size: BATCH, transform: PLAIN };
+    let batching = Batching { classes: 1, order, skip: 0, size: BATCH, transform: PLAIN };
     let batches = Batches::new(Source::Cache(cache.clone()), films, batching).expect("a thread is started");
     batches.map(|batch| batch.expect("every film is in the cache").len()).sum()
 }

@@ -60,6 +60,14 @@ pub enum Error {
         /// A description of the batch in words.
         batch: String,
     },
+    /// The work was asked to stop, and has. Exit code 130.
+    #[error("stopped {}; {}", printable(when), printable(remedy))]
+    Stopped {
+        /// When, such as "in epoch 3 of multi-label".
+        when: String,
+        /// How to go on.
+        remedy: String,
+    },
 }
 
 impl Error {
@@ -83,19 +91,26 @@ impl Error {
         move |source| Self::Io { path: path.into(), doing, source }
     }
 
+    /// The error of work that was asked to stop; see `Progress::stops`.
+    #[cfg(feature = "posters")]
+    pub fn stopped(when: impl Into<String>, remedy: impl Into<String>) -> Self {
+        Self::Stopped { when: when.into(), remedy: remedy.into() }
+    }
+
     /// An adapter for `map_err` where a thread does not start; `what` is what it is for, or on.
     #[cfg(feature = "posters")]
     pub fn thread(what: impl Into<PathBuf>) -> impl FnOnce(std::io::Error) -> Self {
         move |source| Self::Io { path: what.into(), doing: START_A_THREAD, source }
     }
 
-    /// The process's exit code: 2 usage, 3 data, 4 I/O, 5 diverged.
+    /// The process's exit code: 2 usage, 3 data, 4 I/O, 5 diverged, 130 stopped.
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::Usage { .. } | Self::Shape(_) => 2,
             Self::Data { .. } => 3,
             Self::Io { .. } => 4,
             Self::Diverged { .. } => 5,
+            Self::Stopped { .. } => 130,
         }
     }
 }

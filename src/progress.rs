@@ -5,7 +5,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 /// A listener to long work: it shows notes as lines, and how far the work is as a bar that counts
-/// films.
+/// films; and it may ask the work to stop.
 pub trait Progress: Sync {
     /// Shows a line of its own.
     fn note(&self, line: &str);
@@ -19,6 +19,12 @@ pub trait Progress: Sync {
     /// Tells how much of the whole work, of which the bars are parts, is done: a share from 0 to 1.
     /// A listener that shows nothing of it need not have the method.
     fn whole(&self, _done: f64) {}
+    /// Whether the work is to stop as soon as nothing is lost by it, with
+    /// [`Error::Stopped`](crate::Error::Stopped). A listener that lets work run to its end need not
+    /// have the method.
+    fn stops(&self) -> bool {
+        false
+    }
 }
 
 impl dyn Progress + '_ {

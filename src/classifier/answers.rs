@@ -9,7 +9,7 @@ use crate::data::decode::ImageSpec;
 use crate::data::films::Film;
 use crate::data::refusal::Refusal;
 use crate::data::transform::{Look, Transform, Transformer, View, Views};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::nn::{Input, Objective, Pass};
 use crate::progress::Progress;
 use rayon::prelude::*;
@@ -49,7 +49,7 @@ impl Classifier {
     /// The classifier's answers on films, in the order of the films.
     ///
     /// # Errors
-    /// Those that the source of the posters gives.
+    /// Those that the source of the posters gives; [`Error::Stopped`] if `progress` asks for it.
     pub fn answers(&mut self, question: Question, progress: &dyn Progress) -> Result<Answers> {
         let Question { films, source, views, batch, name } = question;
         let (classes, size) = (self.meta.genres.len(), self.input());
@@ -57,7 +57,7 @@ impl Classifier {
         let (mut done, mut answers) = (0, Answers::default());
         let logits = mean_over_views(views, |view| {
             let transform = Transform { size, look: Look::View(view) };
-            let batching = Batching { classes, order: Order::Sequential, size: batch, transform };
+            let batching = Batching { classes, order: Order::Sequential, skip: 0, size: batch, transform };
             let mut batches = Batches::new(source.clone(), films, batching)?;
             let mut of_view = Vec::new();
             // All views have the same films; the ids and labels of the last view are kept.
@@ -71,6 +71,9 @@ impl Classifier {
                 ids.extend_from_slice(&batch.ids);
                 done += batch.len();
                 bar.at(done, None);
+                if progress.stops() {
+                    return Err(Error::stopped(format!("while the {name} films were looked at"), "begin again"));
+                }
             }
             answers.refused = batches.refused().to_vec();
             Ok(of_view)

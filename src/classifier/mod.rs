@@ -131,7 +131,15 @@ impl Classifier {
     pub fn save(&self, path: &Path) -> Result<String> {
         let bytes = weights::to_bytes(&self.network, &self.meta, path)?;
         write_atomically(path, |file| file.write_all(&bytes))?;
-        Ok(Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect())
+        Ok(sha256(&bytes))
+    }
+
+    /// The SHA-256 of a model file in hexadecimal, as [`save`](Self::save) returns it.
+    ///
+    /// # Errors
+    /// [`Error::Io`] where it cannot be read.
+    pub fn sha256_of(path: &Path) -> Result<String> {
+        std::fs::read(path).map(|bytes| sha256(&bytes)).map_err(Error::io(path, "read the model"))
     }
 
     /// The size that posters are brought to for the network.
@@ -139,6 +147,10 @@ impl Classifier {
         let input = &self.network.spec().input;
         ImageSpec { height: input[0], width: input[1] }
     }
+}
+
+fn sha256(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn remedy_without_model(run: &Path) -> String {

@@ -135,6 +135,9 @@ pub struct Batch {
     pub labels: Vec<f32>,
     /// The ids of the films: `[n]`.
     pub ids: Vec<u64>,
+    /// How many films of the epoch's order have been gone through with this batch, those left out
+    /// included.
+    pub end: usize,
     home: Sender<Buffers>,
 }
 
@@ -176,6 +179,9 @@ pub struct Batching {
     pub classes: usize,
     /// The order of the films.
     pub order: Order,
+    /// How many films of that order are passed over, whole batches: those that an epoch which was
+    /// broken off had gone through.
+    pub skip: usize,
     /// Films per batch.
     pub size: usize,
     /// How a poster becomes the input of a model.
@@ -201,15 +207,17 @@ impl Batches {
     /// # Errors
     /// [`Error::Io`] if the thread cannot be started.
     /// # Panics
-    /// If the size of the batches is 0.
+    /// If the size of the batches is 0, or there are not as many films as are to be passed over.
     pub fn new(source: Source, films: &[Film], batching: Batching) -> Result<Self> {
-        let Batching { classes, order, size, transform } = batching;
+        let Batching { classes, order, skip, size, transform } = batching;
         assert!(size > 0, "batches of no films");
+        assert!(skip <= films.len(), "{skip} of {} films are passed over", films.len());
         let films: Vec<Film> = order.indexes(films).into_iter().map(|at| films[at].clone()).collect();
         let (to_consumer, made) = sync_channel(AHEAD);
         let path = source.path().to_owned();
         let producer = Producer { source, classes, transform };
-        let thread = thread::Builder::new().spawn(move || producer.run(&films, size, &to_consumer));
+        let work = move || producer.run(&films, skip, size, &to_consumer);
+        let thread = thread::Builder::new().spawn(work);
         let thread = thread.map_err(Error::thread(path))?;
         Ok(Self { made: Some(made), thread: Some(thread), waited: Duration::ZERO, refused: Vec::new() })
     }
@@ -280,7 +288,8 @@ struct Producer {
 impl Producer {
     /// The work of the thread: makes batches until all are made, one fails, or nobody wants them
     /// any more.
-    fn run(&self, films: &[Film], size: usize, to_consumer: &SyncSender<Made>) {
+    fn run(&self, films: &[Film], skip: usize, size: usize, to_consumer: &SyncSender<Made>) {
+        let films = &films[skip..];
         let (home, returned) = channel::<Buffers>();
         let ask = |films: &[Film]| {
             if let Source::Cache(cache) = &self.source {
@@ -292,8 +301,9 @@ impl Producer {
         for (i, films) in films.chunks(size).enumerate() {
             later.next().into_iter().for_each(ask);
             let Buffers { images, labels, ids } = returned.try_recv().unwrap_or_default();
-            let mut batch = Batch { images, labels, ids, home: home.clone() };
-            let made = self.fill(&mut batch, films, i * size).map(|refused| (batch, refused));
+            let position = skip + i * size;
+            let mut batch = Batch { images, labels, ids, end: position + films.len(), home: home.clone() };
+            let made = self.fill(&mut batch, films, position).map(|refused| (batch, refused));
             let failed = made.is_err();
             if to_consumer.send(made).is_err() || failed {
                 return;

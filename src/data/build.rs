@@ -37,8 +37,11 @@ impl Cache {
     /// uses it. A poster that the system did not let be read is refused for this time; it is tried
     /// again the next time.
     ///
+    /// `progress` is told how far the work is; an error of its own ends the work, which the next
+    /// build takes up.
+    ///
     /// # Errors
-    /// If the folder cannot be created or written to, or has too little space; if this process is
+    /// Those of `progress`. If the folder cannot be created or written to, or has too little space; if this process is
     /// out of file handles, memory or threads; if a file of another program has the name of one of
     /// the cache. A poster that does not decode is an error only with [`OnBadImage::Fail`], as soon
     /// as one is found; else see [`Cache::refused`].
@@ -48,7 +51,7 @@ impl Cache {
         ids: &[u64],
         spec: ImageSpec,
         on_bad_image: OnBadImage,
-        progress: &(dyn Fn(Building) + Sync),
+        progress: &(dyn Fn(Building) -> Result<()> + Sync),
     ) -> Result<Self> {
         let path = Self::path_in(dir, spec);
         let build = Build { path: &path, posters, ids, spec, on_bad_image, progress };
@@ -88,7 +91,7 @@ struct Build<'a> {
     ids: &'a [u64],
     spec: ImageSpec,
     on_bad_image: OnBadImage,
-    progress: &'a (dyn Fn(Building) + Sync),
+    progress: &'a (dyn Fn(Building) -> Result<()> + Sync),
 }
 
 /// The existing cache, and why it does not suffice.
@@ -134,13 +137,13 @@ impl Build<'_> {
         let path = self.path.with_extension("lock");
         let mut claim = Lock::try_claim(&path, WHAT)?;
         if let Claim::Taken { by } = claim {
-            (self.progress)(Building::Waits { by });
+            (self.progress)(Building::Waits { by })?;
             claim = Lock::wait(&path, WHAT)?;
         }
         match claim {
             Claim::Held(lock) => Ok(Some(lock)),
             Claim::Taken { .. } | Claim::Unsupported => {
-                (self.progress)(Building::Unlocked);
+                (self.progress)(Building::Unlocked)?;
                 Ok(None)
             }
         }
@@ -239,7 +242,7 @@ impl Build<'_> {
                 }
                 _ => {}
             }
-            (self.progress)(Building::Posters { done: done.fetch_add(1, Ordering::Relaxed) + 1, of: wanted.len() });
+            (self.progress)(Building::Posters { done: done.fetch_add(1, Ordering::Relaxed) + 1, of: wanted.len() })?;
             Ok(filled)
         };
         // The disk is written to while posters are decoded, so that there is little left to wait

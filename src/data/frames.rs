@@ -193,6 +193,18 @@ impl Frame {
         ids
     }
 
+    /// A checksum of the classes and of all films with their genres and sides.
+    pub fn digest(&self) -> u32 {
+        let mut digest = crc32fast::Hasher::new();
+        self.genres.iter().for_each(|genre| digest.update(format!("{genre}\n").as_bytes()));
+        for split in Split::ALL {
+            digest.update(format!("{split}\n").as_bytes());
+            let films = self.side(split).iter();
+            films.for_each(|film| digest.update(format!("{} {:?}\n", film.id, film.genres).as_bytes()));
+        }
+        digest.finalize()
+    }
+
     /// Drops the films for whose ids `refused` holds: those whose posters do not decode.
     pub fn without(&mut self, refused: impl Fn(u64) -> bool) {
         for split in Split::ALL {

@@ -9,9 +9,10 @@ use super::Sequential;
 /// average, Tarvainen and Valpola 2017, <https://arxiv.org/abs/1703.01780>.
 pub struct Average {
     decay: f64,
-    steps: u64,
+    /// How many it has followed.
+    pub(super) steps: u64,
     /// In the order of the model's parameters, statistics included.
-    values: Vec<Vec<f32>>,
+    pub(super) values: Vec<Vec<f32>>,
 }
 
 impl Average {

@@ -37,13 +37,16 @@
 //! | `operations` | a spec as the operations that compute it: which layers run as one |
 //! | `memory` | what a model will claim of memory, from its spec alone |
 //! | `sequential`, `summary` | a built model, and the table that shows it |
+//! | `tensors` | files of named tensors with a description |
 //! | `weights` | models on disk |
 //! | `loss` | the last activation and its cross-entropy |
 //! | `optim`, `average` | update rules, learning rates, the moving average of the weights |
 //! | `trainer` | the training step |
+//! | `checkpoint` | trainings on disk, to be taken up again |
 //! | [`metrics`] | average precision, the area under the ROC curve, thresholds, top-k |
 
 mod average;
+pub(crate) mod checkpoint;
 mod layers;
 mod loss;
 mod memory;
@@ -55,6 +58,7 @@ mod sequential;
 mod spec;
 mod summary;
 mod tensor;
+mod tensors;
 mod trainer;
 pub(crate) mod weights;
 

@@ -77,6 +77,11 @@ impl Optimizer {
         self.steps
     }
 
+    /// Goes on as an optimiser that has taken so many steps.
+    pub(super) fn set_steps(&mut self, steps: u64) {
+        self.steps = steps;
+    }
+
     /// The learning rate of the last step; 0 before the first one.
     pub fn last_rate(&self) -> f64 {
         self.steps.checked_sub(1).map_or(0.0, |before| f64::from(self.rate_after(before)))

@@ -4,68 +4,38 @@ use crate::classifier::answers::{Answers, Question};
 use crate::classifier::experiment::Experiment;
 use crate::classifier::{Classifier, MODEL_FILE, Meta};
 use crate::data::batches::{Batches, Batching, Order};
-use crate::data::cache::PIXEL_RULES;
 use crate::data::frames::Frame;
 use crate::data::split::Split;
 use crate::data::transform::{Look, Transform, Views};
 use crate::error::{Error, Result};
-use crate::files;
+use crate::nn::checkpoint::{Checkpoint, Values};
 use crate::nn::metrics::{best_f1_thresholds, top_k};
 use crate::nn::{Average, Head, Input, Isa, Objective, Optimizer, Schedule, Sequential, Trainer};
 use crate::progress::Progress;
-use crate::report::{self, Epoch, Metrics};
+use crate::report::{self, Epoch, HISTORY_FILE, METRICS_FILE, Metrics, PREDICTIONS_FILE};
+use crate::run::checkpoint::{self, Checkpoints, FitState, Position};
+use crate::run::config::{CONFIG_FILE, write_config};
 use crate::run::options::Options;
+use crate::run::outcome::{Example, Outcome};
 use crate::run::posters::Posters;
-use crate::run::recipe::{Balance, Keep};
+use crate::run::recipe::{Balance, Keep, Recipe};
 use crate::run::start::start_from;
-use serde::Serialize;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-/// The results of an experiment.
-pub struct Outcome {
-    /// The name of the experiment.
-    pub experiment: &'static str,
-    /// The metrics on the test films; `None` where they were not looked at.
-    pub metrics: Option<Metrics>,
-    /// The SHA-256 of the model file.
-    pub model_sha256: String,
-    /// The first few test films; none where they were not looked at.
-    pub examples: Vec<Example>,
-}
-
-/// A test film, and what the classifier says of its poster.
-pub struct Example {
-    /// The file name of the poster.
-    pub poster: String,
-    /// The film's genres.
-    pub genres: Vec<String>,
-    /// The three most probable genres with their probabilities.
-    pub predicted: Vec<(String, f32)>,
-}
-
-/// The content of `config.toml`.
-#[derive(Serialize)]
-struct Config<'a> {
-    onesheet: &'static str,
-    pixels: &'static str,
-    experiment: &'static str,
-    isa: &'static str,
-    options: &'a Options,
-}
-
 /// An experiment to be trained: its options, its films and their posters, and where progress is
 /// reported.
-pub(crate) struct Fit<'a> {
+pub(crate) struct Fit<'a, 'p> {
     pub options: &'a Options,
     /// The experiment or model file whose weights it starts from.
     pub start: Option<PathBuf>,
     pub experiment: &'a Experiment,
     pub frame: &'a Frame,
     pub posters: &'a mut Posters,
-    pub progress: &'a dyn Progress,
+    pub progress: &'p dyn Progress,
     /// The part of the run's work that is the training of this experiment.
     pub share: Share,
+    pub checkpoints: &'a mut Checkpoints<'p>,
 }
 
 /// A part of the work of a run, by films to train on: where it begins and how much it is, each from
@@ -76,68 +46,118 @@ pub(crate) struct Share {
     pub size: f64,
 }
 
-impl Fit<'_> {
-    /// Trains the experiment and fills its folder.
-    pub fn run(mut self, folder: &Path, isa: Isa) -> Result<Outcome> {
+/// A training that was broken off: its checkpoint, and what that says of it.
+pub(crate) struct BrokenOff<'a> {
+    pub checkpoint: Checkpoint<'a>,
+    pub state: FitState,
+}
+
+/// A training under way.
+struct Training {
+    classifier: Classifier,
+    trainer: Trainer,
+    state: FitState,
+    /// The values of the epoch in `state.kept`.
+    kept: Option<Values>,
+}
+
+impl Fit<'_, '_> {
+    /// Trains the experiment, or goes on with its training, and fills its folder.
+    pub fn run(mut self, folder: &Path, isa: Isa, broken_off: Option<BrokenOff>) -> Result<Outcome> {
         std::fs::create_dir_all(folder).map_err(Error::io(folder, "make the folder"))?;
         let spec = self.options.recipe.model(self.frame.genres.len());
         check_room(folder, spec.memory(1, None)?.values)?;
-        self.write_config(folder, isa)?;
-        let mut classifier = self.untrained(isa)?;
-        let mut trainer = self.trainer(&mut classifier.network);
+        // What was handed down to this experiment is in its options already.
+        let recipe = Recipe { transfer: 0.0, ..self.options.recipe.clone() };
+        let own = Options { recipe, ..self.options.clone() };
+        write_config(&folder.join(CONFIG_FILE), &[self.experiment.name], isa, &own)?;
+        let mut training = match broken_off {
+            Some(broken_off) => self.taken_up(broken_off, isa)?,
+            None => self.begun(isa)?,
+        };
         let model_file = folder.join(MODEL_FILE);
-        let kept = self.train(&mut classifier, &mut trainer, folder).inspect_err(|_| {
+        self.train(&mut training, folder).inspect_err(|_| {
             if model_file.exists() {
                 let note = format!("the weights of the best epoch so far are in {}", model_file.display());
                 self.progress.note(&note);
             }
         })?;
-        self.keep(&mut classifier, &kept)?;
+        self.keep(&mut training)?;
 
-        let (experiment, model_sha256) = (self.experiment.name, classifier.save(&model_file)?);
+        let classifier = &mut training.classifier;
+        let experiment = self.experiment.name.to_owned();
+        let model_sha256 = classifier.save(&model_file)?;
         if !self.options.measures_test {
             return Ok(Outcome { experiment, metrics: None, model_sha256, examples: Vec::new() });
         }
-        let answers = self.answers(&mut classifier, Split::Test, self.options.recipe.views)?;
+        let answers = self.answers(classifier, Split::Test, self.options.recipe.views)?;
         let evaluation = classifier.evaluation("test", &answers);
         let metrics = Metrics::with_intervals(&evaluation)?;
-        report::write_metrics(&folder.join("metrics.json"), &metrics)?;
-        report::write_predictions(&folder.join("predictions.csv"), &answers.ids, &evaluation)?;
-        Ok(Outcome {
-            experiment,
-            metrics: Some(metrics),
-            model_sha256,
-            examples: examples(self.frame, self.posters, &answers),
-        })
+        report::write_metrics(&folder.join(METRICS_FILE), &metrics)?;
+        report::write_predictions(&folder.join(PREDICTIONS_FILE), &answers.ids, &evaluation)?;
+        let examples = examples(self.frame, self.posters, &answers);
+        Ok(Outcome { experiment, metrics: Some(metrics), model_sha256, examples })
     }
 
-    fn write_config(&self, folder: &Path, isa: Isa) -> Result<()> {
-        let config = Config {
-            onesheet: env!("CARGO_PKG_VERSION"),
-            pixels: PIXEL_RULES,
-            experiment: self.experiment.name,
-            isa: isa.name(),
-            options: self.options,
-        };
-        let config = toml::to_string(&config).expect("plain data");
-        files::write_atomically(&folder.join("config.toml"), |file| file.write_all(config.as_bytes()))
-    }
-
-    /// The classifier before training.
-    fn untrained(&self, isa: Isa) -> Result<Classifier> {
-        let Self { options, start, experiment, frame, progress, .. } = self;
-        let recipe = &options.recipe;
-        let mut network = Sequential::build(recipe.model(frame.genres.len()), isa, options.seed)?;
-        network.reserve(recipe.batch);
-        if let Some(run) = start {
-            progress.note(&start_from(run, &frame.genres, &mut network)?);
+    /// The training before its first step.
+    fn begun(&mut self, isa: Isa) -> Result<Training> {
+        let mut classifier = self.untrained(isa)?;
+        if let Some(run) = &self.start {
+            self.progress.note(&start_from(run, &self.frame.genres, &mut classifier.network)?);
         }
+        self.introduce(&classifier);
+        let trainer = self.trainer(&mut classifier.network);
+        let state = FitState {
+            experiment: self.experiment.name.to_owned(),
+            films: self.frame.digest(),
+            position: Position::begin(1),
+            history: Vec::new(),
+            kept: None,
+        };
+        let training = Training { classifier, trainer, state, kept: None };
+        self.checkpoints.write(training.as_written(), &self.posters.late)?;
+        Ok(training)
+    }
+
+    /// The training as its checkpoint has it.
+    fn taken_up(&mut self, BrokenOff { checkpoint, state }: BrokenOff, isa: Isa) -> Result<Training> {
+        let path = self.checkpoints.path();
+        if (&*state.experiment, state.films) != (self.experiment.name, self.frame.digest()) {
+            let what = format!("the films of {} are not those that it was begun with", self.experiment.name);
+            return Err(Error::data(path, what, "put labels and posters back as they were, or name another --out"));
+        }
+        let mut classifier = self.untrained(isa)?;
+        let mut trainer = self.trainer(&mut classifier.network);
+        let kept = checkpoint.restore(&mut classifier.network, &mut trainer)?;
+        if kept.is_some() != state.kept.is_some() {
+            return Err(Error::data(path, "the weights of its best epoch are missing", "begin the run again"));
+        }
+        self.introduce(&classifier);
+        let (at, films, epochs) = (state.position, self.frame.train.len(), self.options.recipe.epochs);
+        self.progress.note(&match at.epoch > epochs {
+            true => format!("taken up after epoch {epochs} of {epochs}"),
+            false => format!("taken up in epoch {} of {epochs}, after {} of {films} films", at.epoch, at.at),
+        });
+        Ok(Training { classifier, trainer, state, kept })
+    }
+
+    /// Shows what is trained.
+    fn introduce(&self, classifier: &Classifier) {
+        let Self { experiment, frame, progress, .. } = self;
         let (train, val, test) = (frame.train.len(), frame.val.len(), frame.test.len());
         progress.note(&format!("\n{}: {train} films to train, {val} to validate, {test} to test", experiment.name));
         // The later models of a run differ from the first in their last layer alone.
         if self.share.begin == 0.0 {
-            progress.note(&network.summary());
+            progress.note(&classifier.network.summary());
         }
+    }
+
+    /// The classifier with its initial weights.
+    fn untrained(&self, isa: Isa) -> Result<Classifier> {
+        let Self { options, experiment, frame, .. } = self;
+        let recipe = &options.recipe;
+        let mut network = Sequential::build(recipe.model(frame.genres.len()), isa, options.seed)?;
+        network.reserve(recipe.batch);
         let meta = Meta {
             experiment: experiment.name.into(),
             head: experiment.head,
@@ -163,100 +183,129 @@ impl Fit<'_> {
         trainer
     }
 
-    /// Trains for all epochs, and returns the weights of the epoch that is to be kept. Those of the
-    /// best epoch so far are always in the model file.
-    fn train(&mut self, classifier: &mut Classifier, trainer: &mut Trainer, folder: &Path) -> Result<Kept> {
+    /// Trains for all epochs that are left. The weights of the best epoch so far are always in the
+    /// model file.
+    ///
+    /// # Errors
+    /// [`Error::Stopped`] if the run was asked to stop: its checkpoint is on the disk by then.
+    fn train(&mut self, training: &mut Training, folder: &Path) -> Result<()> {
         let recipe = &self.options.recipe;
-        let mut history = Vec::new();
-        let mut kept: Option<Kept> = None;
-        for epoch in 1..=recipe.epochs {
-            let trained = self.train_epoch(classifier, trainer, epoch)?;
+        while training.state.position.epoch <= recipe.epochs {
+            self.train_epoch(training)?;
             // From here to the next step the classifier is as it would be kept.
+            let Training { classifier, trainer, .. } = training;
             trainer.swap_average(&mut classifier.network);
-            let line = self.validate(classifier, trained)?;
+            let validated = self.validate(training);
+            if let Err(stopped @ Error::Stopped { .. }) = validated {
+                training.trainer.swap_average(&mut training.classifier.network);
+                self.checkpoints.write_now(training.as_written(), &self.posters.late)?;
+                return Err(stopped);
+            }
+            let line = validated?;
+            let Training { classifier, trainer, state, kept } = training;
             let score = line.score(self.experiment.head);
-            let is_best = kept.as_ref().is_none_or(|kept| score >= kept.score);
+            let is_best = state.kept.is_none_or(|(_, best)| score >= best);
             self.progress.note(&line.line(trainer.optimizer.last_rate(), is_best && recipe.keep == Keep::Best));
+            let epoch = state.position.epoch;
             if is_best || recipe.keep == Keep::Last {
-                kept = Some(Kept::of(epoch, score, &classifier.network));
+                let values = classifier.network.parameters().into_iter().map(|of| of.value.to_vec());
+                (state.kept, *kept) = (Some((epoch, score)), Some(values.collect()));
                 self.name_epoch(classifier, epoch);
                 classifier.save(&folder.join(MODEL_FILE))?;
             }
             trainer.swap_average(&mut classifier.network);
-            history.push(line);
-            report::write_history(&folder.join("history.csv"), &history)?;
+            state.history.push(line);
+            report::write_history(&folder.join(HISTORY_FILE), &state.history)?;
+            state.position = Position::begin(epoch + 1);
+            self.checkpoints.write(training.as_written(), &self.posters.late)?;
         }
-        Ok(kept.expect("an epoch at least"))
+        Ok(())
     }
 
-    /// Trains on all training films once.
-    fn train_epoch(
-        &mut self,
-        classifier: &mut Classifier,
-        trainer: &mut Trainer,
-        epoch: usize,
-    ) -> Result<TrainedEpoch> {
+    /// Trains on what is left of the training films of an epoch.
+    fn train_epoch(&mut self, training: &mut Training) -> Result<()> {
         let Self { options, experiment, frame, progress, share, .. } = *self;
         let Options { recipe, seed, .. } = options;
-        let (seed, number) = (*seed, epoch as u64);
+        let begun = training.state.position;
+        let (seed, epoch) = (*seed, begun.epoch);
+        let number = epoch as u64;
         let order = match recipe.balance_of(experiment) {
             Balance::Sampler => Order::Balanced { seed, epoch: number },
             _ => Order::Shuffled { seed, epoch: number },
         };
         let look = Look::Varied { augment: recipe.augment(), seed, epoch: number };
         let transform = Transform { size: recipe.size(), look };
-        let batching = Batching { classes: frame.genres.len(), order, size: recipe.batch, transform };
+        let (classes, size) = (frame.genres.len(), recipe.batch);
+        let batching = Batching { classes, order, skip: begun.at, size, transform };
 
         let bar = progress.bar(&format!("epoch {epoch}/{}", recipe.epochs), frame.train.len());
         let started = Instant::now();
         let mut batches = Batches::new(self.posters.source.clone(), &frame.train, batching)?;
-        let (mut films, mut sum) = (0, 0.0);
-        for (step, batch) in (&mut batches).enumerate() {
+        while let Some(batch) = batches.next() {
             let batch = batch?;
+            let Training { classifier, trainer, state: FitState { position, .. }, .. } = training;
             let loss = trainer.step(&mut classifier.network, Input::U8(&batch.images), &batch.labels);
+            position.steps += 1;
             if !loss.is_finite() {
                 let ids: Vec<String> = batch.ids.iter().map(u64::to_string).collect();
                 let batch = format!("films {}", ids.join(", "));
-                return Err(Error::Diverged { loss, epoch, step: step + 1, batch });
+                return Err(Error::Diverged { loss, epoch, step: position.steps, batch });
             }
-            films += batch.len();
-            sum += loss * batch.len() as f64;
-            bar.at(films, Some(sum / films as f64));
-            let epochs = (epoch - 1) as f64 + films as f64 / frame.train.len() as f64;
+            self.checkpoints.confirm();
+            position.at = batch.end;
+            position.films += batch.len();
+            position.loss += loss * batch.len() as f64;
+            position.seconds = begun.seconds + started.elapsed().as_secs_f64();
+            position.waited = begun.waited + batches.waited().as_secs_f64();
+            bar.at(position.films, Some(position.loss / position.films as f64));
+            let epochs = (epoch - 1) as f64 + position.at as f64 / frame.train.len() as f64;
             progress.whole(share.begin + share.size * epochs / recipe.epochs as f64);
+            if progress.stops() {
+                self.posters.refuse(batches.refused(), options)?;
+                self.checkpoints.write_now(training.as_written(), &self.posters.late)?;
+                return Err(Error::stopped(format!("in epoch {epoch} of {}", experiment.name), "begin again"));
+            }
+            if self.checkpoints.is_due() {
+                self.posters.refuse(batches.refused(), options)?;
+                self.checkpoints.hold(training.as_written(), &self.posters.late)?;
+            }
         }
-        let (seconds, waited) = (started.elapsed().as_secs_f64(), batches.waited().as_secs_f64());
         drop(bar);
         self.posters.refuse(batches.refused(), options)?;
-        if films == 0 {
+        let position = &mut training.state.position;
+        position.at = frame.train.len();
+        if position.films == 0 {
             return Err(Error::data(&options.data, "none of the training posters decodes", "see `train doctor`"));
         }
-        Ok(TrainedEpoch { epoch, loss: sum / films as f64, seconds, waited })
+        Ok(())
     }
 
     /// Measures the classifier on the validation films after an epoch.
-    fn validate(&mut self, classifier: &mut Classifier, trained: TrainedEpoch) -> Result<Epoch> {
-        let TrainedEpoch { epoch, loss, seconds, waited } = trained;
-        let train = self.frame.train.len();
+    fn validate(&mut self, training: &mut Training) -> Result<Epoch> {
+        let Position { epoch, steps, films, loss, seconds, waited, .. } = training.state.position;
         // One view is enough to tell the epochs apart, and is fast.
-        let answers = self.answers(classifier, Split::Val, Views::One)?;
+        let answers = self.answers(&mut training.classifier, Split::Val, Views::One)?;
         if !answers.loss.is_finite() {
             // The last step broke the weights, and no step came after it to notice.
-            let step = train.div_ceil(self.options.recipe.batch);
-            return Err(Error::Diverged { loss: answers.loss, epoch, step, batch: "the one of the last step".into() });
+            let batch = "the one of the last step".into();
+            return Err(Error::Diverged { loss: answers.loss, epoch, step: steps, batch });
         }
-        let metrics = Metrics::of(&classifier.evaluation("val", &answers))?;
-        Ok(Epoch::new(epoch, loss, &metrics, train, seconds, waited))
+        let metrics = Metrics::of(&training.classifier.evaluation("val", &answers))?;
+        Ok(Epoch::new(epoch, loss / films as f64, &metrics, self.frame.train.len(), seconds, waited))
     }
 
     /// Gives the classifier its final form: the weights of the epoch that is kept, and the
     /// thresholds for them.
-    fn keep(&mut self, classifier: &mut Classifier, kept: &Kept) -> Result<()> {
+    fn keep(&mut self, Training { classifier, state, kept, .. }: &mut Training) -> Result<()> {
         let (recipe, head) = (&self.options.recipe, self.experiment.head);
-        kept.restore(&mut classifier.network);
-        self.name_epoch(classifier, kept.epoch);
+        let (Some((epoch, _)), Some(kept)) = (state.kept, kept) else { unreachable!("an epoch at least is complete") };
+        let mut values = kept.iter();
+        classifier.network.each_parameter_mut(|parameter| {
+            parameter.value.copy_from_slice(values.next().expect("the weights are of this network"));
+        });
+        self.name_epoch(classifier, epoch);
         if let Some(best) = &classifier.meta.best {
-            self.progress.note(&format!("kept: epoch {}, the {best}", kept.epoch));
+            self.progress.note(&format!("kept: epoch {epoch}, the {best}"));
         }
         // A softmax answers with one genre and has no thresholds.
         if head == Head::Sigmoid && recipe.tune_thresholds {
@@ -306,34 +355,10 @@ fn check_room(folder: &Path, weights: u64) -> Result<()> {
     Err(Error::io(folder, "make room for the results")(full))
 }
 
-/// An epoch of training, before it is validated.
-struct TrainedEpoch {
-    epoch: usize,
-    /// The mean loss per film.
-    loss: f64,
-    seconds: f64,
-    /// The part of `seconds` in which training waited for images.
-    waited: f64,
-}
-
-/// The weights of an epoch.
-struct Kept {
-    epoch: usize,
-    score: f64,
-    values: Vec<Vec<f32>>,
-}
-
-impl Kept {
-    fn of(epoch: usize, score: f64, network: &Sequential) -> Self {
-        let values = network.parameters().into_iter().map(|parameter| parameter.value.to_vec());
-        Self { epoch, score, values: values.collect() }
-    }
-
-    fn restore(&self, network: &mut Sequential) {
-        let mut values = self.values.iter();
-        network.each_parameter_mut(|parameter| {
-            parameter.value.copy_from_slice(values.next().expect("the weights are of this network"));
-        });
+impl Training {
+    fn as_written(&self) -> checkpoint::Training<'_> {
+        let Self { classifier, trainer, state, kept } = self;
+        checkpoint::Training { model: &classifier.network, trainer, kept: kept.as_ref(), state }
     }
 }
 

@@ -6,9 +6,12 @@
 
 use crate::classifier::Classifier;
 use crate::classifier::experiment::Experiment;
+use crate::data::cache::PIXEL_RULES;
 use crate::data::films::Films;
 use crate::data::frames::FilmRule;
+use crate::nn::Isa;
 use crate::run::options::Options;
+use std::collections::BTreeSet;
 use std::path::Path;
 use toml::{Table, Value};
 
@@ -31,8 +34,31 @@ pub fn of_frames(options: &Options, rule: &FilmRule, films: &Films, refused: imp
 /// The identity of a trial's results. Where it runs, and on how many threads, changes nothing. Of
 /// the data only the labels count, not which posters there are.
 pub fn of_trial(options: &Options, experiments: &[Experiment]) -> String {
+    with_version(of_results(options, experiments))
+}
+
+/// The identity of a run that goes on: what [`of_trial`] has, and the instruction set, on which the
+/// last bits depend.
+pub fn of_run(options: &Options, experiments: &[Experiment], isa: Isa) -> String {
+    let mut table = of_results(options, experiments);
+    table.insert("isa".into(), isa.name().into());
+    table.insert("pixels".into(), PIXEL_RULES.into());
+    with_version(table)
+}
+
+/// What differs between two identities, such as `epochs (10, and now 12)`.
+pub fn differences(was: &str, is: &str) -> Vec<String> {
+    let [was, is] = [was, is].map(|text| toml::from_str::<Table>(text).unwrap_or_default());
+    let shown = |value: Option<&Value>| value.map_or("none".to_owned(), ToString::to_string);
+    let names: BTreeSet<&String> = was.keys().chain(is.keys()).collect();
+    let other = names.into_iter().filter(|name| was.get(*name) != is.get(*name));
+    other.map(|name| format!("{name} ({}, and now {})", shown(was.get(name)), shown(is.get(name)))).collect()
+}
+
+/// The options on which the results of a run depend, with checksums of the files that they name.
+fn of_results(options: &Options, experiments: &[Experiment]) -> Table {
     let mut table = Table::try_from(options).expect("plain data");
-    ["data", "out", "cache", "threads", "init_from"].iter().for_each(|place| drop(table.remove(*place)));
+    without_places(&mut table);
     table.insert("labels".into(), checksum_of(&options.data.join("genres.csv")));
     if let Some(run) = &options.init_from {
         table.insert("init_from".into(), checksum_of(&Classifier::file_of(run)));
@@ -40,7 +66,13 @@ pub fn of_trial(options: &Options, experiments: &[Experiment]) -> String {
     table.insert("cached".into(), options.cache.is_some().into());
     let names: Vec<Value> = experiments.iter().map(|experiment| experiment.name.into()).collect();
     table.insert("experiments".into(), names.into());
-    with_version(table)
+    table
+}
+
+/// Takes away the options that change no result: where a run reads and writes, and how.
+pub(super) fn without_places(table: &mut Table) {
+    const PLACES: [&str; 6] = ["data", "out", "cache", "threads", "init_from", "checkpoint_every"];
+    PLACES.iter().for_each(|place| drop(table.remove(*place)));
 }
 
 /// Adds the version of the program, since another one may choose and train differently.

@@ -11,19 +11,25 @@
 //! | [`options`] | all options of a run: a recipe, the folders, the limits |
 //! | [`identity`] | what results depend on |
 //! | `memory` | what a run needs in memory, beside what there is |
+//! | [`config`] | `config.toml`, from which a run can be run again |
+//! | [`outcome`] | what becomes of an experiment |
+//! | `checkpoint` | how far a run is, on disk |
 //! | `out` | the folder of the results: claimed, and replaced as a whole |
 //! | [`posters`] | where a run's posters come from, and which it has to do without |
 //! | `prepare` | from the folder to frames and posters, in four steps |
 //! | `start` | starting from the weights of another run |
-//! | [`fit`] | one experiment, from training to results |
+//! | `fit` | one experiment, from training to results |
 //! | `mod` | [`run`]: all experiments, one after the other |
 //! | [`sweep`] | a grid of runs, and the results of each |
 
-pub mod fit;
+mod checkpoint;
+pub mod config;
+mod fit;
 pub mod identity;
 mod memory;
 pub mod options;
 mod out;
+pub mod outcome;
 pub mod posters;
 mod prepare;
 pub mod recipe;
@@ -33,63 +39,117 @@ pub mod sweep;
 pub mod values;
 
 use crate::classifier::experiment::Experiment;
-use crate::error::Result;
+use crate::classifier::{Classifier, MODEL_FILE};
+use crate::data::frames::Frame;
+use crate::error::{Error, Result};
 use crate::files;
 use crate::nn::Isa;
+use crate::nn::checkpoint::Checkpoint;
 use crate::progress::Progress;
-use crate::run::fit::{Fit, Outcome, Share};
+use crate::report::METRICS_FILE;
+use crate::run::checkpoint::{CHECKPOINT_FILE, Checkpoints, RunState};
+use crate::run::config::{CONFIG_FILE, write_config};
+use crate::run::fit::{BrokenOff, Fit, Share};
 use crate::run::options::Options;
-use crate::run::out::{LEDGER, Out};
+use crate::run::out::{LEDGER, Out, Permission};
+use crate::run::outcome::Outcome;
 use crate::run::posters::refusals;
 use crate::run::prepare::{Prepared, prepare};
 use crate::run::start::check_start;
-use std::path::PathBuf;
+use crate::text::shell_word;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// Runs the experiments one after the other on rayon's current pool, and leaves everything under
 /// `options.out`. An experiment for which there are not the films is noted and passed over.
 ///
-/// While an experiment trains, its folder holds the weights of the best epoch so far. Results of an
-/// earlier run are replaced when the new ones are complete, not before.
+/// While an experiment trains, its folder holds the weights of the best epoch so far, and a
+/// checkpoint holds all from which a later call with `options.resume` goes on: it ends with the
+/// bits that this one would have ended with, on any number of threads. Results of an earlier run
+/// are replaced when the new ones are complete, not before.
 ///
 /// # Errors
 /// If the options or the data do not allow any experiment to run, if another process is at work in
-/// `options.out`, if a file cannot be read or written, or if a loss is not a number; see [`Error`].
-///
-/// [`Error`]: crate::Error
+/// `options.out`, if a file cannot be read or written, if a loss is not a number, or if `progress`
+/// asks the run to stop; see [`Error`].
 pub fn run(options: &Options, experiments: &[Experiment], isa: Isa, progress: &dyn Progress) -> Result<Vec<Outcome>> {
     options.recipe.model(1).plan()?;
+    if let Some(outcomes) = finished(options, experiments)? {
+        progress.note(&format!("{}: this run is finished, and there is nothing to go on with", options.out.display()));
+        return Ok(outcomes);
+    }
     if let Some(run) = &options.init_from {
         let folders: Vec<PathBuf> = experiments.iter().map(|experiment| options.out.join(experiment.name)).collect();
         check_start(run, &folders, options, isa)?;
     }
-    let out = Out::claim(&options.out, experiments, options.overwrite)?;
+    let may = Permission { overwrite: options.overwrite, resume: options.resume };
+    let mut out = Out::claim(&options.out, experiments, may)?;
     if !out.is_locked() {
         let folder = options.out.display();
         progress.note(&format!("warning: the file system of {folder} has no locks: let no other run write there"));
     }
+    let outcomes = work(options, experiments, isa, &mut out, progress);
+    let outcomes = outcomes.map_err(|error| with_a_way_on(error, out.work(), progress))?;
+    out.finish()?;
+    Ok(outcomes)
+}
+
+/// What a run does in its folder, from where its last checkpoint left it.
+fn work(
+    options: &Options,
+    experiments: &[Experiment],
+    isa: Isa,
+    out: &mut Out,
+    progress: &dyn Progress,
+) -> Result<Vec<Outcome>> {
+    let identity = identity::of_run(options, experiments, isa);
+    let (mut broken_off, mut done, mut late) = Default::default();
+    let path = out.checkpoint();
+    if let Some(path) = &path {
+        let checkpoint = Checkpoint::open(path);
+        match checkpoint.and_then(|of| RunState::read(&of, path, &identity).map(|state| (of, state))) {
+            Ok((checkpoint, state)) => {
+                (done, late) = (state.done, state.late);
+                broken_off = state.fit.map(|state| BrokenOff { checkpoint, state });
+            }
+            Err(error) if options.overwrite => {
+                progress.note(&format!("the run begins anew: {error}"));
+                out.begin_anew(experiments)?;
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    let names: Vec<&str> = experiments.iter().map(|experiment| experiment.name).collect();
+    write_config(&out.work().join(CONFIG_FILE), &names, isa, options)?;
+
     let Prepared { experiments, mut ledger, mut posters } = prepare(options, experiments, out.work(), progress)?;
+    posters.late = late;
     let ledger_file = out.work().join(LEDGER);
     files::write_json(&ledger_file, &ledger)?;
     let place = options.out.join(LEDGER);
     progress.note(&format!("\nWhat was left out (all of it in {}):\n{ledger}", place.display()));
 
+    check_done(&done, &experiments, out.work())?;
+    let every = Duration::from_secs_f64(60.0 * options.checkpoint_every);
+    let mut checkpoints = Checkpoints::new(out.work(), identity, every, done, progress);
     let first = experiments[0].0.name;
     let turns: Vec<Options> =
         (0..experiments.len()).map(|turn| options.of_turn(turn, &options.out.join(first))).collect();
     let films = |turn: usize| (turns[turn].recipe.epochs * experiments[turn].1.train.len()) as f64;
     let all: f64 = (0..turns.len()).map(films).sum();
-    let (mut outcomes, mut done) = (Vec::new(), 0.0);
-    for (i, ((experiment, frame), of_turn)) in experiments.iter().zip(&turns).enumerate() {
-        let share = Share { begin: done / all, size: films(i) / all };
-        done += films(i);
+    for i in checkpoints.done.len()..experiments.len() {
+        let ((experiment, frame), of_turn) = (&experiments[i], &turns[i]);
+        let share = Share { begin: (0..i).map(films).sum::<f64>() / all, size: films(i) / all };
         // The first experiment's results have not taken their final place yet.
         let start = if options.init_from == of_turn.init_from {
             options.init_from.clone()
         } else {
             Some(out.work().join(first))
         };
-        let fit = Fit { options: of_turn, start, experiment, frame, posters: &mut posters, progress, share };
-        outcomes.push(fit.run(&out.work().join(experiment.name), isa)?);
+        let (posters, of_run) = (&mut posters, &mut checkpoints);
+        let fit = Fit { options: of_turn, start, experiment, frame, posters, progress, share, checkpoints: of_run };
+        let outcome = fit.run(&out.work().join(experiment.name), isa, broken_off.take())?;
+        checkpoints.complete(outcome, &posters.late)?;
     }
     if !posters.late.is_empty() {
         let late = refusals(&posters.folder, &posters.late);
@@ -97,6 +157,63 @@ pub fn run(options: &Options, experiments: &[Experiment], isa: Isa, progress: &d
         ledger.cleaning.extend(late);
         files::write_json(&ledger_file, &ledger)?;
     }
-    out.finish()?;
-    Ok(outcomes)
+    Ok(checkpoints.into_done())
+}
+
+/// Refuses to go on where what the run has completed is not there any more, or is not the same.
+fn check_done(done: &[Outcome], experiments: &[(Experiment, Frame)], work: &Path) -> Result<()> {
+    for (i, outcome) in done.iter().enumerate() {
+        let model = work.join(&outcome.experiment).join(MODEL_FILE);
+        let is_same = experiments.get(i).is_some_and(|(of, _)| of.name == outcome.experiment)
+            && Classifier::sha256_of(&model)? == outcome.model_sha256;
+        if !is_same {
+            let what = "is not the model that this run had completed";
+            return Err(Error::data(&model, what, "put it back, or begin the run again in another --out"));
+        }
+    }
+    Ok(())
+}
+
+/// The results of the run that the options describe, if it is to be taken up and has finished.
+///
+/// # Errors
+/// [`Error::Usage`] if it had other options, which are named.
+fn finished(options: &Options, experiments: &[Experiment]) -> Result<Option<Vec<Outcome>>> {
+    let config = options.out.join(CONFIG_FILE);
+    if !options.resume || options.overwrite || Out::has_checkpoint(&options.out) || !config.exists() {
+        return Ok(None);
+    }
+    let folders = experiments.iter().map(|of| options.out.join(of.name));
+    let complete: Vec<PathBuf> = folders.filter(|folder| folder.join(METRICS_FILE).exists()).collect();
+    if complete.is_empty() {
+        return Ok(None);
+    }
+    let names: Vec<&str> = experiments.iter().map(|experiment| experiment.name).collect();
+    let other = config::read(&config)?.differences(&names, options);
+    if !other.is_empty() {
+        let what = format!("{} holds a finished run of other options: {}", options.out.display(), other.join(", "));
+        return Err(Error::usage(what, "name another --out, or add --overwrite"));
+    }
+    complete.iter().map(|folder| Outcome::read(folder)).collect::<Result<_>>().map(Some)
+}
+
+/// The error of a run that ends before its time, with the command that goes on from its last
+/// checkpoint, if there is one.
+fn with_a_way_on(error: Error, work: &Path, progress: &dyn Progress) -> Error {
+    let checkpoint = work.join(CHECKPOINT_FILE);
+    if !checkpoint.exists() {
+        return error;
+    }
+    let command = format!("train run --config {} --resume", shell_word(&work.join(CONFIG_FILE)));
+    match error {
+        Error::Stopped { when, .. } => Error::stopped(when, format!("go on with: {command}")),
+        Error::Diverged { .. } => {
+            progress.note(&format!("the last good checkpoint is {}", checkpoint.display()));
+            error
+        }
+        error => {
+            progress.note(&format!("to go on from the last checkpoint: {command}"));
+            error
+        }
+    }
 }

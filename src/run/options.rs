@@ -44,9 +44,14 @@ pub struct Options {
     pub seed: u64,
     /// The number of worker threads.
     pub threads: usize,
+    /// The most minutes between two checkpoints.
+    pub checkpoint_every: f64,
     /// Whether the results of an earlier run may be replaced.
     #[serde(skip)]
     pub overwrite: bool,
+    /// Whether a run that did not finish is taken up where its last checkpoint left it.
+    #[serde(skip)]
+    pub resume: bool,
     /// Whether the test films are looked at in the end. Where runs are compared, they are not.
     #[serde(skip)]
     pub measures_test: bool,
@@ -67,6 +72,9 @@ impl Options {
     /// The default of `per_genre`, which is that of the starting report.
     pub const PER_GENRE: usize = 25_000;
 
+    /// The default of `checkpoint_every`.
+    pub const CHECKPOINT_EVERY: f64 = 5.0;
+
     /// The options of a run with defaults for all but the arguments: all films, seed 1, the threads
     /// of the current pool, no cache; posters that do not decode are skipped.
     pub fn new(data: &Path, out: &Path, recipe: Recipe) -> Self {
@@ -85,7 +93,9 @@ impl Options {
             init_from: None,
             seed: 1,
             threads: rayon::current_num_threads(),
+            checkpoint_every: Self::CHECKPOINT_EVERY,
             overwrite: false,
+            resume: false,
             measures_test: true,
         }
     }

@@ -6,6 +6,9 @@ use crate::classifier::experiment::Experiment;
 use crate::data::frames::Frame;
 use crate::error::{Error, Result};
 use crate::files::{self, OwnFolder};
+use crate::report::{HISTORY_FILE, METRICS_FILE, PREDICTIONS_FILE};
+use crate::run::checkpoint::CHECKPOINT_FILE;
+use crate::run::config::CONFIG_FILE;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -17,7 +20,10 @@ pub(crate) const LEDGER: &str = "ledger.json";
 /// The folder of the frames of all experiments.
 pub(crate) const FRAMES: &str = "frames";
 /// The files that a run writes into an experiment's folder.
-const RESULTS: [&str; 5] = ["config.toml", "history.csv", "metrics.json", "predictions.csv", MODEL_FILE];
+const RESULTS: [&str; 5] = [CONFIG_FILE, HISTORY_FILE, METRICS_FILE, PREDICTIONS_FILE, MODEL_FILE];
+
+/// A file in a folder of results that another run's are about to take the place of.
+const REPLACED: &str = ".replaced";
 
 /// A claimed folder of results.
 pub(crate) struct Out {
@@ -25,7 +31,18 @@ pub(crate) struct Out {
     /// Where the results are written: the folder itself, or one in it if there is an earlier model
     /// that the new ones are to replace.
     work: PathBuf,
+    /// Whether there is a checkpoint in `work` from which the run goes on.
+    resumes: bool,
     folder: OwnFolder,
+}
+
+/// What a run may do with what is in its folder.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Permission {
+    /// Replace the results of an earlier run.
+    pub overwrite: bool,
+    /// Go on with a run that did not finish, if there is one.
+    pub resume: bool,
 }
 
 impl Out {
@@ -33,43 +50,84 @@ impl Out {
     ///
     /// # Errors
     /// [`Error::Usage`] if another process is at work in it, or if it holds an earlier run and
-    /// `overwrite` is false; [`Error::Data`] if it holds files under the names of results that
-    /// onesheet did not write; [`Error::Io`] if it cannot be written.
-    pub fn claim(out: &Path, experiments: &[Experiment], overwrite: bool) -> Result<Self> {
+    /// `may` does not allow to replace it or to go on with it; [`Error::Data`] if it holds files
+    /// under the names of results that onesheet did not write; [`Error::Io`] if it cannot be
+    /// written.
+    pub fn claim(out: &Path, experiments: &[Experiment], may: Permission) -> Result<Self> {
         let folder = OwnFolder::claim(out, "a run", &names())?;
-        let has = |experiment: &&Experiment| RESULTS.iter().any(|name| out.join(experiment.name).join(name).exists());
-        if let (Some(earlier), false) = (Experiment::ALL.iter().find(has), overwrite) {
-            let finished = out.join(earlier.name).join("metrics.json").exists();
-            let state = if finished { "a run" } else { "a run that did not finish" };
-            let what = format!("{} already holds {state} ({})", out.display(), earlier.name);
-            return Err(Error::usage(what, "name another --out, or add --overwrite"));
+        let begun = Self::begun_in(out);
+        if let (Some(work), true) = (&begun, may.resume) {
+            let claimed = Self { out: out.to_owned(), work: work.clone(), resumes: true, folder };
+            claimed.remove_temporaries().map_err(Error::io(out, "remove what a killed run left"))?;
+            return Ok(claimed);
         }
-        let replaces = experiments.iter().any(|of| out.join(of.name).join(MODEL_FILE).exists());
-        let work = if replaces { out.join(UNFINISHED) } else { out.to_owned() };
-        let claimed = Self { out: out.to_owned(), work, folder };
-        claimed.clear(experiments).map_err(Error::io(out, "make room for the results"))?;
+        let has = |experiment: &&Experiment| RESULTS.iter().any(|name| out.join(experiment.name).join(name).exists());
+        let earlier = Experiment::ALL.iter().find(has);
+        let is_finished = |of: &Experiment| out.join(of.name).join(METRICS_FILE).exists();
+        // Without a checkpoint and without metrics, a run has nothing to go on from and nothing to keep.
+        let is_nothing = may.resume && !Experiment::ALL.iter().any(is_finished);
+        if let (Some(earlier), false) = (earlier, may.overwrite || is_nothing) {
+            let state = if is_finished(earlier) { "a run" } else { "a run that did not finish" };
+            let what = format!("{} already holds {state} ({})", out.display(), earlier.name);
+            let go_on = if begun.is_some() { "go on with it by --resume, " } else { "" };
+            return Err(Error::usage(what, format!("{go_on}name another --out, or add --overwrite")));
+        }
+        let mut claimed = Self { out: out.to_owned(), work: out.to_owned(), resumes: false, folder };
+        claimed.begin_anew(experiments)?;
         Ok(claimed)
     }
 
-    /// Removes what runs that were killed left behind, and makes the folder to work in.
+    /// Makes room for a run that goes on from nothing.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if the folder cannot be written.
+    pub fn begin_anew(&mut self, experiments: &[Experiment]) -> Result<()> {
+        let replaces = experiments.iter().any(|of| self.out.join(of.name).join(MODEL_FILE).exists());
+        self.work = if replaces { self.out.join(UNFINISHED) } else { self.out.clone() };
+        self.resumes = false;
+        self.clear(experiments).map_err(Error::io(&self.out, "make room for the results"))
+    }
+
+    /// Whether there is a run in `out` that can be taken up.
+    pub fn has_checkpoint(out: &Path) -> bool {
+        Self::begun_in(out).is_some()
+    }
+
+    /// The folder in which a run that did not finish was at work. The later of two is in the inner
+    /// one.
+    fn begun_in(out: &Path) -> Option<PathBuf> {
+        let folders = [out.join(UNFINISHED), out.to_owned()];
+        folders.into_iter().find(|work| work.join(CHECKPOINT_FILE).exists())
+    }
+
+    /// Removes what earlier runs left unfinished, and makes the folder to work in.
     fn clear(&self, experiments: &[Experiment]) -> io::Result<()> {
         let unfinished = self.out.join(UNFINISHED);
         if unfinished.exists() {
             fs::remove_dir_all(&unfinished)?;
         }
-        for frames in experiments.iter().map(|of| self.out.join(FRAMES).join(of.name)).filter(|of| of.exists()) {
-            let names = Frame::FILES.iter().map(|name| frames.join(name));
-            names.into_iter().try_for_each(|file| files::remove_temporaries_of(&file))?;
-        }
-        for folder in experiments.iter().map(|of| self.out.join(of.name)).filter(|folder| folder.exists()) {
-            for file in RESULTS.map(|name| folder.join(name)) {
-                files::remove_temporaries_of(&file)?;
-                if self.work == self.out && file.exists() {
-                    fs::remove_file(file)?;
-                }
+        self.remove_temporaries()?;
+        if self.work == self.out {
+            let results = experiments.iter().flat_map(|of| RESULTS.map(|name| self.out.join(of.name).join(name)));
+            for file in results.chain([self.out.join(CHECKPOINT_FILE)]).filter(|file| file.exists()) {
+                fs::remove_file(file)?;
             }
         }
         fs::create_dir_all(&self.work)
+    }
+
+    /// Removes the temporary files of processes that were killed.
+    fn remove_temporaries(&self) -> io::Result<()> {
+        for folder in [&self.out, &self.work] {
+            let of_run = [CHECKPOINT_FILE, CONFIG_FILE].map(|name| folder.join(name)).into_iter();
+            let results = Experiment::ALL.iter().flat_map(|of| RESULTS.map(|name| folder.join(of.name).join(name)));
+            let frames = Experiment::ALL.iter().map(|of| folder.join(FRAMES).join(of.name));
+            let frames = frames.flat_map(|folder| Frame::FILES.map(|name| folder.join(name)));
+            let files = of_run.chain(results).chain(frames);
+            let mut there = files.filter(|file: &PathBuf| file.parent().is_some_and(Path::exists));
+            there.try_for_each(|file| files::remove_temporaries_of(&file))?;
+        }
+        Ok(())
     }
 
     /// Whether other processes are kept out of the folder; if not, its file system has no locks.
@@ -82,32 +140,73 @@ impl Out {
         &self.work
     }
 
+    /// The checkpoint from which the run goes on, if it goes on.
+    pub fn checkpoint(&self) -> Option<PathBuf> {
+        self.resumes.then(|| self.work.join(CHECKPOINT_FILE))
+    }
+
     /// Puts the results in the place of earlier ones, once all of them are there. An experiment's
     /// folder is exchanged as a whole: whenever the process dies, a model is there, with the files
-    /// of its own run beside it.
+    /// of its own run beside it. A run that dies here can be taken up, and does the rest.
     ///
     /// # Errors
     /// [`Error::Io`] if the system refuses; the results are then partly in `unfinished`.
     pub fn finish(self) -> Result<()> {
-        if self.work == self.out {
-            return Ok(());
+        if self.work != self.out {
+            self.exchange()?;
         }
+        let checkpoint = self.out.join(CHECKPOINT_FILE);
+        match fs::remove_file(&checkpoint) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                Err(Error::io(&checkpoint, "remove the checkpoint of the finished run")(error))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn exchange(&self) -> Result<()> {
         // The frames of other experiments stay, and so do their results.
         let frames = Experiment::ALL.map(|of| Path::new(FRAMES).join(of.name));
         let results = Experiment::ALL.map(|of| PathBuf::from(of.name));
-        for name in frames.into_iter().chain(results).chain([LEDGER.into()]) {
+        for name in frames.into_iter().chain(results) {
             let (new, old) = (self.work.join(&name), self.out.join(&name));
+            replace(&new, &old).map_err(Error::io(&old, "replace the earlier results"))?;
+        }
+        for name in [LEDGER, CONFIG_FILE] {
+            let (new, old) = (self.work.join(name), self.out.join(name));
             if new.exists() {
-                files::exchange(&new, &old).map_err(Error::io(&old, "replace the earlier results"))?;
+                files::again(|| fs::rename(&new, &old)).map_err(Error::io(&old, "replace the earlier results"))?;
             }
         }
         fs::remove_dir_all(&self.work).map_err(Error::io(&self.work, "remove the replaced results"))
     }
 }
 
+/// Puts the folder `new` in the place of `old`, and removes the latter. To do it again after it was
+/// broken off changes nothing: what stands under `new` is `old` if it carries the mark.
+fn replace(new: &Path, old: &Path) -> io::Result<()> {
+    if !new.exists() {
+        return Ok(());
+    }
+    if !new.join(REPLACED).exists() {
+        if old.is_dir() {
+            fs::write(old.join(REPLACED), "")?;
+        }
+        files::exchange(new, old)?;
+    }
+    match new.exists() {
+        true => fs::remove_dir_all(new),
+        false => Ok(()),
+    }
+}
+
 impl Drop for Out {
-    /// A run that failed before it had a model leaves nothing beside the earlier results.
+    /// A run that failed before it had a model or a checkpoint leaves nothing beside the earlier
+    /// results.
     fn drop(&mut self) {
+        if self.work.join(CHECKPOINT_FILE).exists() {
+            return;
+        }
         let has_model = Experiment::ALL.iter().any(|of| self.work.join(of.name).join(MODEL_FILE).exists());
         if self.work != self.out && !has_model {
             let _ = fs::remove_dir_all(&self.work);
@@ -117,5 +216,5 @@ impl Drop for Out {
 
 /// The names of all that runs write into OUT.
 fn names() -> Vec<&'static str> {
-    [LEDGER, FRAMES, UNFINISHED].into_iter().chain(Experiment::ALL.map(|of| of.name)).collect()
+    [LEDGER, FRAMES, UNFINISHED, CHECKPOINT_FILE, CONFIG_FILE].into_iter().chain(Experiment::ALL.map(|of| of.name)).collect()
 }

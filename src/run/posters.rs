@@ -104,7 +104,7 @@ fn cache_of(
 /// meanwhile.
 ///
 /// # Errors
-/// Those of [`Cache::open_or_build`].
+/// Those of [`Cache::open_or_build`]; [`Error::Stopped`] if `progress` asks for it.
 pub fn open_cache(
     folder: &Path,
     posters: &PosterFolder,
@@ -113,14 +113,20 @@ pub fn open_cache(
     progress: &dyn Progress,
 ) -> Result<Cache> {
     let bar = progress.bar("decoding", ids.len());
-    let tell = |building| match building {
-        Building::Waits { by } => progress.note(&format!("{}: waiting for {by}", folder.display())),
-        Building::Unlocked => progress.note(&format!(
-            "{}: this file system has no locks; see to it that no other process makes the cache at the same time",
-            folder.display()
-        )),
-        // The count includes posters that the cache keeps for other runs.
-        Building::Posters { done, of } => bar.at(done * ids.len() / of, None),
+    let tell = |building| {
+        match building {
+            Building::Waits { by } => progress.note(&format!("{}: waiting for {by}", folder.display())),
+            Building::Unlocked => progress.note(&format!(
+                "{}: this file system has no locks; see to it that no other process makes the cache at the same time",
+                folder.display()
+            )),
+            // The count includes posters that the cache keeps for other runs.
+            Building::Posters { done, of } => bar.at(done * ids.len() / of, None),
+        }
+        match progress.stops() {
+            true => Err(Error::stopped("while posters were decoded", "the same command goes on with them")),
+            false => Ok(()),
+        }
     };
     Cache::open_or_build(folder, posters, ids, ImageSpec::POSTER, on_bad_image, &tell)
 }

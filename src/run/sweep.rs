@@ -3,7 +3,7 @@
 use crate::classifier::experiment::Experiment;
 use crate::error::{Error, Result};
 use crate::files;
-use crate::report::Epoch;
+use crate::report::{Epoch, HISTORY_FILE};
 use crate::rng::{Purpose, stream};
 use crate::text::cell;
 use rand::Rng;
@@ -70,9 +70,6 @@ pub fn trials(axes: &[Axis], random: Option<usize>, seed: u64) -> Vec<Trial> {
     drawn.sort_by_key(|&(key, _)| key);
     drawn.into_iter().take(count).map(|(_, trial)| trial).collect()
 }
-
-/// The file that a trial's results are read from, in the folder of an experiment.
-pub const HISTORY_FILE: &str = "history.csv";
 
 /// The result of a trial in one experiment, on the validation films: the test films have no part in
 /// the choice.

@@ -96,6 +96,14 @@ pub fn up_to_one<T: Number>(text: &str) -> Result<T, String> {
     number(text, |value| (0.0..=1.0).contains(&value), "it is a share from 0 to 1")
 }
 
+/// Reads a number of minutes, up to ten weeks.
+///
+/// # Errors
+/// A message that states the bounds, or says that it is no number.
+pub fn minutes(text: &str) -> Result<f64, String> {
+    number(text, |value: f64| (0.0..=100_000.0).contains(&value), "it is at least 0 and at most 100000")
+}
+
 /// The types of numbers that options hold.
 pub trait Number: FromStr + Copy + Into<f64> {}
 

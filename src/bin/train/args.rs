@@ -1,14 +1,14 @@
 //! The commands and options of the command line, with their help texts.
 
-use crate::{mistakes, output};
-use clap::{Args as Group, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
+use crate::{config, mistakes, output};
+use clap::{ArgMatches, Args as Group, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use onesheet::Result;
 use onesheet::classifier::evaluate::Which;
 use onesheet::data::transform::Views;
 use onesheet::run::recipe::Recipe;
 use onesheet::run::recipe_options::RecipeOptions;
 use onesheet::run::sweep::Axis;
-use onesheet::run::values::{at_least_one, seed, up_to, up_to_one, which};
+use onesheet::run::values::{at_least_one, minutes, seed, up_to, up_to_one, which};
 use std::ffi::OsString;
 use std::path::PathBuf;
 
@@ -20,6 +20,7 @@ Exit codes:
   4  the system refused to read, to write or to start threads
   5  the loss became NaN
   70 a bug of onesheet
+  130, 143  stopped by Ctrl-C, by SIGTERM
 
 ONESHEET_ISA=avx512|avx2|neon|portable chooses the instruction set; without it, \
 the best one is used.";
@@ -49,33 +50,43 @@ impl Args {
     /// has been shown.
     ///
     /// # Errors
-    /// [`Error::Usage`](onesheet::Error::Usage) where the line makes no sense.
+    /// [`Error::Usage`](onesheet::Error::Usage) where the line makes no sense; those of a
+    /// configuration that it names.
     pub fn of_the_command_line() -> Result<Option<Self>> {
         let line: Vec<OsString> = std::env::args_os().collect();
-        match Self::parse_line(&line) {
-            Ok(args) => Ok(Some(args)),
+        match matches(&line) {
             Err(error) if !error.use_stderr() => {
                 output::shown(error.print());
                 Ok(None)
             }
-            Err(error) => Err(mistakes::explain(&error, &line)),
+            _ => Self::of(line).map(Some),
         }
     }
 
     /// Parses a line as if it were that of the process; its first word is the program's name.
     ///
     /// # Errors
-    /// [`Error::Usage`](onesheet::Error::Usage) where the line makes no sense.
-    pub fn of(line: impl Iterator<Item = OsString>) -> Result<Self> {
-        let line: Vec<OsString> = line.collect();
-        Self::parse_line(&line).map_err(|error| mistakes::explain(&error, &line))
+    /// [`Error::Usage`](onesheet::Error::Usage) where the line makes no sense; those of a
+    /// configuration that it names.
+    pub fn of(line: Vec<OsString>) -> Result<Self> {
+        let mistake = |error| mistakes::explain(&error, &line);
+        let given = matches(&line).map_err(mistake)?;
+        match config::arguments(&given)? {
+            None => Self::from_arg_matches(&given).map_err(mistake),
+            Some(configured) => {
+                let command = line.iter().position(|word| word == "run").map_or(line.len(), |at| at + 1);
+                let (before, after) = line.split_at(command);
+                let whole: Vec<OsString> = [before, &configured, after].concat();
+                let parsed = matches(&whole).and_then(|all| Self::from_arg_matches(&all));
+                parsed.map_err(|error| mistakes::explain(&error, &whole))
+            }
+        }
     }
+}
 
-    fn parse_line(line: &[OsString]) -> Result<Self, clap::Error> {
-        let run = |run: clap::Command| run.after_help(format!("{}\n{EXIT_CODES}", recipes()));
-        let matches = Self::command().mut_subcommand("run", run).try_get_matches_from(line)?;
-        Self::from_arg_matches(&matches)
-    }
+fn matches(line: &[OsString]) -> std::result::Result<ArgMatches, clap::Error> {
+    let run = |run: clap::Command| run.after_help(format!("{}\n{EXIT_CODES}", recipes()));
+    Args::command().mut_subcommand("run", run).try_get_matches_from(line)
 }
 
 /// The table of the recipes' values, one option per line.
@@ -127,7 +138,7 @@ pub enum Command {
 #[derive(Group)]
 pub struct RunArgs {
     /// Folder with `genres.csv` (columns id,genre) and `posters/<id>.jpg`
-    #[arg(long, value_name = "DIR", help_heading = DATA)]
+    #[arg(long, value_name = "DIR", required = false, required_unless_present = "config", help_heading = DATA)]
     pub data: PathBuf,
     /// What to learn: all genres of a film, the genre of films that have only one, or which of the
     /// six commonest genres a film has
@@ -151,10 +162,21 @@ pub struct RunArgs {
     /// Replace the results of an earlier run in OUT, once the new ones are complete
     #[arg(long, help_heading = OUTPUT)]
     pub overwrite: bool,
+    /// Go on with a run in OUT that did not finish, in the middle of an epoch if need be, and end
+    /// with the bits that it would have ended with; where there is none, begin
+    #[arg(long, help_heading = OUTPUT)]
+    pub resume: bool,
+    /// Write a checkpoint at least every N minutes, besides one after each epoch
+    #[arg(long, value_name = "N", default_value_t = 5.0, value_parser = minutes, help_heading = OUTPUT)]
+    pub checkpoint_every: f64,
     /// Where the options below start from: the recipe that learns most, or the model and training
     /// of the starting report
     #[arg(long, default_value = "best", ignore_case = true, help_heading = "Recipe")]
     pub recipe: RecipeName,
+    /// Take every option from the config.toml of a run or of an experiment; options on the command
+    /// line win
+    #[arg(long, value_name = "FILE", conflicts_with = "recipe", help_heading = "Recipe")]
+    pub config: Option<PathBuf>,
     #[command(flatten)]
     pub options: RecipeOptions,
     /// Start from the weights of a trained experiment, such as runs/1/multi-label, as far as the

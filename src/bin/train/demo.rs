@@ -28,7 +28,7 @@ pub fn run_demo(threads: usize, isa: Isa) -> Result<()> {
     say("there is. The same step by step:");
     DEMO.iter().for_each(|line| say(&broken(line)));
     for line in DEMO {
-        match Args::of(line.split(' ').map(Into::into))?.command {
+        match Args::of(line.split(' ').map(Into::into).collect())?.command {
             Some(Command::Demo(args)) => draw(&args, threads)?,
             Some(Command::Run(args)) => run::run(*args, threads, isa)?,
             _ => unreachable!("the demo draws and runs"),

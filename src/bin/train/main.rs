@@ -4,6 +4,7 @@
 mod args;
 mod cache;
 mod checks;
+mod config;
 mod demo;
 mod doctor;
 mod evaluate;
@@ -13,6 +14,7 @@ mod output;
 mod predict;
 mod progress;
 mod run;
+mod signals;
 mod sweep;
 mod threads;
 
@@ -40,7 +42,11 @@ fn main() -> ExitCode {
         Ok(Ok(code)) => code,
         Ok(Err(error)) => {
             output::tell_error(&error);
-            error.exit_code()
+            match (&error, signals::asked()) {
+                // As a shell reports a process that a signal has ended.
+                (Error::Stopped { .. }, Some(signal)) => 128 + signal,
+                _ => error.exit_code(),
+            }
         }
         Err(_) => BUG,
     };

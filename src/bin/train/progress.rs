@@ -1,6 +1,6 @@
 //! The display of a command's progress: a bar on a terminal, a line now and then elsewhere.
 
-use crate::output;
+use crate::{output, signals};
 use indicatif::{ProgressBar, ProgressStyle};
 use onesheet::progress::{Lines, Pace, Progress, Whole};
 use std::io::IsTerminal;
@@ -92,6 +92,10 @@ impl Progress for Terminal {
             Shown::Bar(drawn) => locked(drawn).whole.get_or_insert_with(|| Whole::begin(done, now)).at(done, now),
             Shown::Lines(lines) => lines.whole(done, now),
         }
+    }
+
+    fn stops(&self) -> bool {
+        signals::asked().is_some()
     }
 }
 

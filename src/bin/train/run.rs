@@ -4,15 +4,16 @@ use crate::args::{BadImage, ExperimentName, RecipeName, RunArgs};
 use crate::checks::{check_data, check_model};
 use crate::output::say;
 use crate::progress::Terminal;
-use crate::threads;
+use crate::{signals, threads};
 use onesheet::classifier::MODEL_FILE;
 use onesheet::classifier::experiment::Experiment;
 use onesheet::data::refusal::OnBadImage;
 use onesheet::nn::{Head, Isa};
 use onesheet::report::{Metrics, Table, columns, short};
-use onesheet::run::fit::{Example, Outcome};
 use onesheet::run::options::Options;
+use onesheet::run::outcome::{Example, Outcome};
 use onesheet::run::recipe::{Balance, Recipe};
+use onesheet::text::shell_word;
 use onesheet::{Error, Result};
 use std::path::{Path, PathBuf};
 
@@ -33,6 +34,7 @@ pub fn run(args: RunArgs, threads: usize, isa: Isa) -> Result<()> {
 
 /// Trains experiments on as many threads as the options say, and prints the results.
 pub fn train(options: &Options, experiments: &[Experiment], isa: Isa) -> Result<()> {
+    signals::listen()?;
     say(&format!("{} threads, {}", options.threads, isa.name()));
     let work = || onesheet::run::run(options, experiments, isa, &Terminal::new());
     let outcomes = threads::compute(options.threads, work)?;
@@ -48,7 +50,7 @@ pub fn train(options: &Options, experiments: &[Experiment], isa: Isa) -> Result<
 
 /// Names what a run leaves, and the commands that use it.
 fn print_files(options: &Options, outcomes: &[Outcome]) {
-    let folder = |outcome: &Outcome| options.out.join(outcome.experiment);
+    let folder = |outcome: &Outcome| options.out.join(&outcome.experiment);
     say(&format!("\nResults in {}:", options.out.display()));
     for outcome in outcomes {
         say(&format!("  {}", folder(outcome).join(MODEL_FILE).display()));
@@ -60,13 +62,6 @@ fn print_files(options: &Options, outcomes: &[Outcome]) {
         say(&format!("  train evaluate {run} --data {data} --split test"));
         say(&format!("  train predict {run} POSTER"));
     }
-}
-
-/// A path as a shell takes it for one word.
-fn shell_word(path: &Path) -> String {
-    let text = path.display().to_string();
-    let is_plain = |c: char| c.is_alphanumeric() || "/._-+=:,@%".contains(c);
-    if !text.is_empty() && text.chars().all(is_plain) { text } else { format!("'{}'", text.replace('\'', "'\\''")) }
 }
 
 /// The experiments that the arguments name.
@@ -119,7 +114,9 @@ pub fn options(args: RunArgs, threads: usize) -> Result<Options> {
         init_from: args.init_from,
         seed: args.seed,
         threads,
+        checkpoint_every: args.checkpoint_every,
         overwrite: args.overwrite,
+        resume: args.resume,
         measures_test: true,
     })
 }

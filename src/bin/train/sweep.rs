@@ -7,10 +7,10 @@ use onesheet::classifier::experiment::Experiment;
 use onesheet::files::OwnFolder;
 use onesheet::nn::Isa;
 use onesheet::progress::duration;
-use onesheet::report::{columns, percent, score};
+use onesheet::report::{HISTORY_FILE, columns, percent, score};
 use onesheet::run::identity;
 use onesheet::run::options::Options;
-use onesheet::run::sweep::{HISTORY_FILE, Row, Trial, trials, write};
+use onesheet::run::sweep::{Row, Trial, trials, write};
 use onesheet::{Error, Result, files};
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -104,7 +104,10 @@ pub fn sweep(args: &SweepArgs, threads: usize, isa: Isa) -> Result<()> {
                 match trial.run(isa) {
                     Ok(outcome) => outcome,
                     Err(error) => {
-                        result = Err(error);
+                        result = Err(match error {
+                            Error::Stopped { when, .. } => Error::stopped(when, "the same command goes on"),
+                            error => error,
+                        });
                         break;
                     }
                 }
@@ -145,7 +148,7 @@ fn ready(args: &SweepArgs, trial: &Trial, threads: usize) -> Result<Ready> {
         return Err(Error::usage(what, "leave it out"));
     }
     let (out, cache) = (args.out.join(&name), args.out.join("cache"));
-    let mut line: Vec<std::ffi::OsString> = vec!["train".into(), "run".into(), "--overwrite".into()];
+    let mut line: Vec<std::ffi::OsString> = vec!["train".into(), "run".into(), "--overwrite".into(), "--resume".into()];
     line.extend(["--data".into(), args.data.clone().into(), "--out".into(), out.clone().into()]);
     if !args.options.iter().any(|option| option.starts_with("--cache") || option == "--no-cache") {
         line.extend(["--cache".into(), cache.into()]);
@@ -157,7 +160,7 @@ fn ready(args: &SweepArgs, trial: &Trial, threads: usize) -> Result<Ready> {
         Error::Shape(what) => Error::Shape(format!("{name}: {what}")),
         other => other,
     };
-    let parsed = Args::of(line.into_iter()).map_err(named)?;
+    let parsed = Args::of(line).map_err(named)?;
     let threads = parsed.threads.unwrap_or(threads);
     let Some(Command::Run(run)) = parsed.command else { unreachable!("it says run") };
     let run = *run;

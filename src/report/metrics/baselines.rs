@@ -1,14 +1,14 @@
 //! What an answer that never looks at a poster would get: the numbers that a classifier has to
 //! beat.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// The most words of 64 films that are looked at for the best three genres: half a second's work,
 /// and thirty times what all triples of 19 genres take with a million films.
 const MOST_WORDS: usize = 500_000_000;
 
 /// The metrics of trivial answers, from the labels alone.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Baselines {
     /// Top-1 hit of always naming the most frequent genre.
     pub constant_top1_hit: f64,

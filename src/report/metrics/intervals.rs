@@ -2,7 +2,7 @@
 
 use rand::RngExt;
 use rayon::prelude::*;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::{Evaluation, Metrics};
 use crate::error::Result;
@@ -15,7 +15,7 @@ use crate::rng::{Purpose, stream};
 /// far it would move with another seed of the training.
 ///
 /// Efron 1979, Bootstrap Methods: Another Look at the Jackknife; percentile intervals.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Intervals {
     /// The number of times that films were drawn.
     pub resamples: usize,

@@ -10,7 +10,7 @@ mod intervals;
 
 use std::path::Path;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 pub use baselines::Baselines;
 pub use intervals::Intervals;
@@ -52,7 +52,7 @@ pub struct Evaluation<'a> {
 /// A genre is predicted if its probability is above its threshold: the classifier's, tuned for F1
 /// on the validation films, or one half where it has none (one half itself is not above, as in
 /// Keras).
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Metrics {
     /// The name of the experiment.
     pub experiment: String,
@@ -98,7 +98,7 @@ pub struct Metrics {
 
 /// The metrics of one genre against the rest. All but `genre` and `support` are `None` if no film
 /// has the genre.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct GenreMetrics {
     /// The name of the genre.
     pub genre: String,

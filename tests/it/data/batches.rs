@@ -15,7 +15,7 @@ const CLASSES: usize = 3;
 
 fn plain(order: Order, size: usize) -> Batching {
     let transform = Transform { size: SPEC, look: Look::View(View::WHOLE) };
-    Batching { classes: CLASSES, order, size, transform }
+    Batching { classes: CLASSES, order, skip: 0, size, transform }
 }
 
 fn film(id: u64) -> Film {
@@ -29,7 +29,7 @@ fn sources(n: u64) -> (tempfile::TempDir, Vec<Film>, [Source; 2]) {
     let posters = posters(data.path());
     let ids: Vec<u64> = (1..=n).collect();
     let cache =
-        Cache::open_or_build(&data.path().join("cache"), &posters, &ids, SPEC, OnBadImage::Skip, &|_| ()).unwrap();
+        Cache::open_or_build(&data.path().join("cache"), &posters, &ids, SPEC, OnBadImage::Skip, &|_| Ok(())).unwrap();
     let films = ids.into_iter().map(film).collect();
     (
         data,

@@ -25,7 +25,7 @@ fn data() -> tempfile::TempDir {
 }
 
 fn open(data: &Path, ids: &[u64]) -> Cache {
-    Cache::open_or_build(&data.join("cache"), &posters(data), ids, SPEC, Skip, &|_| ()).unwrap()
+    Cache::open_or_build(&data.join("cache"), &posters(data), ids, SPEC, Skip, &|_| Ok(())).unwrap()
 }
 
 /// Waits until the posters are older than the grain of any clock: from then on the same posters
@@ -45,7 +45,10 @@ fn holds_what_the_decoder_made_and_is_used_again() {
     let data = data();
     let steps = Mutex::new(Vec::new());
     let ids = [1, 2, 4, 6, 9];
-    let progress = |building| steps.lock().unwrap().push(building);
+    let progress = |building| {
+        steps.lock().unwrap().push(building);
+        Ok(())
+    };
     let (dir, posters) = (data.path().join("cache"), posters(data.path()));
     let cache = Cache::open_or_build(&dir, &posters, &ids, SPEC, Skip, &progress).unwrap();
     let built = cache.built().unwrap();
@@ -262,7 +265,7 @@ fn a_folder_that_cannot_be_written_is_an_error_with_its_name() {
     let data = data();
     write(data.path(), "cache", "a file where the folder should be");
     let (dir, posters) = (data.path().join("cache"), posters(data.path()));
-    let error = Cache::open_or_build(&dir, &posters, &[1], SPEC, Skip, &|_| ()).err().unwrap();
+    let error = Cache::open_or_build(&dir, &posters, &[1], SPEC, Skip, &|_| Ok(())).err().unwrap();
     assert_eq!(error.exit_code(), 4, "{error}");
     assert!(error.to_string().contains("/cache: cannot make the folder"), "{error}");
 }
@@ -286,9 +289,12 @@ fn who_waits_for_another_builder_says_so() {
     let lock = fs::File::create(Cache::path_in(&dir, SPEC).with_extension("lock")).unwrap();
     lock.lock().unwrap();
     let (tell, told) = std::sync::mpsc::channel();
+    let tell = |at| {
+        tell.send(at).unwrap();
+        Ok(())
+    };
     std::thread::scope(|scope| {
-        let builder =
-            scope.spawn(|| Cache::open_or_build(&dir, &posters, &[1, 2], SPEC, Skip, &|at| tell.send(at).unwrap()));
+        let builder = scope.spawn(|| Cache::open_or_build(&dir, &posters, &[1, 2], SPEC, Skip, &tell));
         assert_eq!(told.recv().unwrap(), Building::Waits { by: "another process".into() });
         lock.unlock().unwrap();
         assert_eq!(builder.join().unwrap().unwrap().len(), 2);
@@ -371,7 +377,7 @@ fn two_folders_that_share_a_cache_get_their_own_posters() {
     fs::remove_file(folders[1].path().join("posters/2.jpg")).unwrap();
     for turn in 0..4 {
         let data = folders[turn % 2].path();
-        let cache = Cache::open_or_build(shared.path(), &posters(data), &[1, 9], SPEC, Skip, &|_| ()).unwrap();
+        let cache = Cache::open_or_build(shared.path(), &posters(data), &[1, 9], SPEC, Skip, &|_| Ok(())).unwrap();
         assert_eq!(cache.image(1).unwrap(), decoded(data, 1), "turn {turn}");
         assert_eq!(cache.image(9).unwrap(), decoded(data, 9), "turn {turn}");
     }
@@ -423,6 +429,7 @@ fn the_first_refused_poster_ends_a_build_that_must_not_have_any() {
         let of = AtomicUsize::new(0);
         let count = |_| {
             of.fetch_add(1, Ordering::Relaxed);
+            Ok(())
         };
         let built = pool.install(|| Cache::open_or_build(&dir, &posters, ids, SPEC, Fail, &count));
         (built.map(|cache| cache.built().map(|built| built.decoded)).map_err(|e| e.to_string()), of.into_inner())
@@ -434,7 +441,7 @@ fn the_first_refused_poster_ends_a_build_that_must_not_have_any() {
     write(data.path(), "posters/4.jpg", jpeg(4, 20, 30));
     assert_eq!(build(&[1, 2, 3, 4, 5, 7, 8, 9]).0, Ok(Some(5)));
     // What a finished cache knows is told before anything is decoded.
-    Cache::open_or_build(&dir, &posters, &[1, 6], SPEC, Skip, &|_| ()).unwrap();
+    Cache::open_or_build(&dir, &posters, &[1, 6], SPEC, Skip, &|_| Ok(())).unwrap();
     for ids in [&[1, 6][..], &[1, 6, 9]] {
         let (error, done) = build(ids);
         assert!(error.unwrap_err().contains("posters/6.jpg: "));
@@ -453,7 +460,7 @@ fn files_of_others_in_the_folder_of_the_cache_stay() {
         let dir = data.path().join("cache");
         fs::create_dir(&dir).unwrap();
         make(&dir.join(name));
-        let error = Cache::open_or_build(&dir, &posters(data.path()), &[1], SPEC, Skip, &|_| ()).err().unwrap();
+        let error = Cache::open_or_build(&dir, &posters(data.path()), &[1], SPEC, Skip, &|_| Ok(())).err().unwrap();
         let text = error.to_string();
         assert!(text.contains(&format!("/cache/{name}: ")), "{text}");
         (data, text)

@@ -1,0 +1,88 @@
+//! `--config FILE`: the options of an earlier run as arguments of `train run`.
+
+use clap::ArgMatches;
+use clap::parser::ValueSource;
+use onesheet::run::config;
+use onesheet::run::recipe_options::RecipeOptions;
+use onesheet::{Error, Result};
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use toml::Value;
+
+/// Options of `train run` beside those of a recipe, by the names of their fields.
+const OPTIONS: [&str; 13] = [
+    "data",
+    "out",
+    "cache",
+    "on_bad_image",
+    "max_missing",
+    "limit",
+    "limit_val",
+    "max_genres",
+    "per_genre",
+    "init_from",
+    "seed",
+    "threads",
+    "checkpoint_every",
+];
+/// What a configuration says that is no option: constants of the update rules.
+const CONSTANTS: [&str; 3] = ["beta1", "beta2", "epsilon"];
+/// Options of the update rule, which mean nothing for another optimizer.
+const OF_THE_RULE: [&str; 4] = ["learning_rate", "momentum", "nesterov", "weight_decay"];
+
+/// The arguments that say what the configuration says that a line names, without those that the
+/// line gives itself; `None` if it names none.
+///
+/// # Errors
+/// [`Error::Data`] if the file is no configuration, or of a newer version; [`Error::Io`] if it
+/// cannot be read.
+pub fn arguments(line: &ArgMatches) -> Result<Option<Vec<OsString>>> {
+    let Some(run) = line.subcommand_matches("run") else { return Ok(None) };
+    let Some(path) = run.get_one::<PathBuf>("config") else { return Ok(None) };
+    let config = config::read(path)?;
+    let is_given = |id: &str| run.value_source(id) == Some(ValueSource::CommandLine);
+    let recipe = RecipeOptions::all();
+    let mut arguments: Vec<String> = Vec::new();
+    if !is_given("experiment") {
+        arguments.push(format!("--experiment={}", config.experiment));
+    }
+    for (field, value) in &config.options {
+        let other_rule = OF_THE_RULE.contains(&&field[..]) && is_given("optimizer");
+        let no_cache = field == "cache" && is_given("no_cache");
+        if is_given(field) || other_rule || no_cache || CONSTANTS.contains(&&field[..]) {
+            continue;
+        }
+        let of_recipe = recipe.iter().find(|(_, of)| of == field).map(|(option, _)| option.clone());
+        match (of_recipe, value) {
+            // An option without a value.
+            (Some(option), Value::Boolean(is)) if field == "nesterov" => arguments.extend(is.then_some(option)),
+            (Some(option), value) => arguments.push(format!("{option}={}", text(value).replace('_', "-"))),
+            (None, value) if OPTIONS.contains(&&field[..]) => {
+                arguments.push(format!("--{}={}", field.replace('_', "-"), text(value)));
+            }
+            (None, Value::String(name)) if field == "recipe_name" => {
+                // All that the recipe says is in the file, whatever it is called.
+                arguments.extend((name != "own").then(|| format!("--recipe={name}")));
+            }
+            _ => return Err(unknown(path, field)),
+        }
+    }
+    if !config.options.contains_key("cache") && !is_given("cache") && !is_given("no_cache") {
+        arguments.push("--no-cache".into());
+    }
+    Ok(Some(arguments.into_iter().map(OsString::from).collect()))
+}
+
+/// A value as an argument has it.
+fn text(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        Value::Array(values) => values.iter().map(text).collect::<Vec<_>>().join(","),
+        other => other.to_string(),
+    }
+}
+
+fn unknown(path: &Path, field: &str) -> Error {
+    let what = format!("there is no option {field}");
+    Error::data(path, what, "remove the line, or use the version that wrote the file")
+}
