@@ -126,13 +126,7 @@ pub(crate) struct Training<'a> {
 impl<'a> Checkpoints<'a> {
     /// Checkpoints in the folder `work`, one after each time span `every` and each epoch, of a run
     /// that has `done` some experiments.
-    pub fn new(
-        work: &Path,
-        identity: String,
-        every: Duration,
-        done: Vec<Outcome>,
-        progress: &'a dyn Progress,
-    ) -> Self {
+    pub fn new(work: &Path, identity: String, every: Duration, done: Vec<Outcome>, progress: &'a dyn Progress) -> Self {
         let (path, last) = (work.join(CHECKPOINT_FILE), Instant::now());
         Self { path, identity, done, every, last, is_overdue: false, held: None, writing: None, progress }
     }

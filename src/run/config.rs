@@ -44,7 +44,7 @@ impl Config {
             options.insert("experiment".into(), experiment.into());
             toml::to_string(&options).expect("plain data")
         };
-        let own = text(&name_of(experiments), Table::try_from(options).expect("plain data"));
+        let own = text(&name_of(experiments), identity::table_of(options));
         identity::differences(&text(&self.experiment, self.options.clone()), &own)
     }
 }

@@ -57,7 +57,7 @@ pub fn differences(was: &str, is: &str) -> Vec<String> {
 
 /// The options on which the results of a run depend, with checksums of the files that they name.
 fn of_results(options: &Options, experiments: &[Experiment]) -> Table {
-    let mut table = Table::try_from(options).expect("plain data");
+    let mut table = table_of(options);
     without_places(&mut table);
     table.insert("labels".into(), checksum_of(&options.data.join("genres.csv")));
     if let Some(run) = &options.init_from {
@@ -67,6 +67,13 @@ fn of_results(options: &Options, experiments: &[Experiment]) -> Table {
     let names: Vec<Value> = experiments.iter().map(|experiment| experiment.name.into()).collect();
     table.insert("experiments".into(), names.into());
     table
+}
+
+/// The options by the names of their fields, as a file has them: numbers in the digits that they
+/// have there, which are fewer than an f32 has as an f64.
+pub(super) fn table_of(options: &Options) -> Table {
+    let text = toml::to_string(options).expect("plain data");
+    toml::from_str(&text).expect("it was written here")
 }
 
 /// Takes away the options that change no result: where a run reads and writes, and how.

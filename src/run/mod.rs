@@ -120,10 +120,9 @@ fn work(
         }
     }
     let names: Vec<&str> = experiments.iter().map(|experiment| experiment.name).collect();
-    write_config(&out.work().join(CONFIG_FILE), &names, isa, options)?;
-
     let Prepared { experiments, mut ledger, mut posters } = prepare(options, experiments, out.work(), progress)?;
     posters.late = late;
+    write_config(&out.work().join(CONFIG_FILE), &names, isa, options)?;
     let ledger_file = out.work().join(LEDGER);
     files::write_json(&ledger_file, &ledger)?;
     let place = options.out.join(LEDGER);

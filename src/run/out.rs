@@ -216,5 +216,8 @@ impl Drop for Out {
 
 /// The names of all that runs write into OUT.
 fn names() -> Vec<&'static str> {
-    [LEDGER, FRAMES, UNFINISHED, CHECKPOINT_FILE, CONFIG_FILE].into_iter().chain(Experiment::ALL.map(|of| of.name)).collect()
+    [LEDGER, FRAMES, UNFINISHED, CHECKPOINT_FILE, CONFIG_FILE]
+        .into_iter()
+        .chain(Experiment::ALL.map(|of| of.name))
+        .collect()
 }

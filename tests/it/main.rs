@@ -2,6 +2,7 @@
 //! the two source trees.
 
 mod cache_command;
+mod checkpoints;
 mod cli;
 mod data;
 mod files;
@@ -15,6 +16,7 @@ mod predict;
 mod progress;
 mod recipes;
 mod report;
+mod resume;
 mod run;
 mod streams;
 mod text;

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 /// A folder with 240 drawn posters in `data` and their cache in `cache`.
-fn posters() -> TempDir {
+pub fn posters() -> TempDir {
     let folder = tempfile::tempdir().unwrap();
     demo::draw(&folder.path().join("data"), 240, 1).unwrap();
     let (code, _, err) = done(command(folder.path(), "cache build --data data --cache cache").output().unwrap());
@@ -18,29 +18,29 @@ fn posters() -> TempDir {
 }
 
 /// A command line of `train` in a folder; words are separated by blanks.
-fn command(folder: &Path, line: &str) -> Command {
+pub fn command(folder: &Path, line: &str) -> Command {
     let mut command = Command::cargo_bin("train").unwrap();
     command.current_dir(folder).args(line.split_whitespace()).stdout(Stdio::piped()).stderr(Stdio::piped());
     command
 }
 
-fn done(output: Output) -> (i32, String, String) {
+pub fn done(output: Output) -> (i32, String, String) {
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     (output.status.code().unwrap_or(-1), text(&output.stdout), text(&output.stderr))
 }
 
-fn train(folder: &Path, line: &str) -> (i32, String, String) {
+pub fn train(folder: &Path, line: &str) -> (i32, String, String) {
     done(command(folder, line).output().unwrap())
 }
 
 /// A run of one experiment on a tiny model; more options follow.
-const TINY: &str = "run --data data --cache cache --experiment multi-label --recipe report --input 16 --filters 4 \
+pub const TINY: &str = "run --data data --cache cache --experiment multi-label --recipe report --input 16 --filters 4 \
                     --dense 0 --padding same --batch 16 --threads 1";
 /// More epochs than any test waits for.
 const FOR_LONG: &str = "--epochs 100000";
 
 /// Waits until a condition holds; half a minute is enough for any of them on a busy machine.
-fn wait_for(what: &str, holds: impl Fn() -> bool) {
+pub fn wait_for(what: &str, holds: impl Fn() -> bool) {
     let begin = Instant::now();
     while !holds() {
         assert!(begin.elapsed() < Duration::from_secs(30), "{what}");
@@ -55,12 +55,12 @@ fn begun(folder: &Path, line: &str, model: &str) -> Child {
     child
 }
 
-fn kill(mut child: Child) {
+pub fn kill(mut child: Child) {
     child.kill().unwrap();
     child.wait().unwrap();
 }
 
-fn names(folder: &Path) -> Vec<String> {
+pub fn names(folder: &Path) -> Vec<String> {
     let mut names: Vec<String> =
         fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
     names.sort();
@@ -110,7 +110,7 @@ fn a_finished_model_is_replaced_when_the_new_one_is_complete() {
     assert_eq!(code, 0, "{err}");
     assert_ne!(fs::read(&model).unwrap(), bytes);
     assert_eq!(names(&folder.join("run/multi-label")), before);
-    assert_eq!(names(&folder.join("run")), [".onesheet", "frames", "ledger.json", "multi-label"]);
+    assert_eq!(names(&folder.join("run")), [".onesheet", "config.toml", "frames", "ledger.json", "multi-label"]);
     // Frames of other experiments, which the new run does not make, stay.
     let other = format!("{} --out run --epochs 1 --overwrite", TINY.replace("multi-label", "single-genre"));
     assert_eq!(train(folder, &other).0, 0);
@@ -305,7 +305,11 @@ fn a_full_disk_leaves_the_earlier_model() {
     assert!(code == 4 && err.contains("model.safetensors: cannot write the file"), "{err}");
     assert_eq!(fs::read(&model).unwrap(), bytes);
     predicts(folder, "run/multi-label");
-    assert_eq!(names(&folder.join("run")), [".onesheet", "frames", "ledger.json", "multi-label"], "nothing is left");
+    assert_eq!(
+        names(&folder.join("run")),
+        [".onesheet", "config.toml", "frames", "ledger.json", "multi-label"],
+        "nothing is left"
+    );
 }
 
 /// The number of films in a table of `evaluate --json`, and the name of their set.

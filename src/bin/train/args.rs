@@ -175,7 +175,7 @@ pub struct RunArgs {
     pub recipe: RecipeName,
     /// Take every option from the config.toml of a run or of an experiment; options on the command
     /// line win
-    #[arg(long, value_name = "FILE", conflicts_with = "recipe", help_heading = "Recipe")]
+    #[arg(long, value_name = "FILE", help_heading = "Recipe")]
     pub config: Option<PathBuf>,
     #[command(flatten)]
     pub options: RecipeOptions,

@@ -26,7 +26,7 @@ const OPTIONS: [&str; 13] = [
     "checkpoint_every",
 ];
 /// What a configuration says that is no option: constants of the update rules.
-const CONSTANTS: [&str; 3] = ["beta1", "beta2", "epsilon"];
+const CONSTANTS: [&str; 3] = ["beta_1", "beta_2", "epsilon"];
 /// Options of the update rule, which mean nothing for another optimizer.
 const OF_THE_RULE: [&str; 4] = ["learning_rate", "momentum", "nesterov", "weight_decay"];
 
@@ -34,13 +34,18 @@ const OF_THE_RULE: [&str; 4] = ["learning_rate", "momentum", "nesterov", "weight
 /// line gives itself; `None` if it names none.
 ///
 /// # Errors
-/// [`Error::Data`] if the file is no configuration, or of a newer version; [`Error::Io`] if it
+/// [`Error::Usage`] if the line names a recipe, too; [`Error::Data`] if the file is no configuration, or of a newer version; [`Error::Io`] if it
 /// cannot be read.
 pub fn arguments(line: &ArgMatches) -> Result<Option<Vec<OsString>>> {
     let Some(run) = line.subcommand_matches("run") else { return Ok(None) };
     let Some(path) = run.get_one::<PathBuf>("config") else { return Ok(None) };
     let config = config::read(path)?;
-    let is_given = |id: &str| run.value_source(id) == Some(ValueSource::CommandLine);
+    // Clap panics where it is asked about what is no option.
+    let is_given = |id: &str| run.ids().any(|of| of == id) && run.value_source(id) == Some(ValueSource::CommandLine);
+    if is_given("recipe") {
+        let what = "--config has all options of a recipe";
+        return Err(Error::usage(what, "leave --recipe out, and name the options that are to be others"));
+    }
     let recipe = RecipeOptions::all();
     let mut arguments: Vec<String> = Vec::new();
     if !is_given("experiment") {

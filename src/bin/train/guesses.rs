@@ -5,13 +5,14 @@ const THREADS: &str = "name --threads N: as many threads decode posters beside t
 const BEST_EPOCH: &str = "there is no early stopping: all --epochs are trained, and --keep best keeps the best of them";
 const SPLIT: &str = "the split is 80/10/10 by a hash of the film's id, the same in every run; --limit-val N validates \
                      on fewer films";
-/// The answer to whoever has lost a run.
-pub const NO_RESUME: &str = "a run cannot be resumed yet; the weights of its best epoch so far are in \
-                         OUT/EXPERIMENT/model.safetensors: start from them with --init-from OUT/EXPERIMENT";
+/// The answer to whoever wants to go on with a run.
+pub const RESUME: &str = "to go on with a run that did not finish, give the same options and --resume, or `train run \
+                      --config OUT/config.toml --resume`; to train a trained model further, --init-from OUT/EXPERIMENT";
 const OUTPUT: &str = "name the folder of the results as --out DIR";
 const QUIET: &str =
     "there is no such choice: send standard output to a file, and progress comes as a line now and then";
-const CHECKPOINT: &str = "the model is kept in OUT/EXPERIMENT/model.safetensors; --keep best|last chooses the epoch";
+const CHECKPOINT: &str = "a checkpoint is written after each epoch and every --checkpoint-every N minutes; the model is \
+                          in OUT/EXPERIMENT/model.safetensors, and --keep best|last chooses its epoch";
 const FLIP: &str = "name --flip true or --flip false";
 const THRESHOLD: &str = "each genre has a threshold of its own: --tune-thresholds true when the model is trained";
 const DROP: &str = "the learning rate follows --warmup SHARE and --schedule constant|cosine";
@@ -20,7 +21,7 @@ const NAMED_MODEL: &str = "name the folder of the trained experiment without an 
 
 /// Options of other programs, and what there is here instead.
 const OPTIONS: &[(&[&str], &str)] = &[
-    (&["--resume", "--continue", "--resume-from", "--restart", "--ckpt", "--checkpoint"], NO_RESUME),
+    (&["--continue", "--resume-from", "--restart", "--ckpt", "--checkpoint", "--ckpt-path"], RESUME),
     (&["--gpu", "--gpus", "--cuda", "--device", "--devices", "--no-cuda", "--use-gpu", "--accelerator"], NO_GPU),
     (
         &["--amp", "--fp16", "--bf16", "--half", "--precision", "--mixed-precision"],

@@ -1,7 +1,7 @@
 //! Answers to command lines that clap does not take: each is one line that says what to do next.
 
 use crate::args::Args;
-use crate::guesses::{NO_RESUME, instead_of_command, instead_of_option};
+use crate::guesses::{RESUME, instead_of_command, instead_of_option};
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Command, CommandFactory};
 use onesheet::Error;
@@ -143,7 +143,7 @@ impl<'a> Told<'a> {
         let remedy = match instead_of_command(word) {
             _ if self.command.as_deref() == Some("cache") => CACHE.to_owned(),
             Some(command) => format!("it is `train {command}`"),
-            None if word == "resume" => NO_RESUME.to_owned(),
+            None if word == "resume" => RESUME.to_owned(),
             None if Path::new(word).is_dir() => format!("to train on a folder: `train run --data {word}`"),
             None => {
                 let known = Args::command();
