@@ -38,6 +38,7 @@
 //!
 //! | module | its job |
 //! |---|---|
+//! | [`version`] | which build this is |
 //! | [`text`] | text of others made safe to show |
 //! | [`error`] | what can go wrong, with file, row and remedy |
 //! | [`files`] | files are written whole or not at all |
@@ -59,6 +60,7 @@ pub mod files;
 pub mod nn;
 pub mod rng;
 pub mod text;
+pub mod version;
 
 #[cfg(feature = "posters")]
 pub mod classifier;

@@ -75,7 +75,7 @@ fn name_of(experiments: &[&str]) -> String {
 /// # Errors
 /// [`Error::Io`] with `path`.
 pub(crate) fn write_config(path: &Path, experiments: &[&str], isa: Isa, options: &Options) -> Result<()> {
-    let (onesheet, experiment) = (env!("CARGO_PKG_VERSION"), name_of(experiments));
+    let (onesheet, experiment) = (crate::version::VERSION, name_of(experiments));
     let config = Written { onesheet, pixels: PIXEL_RULES, experiment, isa: isa.name(), options };
     let config = toml::to_string(&config).expect("plain data");
     files::write_atomically(path, |file| file.write_all(config.as_bytes()))

@@ -12,6 +12,7 @@ use crate::data::frames::FilmRule;
 use crate::nn::Isa;
 use crate::run::options::Options;
 use std::collections::BTreeSet;
+use crate::version::VERSION;
 use std::path::Path;
 use toml::{Table, Value};
 
@@ -84,7 +85,7 @@ pub(super) fn without_places(table: &mut Table) {
 
 /// Adds the version of the program, since another one may choose and train differently.
 fn with_version(mut table: Table) -> String {
-    table.insert("onesheet".into(), env!("CARGO_PKG_VERSION").into());
+    table.insert("onesheet".into(), VERSION.into());
     toml::to_string(&table).expect("plain data")
 }
 

@@ -5,12 +5,15 @@ use clap::{ArgMatches, Args as Group, CommandFactory, FromArgMatches, Parser, Su
 use onesheet::Result;
 use onesheet::classifier::evaluate::Which;
 use onesheet::data::transform::Views;
+use onesheet::nn::Isa;
 use onesheet::run::recipe::Recipe;
 use onesheet::run::recipe_options::RecipeOptions;
 use onesheet::run::sweep::Axis;
 use onesheet::run::values::{at_least_one, minutes, seed, up_to, up_to_one, which};
+use onesheet::version::{COMMIT, TARGET, VERSION};
 use std::ffi::OsString;
 use std::path::PathBuf;
+use std::sync::LazyLock;
 
 const EXIT_CODES: &str = "\
 Exit codes:
@@ -35,7 +38,7 @@ const POSTERS: &str = "Decoding posters";
 /// Without a command, `train` runs a demo: it draws synthetic posters and trains the three
 /// experiments on them.
 #[derive(Parser)]
-#[command(name = "train", version, after_help = EXIT_CODES, args_override_self = true, max_term_width = 100)]
+#[command(name = "train", version, long_version = BUILD.as_str(), after_help = EXIT_CODES, args_override_self = true, max_term_width = 100)]
 pub struct Args {
     #[command(subcommand)]
     pub command: Option<Command>,
@@ -88,6 +91,20 @@ fn matches(line: &[OsString]) -> std::result::Result<ArgMatches, clap::Error> {
     let run = |run: clap::Command| run.after_help(format!("{}\n{EXIT_CODES}", recipes()));
     Args::command().mut_subcommand("run", run).try_get_matches_from(line)
 }
+
+/// What `--version` says: the version, what it was built from and for, and the instruction sets.
+static BUILD: LazyLock<String> = LazyLock::new(|| {
+    let commit = COMMIT.unwrap_or("unknown");
+    let isa = match Isa::choose() {
+        Ok(used) => {
+            let others = Isa::available().into_iter().map(Isa::name).filter(|name| *name != used.name());
+            let others = others.collect::<Vec<_>>().join(", ");
+            if others.is_empty() { used.name().to_owned() } else { format!("{} (others: {others})", used.name()) }
+        }
+        Err(unknown) => unknown.to_string(),
+    };
+    format!("{VERSION}\ncommit: {commit}\ntarget: {TARGET}\ninstruction set: {isa}")
+});
 
 /// The table of the recipes' values, one option per line.
 fn recipes() -> String {
