@@ -7,8 +7,12 @@ use std::time::{Duration, Instant};
 /// A listener to long work: it shows notes as lines, and how far the work is as a bar that counts
 /// films; and it may ask the work to stop.
 pub trait Progress: Sync {
-    /// Shows a line of its own.
+    /// Shows a line of its own. One that begins with `warning: ` is shown also where notes are not
+    /// wanted.
     fn note(&self, line: &str);
+    /// Shows a line that only those want who look closely: how long a step took, why something is
+    /// made again. A listener that shows no such lines need not have the method.
+    fn detail(&self, _line: &str) {}
     /// Begins a bar of `total` films, or of an unknown number if that is 0; see
     /// [`bar`](trait.Progress.html#method.bar).
     fn start(&self, what: &str, total: usize);
@@ -166,6 +170,11 @@ pub struct Rhythm {
     pub first: Duration,
     /// The time from one line to the next.
     pub then: Duration,
+}
+
+impl Rhythm {
+    /// The rhythm for those who look closely: a line every two seconds.
+    pub const CLOSE: Self = Self { first: Duration::from_secs(2), then: Duration::from_secs(2) };
 }
 
 impl Default for Rhythm {

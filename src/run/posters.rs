@@ -93,9 +93,14 @@ fn cache_of(
 ) -> Result<Cache> {
     let ids: Vec<u64> = ids.iter().copied().collect();
     let cache = open_cache(folder, posters, &ids, on_bad_image, progress)?;
-    if let Some(Built { why, decoded, refused, time }) = cache.built() {
-        let (folder, seconds) = (folder.display(), time.as_secs_f64());
-        progress.note(&format!("{decoded} posters decoded into {folder}, {refused} refused, in {seconds:.1} s: {why}"));
+    let folder = folder.display();
+    match cache.built() {
+        Some(Built { why, decoded, refused, time }) => {
+            let seconds = time.as_secs_f64();
+            let did = format!("{decoded} posters decoded into {folder}, {refused} refused, in {seconds:.1} s");
+            progress.note(&format!("{did}: {why}"));
+        }
+        None => progress.detail(&format!("the cache in {folder} has all {} posters as they are", ids.len())),
     }
     Ok(cache)
 }

@@ -104,7 +104,7 @@ impl Runnable<'_> {
         if self.experiments == 1 {
             return Err(error);
         }
-        self.progress.note(&format!("passed over: {error}"));
+        self.progress.note(&format!("warning: passed over: {error}"));
         self.skipped.push(error);
         if self.skipped.len() < self.experiments {
             return Ok(false);

@@ -7,6 +7,7 @@ mod cli;
 mod data;
 mod files;
 mod golden;
+mod help;
 mod kernels;
 mod layering;
 mod metrics;

@@ -1,7 +1,9 @@
 //! The commands and options of the command line, with their help texts.
 
-use crate::{config, mistakes, output};
+use crate::output::{self, Verbosity};
+use crate::{config, mistakes};
 use clap::{ArgMatches, Args as Group, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
 use onesheet::Result;
 use onesheet::classifier::evaluate::Which;
 use onesheet::data::transform::Views;
@@ -26,7 +28,7 @@ Exit codes:
   130, 143  stopped by Ctrl-C, by SIGTERM
 
 ONESHEET_ISA=avx512|avx2|neon|portable chooses the instruction set; without it, \
-the best one is used.";
+the best one is used. NO_COLOR=1 turns colours off.";
 
 /// The headings that options stand under in the help texts, beside those of the recipe.
 const DATA: &str = "Data";
@@ -46,6 +48,12 @@ pub struct Args {
     /// any number [default: all cores]
     #[arg(long, value_name = "N", value_parser = up_to(1_024), global = true)]
     pub threads: Option<usize>,
+    /// Show results, warnings and errors alone: no notes and no progress
+    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    pub quiet: bool,
+    /// Show more: the build, the options in force, how long each step takes, and progress often
+    #[arg(short, long, global = true)]
+    pub verbose: bool,
 }
 
 impl Args {
@@ -85,11 +93,24 @@ impl Args {
             }
         }
     }
+
+    /// All commands with their options and help texts.
+    pub fn commands() -> clap::Command {
+        Self::command().mut_subcommand("run", |run| run.after_help(format!("{}\n{EXIT_CODES}", recipes())))
+    }
+
+    /// How much is to be shown.
+    pub fn verbosity(&self) -> Verbosity {
+        match (self.quiet, self.verbose) {
+            (true, _) => Verbosity::Quiet,
+            (_, true) => Verbosity::Verbose,
+            _ => Verbosity::Normal,
+        }
+    }
 }
 
 fn matches(line: &[OsString]) -> std::result::Result<ArgMatches, clap::Error> {
-    let run = |run: clap::Command| run.after_help(format!("{}\n{EXIT_CODES}", recipes()));
-    Args::command().mut_subcommand("run", run).try_get_matches_from(line)
+    Args::commands().try_get_matches_from(line)
 }
 
 /// What `--version` says: the version, what it was built from and for, and the instruction sets.
@@ -150,6 +171,11 @@ pub enum Command {
     /// Draw synthetic posters, to try things out without a data set
     #[command(after_help = EXIT_CODES)]
     Demo(DemoArgs),
+    /// Print a script that completes commands and options in a shell
+    #[command(after_help = COMPLETIONS_HELP)]
+    Completions(CompletionsArgs),
+    /// Print the manual page, or write one for each command
+    Man(ManArgs),
 }
 
 #[derive(Group)]
@@ -356,6 +382,25 @@ pub struct DemoArgs {
     /// Seed of the drawing; the same seed draws the same posters
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub seed: u64,
+}
+
+const COMPLETIONS_HELP: &str = "\
+  source <(train completions bash)                            # in ~/.bashrc
+  train completions zsh > DIR/_train                          # DIR on $fpath
+  train completions fish > ~/.config/fish/completions/train.fish
+";
+
+#[derive(Group)]
+pub struct CompletionsArgs {
+    /// The shell
+    pub shell: Shell,
+}
+
+#[derive(Group)]
+pub struct ManArgs {
+    /// Write a page per command into this folder, such as ~/.local/share/man/man1
+    #[arg(long, value_name = "DIR")]
+    pub dir: Option<PathBuf>,
 }
 
 /// What to do about posters that do not decode.

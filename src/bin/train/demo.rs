@@ -1,7 +1,7 @@
 //! The command `train demo`, and `train` without a command.
 
 use crate::args::{Args, Command, DemoArgs};
-use crate::output::say;
+use crate::output::{note, say};
 use crate::{run, threads};
 use onesheet::Result;
 use onesheet::data::demo;
@@ -24,9 +24,9 @@ const DEMO: [&str; 2] = [
 
 /// Runs the demo: draws posters, trains the three experiments on them, and prints the results.
 pub fn run_demo(threads: usize, isa: Isa) -> Result<()> {
-    say("The demo: synthetic posters, three experiments. `train --help` shows what else");
-    say("there is. The same step by step:");
-    DEMO.iter().for_each(|line| say(&broken(line)));
+    note("The demo: synthetic posters, three experiments. `train --help` shows what else");
+    note("there is. The same step by step:");
+    DEMO.iter().for_each(|line| note(&broken(line)));
     for line in DEMO {
         match Args::of(line.split(' ').map(Into::into).collect())?.command {
             Some(Command::Demo(args)) => draw(&args, threads)?,

@@ -9,8 +9,7 @@ const SPLIT: &str = "the split is 80/10/10 by a hash of the film's id, the same 
 pub const RESUME: &str = "to go on with a run that did not finish, give the same options and --resume, or `train run \
                       --config OUT/config.toml --resume`; to train a trained model further, --init-from OUT/EXPERIMENT";
 const OUTPUT: &str = "name the folder of the results as --out DIR";
-const QUIET: &str =
-    "there is no such choice: send standard output to a file, and progress comes as a line now and then";
+const QUIET: &str = "-q (--quiet) shows results, warnings and errors alone";
 const CHECKPOINT: &str = "a checkpoint is written after each epoch and every --checkpoint-every N minutes; the model is \
                           in OUT/EXPERIMENT/model.safetensors, and --keep best|last chooses its epoch";
 const FLIP: &str = "name --flip true or --flip false";
@@ -35,7 +34,9 @@ const OPTIONS: &[(&[&str], &str)] = &[
         &["--force", "-f", "--exist-ok", "--clobber", "--yes", "-y"],
         "--overwrite replaces the results of an earlier run",
     ),
-    (&["--verbose", "-v", "--quiet", "-q", "--silent", "--no-progress", "--progress"], QUIET),
+    (&["--silent", "--no-progress", "--progress", "--no-bar"], QUIET),
+    (&["--debug", "--trace", "--log-level", "--verbosity"], "-v (--verbose) shows more"),
+    (&["--no-color", "--no-colour", "--color", "--colour"], "NO_COLOR=1 in the environment turns colours off"),
     (&["--save-best", "--save-best-only", "--save-model", "--save", "--save-every", "--save-period"], CHECKPOINT),
     (&["--best-checkpoint", "--checkpoint-best", "--restore-best-weights"], "--keep best keeps the best epoch"),
     (&["--no-flip", "--hflip", "--horizontal-flip", "--mirror", "--fliplr"], FLIP),
@@ -68,6 +69,8 @@ const OPTIONS: &[(&[&str], &str)] = &[
 /// Commands of other programs, and those that do the same here.
 const COMMANDS: &[(&[&str], &str)] = &[
     (&["version"], "--version"),
+    (&["completion", "complete", "autocomplete", "shell-completion"], "completions"),
+    (&["manual", "manpage", "docs"], "man"),
     (&["train", "fit", "start", "learn", "training"], "run"),
     (&["eval", "test", "validate", "val", "score", "measure", "benchmark"], "evaluate"),
     (&["infer", "inference", "classify", "label", "tag", "detect", "prediction"], "predict"),

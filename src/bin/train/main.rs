@@ -9,6 +9,7 @@ mod demo;
 mod doctor;
 mod evaluate;
 mod guesses;
+mod help;
 mod mistakes;
 mod output;
 mod predict;
@@ -61,7 +62,9 @@ fn main() -> ExitCode {
 }
 
 /// Does what a command asks for, and returns the exit code of a command that came to its end.
-fn dispatch(Args { command, threads }: Args) -> onesheet::Result<u8> {
+fn dispatch(args: Args) -> onesheet::Result<u8> {
+    output::set_verbosity(args.verbosity());
+    let Args { command, threads, .. } = args;
     let isa = Isa::choose().map_err(|e| Error::usage(e.to_string(), "unset it to have the best one chosen"))?;
     let cores = threads.unwrap_or_else(threads::all_cores);
     match command {
@@ -73,6 +76,11 @@ fn dispatch(Args { command, threads }: Args) -> onesheet::Result<u8> {
         Some(Command::Doctor(args)) => doctor::doctor(&args, cores, isa),
         Some(Command::Cache(command)) => cache::cache(command, cores),
         Some(Command::Demo(args)) => demo::draw(&args, cores),
+        Some(Command::Completions(args)) => {
+            help::completions(&args);
+            Ok(())
+        }
+        Some(Command::Man(args)) => help::man(&args),
     }?;
     Ok(0)
 }

@@ -1,5 +1,5 @@
 //! The one place through which lines leave the program: results to standard output, notes and
-//! errors to standard error.
+//! errors to standard error. How much is told is decided once, by `--quiet` and `--verbose`.
 //!
 //! Names of genres, films and files are in many of these lines, and are made safe to show here: see
 //! [`onesheet::text`]. Nothing here panics, whatever has become of the streams: results that cannot
@@ -12,7 +12,30 @@ use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::io::{self, ErrorKind, Write};
 use std::path::Path;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+
+/// How much the program tells.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Verbosity {
+    /// Results, warnings and errors.
+    Quiet,
+    /// Notes and progress, too.
+    Normal,
+    /// And what only those want to know who look closely.
+    Verbose,
+}
+
+static VERBOSITY: OnceLock<Verbosity> = OnceLock::new();
+
+/// Decides how much is told from now on; the first decision stands.
+pub fn set_verbosity(verbosity: Verbosity) {
+    let _ = VERBOSITY.set(verbosity);
+}
+
+/// How much is to be told.
+pub fn verbosity() -> Verbosity {
+    *VERBOSITY.get().unwrap_or(&Verbosity::Normal)
+}
 
 /// What has become of standard output.
 enum Stdout {
@@ -44,6 +67,20 @@ fn stdout() -> MutexGuard<'static, Stdout> {
 /// unsafe to show is escaped.
 pub fn say(text: &str) {
     write_out(&(safe_lines(text) + "\n"));
+}
+
+/// Writes lines to standard output that say what is being done, which a quiet program leaves out.
+pub fn note(text: &str) {
+    if verbosity() > Verbosity::Quiet {
+        say(text);
+    }
+}
+
+/// Writes lines to standard output that only those want who look closely.
+pub fn detail(text: &str) {
+    if verbosity() == Verbosity::Verbose {
+        say(text);
+    }
 }
 
 /// Writes text to standard output that other programs are to read, as it is. What could do harm on

@@ -1,8 +1,9 @@
 //! The display of a command's progress: a bar on a terminal, a line now and then elsewhere.
 
-use crate::{output, signals};
+use crate::output::{self, Verbosity};
+use crate::signals;
 use indicatif::{ProgressBar, ProgressStyle};
-use onesheet::progress::{Lines, Pace, Progress, Whole};
+use onesheet::progress::{Lines, Pace, Progress, Rhythm, Whole};
 use std::io::IsTerminal;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
@@ -17,6 +18,7 @@ pub struct Terminal {
 
 /// How the display shows progress.
 enum Shown {
+    Nothing,
     Bar(Mutex<Drawn>),
     Lines(Lines),
 }
@@ -40,9 +42,13 @@ impl Terminal {
     }
 
     fn with(quiet_stdout: bool) -> Self {
-        let shown = match std::io::stderr().is_terminal() {
-            true => Shown::Bar(Mutex::new(Drawn { bar: ProgressBar::hidden(), pace: None, whole: None })),
-            false => Shown::Lines(Lines::default()),
+        // A terminal that can do nothing but print has no bars.
+        let has_bars = std::io::stderr().is_terminal() && std::env::var_os("TERM").is_none_or(|term| term != "dumb");
+        let shown = match output::verbosity() {
+            Verbosity::Quiet => Shown::Nothing,
+            _ if has_bars => Shown::Bar(Mutex::new(Drawn { bar: ProgressBar::hidden(), pace: None, whole: None })),
+            Verbosity::Normal => Shown::Lines(Lines::default()),
+            Verbosity::Verbose => Shown::Lines(Lines::new(Rhythm::CLOSE)),
         };
         Self { shown, quiet_stdout }
     }
@@ -51,7 +57,7 @@ impl Terminal {
     pub fn aside(&self, write: impl FnOnce()) {
         match &self.shown {
             Shown::Bar(drawn) => locked(drawn).bar.suspend(write),
-            Shown::Lines(_) => write(),
+            Shown::Lines(_) | Shown::Nothing => write(),
         }
     }
 
@@ -62,11 +68,22 @@ impl Terminal {
 
 impl Progress for Terminal {
     fn note(&self, line: &str) {
-        self.aside(|| self.line(line));
+        match output::verbosity() {
+            Verbosity::Quiet if line.starts_with("warning: ") => output::tell(line),
+            Verbosity::Quiet => {}
+            _ => self.aside(|| self.line(line)),
+        }
+    }
+
+    fn detail(&self, line: &str) {
+        if output::verbosity() == Verbosity::Verbose {
+            self.aside(|| self.line(line));
+        }
     }
 
     fn start(&self, what: &str, total: usize) {
         match &self.shown {
+            Shown::Nothing => {}
             Shown::Bar(drawn) => locked(drawn).start(what, total),
             Shown::Lines(lines) => lines.start(what, total, Instant::now()),
         }
@@ -74,6 +91,7 @@ impl Progress for Terminal {
 
     fn at(&self, done: usize, loss: Option<f64>) {
         match &self.shown {
+            Shown::Nothing => {}
             Shown::Bar(drawn) => locked(drawn).at(done, loss),
             Shown::Lines(lines) => lines.at(done, loss, Instant::now()).iter().for_each(|line| self.line(line)),
         }
@@ -81,6 +99,7 @@ impl Progress for Terminal {
 
     fn finish(&self) {
         match &self.shown {
+            Shown::Nothing => {}
             Shown::Bar(drawn) => locked(drawn).finish(),
             Shown::Lines(lines) => lines.finish(),
         }
@@ -89,6 +108,7 @@ impl Progress for Terminal {
     fn whole(&self, done: f64) {
         let now = Instant::now();
         match &self.shown {
+            Shown::Nothing => {}
             Shown::Bar(drawn) => locked(drawn).whole.get_or_insert_with(|| Whole::begin(done, now)).at(done, now),
             Shown::Lines(lines) => lines.whole(done, now),
         }

@@ -2,7 +2,7 @@
 
 use crate::args::{BadImage, ExperimentName, RecipeName, RunArgs};
 use crate::checks::{check_data, check_model};
-use crate::output::say;
+use crate::output::{detail, note, say};
 use crate::progress::Terminal;
 use crate::{signals, threads};
 use onesheet::classifier::MODEL_FILE;
@@ -14,6 +14,7 @@ use onesheet::run::options::Options;
 use onesheet::run::outcome::{Example, Outcome};
 use onesheet::run::recipe::{Balance, Recipe};
 use onesheet::text::shell_word;
+use onesheet::version::{COMMIT, TARGET, VERSION};
 use onesheet::{Error, Result};
 use std::path::{Path, PathBuf};
 
@@ -35,7 +36,9 @@ pub fn run(args: RunArgs, threads: usize, isa: Isa) -> Result<()> {
 /// Trains experiments on as many threads as the options say, and prints the results.
 pub fn train(options: &Options, experiments: &[Experiment], isa: Isa) -> Result<()> {
     signals::listen()?;
-    say(&format!("{} threads, {}", options.threads, isa.name()));
+    note(&format!("{} threads, {}", options.threads, isa.name()));
+    detail(&format!("onesheet {VERSION}, commit {}, {TARGET}", COMMIT.unwrap_or("unknown")));
+    detail(&format!("\nOptions in force:\n{}", toml::to_string(options).expect("plain data")));
     let work = || onesheet::run::run(options, experiments, isa, &Terminal::new());
     let outcomes = threads::compute(options.threads, work)?;
     outcomes.iter().for_each(print_examples);
@@ -58,9 +61,9 @@ fn print_files(options: &Options, outcomes: &[Outcome]) {
     }
     if let Some(first) = outcomes.first() {
         let (run, data) = (shell_word(&folder(first)), shell_word(&options.data));
-        say("\nNext:");
-        say(&format!("  train evaluate {run} --data {data} --split test"));
-        say(&format!("  train predict {run} POSTER"));
+        note("\nNext:");
+        note(&format!("  train evaluate {run} --data {data} --split test"));
+        note(&format!("  train predict {run} POSTER"));
     }
 }
 

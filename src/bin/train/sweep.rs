@@ -1,7 +1,7 @@
 //! The command `train sweep`.
 
 use crate::args::{Args, Command, SweepArgs};
-use crate::output::say;
+use crate::output::{note, say};
 use crate::{run, threads};
 use onesheet::classifier::experiment::Experiment;
 use onesheet::files::OwnFolder;
@@ -92,7 +92,7 @@ pub fn sweep(args: &SweepArgs, threads: usize, isa: Isa) -> Result<()> {
         let head = format!("\ntrial {} of {}, {}", i + 1, trials.len(), trial.name);
         let outcome = match finished {
             Some(outcome) => {
-                say(&format!("{head}: finished before"));
+                note(&format!("{head}: finished before"));
                 outcome
             }
             None if args.minutes.is_some_and(|minutes| begin.elapsed().as_secs_f64() > 60.0 * minutes) => {
@@ -100,7 +100,7 @@ pub fn sweep(args: &SweepArgs, threads: usize, isa: Isa) -> Result<()> {
                 continue;
             }
             None => {
-                say(&head);
+                note(&head);
                 match trial.run(isa) {
                     Ok(outcome) => outcome,
                     Err(error) => {
@@ -115,7 +115,7 @@ pub fn sweep(args: &SweepArgs, threads: usize, isa: Isa) -> Result<()> {
         };
         match outcome {
             Some(reason) => {
-                say(&reason);
+                note(&reason);
                 diverged.push(format!("{}: {reason}", trial.name));
             }
             None => rows.extend(read(&trial.name, &trial.options.out, trial.experiments)?),
