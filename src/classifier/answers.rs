@@ -108,6 +108,14 @@ impl Classifier {
     /// # Panics
     /// If the length is not that of whole posters.
     pub fn answers_about(&mut self, posters: &[u8]) -> Vec<f32> {
+        let logits = self.logits_about(posters);
+        let mut probabilities = vec![0.0; logits.len()];
+        self.meta.head.probabilities_of(self.meta.genres.len(), &logits, &mut probabilities);
+        probabilities
+    }
+
+    /// The logits whose probabilities [`answers_about`](Self::answers_about) returns.
+    pub(super) fn logits_about(&mut self, posters: &[u8]) -> Vec<f32> {
         let (from, size) = (ImageSpec::POSTER, self.input());
         assert_eq!(posters.len() % from.bytes(), 0, "they are not whole posters");
         if posters.is_empty() {
@@ -123,10 +131,7 @@ impl Classifier {
             );
             Ok(self.network.forward(Input::U8(&images), Pass::Inference).values().to_vec())
         });
-        let logits = logits.expect("posters in memory have no source that could fail");
-        let mut probabilities = vec![0.0; logits.len()];
-        self.meta.head.probabilities_of(self.meta.genres.len(), &logits, &mut probabilities);
-        probabilities
+        logits.expect("posters in memory have no source that could fail")
     }
 }
 

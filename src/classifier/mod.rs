@@ -8,12 +8,16 @@
 //! | `mod` | [`Classifier`]: a network, and what is needed to use it; its file |
 //! | [`seen`] | the films that a classifier was trained with, which it is not to be measured on |
 //! | [`answers`] | what a classifier says of films and of posters in memory |
+//! | [`explain`] | which parts of a poster speak for a genre |
+//! | [`heat_map`] | such an explanation as colours over the poster |
 //! | [`predict`] | what a classifier says of poster files |
 //! | [`evaluate`] | what a classifier's answers on a folder of posters are worth |
 
 pub mod answers;
 pub mod evaluate;
 pub mod experiment;
+pub mod explain;
+pub mod heat_map;
 pub mod predict;
 pub mod seen;
 

@@ -70,7 +70,7 @@ pub use onesheet_kernels::conv2d::Padding;
 pub use onesheet_kernels::simd::Isa;
 pub use optim::{Adam, Decay, Optimizer, Rule, Schedule, Sgd};
 pub use parameter::{Parameter, Role};
-pub use sequential::{Input, Sequential};
+pub use sequential::{FeatureMaps, Input, Sequential};
 pub use spec::{LayerSpec, ModelSpec, PlannedLayer};
 pub use tensor::Tensor;
 pub use trainer::Trainer;

@@ -76,6 +76,16 @@ impl Operations {
         Ok(Self { plan, operations, shapes })
     }
 
+    /// The last operation that gives images: its place among the `shapes`, and the height, width and
+    /// channels of its images; `None` where no layer gives images.
+    ///
+    /// What follows it makes vectors of them, so that it ends at an operation, fused or not.
+    pub fn last_images(&self) -> Option<(usize, [usize; 3])> {
+        let last = self.plan.iter().rposition(|layer| layer.output.len() == 3)?;
+        let at = self.operations.iter().take_while(|operation| operation.first <= last).count();
+        Some((at, self.plan[last].output[..].try_into().expect("it has three axes")))
+    }
+
     /// Whether the first of them takes images as bytes.
     pub fn take_bytes(&self) -> bool {
         self.operations.first().is_some_and(|first| matches!(first.kind, Kind::ConvBlocks(_)))

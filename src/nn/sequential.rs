@@ -27,6 +27,8 @@ pub struct Sequential {
     layers: Vec<Box<dyn Layer>>,
     /// The shapes of one item of the `activations`.
     shapes: Vec<Vec<usize>>,
+    /// See [`Operations::last_images`].
+    last_images: Option<(usize, [usize; 3])>,
     /// How many blocks run fused, each from its convolution to its pooling.
     pub(super) fused_blocks: usize,
     /// `activations[i]` is the input of layer i; the last one is the model's output.
@@ -68,6 +70,21 @@ impl Input<'_> {
     }
 }
 
+/// The last images on the way to a model's output, in inference: what the last layer gives that does
+/// not give vectors. Where blocks run fused, that is what the last block gives: pooled and
+/// normalised.
+#[derive(Clone, Copy, Debug)]
+pub struct FeatureMaps<'a> {
+    /// The height, width and channels of an image.
+    pub shape: [usize; 3],
+    /// The images, `[n, height, width, channels]`.
+    pub values: &'a [f32],
+    /// The gradient of the output that was asked about, of each item, by its image: of the same shape.
+    pub gradient: &'a [f32],
+    /// The model's output, `[n, outputs]`.
+    pub outputs: &'a Tensor,
+}
+
 impl Sequential {
     /// Builds the layers of a spec for the instruction set `isa`, with initial weights drawn from
     /// `seed`.
@@ -92,12 +109,15 @@ impl Sequential {
     }
 
     fn build_with(spec: ModelSpec, isa: Isa, seed: u64, fuse: bool) -> Result<Self> {
-        let Operations { plan, operations, shapes } = Operations::of(&spec, fuse)?;
+        let all = Operations::of(&spec, fuse)?;
+        let last_images = all.last_images();
+        let Operations { plan, operations, shapes } = all;
         let layers: Vec<_> = operations.iter().map(|operation| operation.build(&plan, seed)).collect();
         Ok(Self {
             spec,
             isa,
             shapes,
+            last_images,
             fused_blocks: operations.iter().map(Operation::fused_blocks).sum(),
             activations: vec![Tensor::default(); layers.len() + 1],
             layers,
@@ -216,7 +236,7 @@ impl Sequential {
     /// # Panics
     /// If `d_output` is not as long as that output.
     pub fn backward(&mut self, d_output: &[f32]) {
-        self.each_layer_backward(d_output, |layer, isa, io| layer.backward(isa, io));
+        self.each_layer_backward(d_output, 0, |layer, isa, io| layer.backward(isa, io));
     }
 
     /// [`backward`](Self::backward) and an optimiser's step, layer by layer, so that the gradient
@@ -226,16 +246,53 @@ impl Sequential {
     /// If `d_output` is not as long as the output, or the parameters have no moments of the step's
     /// rule.
     pub(super) fn backward_and_step(&mut self, d_output: &[f32], step: &Step) {
-        self.each_layer_backward(d_output, |layer, isa, io| layer.backward_and_step(isa, io, step));
+        self.each_layer_backward(d_output, 0, |layer, isa, io| layer.backward_and_step(isa, io, step));
     }
 
-    /// Calls `backward` for every layer, the last one first.
-    fn each_layer_backward(&mut self, d_output: &[f32], mut backward: impl FnMut(&mut dyn Layer, Isa, Backward)) {
+    /// The height, width and channels of the [feature maps](Self::feature_maps); `None` where no layer
+    /// of the model gives images.
+    pub fn feature_shape(&self) -> Option<[usize; 3]> {
+        self.last_images.map(|(_, shape)| shape)
+    }
+
+    /// An inference pass, and how one of its outputs depends on the last images on the way to it.
+    /// `None`, without a pass, where no layer of the model gives images.
+    ///
+    /// Nothing of a training is touched: parameters, their gradients and moments, statistics and the
+    /// masks of dropout stay as they are. But a [`backward`](Self::backward) has to follow its own
+    /// training pass, as after any other pass.
+    ///
+    /// # Panics
+    /// If the input does not hold whole items, or there is no such output.
+    pub fn feature_maps(&mut self, input: Input, output: usize) -> Option<FeatureMaps<'_>> {
+        let (at, shape) = self.last_images?;
+        let outputs = self.outputs();
+        assert!(output < outputs, "output {output} of {outputs}");
+        let n = self.forward(input, Pass::Inference).n();
+        let mut d_output = vec![0.0; n * outputs];
+        d_output.chunks_exact_mut(outputs).for_each(|item| item[output] = 1.0);
+        self.each_layer_backward(&d_output, at, |layer, isa, io| layer.input_gradient(isa, io));
+        Some(FeatureMaps {
+            shape,
+            values: self.activations[at].values(),
+            gradient: self.gradients[0].values(),
+            outputs: &self.activations[self.layers.len()],
+        })
+    }
+
+    /// Calls `backward` for every layer from `first` on, the last one first. Afterwards, the first of
+    /// the two gradients is that of the input of layer `first`, unless it is the model's.
+    fn each_layer_backward(
+        &mut self,
+        d_output: &[f32],
+        first: usize,
+        mut backward: impl FnMut(&mut dyn Layer, Isa, Backward),
+    ) {
         let n = self.activations[0].n();
         let [dy, dx] = &mut self.gradients;
         dy.reshape(n, self.activations[self.layers.len()].shape());
         dy.values_mut().copy_from_slice(d_output);
-        for (i, layer) in self.layers.iter_mut().enumerate().rev() {
+        for (i, layer) in self.layers.iter_mut().enumerate().skip(first).rev() {
             let (x, y) = (&self.activations[i], &self.activations[i + 1]);
             // The gradient of the input itself is not asked for.
             let wanted = i > 0;

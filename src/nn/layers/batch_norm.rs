@@ -133,4 +133,15 @@ impl Layer for BatchNorm {
         let to = Gradients { dx, dgamma: &mut gamma.gradient, dbeta: &mut beta.gradient };
         batch_norm::backward(isa, &by, x.values(), dy.values(), to, workspace);
     }
+
+    fn input_gradient(&mut self, isa: Isa, Backward { dy, dx, .. }: Backward) {
+        let Self { norm: Norm { gamma, moving_variance, epsilon, .. }, workspace, .. } = self;
+        if let Some(dx) = dx {
+            // With statistics that stay it is a linear function: that of the gradient, without what
+            // is added.
+            let (gamma, variance, none) = (&gamma.value, &moving_variance.value, &vec![0.0; gamma.value.len()]);
+            let by = Normalization { gamma, beta: none, mean: none, variance, epsilon: *epsilon };
+            batch_norm::forward(isa, &by, dy.values(), dx.values_mut(), workspace);
+        }
+    }
 }

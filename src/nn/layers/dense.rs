@@ -88,6 +88,15 @@ impl Layer for Dense {
         }
     }
 
+    fn input_gradient(&mut self, isa: Isa, Backward { x, y, dy, dx }: Backward) {
+        let shape = &self.shape(x.n());
+        through_relu(isa, self.relu, y, dy);
+        if let Some(dx) = dx {
+            let (dy, w, dx) = (dy.values(), &self.affine.kernel.value, dx.values_mut());
+            BackwardX { shape, dy, w, dx, workspace: &mut self.workspace }.run(isa);
+        }
+    }
+
     fn backward_and_step(&mut self, isa: Isa, Backward { x, y, dy, dx }: Backward, step: &Step) {
         let shape = &self.shape(x.n());
         through_relu(isa, self.relu, y, dy);

@@ -55,4 +55,10 @@ impl Layer for Dropout {
             self.apply(dy, dx);
         }
     }
+
+    fn input_gradient(&mut self, _isa: Isa, Backward { dy, dx, .. }: Backward) {
+        if let Some(dx) = dx {
+            dx.values_mut().copy_from_slice(dy.values());
+        }
+    }
 }

@@ -34,4 +34,8 @@ impl Layer for GlobalAveragePool2d {
             global_average_pool2d::backward(isa, &shape(x, y), dy.values(), dx.values_mut());
         }
     }
+
+    fn input_gradient(&mut self, isa: Isa, io: Backward) {
+        self.backward(isa, io);
+    }
 }

@@ -140,6 +140,15 @@ pub(super) trait Layer: Send {
     /// a training [`forward`](Layer::forward) of the same `x` and `y`; may use `dy` as workspace.
     fn backward(&mut self, isa: Isa, io: Backward);
 
+    /// Overwrites `dx`, which is asked for, and changes nothing else that a later pass reads. Follows
+    /// an inference [`forward`](Layer::forward) of the same `x` and `y`; may use `dy` as workspace.
+    ///
+    /// Only layers that give vectors are asked: see
+    /// [`Sequential::feature_maps`](crate::nn::Sequential::feature_maps).
+    fn input_gradient(&mut self, _isa: Isa, _io: Backward) {
+        unreachable!("a layer of images comes after the last one that gives images");
+    }
+
     /// [`backward`](Layer::backward), then the update of the layer's parameters, whose gradients
     /// are zero before and after. A layer with large parameters does both in one pass.
     fn backward_and_step(&mut self, isa: Isa, io: Backward, step: &Step) {
@@ -148,7 +157,7 @@ pub(super) trait Layer: Send {
     }
 }
 
-/// The tensors of a backward pass; see [`Layer::backward`].
+/// The tensors of a backward pass; see [`Layer::backward`] and [`Layer::input_gradient`].
 pub(super) struct Backward<'a> {
     pub x: &'a Tensor,
     pub y: &'a Tensor,

@@ -26,4 +26,8 @@ impl Layer for Relu {
             activation::relu_backward(isa, y.values(), dx.values_mut());
         }
     }
+
+    fn input_gradient(&mut self, isa: Isa, io: Backward) {
+        self.backward(isa, io);
+    }
 }
