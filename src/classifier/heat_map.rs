@@ -2,18 +2,25 @@
 
 use crate::classifier::explain::HeatMap;
 use crate::data::decode::ImageSpec;
+use fast_image_resize::images::{TypedImage, TypedImageRef};
+use fast_image_resize::pixels::F32;
+use fast_image_resize::{FilterType, ResizeAlg, ResizeOptions, Resizer};
 
-/// Inferno, a colour map whose lightness rises evenly, at nine places from 0 to 1: between them it is
-/// linear to within 9 levels of its 256 colours. It reads the same in grey and to the colour-blind.
+/// Inferno, a colour map whose lightness rises evenly, so that it reads the same in grey and to the
+/// colour-blind: eleven places from 0 to 1, and linear between them to within 9 levels.
 ///
 /// Smith and van der Walt 2015, <https://bids.github.io/colormap/>, in the public domain (CC0).
 #[rustfmt::skip]
-const INFERNO: [u32; 9] = [
-    0x000004, 0x1f0c48, 0x550f6d, 0x88226a, 0xba3655, 0xe35933, 0xf98c0a, 0xf9c932, 0xfcffa4,
+const INFERNO: [u32; 11] = [
+    0x000004, 0x170b3b, 0x420a68, 0x6b176e, 0x932667, 0xbb3755, 0xdd513a, 0xf3771a, 0xfca50a, 0xf6d644, 0xfcffa4,
 ];
 
 /// What the coolest and the hottest colour cover of the poster.
 const COVER: [f32; 2] = [0.35, 0.8];
+
+/// The share of the places speaking for the genre that colours tell apart; those few beyond are as
+/// hot as the hottest of them. On a fine map, a single place would take all colours for itself.
+const TOLD_APART: f32 = 0.98;
 
 impl HeatMap {
     /// The poster in shades of grey, with the map over it.
@@ -28,9 +35,9 @@ impl HeatMap {
 
     /// Like [`over`](Self::over), on the poster in any size and shape.
     ///
-    /// What speaks for the genre is shown, from the coolest colour at 0 to the hottest at the map's
-    /// largest value; what speaks against it is as cool as 0. A map on which nothing speaks for the
-    /// genre is cool all over.
+    /// What speaks for the genre is shown, from the coolest colour at 0 to the hottest at the largest
+    /// values of the map; what speaks against it is as cool as 0. A map on which nothing speaks for
+    /// the genre is cool all over.
     ///
     /// # Shapes
     /// `poster` and the result: u8 `[size.height, size.width, 3]`, RGB
@@ -38,31 +45,40 @@ impl HeatMap {
     /// If the poster has another length.
     pub fn over_image(&self, poster: &[u8], size: ImageSpec) -> Vec<u8> {
         assert_eq!(poster.len(), size.bytes(), "the poster is not [height, width, 3]");
-        let highest = self.values.iter().copied().fold(0.0, f32::max);
+        let hottest = self.hottest();
         let mut shown = poster.to_vec();
-        for (y, row) in shown.chunks_exact_mut(3 * size.width).enumerate() {
-            for (x, pixel) in row.as_chunks_mut::<3>().0.iter_mut().enumerate() {
-                let [row, column] = [(y, size.height), (x, size.width)].map(|(at, len)| (at as f32 + 0.5) / len as f32);
-                let heat = if highest > 0.0 { (self.at(row, column) / highest).max(0.0) } else { 0.0 };
-                *pixel = blended(*pixel, heat);
-            }
+        let (pixels, _) = shown.as_chunks_mut::<3>();
+        for (pixel, value) in pixels.iter_mut().zip(self.enlarged(size)) {
+            *pixel = blended(*pixel, hottest.map_or(0.0, |hottest| (value / hottest).clamp(0.0, 1.0)));
         }
         shown
     }
 
-    /// The value at a point of the poster, whose sides are 1 long: bilinear between the centres of
-    /// the places, and constant beyond the outermost ones.
-    fn at(&self, row: f32, column: f32) -> f32 {
-        let [(top, bottom, down), (left, right, along)] =
-            [(row, self.height), (column, self.width)].map(|(at, len)| {
-                let at = (at * len as f32 - 0.5).clamp(0.0, (len - 1) as f32);
-                (at as usize, (at as usize + 1).min(len - 1), at.fract())
-            });
-        let across = |row: usize| {
-            let value = |column: usize| self.values[row * self.width + column];
-            value(left) + along * (value(right) - value(left))
-        };
-        across(top) + down * (across(bottom) - across(top))
+    /// The value that the hottest colour stands for; `None` where nothing speaks for the genre.
+    fn hottest(&self) -> Option<f32> {
+        let mut above: Vec<f32> = self.values.iter().copied().filter(|&value| value > 0.0).collect();
+        above.sort_unstable_by(f32::total_cmp);
+        let at = (TOLD_APART * above.len().saturating_sub(1) as f32).ceil() as usize;
+        above.get(at).copied()
+    }
+
+    /// The values at each pixel of a poster, `[size.height, size.width]`: cubic, since bilinear
+    /// enlargements of a coarse map show stars where its values peak.
+    ///
+    /// Mitchell and Netravali 1988, Reconstruction Filters in Computer Graphics.
+    fn enlarged(&self, size: ImageSpec) -> Vec<f32> {
+        let mut enlarged = vec![0.0; size.height * size.width];
+        let bytes = bytemuck::cast_slice_mut(&mut enlarged);
+        let from = TypedImageRef::<F32>::from_buffer(
+            self.width as u32,
+            self.height as u32,
+            bytemuck::cast_slice(&self.values),
+        );
+        let to = TypedImage::<F32>::from_buffer(size.width as u32, size.height as u32, bytes);
+        let (from, mut to) = (from.expect("a value per place"), to.expect("a value per pixel"));
+        let options = ResizeOptions::new().resize_alg(ResizeAlg::Convolution(FilterType::Mitchell));
+        Resizer::new().resize_typed(&from, &mut to, &options).expect("a resize without cropping");
+        enlarged
     }
 }
 

@@ -11,6 +11,7 @@
 //! | [`explain`] | which parts of a poster speak for a genre |
 //! | [`heat_map`] | such an explanation as colours over the poster |
 //! | [`predict`] | what a classifier says of poster files |
+//! | [`picture`] | a poster beside its heat map, as a file |
 //! | [`evaluate`] | what a classifier's answers on a folder of posters are worth |
 
 pub mod answers;
@@ -18,6 +19,7 @@ pub mod evaluate;
 pub mod experiment;
 pub mod explain;
 pub mod heat_map;
+pub mod picture;
 pub mod predict;
 pub mod seen;
 

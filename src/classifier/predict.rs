@@ -53,9 +53,7 @@ impl Classifier {
     /// [`Error::Data`], naming the file and the reason, if it does not decode; [`Error::Io`] if this
     /// process can read no file at all.
     pub fn predict(&mut self, poster: &Path, top: usize) -> Result<Prediction> {
-        let mut pixels = vec![0; ImageSpec::POSTER.bytes()];
-        let decoded = Decoder::new().decode_poster(poster, ImageSpec::POSTER, &mut pixels);
-        decoded?.map_err(|why| refused(poster, &why))?;
+        let pixels = decode(&mut Decoder::new(), poster, ImageSpec::POSTER)?;
         let probabilities = self.answer(&pixels);
         Ok(self.prediction(poster, &probabilities, top))
     }
@@ -113,7 +111,7 @@ impl Classifier {
         Ok(())
     }
 
-    fn prediction(&self, poster: &Path, probabilities: &[f32], top: usize) -> Prediction {
+    pub(super) fn prediction(&self, poster: &Path, probabilities: &[f32], top: usize) -> Prediction {
         let thresholds = self.meta.thresholds.as_deref();
         let is_above = |genre: usize| thresholds.map(|thresholds| probabilities[genre] > thresholds[genre]);
         let named = |genre: usize| GenreProbability {
@@ -128,6 +126,16 @@ impl Classifier {
         let predictions = top_k(probabilities, top).into_iter().map(named).collect();
         Prediction { poster: poster.to_string_lossy().into_owned(), predicted, predictions }
     }
+}
+
+/// The pixels of the poster in a file, `[spec.height, spec.width, 3]`.
+///
+/// # Errors
+/// Those of [`Classifier::predict`].
+pub(super) fn decode(decoder: &mut Decoder, poster: &Path, spec: ImageSpec) -> Result<Vec<u8>> {
+    let mut pixels = vec![0; spec.bytes()];
+    decoder.decode_poster(poster, spec, &mut pixels)?.map_err(|why| refused(poster, &why))?;
+    Ok(pixels)
 }
 
 fn refused(poster: &Path, why: &Refusal) -> Error {

@@ -5,6 +5,7 @@ mod cache_command;
 mod checkpoints;
 mod cli;
 mod data;
+mod explain;
 mod files;
 mod golden;
 mod help;

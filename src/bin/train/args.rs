@@ -6,6 +6,7 @@ use clap::{ArgMatches, Args as Group, CommandFactory, FromArgMatches, Parser, Su
 use clap_complete::Shell;
 use onesheet::Result;
 use onesheet::classifier::evaluate::Which;
+use onesheet::classifier::explain::Method;
 use onesheet::data::transform::Views;
 use onesheet::nn::Isa;
 use onesheet::run::recipe::Recipe;
@@ -34,6 +35,7 @@ the best one is used. NO_COLOR=1 turns colours off.";
 const DATA: &str = "Data";
 const OUTPUT: &str = "Results";
 const POSTERS: &str = "Decoding posters";
+const EXPLAINING: &str = "What it looked at";
 
 /// Learns film genres from posters with a convolutional network that is trained on the CPU.
 ///
@@ -322,6 +324,17 @@ pub struct PredictArgs {
     /// Print CSV
     #[arg(long, group = "form")]
     pub csv: bool,
+    /// Write a picture of each poster into this folder, beside it a heat map of what speaks for its
+    /// most probable genre
+    #[arg(long, value_name = "DIR", help_heading = EXPLAINING)]
+    pub explain: Option<PathBuf>,
+    /// Show what speaks for this genre instead
+    #[arg(long, value_name = "GENRE", requires = "explain", help_heading = EXPLAINING)]
+    pub explain_genre: Option<String>,
+    /// How it is found out what speaks for a genre [default: cam where the model allows it, else
+    /// grad-cam]
+    #[arg(long, value_name = "METHOD", requires = "explain", help_heading = EXPLAINING)]
+    pub explain_by: Option<Method>,
 }
 
 #[derive(Group)]

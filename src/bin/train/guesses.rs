@@ -58,6 +58,10 @@ const OPTIONS: &[(&[&str], &str)] = &[
     (&["--pretrained", "--finetune", "--fine-tune", "--transfer-from"], "name --init-from RUN, a trained experiment"),
     (&["--csv-file", "--labels", "--annotations", "--dataset", "--data-dir", "--input-dir", "-d"], "name --data DIR"),
     (&["--images", "--image", "--poster", "--posters", "--file", "--files", "-i"], "name posters without an option"),
+    (
+        &["--gradcam", "--grad-cam", "--cam", "--heatmap", "--heat-map", "--saliency", "--visualize", "--why"],
+        "name --explain DIR, a folder for pictures of what the model looked at",
+    ),
     (&["--topk", "--top-k", "-k", "-n"], "name --top N"),
     (&["--format", "--output-format"], "name --json, --jsonl or --csv"),
     (

@@ -8,6 +8,7 @@ mod config;
 mod demo;
 mod doctor;
 mod evaluate;
+mod explain;
 mod guesses;
 mod help;
 mod mistakes;

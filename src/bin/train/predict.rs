@@ -1,6 +1,7 @@
 //! The command `train predict`.
 
 use crate::args::PredictArgs;
+use crate::explain::{Answer, Explainer, Explanation};
 use crate::output::{is_over, safe_json, say, tell, tell_error, write_out};
 use crate::progress::Terminal;
 use crate::threads;
@@ -26,6 +27,7 @@ pub fn predict(args: PredictArgs, threads: usize, isa: Isa) -> Result<u8> {
     check_order(&args)?;
     let (posters, total) = posters(&args)?;
     let mut classifier = Classifier::open(&args.run, isa)?;
+    let explainer = Explainer::new(&args, &classifier)?;
     let mut printer = Printer::new(&args, &classifier);
     let terminal = Terminal::on_stderr();
     let progress: &dyn Progress = &terminal;
@@ -33,11 +35,11 @@ pub fn predict(args: PredictArgs, threads: usize, isa: Isa) -> Result<u8> {
     let result = threads::compute(threads, || {
         let bar = progress.bar("predicting", total);
         printer.begin();
-        let result = classifier.predict_all(posters, args.top, |prediction| {
-            match prediction {
-                Ok(prediction) => {
+        let mut each = |answer: Result<Answer>| {
+            match answer {
+                Ok(answer) => {
                     answered += 1;
-                    terminal.aside(|| printer.print(&prediction));
+                    terminal.aside(|| printer.print(&answer));
                 }
                 Err(error) => {
                     failed += 1;
@@ -47,7 +49,11 @@ pub fn predict(args: PredictArgs, threads: usize, isa: Isa) -> Result<u8> {
             bar.at(answered + failed, None);
             // Where nobody reads the answers, there is no reason to go on.
             if is_over() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
-        });
+        };
+        let result = match &explainer {
+            None => classifier.predict_all(posters, args.top, |prediction| each(prediction.map(Answer::from))),
+            Some(explainer) => explainer.predict_all(&mut classifier, posters, args.top, each),
+        };
         printer.end();
         result
     });
@@ -183,6 +189,7 @@ struct Printer {
     /// The number of genres in each answer.
     genres: usize,
     has_thresholds: bool,
+    explains: bool,
     is_first: bool,
 }
 
@@ -196,7 +203,7 @@ impl Printer {
         };
         let meta = &classifier.meta;
         let (genres, has_thresholds) = (args.top.min(meta.genres.len()), meta.thresholds.is_some());
-        Self { form, genres, has_thresholds, is_first: true }
+        Self { form, genres, has_thresholds, explains: args.explain.is_some(), is_first: true }
     }
 
     fn begin(&self) {
@@ -208,24 +215,25 @@ impl Printer {
                 header.extend(self.has_thresholds.then(|| "predicted".to_owned()));
                 (1..=self.genres)
                     .for_each(|rank| header.extend([format!("genre_{rank}"), format!("probability_{rank}")]));
+                header.extend(self.explains.then(|| "explanation".to_owned()));
                 write_out(&record(header));
             }
         }
     }
 
-    fn print(&mut self, prediction: &Prediction) {
+    fn print(&mut self, answer: &Answer) {
         match self.form {
-            Form::Words => say(&in_words(prediction)),
+            Form::Words => say(&in_words(answer)),
             Form::Json => {
-                let json = serde_json::to_string_pretty(prediction).expect("plain data").replace('\n', "\n  ");
+                let json = serde_json::to_string_pretty(answer).expect("plain data").replace('\n', "\n  ");
                 let comma = if self.is_first { "" } else { "," };
                 write_out(&format!("{comma}\n  {}", safe_json(&json)));
             }
             Form::JsonLines => {
-                let json = serde_json::to_string(prediction).expect("plain data");
+                let json = serde_json::to_string(answer).expect("plain data");
                 write_out(&(safe_json(&json) + "\n"));
             }
-            Form::Csv => write_out(&record(self.cells(prediction))),
+            Form::Csv => write_out(&record(self.cells(answer))),
         }
         self.is_first = false;
     }
@@ -237,12 +245,14 @@ impl Printer {
         }
     }
 
-    fn cells(&self, Prediction { poster, predicted, predictions }: &Prediction) -> Vec<String> {
+    fn cells(&self, Answer { prediction, explanation }: &Answer) -> Vec<String> {
+        let Prediction { poster, predicted, predictions } = prediction;
         let mut cells = vec![cell(poster).into_owned()];
         cells.extend(predicted.as_ref().map(|predicted| cell(&predicted.join("|")).into_owned()));
         for of in predictions {
             cells.extend([cell(&of.genre).into_owned(), of.probability.to_string()]);
         }
+        cells.extend(explanation.as_ref().map(|of| cell(&of.file).into_owned()));
         cells
     }
 }
@@ -257,7 +267,8 @@ fn record(cells: Vec<String>) -> String {
 
 /// A line such as `7.jpg: Drama 63.1%*, Comedy 20.4%; predicted: Drama`. A star marks a genre above
 /// its threshold.
-fn in_words(Prediction { poster, predicted, predictions }: &Prediction) -> String {
+fn in_words(Answer { prediction, explanation }: &Answer) -> String {
+    let Prediction { poster, predicted, predictions } = prediction;
     let mark = |predicted| if predicted == Some(true) { "*" } else { "" };
     let genre = |name: &str| short(name, NAME);
     let named = predictions
@@ -268,5 +279,6 @@ fn in_words(Prediction { poster, predicted, predictions }: &Prediction) -> Strin
         [] => "; predicted: none".to_owned(),
         genres => format!("; predicted: {}", genres.iter().map(|name| genre(name)).collect::<Vec<_>>().join(", ")),
     });
-    format!("{}: {named}{answer}", printable(poster))
+    let why = |of: &Explanation| format!("; why {}: {}", genre(&of.genre), printable(&of.file));
+    format!("{}: {named}{answer}{}", printable(poster), explanation.as_ref().map_or(String::new(), why))
 }
