@@ -20,12 +20,14 @@ pub enum Method {
     /// log-odds that hiding the place costs the genre. For every model.
     ///
     /// Zeiler and Fergus 2014, <https://arxiv.org/abs/1311.2901>, section 4.2.
+    #[value(help = "hide the poster place by place; for every model")]
     Occlusion,
     /// Class activation map: a value is what the place adds to the genre's logit, so that the mean of
     /// the map and the bias make the logit. For models that end in the mean of pixels and one dense
     /// layer.
     ///
     /// Zhou et al. 2016, <https://arxiv.org/abs/1512.04150>.
+    #[value(help = "what each place adds to the answer; for models that end in the mean of pixels")]
     Cam,
     /// Grad-CAM: the last images, each channel weighted by the gradient of the genre's logit, summed
     /// over the pixels; the same values as [`Cam`](Self::Cam) where there is one. The paper takes the
@@ -33,6 +35,7 @@ pub enum Method {
     /// to the drawing here.
     ///
     /// Selvaraju et al. 2017, <https://arxiv.org/abs/1610.02391>.
+    #[value(help = "the last layer of images, weighted by its gradient; the same as cam where that is possible")]
     GradCam,
 }
 

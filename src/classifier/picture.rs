@@ -6,10 +6,11 @@ use crate::classifier::predict::{Prediction, decode};
 use crate::data::decode::{Decoder, ImageSpec};
 use crate::data::transform::{Look, Transform, Transformer, View};
 use crate::error::{Error, Result};
-use crate::files::{is_absent, open_if_regular, write_atomically};
+use crate::files::{REMEDY, is_absent, open_if_regular, write_atomically};
 use crate::nn::metrics::top_k;
 use jpeg_encoder::{ColorType, Encoder};
 use sha2::{Digest, Sha256};
+use std::ffi::OsStr;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
@@ -23,10 +24,6 @@ const GAP: usize = 12;
 const QUALITY: u8 = 90;
 /// How the segment begins that tells our pictures from others.
 const MARK: &str = "onesheet heat map ";
-/// The most bytes of a file's name that come from the poster and from the genre: the names of
-/// temporary files, which are longer, have room in the 255 that file systems allow.
-const NAMES: [usize; 2] = [120, 60];
-
 /// What a classifier says of a poster, and why.
 pub struct Explained {
     /// The genres.
@@ -92,29 +89,30 @@ impl Picture {
     /// the file. What file systems or shells could take amiss in the names becomes `-`.
     ///
     /// Only a picture that was made here of the same poster (by its path) and genre is replaced: where
-    /// anything else has the name, another `-2`, `-3` and so on is put behind that of the poster.
+    /// anything else has the name, that of the poster's folder is put before it, and where that is not
+    /// enough, digits are put behind.
     ///
     /// # Errors
-    /// [`Error::Io`] where the folder does not take it.
+    /// [`Error::Io`] where the folder does not take it, [`Error::Data`] where all these names are taken.
     pub fn write(&self, folder: &Path, poster: &Path, genre: &str) -> Result<PathBuf> {
-        let mark = mark_of(poster, genre);
+        let from = std::path::absolute(poster).unwrap_or_else(|_| poster.to_owned());
+        let digits = digits_of(&from, genre);
+        let mark = format!("{MARK}{digits}").into_bytes();
         let jpeg = self.jpeg(&mark);
         let head = jpeg.windows(mark.len()).position(|bytes| bytes == mark).expect("it was encoded") + mark.len();
-        let stem = poster.file_stem().unwrap_or_default().to_string_lossy();
-        let [stem, genre] = [(&*stem, NAMES[0]), (genre, NAMES[1])].map(|(name, most)| plain(name, most));
-        let mut number = 1;
-        loop {
-            let name = match number {
-                1 => format!("{stem}.{genre}.jpg"),
-                _ => format!("{stem}-{number}.{genre}.jpg"),
-            };
-            let path = folder.join(name);
+
+        let name_of = |path: Option<&OsStr>, most| plain(&path.unwrap_or_default().to_string_lossy(), most);
+        let (stem, parent) = (name_of(from.file_stem(), 80), name_of(from.parent().and_then(Path::file_name), 50));
+        let genre = plain(genre, 50);
+        let mut path = PathBuf::new();
+        for name in [stem.clone(), format!("{parent}-{stem}"), format!("{parent}-{stem}-{digits}")] {
+            path = folder.join(format!("{name}.{genre}.jpg"));
             if is_free(&path, &jpeg[..head]).map_err(Error::io(&path, "read the file"))? {
                 write_atomically(&path, |file| file.write_all(&jpeg))?;
                 return Ok(path);
             }
-            number += 1;
         }
+        Err(Error::data(&path, "is not a picture that onesheet made of this poster", REMEDY))
     }
 
     /// The picture as a JPEG file with a segment of its own near the beginning.
@@ -130,14 +128,12 @@ impl Picture {
 }
 
 /// What tells the picture of a poster and a genre from those of others, without naming them.
-fn mark_of(poster: &Path, genre: &str) -> Vec<u8> {
-    let path = std::path::absolute(poster).unwrap_or_else(|_| poster.to_owned());
+fn digits_of(poster: &Path, genre: &str) -> String {
     let mut hash = Sha256::new();
-    hash.update(path.as_os_str().as_encoded_bytes());
+    hash.update(poster.as_os_str().as_encoded_bytes());
     hash.update([0]);
     hash.update(genre);
-    let digits = hash.finalize().iter().take(16).map(|byte| format!("{byte:02x}")).collect::<String>();
-    format!("{MARK}{digits}").into_bytes()
+    hash.finalize().iter().take(16).map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// Whether there is no file at `path`, or one that begins in this way.
@@ -152,12 +148,13 @@ fn is_free(path: &Path, head: &[u8]) -> io::Result<bool> {
     Ok(found == head)
 }
 
-/// A part of a file's name, of at most `most` bytes: letters, digits and some marks of the text, and
-/// `-` for what else there is. It does not begin with a mark and is not empty.
+/// A part of a file's name, of at most `most` bytes, so that no name grows beyond what file systems
+/// allow: letters, digits and some marks of the text, and `-` for what else there is. It does not
+/// begin with a mark and is not empty.
 fn plain(text: &str, most: usize) -> String {
     let is_plain = |c: char| c.is_alphanumeric() || "-_ ()+&,'".contains(c);
     let name: String = text.chars().map(|c| if is_plain(c) { c } else { '-' }).collect();
     let name = name.trim_matches(|c: char| !c.is_alphanumeric() && c != ')');
     let end = (0..=most.min(name.len())).rev().find(|&end| name.is_char_boundary(end)).unwrap_or(0);
-    if end == 0 { "poster".to_owned() } else { name[..end].trim_end().to_owned() }
+    if end == 0 { "x".to_owned() } else { name[..end].trim_end().to_owned() }
 }

@@ -430,18 +430,25 @@ fn pictures_replace_nothing_but_themselves() {
     };
     let (a, b) = (text(at("a")), text(at("b")));
     assert_eq!(explain(&a, 0), ["7.Sci-Fi--2J.jpg"]);
-    assert_eq!(explain(&b, 0), ["7-2.Sci-Fi--2J.jpg"], "that of another poster stays");
+    assert_eq!(explain(&b, 0), ["b-7.Sci-Fi--2J.jpg"], "that of another poster stays");
     assert_eq!(explain(&a, 0), ["7.Sci-Fi--2J.jpg"], "its own is replaced");
-    assert_eq!(explain(&b, 0), ["7-2.Sci-Fi--2J.jpg"]);
-    assert_eq!(explain(&a, 1), ["7.poster.jpg"]);
-    fs::write(at("heat/7.poster.jpg"), "somebody's").unwrap();
-    fs::create_dir(at("heat/7-2.poster.jpg")).unwrap();
-    assert_eq!(explain(&a, 1), ["7-3.poster.jpg"]);
-    assert_eq!(fs::read(at("heat/7.poster.jpg")).unwrap(), b"somebody's");
+    assert_eq!(explain(&b, 0), ["b-7.Sci-Fi--2J.jpg"]);
+    assert_eq!(explain(&a, 1), ["7.x.jpg"]);
+    fs::write(at("heat/7.x.jpg"), "somebody's").unwrap();
+    fs::create_dir(at("heat/a-7.x.jpg")).unwrap();
+    let [third] = &explain(&a, 1)[..] else { panic!("a picture for the poster") };
+    assert!(third.starts_with("a-7-") && third.ends_with(".x.jpg") && third.len() == 42, "{third}");
+    fs::write(at("heat").join(third), "").unwrap();
+    assert_one_line(
+        &train(&["predict", &hostile, &a, "--explain", &text(at("heat")), "--explain-genre", ".."]),
+        3,
+        &["not a picture that onesheet made of this poster", "name another folder"],
+    );
+    assert_eq!(fs::read(at("heat/7.x.jpg")).unwrap(), b"somebody's");
     assert_eq!(names_in(&at("heat")).len(), 5);
     let long = format!("{}.jpg", "\u{e9}".repeat(120));
     fs::copy(at("a/7.jpg"), at("b").join(&long)).unwrap();
-    assert_eq!(explain(&text(at("b").join(&long)), 1), [format!("{}.poster.jpg", "\u{e9}".repeat(60))]);
+    assert_eq!(explain(&text(at("b").join(&long)), 1), [format!("{}.x.jpg", "\u{e9}".repeat(40))]);
 }
 
 #[test]
