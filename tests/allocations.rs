@@ -79,17 +79,25 @@ fn models() -> [ModelSpec; 2] {
     })
 }
 
+/// An objective, a rule, the share that an average of the weights keeps, and the norm that gradients
+/// are clipped to.
+type Way = (Objective, Rule, Option<f64>, Option<f32>);
+
 /// Every way of training that a recipe can ask for, beside the plain one.
-fn objectives_and_rules() -> Vec<(Objective, Rule, Option<f64>)> {
+fn objectives_and_rules() -> Vec<Way> {
     let plain = || Objective::from(Head::Sigmoid);
     let sgd = Sgd { momentum: 0.9, nesterov: true, ..Sgd::new(1e-3) };
     vec![
-        (plain(), Rule::adam(1e-3), None),
-        (plain(), Rule::adamw(1e-3, 0.05), Some(0.9)),
-        (Head::Softmax.into(), Rule::Sgd(sgd), Some(0.9)),
+        (plain(), Rule::adam(1e-3), None, None),
+        // Nothing is clipped, and everything.
+        (plain(), Rule::adam(1e-3), None, Some(1e9)),
+        (plain(), Rule::adam(1e-3), None, Some(1e-9)),
+        (plain(), Rule::adamw(1e-3, 0.05), Some(0.9), None),
+        (Head::Softmax.into(), Rule::Sgd(sgd), Some(0.9), None),
         (
             Objective { class_weights: Some(vec![2.0; CLASSES]), focus: 1.5, smoothing: 0.1, ..plain() },
             Rule::adam(1e-3),
+            None,
             None,
         ),
     ]
@@ -97,9 +105,10 @@ fn objectives_and_rules() -> Vec<(Objective, Rule, Option<f64>)> {
 
 /// Allocations in 10 steps on the current pool of two workers, after each of them has met every
 /// kind of task, whose working memory it then keeps.
-fn allocations_in_10_steps(spec: &ModelSpec, (objective, rule, ema): (Objective, Rule, Option<f64>)) -> usize {
+fn allocations_in_10_steps(spec: &ModelSpec, (objective, rule, ema, clip_norm): Way) -> usize {
     let mut model = Sequential::build(spec.clone(), Isa::choose().unwrap(), 1).unwrap();
-    let optimizer = Optimizer::new(rule, &mut model);
+    let mut optimizer = Optimizer::new(rule, &mut model);
+    optimizer.clip_norm = clip_norm;
     let one_class = objective.head == Head::Softmax;
     let mut trainer = Trainer::new(objective, optimizer, 1);
     trainer.average = ema.map(|decay| Average::new(decay, &model));

@@ -62,6 +62,7 @@
 //! | [`global_average_pool2d`] | the mean of an image's pixels |
 //! | [`dropout`] | inverted dropout from a seed |
 //! | [`loss`] | sigmoid and softmax cross-entropy from logits |
+//! | [`gradient`] | the norm of a gradient, and its clipping |
 //! | [`optim`] | Adam and SGD: rules, and steps by them |
 //! | [`reference`](mod@reference) | all of the above in f64, as the formulas read |
 
@@ -74,6 +75,7 @@ pub mod dense;
 pub mod dropout;
 mod gemm;
 pub mod global_average_pool2d;
+pub mod gradient;
 pub mod image;
 pub mod loss;
 pub mod max_pool2d;

@@ -26,6 +26,10 @@ const REMEDY: &str = "name a checkpoint of this training, or begin it again";
 struct Remembered {
     /// The optimiser's steps.
     steps: u64,
+    /// Its [`rate_factor`](super::Optimizer::rate_factor).
+    rate_factor: f64,
+    /// The learning rate of its last step.
+    last_rate: f32,
     /// The steps that the average has followed, where there is one.
     average: Option<u64>,
     /// Whether there are tensors `best/..`.
@@ -103,6 +107,8 @@ pub(crate) fn to_bytes(
     }
     let remembered = Remembered {
         steps: trainer.optimizer.steps(),
+        rate_factor: trainer.optimizer.rate_factor,
+        last_rate: trainer.optimizer.last_rate(),
         average: average.map(|average| average.steps),
         best: best.is_some(),
         checksum: checksum.finalize(),
@@ -178,7 +184,8 @@ impl<'a> Checkpoint<'a> {
         if checksum.finalize() != remembered.checksum {
             return Err(Refusal::File("its values are not those that were written: it is damaged".to_owned()));
         }
-        trainer.optimizer.set_steps(remembered.steps);
+        trainer.optimizer.rate_factor = remembered.rate_factor;
+        trainer.optimizer.go_on_after(remembered.steps, remembered.last_rate);
         if let (Some(average), Some(steps)) = (&mut trainer.average, remembered.average) {
             average.steps = steps;
         }

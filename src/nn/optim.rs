@@ -2,6 +2,7 @@
 
 use super::Sequential;
 use onesheet_kernels::buffer::Buffer;
+use onesheet_kernels::gradient;
 use onesheet_kernels::optim::Step;
 use serde::{Deserialize, Serialize};
 
@@ -58,7 +59,17 @@ pub struct Optimizer {
     rule: Rule,
     /// How the rule's learning rate changes.
     pub schedule: Schedule,
+    /// The factor of the schedule's learning rate, 1 at first: for changes that nobody knows
+    /// beforehand, such as those on a plateau.
+    pub rate_factor: f64,
+    /// The most that the norm of all gradients together may be: longer ones are shortened to it in
+    /// their direction. `None` leaves them as they are.
+    ///
+    /// Pascanu, Mikolov and Bengio 2013, <https://arxiv.org/abs/1211.5063>; Keras'
+    /// `global_clipnorm`, PyTorch's `clip_grad_norm_`.
+    pub clip_norm: Option<f32>,
     steps: u64,
+    last_rate: f32,
 }
 
 impl Optimizer {
@@ -69,7 +80,7 @@ impl Optimizer {
             let len = if parameter.is_trained() { parameter.value.len() } else { 0 };
             parameter.moments = rule.state_lens(len).map(Buffer::new);
         });
-        Self { rule, schedule: Schedule::CONSTANT, steps: 0 }
+        Self { rule, schedule: Schedule::CONSTANT, rate_factor: 1.0, clip_norm: None, steps: 0, last_rate: 0.0 }
     }
 
     /// The number of steps taken so far.
@@ -77,30 +88,47 @@ impl Optimizer {
         self.steps
     }
 
-    /// Goes on as an optimiser that has taken so many steps.
-    pub(super) fn set_steps(&mut self, steps: u64) {
-        self.steps = steps;
+    /// Goes on as an optimiser that has taken so many steps, the last one at that learning rate.
+    pub(super) fn go_on_after(&mut self, steps: u64, last_rate: f32) {
+        (self.steps, self.last_rate) = (steps, last_rate);
     }
 
     /// The learning rate of the last step; 0 before the first one.
-    pub fn last_rate(&self) -> f64 {
-        self.steps.checked_sub(1).map_or(0.0, |before| f64::from(self.rate_after(before)))
-    }
-
-    /// The learning rate of the step that follows `done` steps.
-    fn rate_after(&self, done: u64) -> f32 {
-        (f64::from(self.rule.learning_rate()) * self.schedule.factor(done)) as f32
+    pub fn last_rate(&self) -> f32 {
+        self.last_rate
     }
 
     /// Changes the model's weights by the gradient of the loss, given that of the output of the
-    /// model's last training pass.
+    /// model's last training pass. The bits of a clipped step may be others than those of one that
+    /// is not, also where nothing is clipped: without clipping, large layers compute their gradient
+    /// and move their weights in one pass.
     ///
     /// # Panics
     /// If `d_output` is not as long as that output, or the optimiser was made for another model.
     pub fn step(&mut self, model: &mut Sequential, d_output: &[f32]) {
-        let rate = self.rate_after(self.steps);
+        let rate = f64::from(self.rule.learning_rate()) * self.schedule.factor(self.steps) * self.rate_factor;
+        self.last_rate = rate as f32;
         self.steps += 1;
-        let step = Step { rule: self.rule.with_learning_rate(rate), number: self.steps };
-        model.backward_and_step(d_output, &step);
+        let step = Step { rule: self.rule.with_learning_rate(self.last_rate), number: self.steps };
+        let Some(limit) = self.clip_norm else {
+            return model.backward_and_step(d_output, &step);
+        };
+        // All gradients are known before the first weight moves: layer by layer is too early.
+        model.backward(d_output);
+        clip(model, limit);
+        let isa = model.isa();
+        model.each_parameter_mut(|parameter| parameter.step(isa, &step));
+    }
+}
+
+/// Shortens the gradients of all parameters to a common norm of `limit`, if it is more.
+fn clip(model: &mut Sequential, limit: f32) {
+    let (isa, mut squares) = (model.isa(), 0.0);
+    model.each_parameter(|parameter| squares += gradient::sum_of_squares(isa, &parameter.gradient));
+    let norm = squares.sqrt();
+    // A gradient that is not a number is left to those who look at the loss.
+    if norm > f64::from(limit) {
+        let factor = (f64::from(limit) / norm) as f32;
+        model.each_parameter_mut(|parameter| gradient::scale(isa, factor, &mut parameter.gradient));
     }
 }

@@ -4,6 +4,7 @@ use std::fmt;
 use std::path::Path;
 use std::time::Duration;
 
+use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 
 use crate::error::Result;
@@ -11,6 +12,58 @@ use crate::files;
 use crate::nn::Head;
 use crate::progress::duration;
 use crate::report::{Metrics, percent, score};
+
+/// What compares epochs: a metric on the validation films.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
+#[serde(rename_all = "snake_case")]
+pub enum Monitor {
+    /// Macro AP in multi-label, the loss where a film has one genre.
+    // With one genre per film, few validation films have the rare genres, and a mean over genres
+    // follows these few; the loss counts all films alike.
+    Auto,
+    /// The mean loss per film.
+    Loss,
+    /// The macro AP.
+    Ap,
+    /// The macro AUC.
+    Auc,
+    /// The share of films whose most probable genre is one of theirs.
+    Top1,
+    /// The share of films that have a genre among the three most probable ones.
+    Top3,
+}
+
+/// A [`Monitor`] of one experiment.
+enum Measure {
+    Loss,
+    Ap,
+    Auc,
+    Top1,
+    Top3,
+}
+
+impl Monitor {
+    fn of(self, head: Head) -> Measure {
+        match (self, head) {
+            (Self::Auto, Head::Sigmoid) | (Self::Ap, _) => Measure::Ap,
+            (Self::Auto, Head::Softmax) | (Self::Loss, _) => Measure::Loss,
+            (Self::Auc, _) => Measure::Auc,
+            (Self::Top1, _) => Measure::Top1,
+            (Self::Top3, _) => Measure::Top3,
+        }
+    }
+
+    /// A phrase that says what the best [`score`](Epoch::score) is, such as "lowest loss on val".
+    pub fn best(self, head: Head) -> &'static str {
+        match self.of(head) {
+            Measure::Loss => "lowest loss on val",
+            Measure::Ap => "highest macro AP on val",
+            Measure::Auc => "highest macro AUC on val",
+            Measure::Top1 => "highest top-1 hit rate on val",
+            Measure::Top3 => "highest top-3 hit rate on val",
+        }
+    }
+}
 
 /// One epoch of training; its fields are the columns of `history.csv`, in this order.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -29,6 +82,8 @@ pub struct Epoch {
     pub val_macro_ap: Option<f64>,
     /// [`Metrics::macro_auc`] on the validation films; empty if it does not exist.
     pub val_macro_auc: Option<f64>,
+    /// The learning rate of the epoch's last step.
+    pub learning_rate: f32,
     /// The duration of the training steps in seconds, validation not included.
     pub seconds: f64,
     /// The number of films trained on per second.
@@ -39,11 +94,19 @@ pub struct Epoch {
 
 impl Epoch {
     /// The row of an epoch that trained on `films` films in `seconds`, of which it `waited` some
-    /// for images, and then got `val` on the validation films.
+    /// for images, ended at a learning rate, and then got `val` on the validation films.
     ///
     /// # Panics
     /// If `seconds` is not positive.
-    pub fn new(epoch: usize, train_loss: f64, val: &Metrics, films: usize, seconds: f64, waited: f64) -> Self {
+    pub fn new(
+        epoch: usize,
+        train_loss: f64,
+        val: &Metrics,
+        learning_rate: f32,
+        films: usize,
+        seconds: f64,
+        waited: f64,
+    ) -> Self {
         assert!(seconds > 0.0, "an epoch took {seconds} s");
         Self {
             epoch,
@@ -53,45 +116,38 @@ impl Epoch {
             val_top3_hit: val.top3_hit,
             val_macro_ap: val.macro_ap,
             val_macro_auc: val.macro_auc,
+            learning_rate,
             seconds,
             images_per_second: films as f64 / seconds,
             waiting: waited / seconds,
         }
     }
 
-    /// The score by which epochs of the same experiment are compared: more is better.
-    ///
-    /// With one genre per film, few validation films have the rare genres, and a mean over genres
-    /// follows these few; the loss counts all films alike.
-    pub fn score(&self, head: Head) -> f64 {
-        match head {
-            // There is a macro AP wherever any film has a genre; without one, all epochs are
-            // equally good.
-            Head::Sigmoid => self.val_macro_ap.unwrap_or(0.0),
-            Head::Softmax => -self.val_loss,
+    /// The score by which epochs of the same experiment, whose model has this head, are compared:
+    /// more is better.
+    pub fn score(&self, monitor: Monitor, head: Head) -> f64 {
+        match monitor.of(head) {
+            Measure::Loss => -self.val_loss,
+            // There is a macro AP wherever any film has a genre; without one, and so with the AUC,
+            // all epochs are equally good.
+            Measure::Ap => self.val_macro_ap.unwrap_or(0.0),
+            Measure::Auc => self.val_macro_auc.unwrap_or(0.0),
+            Measure::Top1 => self.val_top1_hit,
+            Measure::Top3 => self.val_top3_hit,
         }
     }
 
-    /// A phrase that says what the best [`score`](Self::score) is, such as "lowest loss on val".
-    pub fn best(head: Head) -> &'static str {
-        match head {
-            Head::Sigmoid => "highest macro AP on val",
-            Head::Softmax => "lowest loss on val",
-        }
-    }
-}
-
-impl Epoch {
-    /// The line of the epoch on the terminal: its losses, the metrics on the validation films, the
-    /// `learning_rate` of its last step, its duration, and whether it is the best so far.
-    pub fn line(&self, learning_rate: f64, is_best: bool) -> String {
+    /// The line of the epoch on the terminal: its losses, the metrics on the validation films, its
+    /// last learning rate, its duration, and whether it is the best so far.
+    pub fn line(&self, is_best: bool) -> String {
         let waiting = match self.waiting {
             // Less than this is not worth a word.
             0.1.. => format!("  {:.0}% waiting for posters", 100.0 * self.waiting),
             _ => String::new(),
         };
         let best = if is_best { "  best" } else { "" };
-        format!("{self}  lr {learning_rate:.1e}  {}{best}{waiting}", duration(Duration::from_secs_f64(self.seconds)))
+        let (rate, took) = (self.learning_rate, duration(Duration::from_secs_f64(self.seconds)));
+        format!("{self}  lr {rate:.1e}  {took}{best}{waiting}")
     }
 }
 

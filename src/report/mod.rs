@@ -8,7 +8,7 @@ mod metrics;
 mod predictions;
 mod table;
 
-pub use history::{Epoch, write_history};
+pub use history::{Epoch, Monitor, write_history};
 pub use metrics::{Baselines, Evaluation, GenreMetrics, Intervals, Metrics};
 pub use predictions::write_predictions;
 pub use table::{Table, columns, percent, score, short};

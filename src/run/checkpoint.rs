@@ -10,6 +10,7 @@ use crate::progress::Progress;
 use crate::report::Epoch;
 use crate::run::identity;
 use crate::run::outcome::Outcome;
+use crate::run::watch::Watch;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -47,8 +48,10 @@ pub(crate) struct FitState {
     pub position: Position,
     /// The epochs that are complete.
     pub history: Vec<Epoch>,
-    /// The epoch whose values are kept aside, and its score.
-    pub kept: Option<(usize, f64)>,
+    /// What these have come to.
+    pub watch: Watch,
+    /// The epoch whose values are kept aside.
+    pub kept: Option<usize>,
 }
 
 /// A place in a training.

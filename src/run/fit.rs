@@ -20,6 +20,7 @@ use crate::run::outcome::{Example, Outcome};
 use crate::run::posters::Posters;
 use crate::run::recipe::{Balance, Keep, Recipe};
 use crate::run::start::start_from;
+use crate::run::watch::{Verdict, Watch};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -111,6 +112,7 @@ impl Fit<'_, '_> {
             experiment: self.experiment.name.to_owned(),
             films: self.frame.digest(),
             position: Position::begin(1),
+            watch: Watch::new(&self.options.recipe),
             history: Vec::new(),
             kept: None,
         };
@@ -178,6 +180,7 @@ impl Fit<'_, '_> {
         optimizer.schedule = Schedule { warmup: recipe.warmup, decay: recipe.schedule, steps };
         let class_weights = recipe.class_weights(head, self.frame);
         let objective = Objective { head, class_weights, focus: recipe.focal, smoothing: recipe.label_smoothing };
+        optimizer.clip_norm = (recipe.clip_norm > 0.0).then_some(recipe.clip_norm);
         let mut trainer = Trainer::new(objective, optimizer, self.options.seed);
         trainer.average = (recipe.ema > 0.0).then(|| Average::new(recipe.ema, network));
         trainer
@@ -203,23 +206,42 @@ impl Fit<'_, '_> {
             }
             let line = validated?;
             let Training { classifier, trainer, state, kept } = training;
-            let score = line.score(self.experiment.head);
-            let is_best = state.kept.is_none_or(|(_, best)| score >= best);
-            self.progress.note(&line.line(trainer.optimizer.last_rate(), is_best && recipe.keep == Keep::Best));
+            let Verdict { is_best, lowers_rate, ends } =
+                state.watch.verdict(line.score(recipe.monitor, self.experiment.head));
+            self.progress.note(&line.line(is_best && recipe.keep == Keep::Best));
             let epoch = state.position.epoch;
             if is_best || recipe.keep == Keep::Last {
                 let values = classifier.network.parameters().into_iter().map(|of| of.value.to_vec());
-                (state.kept, *kept) = (Some((epoch, score)), Some(values.collect()));
+                (state.kept, *kept) = (Some(epoch), Some(values.collect()));
                 self.name_epoch(classifier, epoch);
                 classifier.save(&folder.join(MODEL_FILE))?;
             }
             trainer.swap_average(&mut classifier.network);
             state.history.push(line);
             report::write_history(&folder.join(HISTORY_FILE), &state.history)?;
-            state.position = Position::begin(epoch + 1);
+            state.position = Position::begin(if ends { recipe.epochs } else { epoch } + 1);
+            if epoch < recipe.epochs {
+                self.control(trainer, lowers_rate, ends);
+            }
             self.checkpoints.write(training.as_written(), &self.posters.late)?;
         }
         Ok(())
+    }
+
+    /// Does, and tells, what the watch over the training asks for.
+    fn control(&self, trainer: &mut Trainer, lowers_rate: bool, ends: bool) {
+        let recipe = &self.options.recipe;
+        let waited = |epochs: usize| {
+            let best = recipe.monitor.best(self.experiment.head);
+            format!("epochs without a better one ({best}): {epochs}")
+        };
+        if ends {
+            self.progress.note(&format!("the training ends here; {}", waited(recipe.patience)));
+        } else if lowers_rate {
+            let factor = recipe.plateau_factor;
+            trainer.optimizer.rate_factor *= factor;
+            self.progress.note(&format!("learning rate times {factor}; {}", waited(recipe.plateau)));
+        }
     }
 
     /// Trains on what is left of the training films of an epoch.
@@ -291,14 +313,15 @@ impl Fit<'_, '_> {
             return Err(Error::Diverged { loss: answers.loss, epoch, step: steps, batch });
         }
         let metrics = Metrics::of(&training.classifier.evaluation("val", &answers))?;
-        Ok(Epoch::new(epoch, loss / films as f64, &metrics, self.frame.train.len(), seconds, waited))
+        let (rate, train) = (training.trainer.optimizer.last_rate(), self.frame.train.len());
+        Ok(Epoch::new(epoch, loss / films as f64, &metrics, rate, train, seconds, waited))
     }
 
     /// Gives the classifier its final form: the weights of the epoch that is kept, and the
     /// thresholds for them.
     fn keep(&mut self, Training { classifier, state, kept, .. }: &mut Training) -> Result<()> {
         let (recipe, head) = (&self.options.recipe, self.experiment.head);
-        let (Some((epoch, _)), Some(kept)) = (state.kept, kept) else { unreachable!("an epoch at least is complete") };
+        let (Some(epoch), Some(kept)) = (state.kept, kept) else { unreachable!("an epoch at least is complete") };
         let mut values = kept.iter();
         classifier.network.each_parameter_mut(|parameter| {
             parameter.value.copy_from_slice(values.next().expect("the weights are of this network"));
@@ -320,7 +343,7 @@ impl Fit<'_, '_> {
     fn name_epoch(&self, classifier: &mut Classifier, epoch: usize) {
         classifier.meta.epoch = Some(epoch);
         let is_best = self.options.recipe.keep == Keep::Best;
-        classifier.meta.best = is_best.then(|| Epoch::best(self.experiment.head).to_owned());
+        classifier.meta.best = is_best.then(|| self.options.recipe.monitor.best(self.experiment.head).to_owned());
     }
 
     fn answers(&mut self, classifier: &mut Classifier, split: Split, views: Views) -> Result<Answers> {

@@ -13,6 +13,7 @@
 //! | `memory` | what a run needs in memory, beside what there is |
 //! | [`config`] | `config.toml`, from which a run can be run again |
 //! | [`outcome`] | what becomes of an experiment |
+//! | [`watch`] | which epoch is the best, and when the rate falls or the training ends |
 //! | `checkpoint` | how far a run is, on disk |
 //! | `out` | the folder of the results: claimed, and replaced as a whole |
 //! | [`posters`] | where a run's posters come from, and which it has to do without |
@@ -37,6 +38,7 @@ pub mod recipe_options;
 mod start;
 pub mod sweep;
 pub mod values;
+pub mod watch;
 
 use crate::classifier::experiment::Experiment;
 use crate::classifier::{Classifier, MODEL_FILE};

@@ -10,9 +10,10 @@ use crate::data::decode::ImageSpec;
 use crate::data::frames::Frame;
 use crate::data::transform::{Augment, Views};
 use crate::nn::{Decay, Head, ModelSpec, Padding, Rule};
+use crate::report::Monitor;
 use crate::run::recipe::headings::{KEPT, LOSS, MODEL, TRAINING, VARIATIONS};
 use crate::run::values::{
-    at_least_one, at_most, choice, filters, not_negative, share, share_up_to_one, up_to, up_to_one,
+    at_least_one, at_most, choice, filters, not_negative, part, share, share_up_to_one, up_to, up_to_one,
 };
 use clap::{ArgAction, Args, ValueEnum};
 use serde::{Deserialize, Serialize};
@@ -68,6 +69,20 @@ pub struct Recipe {
     /// The learning rate after its rise: it stays, or falls to 0 along a cosine.
     #[arg(long, value_parser = choice(&DECAYS), help_heading = TRAINING)]
     pub schedule: Decay,
+    /// Shorten gradients to this norm, all parameters together, where they are longer; 0 leaves
+    /// them as they are.
+    #[arg(long, value_name = "F", value_parser = not_negative::<f32>, help_heading = TRAINING)]
+    pub clip_norm: f32,
+    /// Lower the learning rate after this many epochs without a better one, and again after as many
+    /// more; 0 never does.
+    #[arg(long, value_name = "N", value_parser = at_most(1 << 32), help_heading = TRAINING)]
+    pub plateau: usize,
+    /// The factor of the learning rate on such a plateau.
+    #[arg(long, value_name = "F", value_parser = part::<f64>, help_heading = TRAINING)]
+    pub plateau_factor: f64,
+    /// Early stopping: end the training after this many epochs without a better one; 0 never does.
+    #[arg(long, value_name = "N", value_parser = at_most(1 << 32), help_heading = TRAINING)]
+    pub patience: usize,
     /// Keep a moving average of the weights, of which a step keeps this share, and use it; 0 keeps
     /// none.
     #[arg(long, value_name = "SHARE", value_parser = share::<f64>, help_heading = TRAINING)]
@@ -99,9 +114,13 @@ pub struct Recipe {
     #[arg(long, value_name = "SHARE", value_parser = share::<f32>, help_heading = LOSS)]
     pub label_smoothing: f32,
     /// Which weights to keep: the last, or the best checkpoint, that of the epoch which was best on
-    /// the validation films. It stands in for early stopping, which there is not.
+    /// the validation films.
     #[arg(long, help_heading = KEPT)]
     pub keep: Keep,
+    /// The metric on the validation films that says which epoch is better: for --keep best,
+    /// --patience and --plateau, and for a sweep.
+    #[arg(long, help_heading = KEPT)]
+    pub monitor: Monitor,
     /// Give each genre the threshold with the best F1 on the validation films, in place of 0.5
     /// (multi-label alone).
     #[arg(long, value_name = "BOOL", action = ArgAction::Set, help_heading = KEPT)]
@@ -171,8 +190,7 @@ pub enum Balance {
 pub enum Keep {
     /// Those of the last epoch.
     Last,
-    /// Those of the best epoch on the validation films: by macro AP in multi-label, by the loss
-    /// where a film has one genre.
+    /// Those of the best epoch on the validation films, of equally good ones the last.
     Best,
 }
 
@@ -192,6 +210,10 @@ impl Recipe {
             rule: Rule::adam(1e-3),
             warmup: 0.0,
             schedule: Decay::Constant,
+            clip_norm: 0.0,
+            plateau: 0,
+            plateau_factor: 0.1,
+            patience: 0,
             ema: 0.0,
             flip: false,
             crop: 1.0,
@@ -202,6 +224,7 @@ impl Recipe {
             focal: 0.0,
             label_smoothing: 0.0,
             keep: Keep::Last,
+            monitor: Monitor::Auto,
             tune_thresholds: false,
             views: Views::One,
             transfer: 0.0,

@@ -88,6 +88,14 @@ pub fn share_up_to_one<T: Number>(text: &str) -> Result<T, String> {
     number(text, |value| value > 0.0 && value <= 1.0, "it is above 0 and at most 1")
 }
 
+/// Reads a share above 0 and below 1.
+///
+/// # Errors
+/// A message that states the bounds, or says that it is no number.
+pub fn part<T: Number>(text: &str) -> Result<T, String> {
+    number(text, |value| value > 0.0 && value < 1.0, "it is above 0 and below 1")
+}
+
 /// Reads a share from 0 to 1, both included.
 ///
 /// # Errors

@@ -60,17 +60,12 @@ fn a_recipe_s_model_is_measured_as_it_was_trained() {
     for experiment in ["multi-label", "single-genre", "top-6"] {
         let run = folder.path().join("run").join(experiment);
         let meta = metadata(&run);
-        let epochs = fs::read_to_string(run.join("history.csv")).unwrap();
-        let column = |name: &str, sign: f64| -> Vec<f64> {
-            let at = epochs.lines().next().unwrap().split(',').position(|column| column == name).unwrap();
-            epochs.lines().skip(1).map(|line| sign * line.split(',').nth(at).unwrap().parse::<f64>().unwrap()).collect()
-        };
         let (best, scores) = match experiment {
-            "multi-label" => ("highest macro AP on val", column("val_macro_ap", 1.0)),
-            _ => ("lowest loss on val", column("val_loss", -1.0)),
+            "multi-label" => ("highest macro AP on val", column(&run, "val_macro_ap")),
+            _ => ("lowest loss on val", column(&run, "val_loss").iter().map(|loss| -loss).collect()),
         };
         let epoch = meta["epoch"].as_u64().unwrap() as usize;
-        assert!(scores.iter().all(|score| *score <= scores[epoch - 1]) && meta["best"] == best, "{meta} {epochs}");
+        assert!(scores.iter().all(|score| *score <= scores[epoch - 1]) && meta["best"] == best, "{meta} {scores:?}");
         assert_eq!((meta["views"].as_str(), &meta["model"]["input"]), (Some("crops"), &serde_json::json!([32, 32, 3])));
         let classes = meta["genres"].as_array().unwrap().len();
         let thresholds = meta["thresholds"].as_array().map(Vec::len);
@@ -254,6 +249,7 @@ fn a_sweep_s_mistakes_end_it_before_it_begins() {
         (format!("--vary \"seed=1 2 1\" {rest}"), "two trials are called seed=1"),
         (format!("--vary \"data=data other\" {rest}"), "a sweep for each"),
         (format!("--vary \"views=one flip\" {rest}"), "does not change"),
+        (format!("--vary \"monitor=ap auc\" {rest}"), "all trials by one metric"),
         (format!("--vary \"lr=1e-3\" {rest} --out elsewhere"), "before the --"),
     ] {
         let (code, _, err) = train(folder.path(), &format!("sweep --data data --out sweep {line}"));
@@ -283,6 +279,11 @@ fn options_that_nothing_would_use_are_refused() {
         ("--optimizer sgd --nesterov", "--momentum"),
         ("--seed 9223372036854775808", "--seed"),
         ("--nesterov", "of sgd"),
+        ("--plateau-factor 0.5", "add --plateau N"),
+        ("--plateau 3 --plateau-factor 1", "below 1"),
+        ("--plateau 3 --patience 3", "more epochs for --patience"),
+        ("--keep last --monitor auc", "--keep best, --patience or --plateau"),
+        ("--clip-norm -1", "negative"),
     ] {
         let (code, _, err) = train(folder.path(), &format!("run --out none {SMALL} {options}"));
         assert!(code == 2 && err.contains(part) && !folder.path().join("none").exists(), "{options}: {err}");
@@ -338,4 +339,53 @@ fn a_side_without_a_poster_that_decodes_is_an_error() {
         assert!(code == 3 && err.contains(&format!("none of the {side} posters")), "{out}{err}");
         posters.iter().zip(whole).for_each(|(poster, bytes)| fs::write(poster, bytes).unwrap());
     }
+}
+
+/// The numbers in a column of an experiment's `history.csv`.
+fn column(run: &Path, name: &str) -> Vec<f64> {
+    let mut rows = csv::Reader::from_path(run.join("history.csv")).unwrap();
+    let at = rows.headers().unwrap().iter().position(|column| column == name).unwrap();
+    rows.records().map(|row| row.unwrap()[at].parse().unwrap()).collect()
+}
+
+#[test]
+fn a_training_slows_down_and_ends_where_it_gets_no_better() {
+    let folder = posters();
+    // Steps so small that only the statistics of the batches move.
+    let line = "--experiment multi-label --epochs 12 --lr 1e-7 --warmup 0 --schedule constant --bn-momentum 0.5 \
+                --monitor loss --plateau 1 --plateau-factor 0.5 --patience 2 --clip-norm 1";
+    let out = done(folder.path(), &format!("run --out run {SMALL} {line}"));
+    let run = folder.path().join("run/multi-label");
+    let (losses, rates) = (column(&run, "val_loss"), column(&run, "learning_rate"));
+    let epochs = losses.len();
+    let better: Vec<usize> = (0..epochs).filter(|&at| losses[..at].iter().all(|before| losses[at] < *before)).collect();
+    assert!(epochs < 12 && epochs == better.last().unwrap() + 3, "two epochs after the best: {losses:?}");
+    for at in 1..epochs {
+        let expected = if better.contains(&(at - 1)) { rates[at - 1] } else { rates[at - 1] / 2.0 };
+        assert!((rates[at] / expected - 1.0).abs() < 1e-6, "{rates:?} for {losses:?}");
+    }
+    let falls = (1..epochs).filter(|&at| rates[at] < rates[at - 1]).count();
+    assert!(falls > 0 && rates[0] == 1e-7, "{rates:?}");
+    let notes = "epochs without a better one (lowest loss on val): ";
+    assert_eq!(out.matches(&format!("learning rate times 0.5; {notes}1")).count(), falls, "{out}");
+    assert_eq!(out.matches(&format!("the training ends here; {notes}2")).count(), 1, "{out}");
+    let meta = metadata(&run);
+    let best = "lowest loss on val";
+    assert_eq!((meta["epoch"].as_u64(), &meta["best"]), (Some(*better.last().unwrap() as u64 + 1), &best.into()));
+    let config = fs::read_to_string(run.join("config.toml")).unwrap();
+    for line in ["monitor = \"loss\"", "plateau = 1", "plateau_factor = 0.5", "patience = 2", "clip_norm = 1.0"] {
+        assert!(config.contains(line), "{line}: {config}");
+    }
+}
+
+#[test]
+fn clipped_training_is_the_same_on_any_number_of_threads() {
+    let folder = posters();
+    let model = |more: &str| {
+        let run = format!("run --overwrite --out run {SMALL} --experiment multi-label --epochs 1 {more}");
+        done(folder.path(), &run).lines().find(|line| line.contains("sha256")).unwrap().to_owned()
+    };
+    let clipped = model("--clip-norm 0.01 --threads 1");
+    assert_eq!(clipped, model("--clip-norm 0.01 --threads 3"));
+    assert_ne!(clipped, model("--threads 3"));
 }

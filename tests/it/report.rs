@@ -2,7 +2,7 @@ use std::fs;
 
 use onesheet::nn::Head;
 use onesheet::report::{
-    Epoch, Evaluation, Metrics, Table, columns, short, write_history, write_metrics, write_predictions,
+    Epoch, Evaluation, Metrics, Monitor, Table, columns, short, write_history, write_metrics, write_predictions,
 };
 
 fn genres(names: &[&str]) -> Vec<String> {
@@ -59,12 +59,18 @@ fn history_has_a_row_an_epoch_and_grows() {
     let genres = genres(&["Action", "Comedy", "Drama", "Western"]);
     let val = Metrics::of(&evaluation(&genres)).unwrap();
     let without_auc = Metrics { macro_auc: None, ..val.clone() };
-    let epochs = [Epoch::new(1, 0.625, &val, 400, 8.0, 0.5), Epoch::new(2, 0.5, &without_auc, 400, 4.0, 0.0)];
+    let epochs =
+        [Epoch::new(1, 0.625, &val, 2e-3, 400, 8.0, 0.5), Epoch::new(2, 0.5, &without_auc, 1e-4, 400, 4.0, 0.0)];
 
     let rows = [
-        "epoch,train_loss,val_loss,val_top1_hit,val_top3_hit,val_macro_ap,val_macro_auc,seconds,images_per_second,waiting\n",
-        &format!("1,0.625,0.4375,{:?},1.0,{:?},{:?},8.0,50.0,0.0625\n", 1.0 / 3.0, val.macro_ap.unwrap(), 2.0 / 3.0),
-        &format!("2,0.5,0.4375,{:?},1.0,{:?},,4.0,100.0,0.0\n", 1.0 / 3.0, val.macro_ap.unwrap()),
+        "epoch,train_loss,val_loss,val_top1_hit,val_top3_hit,val_macro_ap,val_macro_auc,learning_rate,seconds,images_per_second,waiting\n",
+        &format!(
+            "1,0.625,0.4375,{:?},1.0,{:?},{:?},0.002,8.0,50.0,0.0625\n",
+            1.0 / 3.0,
+            val.macro_ap.unwrap(),
+            2.0 / 3.0
+        ),
+        &format!("2,0.5,0.4375,{:?},1.0,{:?},,0.0001,4.0,100.0,0.0\n", 1.0 / 3.0, val.macro_ap.unwrap()),
     ];
     for so_far in 1..=2 {
         write_history(&path, &epochs[..so_far]).unwrap();
@@ -162,13 +168,13 @@ fn tables_cut_long_names_and_escape_what_a_terminal_would_obey() {
 #[test]
 fn an_epoch_s_line_fits_80_columns_and_marks_the_best() {
     let val = Metrics::of(&evaluation(&genres(&["Action", "Comedy", "Drama", "Western"]))).unwrap();
-    let epoch = Epoch::new(12, 0.625, &val, 400, 12.3, 0.5);
-    let line = epoch.line(2e-3, true);
+    let epoch = Epoch::new(12, 0.625, &val, 2e-3, 400, 12.3, 0.5);
+    let line = epoch.line(true);
     assert_eq!(line, "epoch 12  loss 0.6250  val 0.4375  AP 0.861  top-1 33.3%  lr 2.0e-3  12 s  best");
     assert!(line.len() <= 80);
-    assert!(!epoch.line(2e-3, false).contains("best"));
-    let slow = Epoch::new(12, 0.625, &val, 400, 12.0, 6.0);
-    assert!(slow.line(2e-3, false).ends_with("12 s  50% waiting for posters"), "{}", slow.line(2e-3, false));
+    assert!(!epoch.line(false).contains("best"));
+    let slow = Epoch::new(12, 0.625, &val, 2e-3, 400, 12.0, 6.0);
+    assert!(slow.line(false).ends_with("12 s  50% waiting for posters"), "{}", slow.line(false));
 }
 
 #[test]
@@ -179,4 +185,25 @@ fn a_genre_that_a_spreadsheet_would_calculate_is_text_in_the_predictions() {
     write_predictions(&path, &[1000001, 7, 42], &evaluation(&genres)).unwrap();
     let text = fs::read_to_string(&path).unwrap();
     assert!(text.contains("1000001,'=1+1|Drama,'=1+1,0.75,Drama,0.5,'@SUM(A1),0.25\n"), "{text}");
+}
+
+#[test]
+fn epochs_are_compared_by_the_metric_that_is_asked_for() {
+    let val = Metrics::of(&evaluation(&genres(&["Action", "Comedy", "Drama", "Western"]))).unwrap();
+    let epoch = Epoch::new(1, 0.625, &val, 2e-3, 400, 8.0, 0.5);
+    let (ap, auc) = (val.macro_ap.unwrap(), val.macro_auc.unwrap());
+    for (monitor, score, best) in [
+        (Monitor::Loss, -0.4375, "lowest loss on val"),
+        (Monitor::Ap, ap, "highest macro AP on val"),
+        (Monitor::Auc, auc, "highest macro AUC on val"),
+        (Monitor::Top1, 1.0 / 3.0, "highest top-1 hit rate on val"),
+        (Monitor::Top3, 1.0, "highest top-3 hit rate on val"),
+    ] {
+        for head in [Head::Sigmoid, Head::Softmax] {
+            assert_eq!((epoch.score(monitor, head), monitor.best(head)), (score, best), "{monitor:?}");
+        }
+    }
+    let auto = |head| (epoch.score(Monitor::Auto, head), Monitor::Auto.best(head));
+    assert_eq!(auto(Head::Sigmoid), (ap, Monitor::Ap.best(Head::Sigmoid)));
+    assert_eq!(auto(Head::Softmax), (-0.4375, Monitor::Loss.best(Head::Softmax)));
 }

@@ -1,16 +1,20 @@
 //! What surrounds the steps of training: learning rates, averages of weights, objectives and
 //! recipes.
 
-use crate::kernels::Data;
+use crate::kernels::{Data, assert_close, on_1_2_3_threads, wide};
 use onesheet::classifier::answers::mean_over_views;
 use onesheet::data::batches::Order;
 use onesheet::data::films::Film;
 use onesheet::data::frames::Frame;
 use onesheet::data::transform::Views;
 use onesheet::nn::{
-    Average, Decay, Head, Input, Isa, ModelSpec, Objective, Optimizer, Pass, Rule, Schedule, Sequential, Trainer,
+    Average, Decay, Head, Input, Isa, ModelSpec, Objective, Optimizer, Padding, Pass, Rule, Schedule, Sequential, Sgd,
+    Trainer,
 };
 use onesheet::run::recipe::{Balance, Pooling, Recipe};
+use onesheet::run::watch::{Verdict, Watch};
+use onesheet_kernels::reference::gradient as reference;
+use proptest::prelude::*;
 
 fn model() -> Sequential {
     Sequential::build(ModelSpec::input(&[4]).dense(3), Isa::available()[0], 1).unwrap()
@@ -54,6 +58,102 @@ fn an_optimizer_follows_its_schedule() {
     };
     // Adam's first step is the learning rate, whatever the gradient.
     assert!((moved(0.5) - 0.005).abs() < 1e-5 && (moved(0.125) - 0.00125).abs() < 1e-5);
+}
+
+#[test]
+fn a_factor_changes_the_rate_from_then_on() {
+    let mut model = model();
+    let mut optimizer = Optimizer::new(Rule::adam(0.01), &mut model);
+    assert_eq!(optimizer.last_rate(), 0.0);
+    let mut step = |optimizer: &mut Optimizer| {
+        let before = weights(&model);
+        model.forward(Input::F32(&[1.0; 4]), Pass::Training { seed: 1, step: 0 });
+        optimizer.step(&mut model, &[0.1, -0.1, 0.2]);
+        weights(&model).iter().zip(before).map(|(after, before)| (after - before).abs()).fold(0.0, f32::max)
+    };
+    let first = step(&mut optimizer);
+    optimizer.rate_factor = 0.1;
+    assert_eq!(optimizer.last_rate(), 0.01, "it is that of the step before");
+    let second = step(&mut optimizer);
+    // Under the same gradient Adam moves by the learning rate.
+    assert!((first - 0.01).abs() < 1e-5 && (second - 0.001).abs() < 1e-5, "{first} {second}");
+    assert!((optimizer.last_rate() - 0.001).abs() < 1e-8, "{}", optimizer.last_rate());
+}
+
+/// A model of fused blocks, or of the same layers in an order that nothing fuses.
+fn image_model(side: usize, filters: usize, fused: bool) -> ModelSpec {
+    let spec = ModelSpec::input(&[side, side, 3]).conv2d(filters, 3, Padding::Same);
+    let spec = if fused { spec.relu().batch_norm(0.9) } else { spec.batch_norm(0.9).relu() };
+    spec.max_pool2d(2).flatten().dense(9).relu().dense(4)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    #[test]
+    fn gradients_are_clipped_by_their_common_norm(
+        (side, filters, n) in (4..9usize, 1..9usize, 1..4usize),
+        fused: bool,
+        share in prop_oneof![0.05..0.95f64, 1.05..3.0f64],
+        seed: u64,
+    ) {
+        let spec = image_model(side, filters, fused);
+        let mut data = Data::new(seed);
+        let (images, d_output) = (data.vec(n * side * side * 3), data.vec(n * 4));
+        let build = || Sequential::build(spec.clone(), Isa::available()[0], seed).unwrap();
+        let mut model = build();
+        model.forward(Input::F32(&images), Pass::Training { seed: 1, step: 0 });
+        model.backward(&d_output);
+        let parameters = model.parameters();
+        let gradients: Vec<f32> = parameters.iter().flat_map(|parameter| parameter.gradient.clone()).collect();
+        let trained = |model: &Sequential| -> Vec<f32> {
+            let trained = model.parameters().into_iter().filter(|parameter| parameter.is_trained());
+            trained.flat_map(|parameter| parameter.value.to_vec()).collect()
+        };
+        let before = trained(&model);
+        let limit = (share * reference::sum_of_squares(&wide(&gradients)).sqrt()) as f32;
+        let clipped = reference::clipped(&wide(&gradients), f64::from(limit));
+        let expected: Vec<f64> = before.iter().zip(clipped).map(|(w, g)| f64::from(*w) - g).collect();
+        let outputs = on_1_2_3_threads(|| {
+            let mut model = build();
+            // A learning rate of 1 moves the weights by the gradient itself.
+            let mut optimizer = Optimizer::new(Rule::Sgd(Sgd::new(1.0)), &mut model);
+            optimizer.clip_norm = Some(limit);
+            model.forward(Input::F32(&images), Pass::Training { seed: 1, step: 0 });
+            optimizer.step(&mut model, &d_output);
+            model.each_parameter(|parameter| assert!(parameter.gradient.iter().all(|&g| g == 0.0)));
+            vec![trained(&model)]
+        });
+        assert_close(&outputs[0], &expected, 1e-6);
+    }
+
+    #[test]
+    fn a_watch_does_what_its_rule_says(
+        scores in prop::collection::vec(0..6u8, 1..40),
+        (patience, plateau) in (0..6usize, 0..6usize),
+        pause in 0..40usize,
+    ) {
+        let scores: Vec<f64> = scores.into_iter().map(|score| f64::from(score) / 3.0).collect();
+        let mut watch = Watch::new(&Recipe { patience, plateau, ..Recipe::report() });
+        // The last epoch that was better than all before it, and the last at which the rate fell.
+        let (mut better, mut fell) = (0, 0);
+        for (epoch, &score) in scores.iter().enumerate() {
+            if epoch == pause {
+                watch = toml::from_str(&toml::to_string(&watch).unwrap()).unwrap();
+            }
+            let best_before = scores[..epoch].iter().copied().fold(f64::NEG_INFINITY, f64::max);
+            if score > best_before {
+                better = epoch;
+            }
+            let lowers_rate = plateau > 0 && epoch - better.max(fell) >= plateau;
+            if lowers_rate {
+                fell = epoch;
+            }
+            let ends = patience > 0 && epoch - better >= patience;
+            let expected = Verdict { is_best: score >= best_before, lowers_rate, ends };
+            assert_eq!(watch.verdict(score), expected, "after epoch {epoch} of {scores:?}");
+        }
+    }
 }
 
 #[test]

@@ -12,6 +12,7 @@ pub mod conv2d;
 pub mod dense;
 pub mod dropout;
 pub mod global_average_pool2d;
+pub mod gradient;
 pub mod loss;
 pub mod max_pool2d;
 pub mod optim;

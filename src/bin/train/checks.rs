@@ -1,7 +1,9 @@
 //! Checks of what options name, before any work begins.
 
 use onesheet::data::decode::ImageSpec;
-use onesheet::run::recipe::Recipe;
+use onesheet::report::Monitor;
+use onesheet::run::recipe::{Keep, Recipe};
+use onesheet::run::recipe_options::RecipeOptions;
 use onesheet::{Error, Result};
 use std::path::Path;
 
@@ -51,5 +53,36 @@ pub fn check_model(recipe: &Recipe) -> Result<()> {
             Err(Error::usage(what, "name fewer of them"))
         }
         None => Err(error),
+    }
+}
+
+/// Refuses controls of the training that would never act.
+///
+/// # Errors
+/// [`Error::Usage`] with the options that contradict each other.
+pub fn check_controls(recipe: &Recipe, options: &RecipeOptions) -> Result<()> {
+    let &Recipe { patience, plateau, .. } = recipe;
+    if options.given::<f64>("plateau_factor").is_some() && plateau == 0 {
+        return Err(Error::usage("--plateau-factor is of --plateau", "add --plateau N, such as --plateau 3"));
+    }
+    if (1..=plateau).contains(&patience) {
+        let what = format!("--patience {patience} ends the training before --plateau {plateau} could help it");
+        return Err(Error::usage(what, "name more epochs for --patience than for --plateau"));
+    }
+    Ok(())
+}
+
+/// Refuses a metric that was asked for to compare the epochs of a run, where nothing does.
+///
+/// # Errors
+/// [`Error::Usage`] with the options that do.
+pub fn check_monitor(recipe: &Recipe, asked: Option<Monitor>) -> Result<()> {
+    let &Recipe { keep, patience, plateau, .. } = recipe;
+    match asked {
+        Some(_) if keep == Keep::Last && (patience, plateau) == (0, 0) => {
+            let what = "--monitor compares epochs, and nothing here asks which is better";
+            Err(Error::usage(what, "add --keep best, --patience or --plateau"))
+        }
+        _ => Ok(()),
     }
 }

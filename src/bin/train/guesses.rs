@@ -2,7 +2,9 @@
 
 const NO_GPU: &str = "onesheet computes on CPUs alone; --threads N limits the cores that it takes";
 const THREADS: &str = "name --threads N: as many threads decode posters beside the training";
-const BEST_EPOCH: &str = "there is no early stopping: all --epochs are trained, and --keep best keeps the best of them";
+const STOPPING: &str = "name --patience N, the epochs to wait for a better one; --monitor says by which metric";
+const CLIPPING: &str = "name --clip-norm F, the most that the norm of all gradients together may be";
+const MONITOR: &str = "name --monitor auto|loss|ap|auc|top1|top3, the metric on val that chooses the epoch";
 const SPLIT: &str = "the split is 80/10/10 by a hash of the film's id, the same in every run; --limit-val N validates \
                      on fewer films";
 /// The answer to whoever wants to go on with a run.
@@ -14,7 +16,8 @@ const CHECKPOINT: &str = "a checkpoint is written after each epoch and every --c
                           in OUT/EXPERIMENT/model.safetensors, and --keep best|last chooses its epoch";
 const FLIP: &str = "name --flip true or --flip false";
 const THRESHOLD: &str = "each genre has a threshold of its own: --tune-thresholds true when the model is trained";
-const DROP: &str = "the learning rate follows --warmup SHARE and --schedule constant|cosine";
+const DROP: &str = "the learning rate follows --warmup SHARE and --schedule constant|cosine, and falls where --plateau N \
+                    epochs bring no better one";
 const NAMED_MODEL: &str = "name the folder of the trained experiment without an option, such as `train predict \
                            runs/1/multi-label POSTER`";
 
@@ -27,7 +30,10 @@ const OPTIONS: &[(&[&str], &str)] = &[
         "it computes in 32-bit floats alone",
     ),
     (&["--workers", "--num-workers", "--jobs", "-j", "--cpus", "--cores", "--num-threads", "--n-jobs"], THREADS),
-    (&["--early-stopping", "--early-stop", "--patience", "--stop-early"], BEST_EPOCH),
+    (&["--early-stopping", "--early-stop", "--stop-early", "--early-stopping-patience"], STOPPING),
+    (&["--clip", "--grad-clip", "--clip-grad", "--clipnorm", "--max-grad-norm", "--gradient-clip-val"], CLIPPING),
+    (&["--metric", "--watch", "--best-metric", "--eval-metric", "--checkpoint-metric"], MONITOR),
+    (&["--reduce-lr-on-plateau", "--lr-patience", "--plateau-patience"], "name --plateau N, and --plateau-factor F"),
     (&["--val-split", "--validation-split", "--test-split", "--split-ratio", "--test-size", "--val-size"], SPLIT),
     (&["--save-dir", "--output", "--output-dir", "--out-dir", "--outdir", "-o", "--project", "--logdir"], OUTPUT),
     (

@@ -1,7 +1,7 @@
 //! The command `train run`.
 
 use crate::args::{BadImage, ExperimentName, RecipeName, RunArgs};
-use crate::checks::{check_data, check_model};
+use crate::checks::{check_controls, check_data, check_model, check_monitor};
 use crate::output::{detail, note, say};
 use crate::progress::Terminal;
 use crate::{signals, threads};
@@ -24,8 +24,9 @@ const NAME: usize = 24;
 /// Trains the experiments that the arguments name.
 pub fn run(args: RunArgs, threads: usize, isa: Isa) -> Result<()> {
     let (experiments, is_numbered) = (experiments(&args), args.out.is_none());
+    let monitor = args.options.given("monitor");
     let options = options(args, threads)?;
-    let result = train(&options, experiments, isa);
+    let result = check_monitor(&options.recipe, monitor).and_then(|()| train(&options, experiments, isa));
     if result.is_err() && is_numbered {
         // A folder that holds anything is not removed.
         let _ = std::fs::remove_dir(&options.out);
@@ -97,6 +98,7 @@ pub fn options(args: RunArgs, threads: usize) -> Result<Options> {
         RecipeName::Report => ("report", Recipe::report()),
     };
     let recipe = args.options.apply(recipe)?;
+    check_controls(&recipe, &args.options)?;
     check_model(&recipe)?;
     let out = args.out.map_or_else(first_free_out, Ok)?;
     Ok(Options {

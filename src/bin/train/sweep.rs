@@ -12,7 +12,6 @@ use onesheet::run::identity;
 use onesheet::run::options::Options;
 use onesheet::run::sweep::{Row, Trial, trials, write};
 use onesheet::{Error, Result, files};
-use std::path::Path;
 use std::time::{Duration, Instant};
 
 /// The file in a trial's folder that says that the trial has finished: it holds the trial's
@@ -118,7 +117,7 @@ pub fn sweep(args: &SweepArgs, threads: usize, isa: Isa) -> Result<()> {
                 note(&reason);
                 diverged.push(format!("{}: {reason}", trial.name));
             }
-            None => rows.extend(read(&trial.name, &trial.options.out, trial.experiments)?),
+            None => rows.extend(read(trial)?),
         }
         write(&args.out.join("sweep.csv"), &mut rows)?;
     }
@@ -147,6 +146,10 @@ fn ready(args: &SweepArgs, trial: &Trial, threads: usize) -> Result<Ready> {
             format!("--vary {option}: a sweep compares epochs on the validation films, which it does not change");
         return Err(Error::usage(what, "leave it out"));
     }
+    if trial.0.iter().any(|(option, _)| option == "monitor") {
+        let what = "--vary monitor: a sweep compares all trials by one metric";
+        return Err(Error::usage(what, "name it behind the --"));
+    }
     let (out, cache) = (args.out.join(&name), args.out.join("cache"));
     let mut line: Vec<std::ffi::OsString> = vec!["train".into(), "run".into(), "--overwrite".into(), "--resume".into()];
     line.extend(["--data".into(), args.data.clone().into(), "--out".into(), out.clone().into()]);
@@ -174,9 +177,10 @@ fn ready(args: &SweepArgs, trial: &Trial, threads: usize) -> Result<Ready> {
 }
 
 /// The results of a trial in those of its experiments that were not passed over.
-fn read(name: &str, folder: &Path, experiments: &[Experiment]) -> Result<Vec<Row>> {
-    let ran = experiments.iter().filter(|of| folder.join(of.name).join(HISTORY_FILE).exists());
-    ran.map(|of| Row::read(name, of, &folder.join(of.name))).collect()
+fn read(Ready { name, options, experiments, .. }: &Ready) -> Result<Vec<Row>> {
+    let folder = |of: &Experiment| options.out.join(of.name);
+    let ran = experiments.iter().filter(|of| folder(of).join(HISTORY_FILE).exists());
+    ran.map(|of| Row::read(name, of, &folder(of), options.recipe.monitor)).collect()
 }
 
 fn print(rows: &[Row]) {

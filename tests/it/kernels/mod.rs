@@ -7,6 +7,7 @@ mod conv_block;
 mod dense;
 mod dropout;
 mod global_average_pool2d;
+mod gradient;
 mod hostile;
 mod image;
 mod loss;
