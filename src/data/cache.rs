@@ -266,6 +266,11 @@ impl Cache {
         self.entries.is_empty()
     }
 
+    /// Whether the cache knows the poster of the film `id`, as an image or as one that was refused.
+    pub fn knows(&self, id: u64) -> bool {
+        self.position(id).is_some()
+    }
+
     /// The posters that do not decode, in the order of their ids, each with the reason for its
     /// refusal.
     pub fn refused(&self) -> &[(u64, Refusal)] {

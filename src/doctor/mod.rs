@@ -15,19 +15,18 @@ use crate::data::labels::Labels;
 use crate::data::layout::{self, PosterFolder};
 use crate::data::refusal::Refusal;
 use crate::data::split::Split;
-use crate::error::{Error, Result};
-use crate::nn::{Input, Isa, Optimizer, Sequential, Trainer};
+use crate::error::Result;
+use crate::nn::Isa;
 use crate::progress::Progress;
 use crate::run::options::Options;
+use crate::run::plan::free_space;
 use crate::run::recipe::Recipe;
+use crate::run::speed::Speed;
 use rayon::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
-
-/// Films per step of the measured training.
-const BATCH: usize = 32;
 
 /// Reads all of `data` on the current rayon pool; `cache` is the folder in which a cache would
 /// be made, whether there is one yet or not.
@@ -54,7 +53,7 @@ pub fn examine(data: &Path, cache: &Path, isa: Isa, progress: &dyn Progress) -> 
             }
         }
     }
-    let images_per_second = training_speed(films.genres.len(), isa)?;
+    let images_per_second = 1.0 / training_speed(films.genres.len(), isa)?.train;
     let usable = Films::clean(&labels, &posters, Some(Options::MAX_GENRES))?;
     let with_genre = found.iter().filter(|id| labels.films.contains_key(id)).count();
     Ok(Report {
@@ -142,32 +141,14 @@ fn groups(posters: &PosterFolder, found: &[u64]) -> Result<Vec<Vec<String>>> {
     Ok(groups.into_values().collect())
 }
 
-/// The images trained on per second in a few steps of the default recipe. The images are grey,
-/// which cost as much as any.
-fn training_speed(classes: usize, isa: Isa) -> Result<f64> {
+/// The speed of a few steps of the default recipe. The images are grey, which cost as much as any.
+fn training_speed(classes: usize, isa: Isa) -> Result<Speed> {
     let recipe = Recipe::best();
-    let mut model = Sequential::build(recipe.model(classes), isa, 1)?;
-    model.reserve(BATCH);
-    let optimizer = Optimizer::new(recipe.rule, &mut model);
-    let mut trainer = Trainer::new(Experiment::ALL[0].head, optimizer, 1);
-    let (images, labels) = (vec![128; BATCH * recipe.size().bytes()], vec![0.0; BATCH * classes]);
-    let mut seconds: Vec<f64> = (0..5)
-        .map(|_| {
-            let begin = Instant::now();
-            trainer.step(&mut model, Input::U8(&images), &labels);
-            begin.elapsed().as_secs_f64()
-        })
-        .collect();
-    // The median, since the first steps also touch their memory for the first time.
-    seconds.sort_by(f64::total_cmp);
-    Ok(BATCH as f64 / seconds[seconds.len() / 2])
-}
-
-/// The free space on the disk of a folder, which need not exist yet.
-fn free_space(folder: &Path) -> Result<u64> {
-    // The last ancestor of a relative path is the empty one, which is the current folder.
-    let exists = folder.ancestors().find(|path| path.exists()).unwrap_or(Path::new("."));
-    fs4::available_space(exists).map_err(Error::io(exists, "ask for the free space"))
+    let batch = recipe.batch;
+    let (images, labels) = (vec![128; batch * recipe.size().bytes()], vec![0.0; batch * classes]);
+    let batches = std::iter::repeat((&images[..], &labels[..])).map(Ok);
+    let speed = Speed::measure(&recipe, (Experiment::ALL[0].head, classes), isa, batches, |batch| *batch);
+    Ok(speed?.expect("there is no end of batches"))
 }
 
 /// The most memory that this process has had, in bytes.

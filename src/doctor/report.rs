@@ -3,8 +3,9 @@
 use crate::data::cache::PIXEL_RULES;
 use crate::data::frames::RareGenre;
 use crate::data::ledger::Ledger;
-use crate::progress::duration;
-use crate::report::{columns, short};
+use crate::report::short;
+use crate::run::plan::{Work, table};
+use crate::run::recipe::Recipe;
 use crate::text::printable;
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -192,13 +193,18 @@ impl Report {
     }
 
     fn experiments(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        let head = ["experiment", "classes", "train", "val", "test", "epochs", "time per epoch"].map(str::to_owned);
-        let cells = |of: &ExperimentPlan| {
-            let counts = [of.genres.len(), of.train, of.val, of.test, of.epochs].map(|count| count.to_string());
-            let time = duration(Duration::try_from_secs_f64(of.seconds_an_epoch).unwrap_or_default());
-            std::iter::once(of.experiment.to_owned()).chain(counts).chain([time]).collect()
+        let work = |of: &ExperimentPlan| Work {
+            experiment: of.experiment,
+            classes: of.genres.len(),
+            train: of.train,
+            val: of.val,
+            test: of.test,
+            epochs: of.epochs,
+            batch: Recipe::best().batch,
+            epoch: Duration::try_from_secs_f64(of.seconds_an_epoch).ok(),
         };
-        write!(f, "\n{}", columns(head.to_vec(), self.experiments.iter().map(cells).collect(), &[0]))?;
+        let work: Vec<Work> = self.experiments.iter().map(work).collect();
+        write!(f, "\n{}", table(&work))?;
         for ExperimentPlan { experiment, rare, .. } in &self.experiments {
             if let Some(rare) = RareGenre::phrase(rare) {
                 writeln!(f, "warning: {experiment}: {rare}")?;

@@ -41,7 +41,7 @@ pub(crate) fn check_memory(options: &Options, classes: usize) -> Result<()> {
 }
 
 /// The bytes that training with batches of that size takes.
-fn needed(options: &Options, classes: usize, batch: usize) -> Result<u64> {
+pub(crate) fn needed(options: &Options, classes: usize, batch: usize) -> Result<u64> {
     let recipe = &options.recipe;
     let model = recipe.model(classes).memory(batch, Some(&recipe.rule))?;
     let images = BATCHES * (batch * recipe.size().bytes()) as u64;
@@ -52,7 +52,7 @@ fn needed(options: &Options, classes: usize, batch: usize) -> Result<u64> {
 
 /// The bytes that this process can still claim, as far as the system tells: the least of what is
 /// free on the machine, in the control group and below the limit of the address space.
-fn available() -> Option<u64> {
+pub(crate) fn available() -> Option<u64> {
     [free_on_machine(), free_in_group(), free_address_space()].into_iter().flatten().min()
 }
 

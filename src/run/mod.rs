@@ -11,6 +11,8 @@
 //! | [`options`] | all options of a run: a recipe, the folders, the limits |
 //! | [`identity`] | what results depend on |
 //! | `memory` | what a run needs in memory, beside what there is |
+//! | [`speed`] | how fast this machine trains |
+//! | [`plan`] | what a run will do and what that takes |
 //! | [`config`] | `config.toml`, from which a run can be run again |
 //! | [`outcome`] | what becomes of an experiment |
 //! | [`watch`] | which epoch is the best, and when the rate falls or the training ends |
@@ -19,22 +21,26 @@
 //! | [`posters`] | where a run's posters come from, and which it has to do without |
 //! | `prepare` | from the folder to frames and posters, in four steps |
 //! | `start` | starting from the weights of another run |
+//! | [`dry_run`] | a run that stops before its work |
 //! | `fit` | one experiment, from training to results |
 //! | `mod` | [`run`]: all experiments, one after the other |
 //! | [`sweep`] | a grid of runs, and the results of each |
 
 mod checkpoint;
 pub mod config;
+pub mod dry_run;
 mod fit;
 pub mod identity;
 mod memory;
 pub mod options;
 mod out;
 pub mod outcome;
+pub mod plan;
 pub mod posters;
 mod prepare;
 pub mod recipe;
 pub mod recipe_options;
+pub mod speed;
 mod start;
 pub mod sweep;
 pub mod values;

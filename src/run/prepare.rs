@@ -11,6 +11,7 @@ use crate::run::identity;
 use crate::run::memory::check_memory;
 use crate::run::options::Options;
 use crate::run::out::FRAMES;
+use crate::run::plan::Plan;
 use crate::run::posters::{Posters, refusals};
 use crate::run::recipe::Balance;
 use serde::Serialize;
@@ -40,13 +41,15 @@ pub(crate) fn prepare(
     work: &Path,
     progress: &dyn Progress,
 ) -> Result<Prepared> {
-    let films = clean_films(options, progress)?;
-    check_memory(options, films.genres.len())?;
-    let mut runnable = Runnable { experiments: experiments.len(), skipped: Vec::new(), progress };
-    let chosen = choose_frames(options, experiments, &films, &mut runnable)?;
+    let (films, chosen) = choose(options, experiments, progress)?;
+    let all: Vec<(Experiment, &Frame)> = chosen.iter().map(|of| (of.experiment, &of.frame)).collect();
+    let plan = Plan::of(options, &all)?;
+    progress.note(&format!("{plan}\n"));
+    plan.check()?;
     let ids: BTreeSet<u64> = chosen.iter().flat_map(|of| of.frame.ids()).collect();
     let posters = Posters::open(options, &films, &ids, progress)?;
     let mut kept = Vec::new();
+    let mut runnable = Runnable { experiments: chosen.len(), skipped: Vec::new(), progress };
     for mut of in chosen {
         let identity = keep_frame(options, &mut of, &films, &posters, progress)?;
         let result = check_frame(options, &of);
@@ -68,6 +71,22 @@ pub(crate) fn prepare(
     Ok(Prepared { experiments, ledger, posters })
 }
 
+/// Steps 1 and 2, which write nothing: the films, and those of each experiment that can run.
+///
+/// # Errors
+/// Those of [`prepare`] that come before any poster is opened.
+pub(crate) fn choose(
+    options: &Options,
+    experiments: &[Experiment],
+    progress: &dyn Progress,
+) -> Result<(Films, Vec<Chosen>)> {
+    let films = clean_films(options, progress)?;
+    check_memory(options, films.genres.len())?;
+    let mut runnable = Runnable { experiments: experiments.len(), skipped: Vec::new(), progress };
+    let chosen = choose_frames(options, experiments, &films, &mut runnable)?;
+    Ok((films, chosen))
+}
+
 /// Step 1: the films that have a poster and can be used.
 fn clean_films(options: &Options, progress: &dyn Progress) -> Result<Films> {
     let films = Films::open(&options.data, Some(options.max_genres))?;
@@ -76,10 +95,10 @@ fn clean_films(options: &Options, progress: &dyn Progress) -> Result<Films> {
 }
 
 /// The films of an experiment, and those that its rule left out.
-struct Chosen {
-    experiment: Experiment,
+pub(crate) struct Chosen {
+    pub experiment: Experiment,
     rule: FilmRule,
-    frame: Frame,
+    pub frame: Frame,
     left_out: Ledger,
     /// Those of its films whose posters do not decode.
     refused: BTreeMap<u64, Refusal>,

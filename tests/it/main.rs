@@ -14,6 +14,7 @@ mod layering;
 mod metrics;
 mod mistakes;
 mod nn;
+mod plan;
 mod predict;
 mod progress;
 mod recipes;

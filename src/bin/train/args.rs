@@ -204,6 +204,9 @@ pub struct RunArgs {
     /// Folder for the results [default: the first free of runs/1, runs/2, ...]
     #[arg(long, value_name = "DIR", help_heading = OUTPUT)]
     pub out: Option<PathBuf>,
+    /// Stop before the work: check everything, time a few steps, print the plan, and leave nothing
+    #[arg(long, help_heading = OUTPUT)]
+    pub dry_run: bool,
     /// Replace the results of an earlier run in OUT, once the new ones are complete
     #[arg(long, help_heading = OUTPUT)]
     pub overwrite: bool,

@@ -23,15 +23,28 @@ const NAME: usize = 24;
 
 /// Trains the experiments that the arguments name.
 pub fn run(args: RunArgs, threads: usize, isa: Isa) -> Result<()> {
-    let (experiments, is_numbered) = (experiments(&args), args.out.is_none());
+    let (experiments, is_numbered, is_dry) = (experiments(&args), args.out.is_none(), args.dry_run);
     let monitor = args.options.given("monitor");
     let options = options(args, threads)?;
-    let result = check_monitor(&options.recipe, monitor).and_then(|()| train(&options, experiments, isa));
+    let checked = check_monitor(&options.recipe, monitor);
+    if is_dry {
+        return checked.and_then(|()| plan(&options, experiments, isa));
+    }
+    let result = checked.and_then(|()| train(&options, experiments, isa));
     if result.is_err() && is_numbered {
         // A folder that holds anything is not removed.
         let _ = std::fs::remove_dir(&options.out);
     }
     result
+}
+
+/// Prints what a run would do and take, and leaves nothing.
+fn plan(options: &Options, experiments: &[Experiment], isa: Isa) -> Result<()> {
+    let plan = || onesheet::run::dry_run::dry_run(options, experiments, isa, &Terminal::new());
+    let plan = threads::compute(options.threads, plan)?;
+    say(&plan.to_string());
+    say(&format!("measured on the first steps with {} threads, {}; nothing was written", options.threads, isa.name()));
+    plan.check()
 }
 
 /// Trains experiments on as many threads as the options say, and prints the results.
@@ -100,7 +113,10 @@ pub fn options(args: RunArgs, threads: usize) -> Result<Options> {
     let recipe = args.options.apply(recipe)?;
     check_controls(&recipe, &args.options)?;
     check_model(&recipe)?;
-    let out = args.out.map_or_else(first_free_out, Ok)?;
+    let out = match args.out {
+        Some(out) => out,
+        None => first_free_out(args.dry_run)?,
+    };
     Ok(Options {
         cache: (!args.no_cache).then(|| args.cache.unwrap_or_else(|| out.join("cache"))),
         on_bad_image: match args.on_bad_image {
@@ -146,10 +162,13 @@ fn check_use(args: &RunArgs) -> Result<()> {
     Ok(())
 }
 
-/// The first of runs/1, runs/2, ... that is free. It is made here: of two runs that look for one at
-/// the same time, only one can.
-fn first_free_out() -> Result<PathBuf> {
+/// The first of runs/1, runs/2, ... that is free. It is made here, unless the run is a dry one: of
+/// two runs that look for one at the same time, only one can.
+fn first_free_out(is_dry: bool) -> Result<PathBuf> {
     let runs = Path::new("runs");
+    if is_dry {
+        return Ok((1_u64..).map(|n| runs.join(n.to_string())).find(|run| !run.exists()).expect("some number is free"));
+    }
     std::fs::create_dir_all(runs).map_err(Error::io(runs, "make the folder"))?;
     for n in 1_u64.. {
         let folder = runs.join(n.to_string());
