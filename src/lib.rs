@@ -48,6 +48,7 @@
 //! | [`data`] | labels -> films -> frames -> split -> decode -> cache -> batches |
 //! | [`report`] | what answers are worth, and the files that say so |
 //! | [`classifier`] | a network with its genres and thresholds: what a run leaves and all else uses |
+//! | [`export`] | classifiers as files that other programs run |
 //! | [`run`] | options and recipes; a run from folder to results; sweeps over many runs |
 //! | [`doctor`] | what a folder holds, what is wrong with it, what a run would cost |
 //!
@@ -68,6 +69,8 @@ pub mod classifier;
 pub mod data;
 #[cfg(feature = "posters")]
 pub mod doctor;
+#[cfg(feature = "posters")]
+pub mod export;
 #[cfg(feature = "posters")]
 pub mod progress;
 #[cfg(feature = "posters")]

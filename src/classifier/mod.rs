@@ -5,6 +5,7 @@
 //! | file | its job |
 //! |---|---|
 //! | [`experiment`] | the three questions that a classifier can be trained to answer |
+//! | [`pixels`] | how the pixels of a poster become what a network sees, in words for its file |
 //! | `mod` | [`Classifier`]: a network, and what is needed to use it; its file |
 //! | [`seen`] | the films that a classifier was trained with, which it is not to be measured on |
 //! | [`answers`] | what a classifier says of films and of posters in memory |
@@ -20,10 +21,12 @@ pub mod experiment;
 pub mod explain;
 pub mod heat_map;
 pub mod picture;
+pub mod pixels;
 pub mod predict;
 pub mod seen;
 
 use crate::classifier::experiment::Experiment;
+use crate::classifier::pixels::Pixels;
 use crate::data::decode::ImageSpec;
 use crate::data::transform::Views;
 use crate::error::{Error, Result};
@@ -84,6 +87,25 @@ pub struct Meta {
     pub views: Views,
 }
 
+/// A classifier's description in its file, as it is written.
+#[derive(Serialize)]
+struct Written<'a> {
+    #[serde(flatten)]
+    meta: &'a Meta,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pixels: Option<Pixels>,
+}
+
+/// A classifier's description in its file, as it is read.
+#[derive(Deserialize)]
+struct Read {
+    #[serde(flatten)]
+    meta: Meta,
+    /// Absent from files of before, for which they are made in the same way.
+    #[serde(default)]
+    pixels: Option<Pixels>,
+}
+
 fn one_view() -> Views {
     Views::One
 }
@@ -100,12 +122,17 @@ impl Classifier {
         if !path.exists() {
             return Err(Error::data(run, format!("there is no {MODEL_FILE}"), remedy_without_model(run)));
         }
-        let (meta, network) = weights::read::<Meta>(&path, isa)?;
+        let (Read { meta, pixels }, network) = weights::read(&path, isa)?;
         let refuse = |what: String| Err(Error::data(&path, what, "name a model that `train run` made"));
         match network.spec().input[..] {
             [height, width, 3] if height == width && height <= ImageSpec::POSTER.height => {}
             ref input => return refuse(format!("its input is {input:?}, which posters cannot be brought to")),
         }
+        let classifier = Self { meta, network };
+        if pixels.is_some_and(|pixels| !pixels.are_made_as(&classifier.pixels())) {
+            return refuse("its pixels are made in a way that is not known here".to_owned());
+        }
+        let Self { meta, network } = &classifier;
         let (outputs, genres) = (network.output_shape(), meta.genres.len());
         if *outputs != [genres] {
             return refuse(format!("its output is {outputs:?} for {genres} genres"));
@@ -118,7 +145,7 @@ impl Classifier {
             Some(thresholds) if thresholds.len() != genres => {
                 refuse(format!("{} thresholds for {genres} genres", thresholds.len()))
             }
-            _ => Ok(Self { meta, network }),
+            _ => Ok(classifier),
         }
     }
 
@@ -135,17 +162,20 @@ impl Classifier {
     /// [`Error::Data`] where [`open`](Self::open) would refuse the weights, as after a training that
     /// has run away; [`Error::Io`] where the file cannot be written.
     pub fn save(&self, path: &Path) -> Result<String> {
-        let bytes = weights::to_bytes(&self.network, &self.meta, path)?;
+        // What takes no images is not opened again, but is no reason to panic.
+        let pixels = (self.network.spec().input.len() == 3).then(|| self.pixels());
+        let bytes = weights::to_bytes(&self.network, &Written { meta: &self.meta, pixels }, path)?;
         write_atomically(path, |file| file.write_all(&bytes))?;
         Ok(sha256(&bytes))
     }
 
-    /// The SHA-256 of a model file in hexadecimal, as [`save`](Self::save) returns it.
+    /// The SHA-256 of the file of a classifier that was opened, in hexadecimal.
     ///
     /// # Errors
-    /// [`Error::Io`] where it cannot be read.
-    pub fn sha256_of(path: &Path) -> Result<String> {
-        std::fs::read(path).map(|bytes| sha256(&bytes)).map_err(Error::io(path, "read the model"))
+    /// [`Error::Io`] if it cannot be read any more.
+    pub fn sha256_of(run: &Path) -> Result<String> {
+        let path = Self::file_of(run);
+        std::fs::read(&path).map(|bytes| sha256(&bytes)).map_err(Error::io(&path, "read the model"))
     }
 
     /// The size that posters are brought to for the network.
@@ -153,9 +183,15 @@ impl Classifier {
         let input = &self.network.spec().input;
         ImageSpec { height: input[0], width: input[1] }
     }
+
+    /// How the pixels of a poster become what the network sees.
+    pub fn pixels(&self) -> Pixels {
+        Pixels::of(self.input())
+    }
 }
 
-fn sha256(bytes: &[u8]) -> String {
+/// The SHA-256 of bytes, in hexadecimal.
+pub(crate) fn sha256(bytes: &[u8]) -> String {
     Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 

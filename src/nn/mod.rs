@@ -63,7 +63,7 @@ mod trainer;
 pub(crate) mod weights;
 
 pub use average::Average;
-pub use layers::Pass;
+pub use layers::{BYTE_SCALE, Pass};
 pub use loss::{Head, Objective};
 pub use memory::Memory;
 pub use onesheet_kernels::conv2d::Padding;

@@ -19,6 +19,7 @@ use crate::run::options::Options;
 use crate::run::outcome::{Example, Outcome};
 use crate::run::posters::Posters;
 use crate::run::recipe::{Balance, Keep, Recipe};
+use crate::run::speed::FirstSteps;
 use crate::run::start::start_from;
 use crate::run::watch::{Verdict, Watch};
 use std::path::{Path, PathBuf};
@@ -66,8 +67,6 @@ impl Fit<'_, '_> {
     /// Trains the experiment, or goes on with its training, and fills its folder.
     pub fn run(mut self, folder: &Path, isa: Isa, broken_off: Option<BrokenOff>) -> Result<Outcome> {
         std::fs::create_dir_all(folder).map_err(Error::io(folder, "make the folder"))?;
-        let spec = self.options.recipe.model(self.frame.genres.len());
-        check_room(folder, spec.memory(1, None)?.values)?;
         // What was handed down to this experiment is in its options already.
         let recipe = Recipe { transfer: 0.0, ..self.options.recipe.clone() };
         let own = Options { recipe, ..self.options.clone() };
@@ -262,6 +261,7 @@ impl Fit<'_, '_> {
 
         let bar = progress.bar(&format!("epoch {epoch}/{}", recipe.epochs), frame.train.len());
         let started = Instant::now();
+        let mut first_steps = FirstSteps::of(frame.train.len(), recipe.epochs);
         let mut batches = Batches::new(self.posters.source.clone(), &frame.train, batching)?;
         while let Some(batch) = batches.next() {
             let batch = batch?;
@@ -279,6 +279,11 @@ impl Fit<'_, '_> {
             position.loss += loss * batch.len() as f64;
             position.seconds = begun.seconds + started.elapsed().as_secs_f64();
             position.waited = begun.waited + batches.waited().as_secs_f64();
+            if epoch == 1
+                && let Some(speed) = first_steps.step(position.films)
+            {
+                progress.note(&speed);
+            }
             bar.at(position.films, Some(position.loss / position.films as f64));
             let epochs = (epoch - 1) as f64 + position.at as f64 / frame.train.len() as f64;
             progress.whole(share.begin + share.size * epochs / recipe.epochs as f64);
@@ -358,24 +363,6 @@ impl Fit<'_, '_> {
         }
         Ok(answers)
     }
-}
-
-/// Refuses to train where a model of so many bytes of weights would not fit on the disk. It takes
-/// room for two: a better epoch's weights are written before those that they replace are removed.
-///
-/// # Errors
-/// [`Error::Io`], as for a disk that is full.
-fn check_room(folder: &Path, weights: u64) -> Result<()> {
-    // Beside the weights: the descriptions, and what is said of the test films.
-    const BESIDE: u64 = 64 << 10;
-    let needed = 2 * weights + BESIDE;
-    let free = fs4::available_space(folder).map_err(Error::io(folder, "ask for the free space"))?;
-    if free >= needed {
-        return Ok(());
-    }
-    let what = format!("the model takes {:.1} MB and {:.1} MB are free", needed as f64 / 1e6, free as f64 / 1e6);
-    let full = std::io::Error::new(std::io::ErrorKind::StorageFull, what);
-    Err(Error::io(folder, "make room for the results")(full))
 }
 
 impl Training {

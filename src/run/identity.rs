@@ -11,8 +11,8 @@ use crate::data::films::Films;
 use crate::data::frames::FilmRule;
 use crate::nn::Isa;
 use crate::run::options::Options;
-use std::collections::BTreeSet;
 use crate::version::VERSION;
+use std::collections::BTreeSet;
 use std::path::Path;
 use toml::{Table, Value};
 

@@ -6,6 +6,7 @@ mod checkpoints;
 mod cli;
 mod data;
 mod explain;
+mod export;
 mod files;
 mod golden;
 mod help;

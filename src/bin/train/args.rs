@@ -8,6 +8,7 @@ use onesheet::Result;
 use onesheet::classifier::evaluate::Which;
 use onesheet::classifier::explain::Method;
 use onesheet::data::transform::Views;
+use onesheet::export::onnx::{Input, Output};
 use onesheet::nn::Isa;
 use onesheet::run::recipe::Recipe;
 use onesheet::run::recipe_options::RecipeOptions;
@@ -163,6 +164,9 @@ pub enum Command {
     /// Name the most probable genres of posters, of one or of a hundred thousand
     #[command(after_help = EXIT_CODES)]
     Predict(PredictArgs),
+    /// Write a trained model as a file that other programs run
+    #[command(after_help = EXIT_CODES)]
+    Export(ExportArgs),
     /// Examine a folder of posters before training: what it holds, what is wrong with it, and what
     /// a run would cost
     #[command(after_help = EXIT_CODES)]
@@ -338,6 +342,32 @@ pub struct PredictArgs {
     /// grad-cam]
     #[arg(long, value_name = "METHOD", requires = "explain", help_heading = EXPLAINING)]
     pub explain_by: Option<Method>,
+}
+
+#[derive(Group)]
+pub struct ExportArgs {
+    /// Folder of a trained experiment, such as runs/1/multi-label
+    pub run: PathBuf,
+    /// Write an ONNX model
+    #[arg(long, value_name = "FILE")]
+    pub onnx: PathBuf,
+    /// What the model is given: posters of 256x256 pixels, with all that follows in the model; images
+    /// in the size of the network; or the same as floats from 0 to 1, channels first
+    #[arg(long, default_value = "poster", ignore_case = true)]
+    pub input: Input,
+    /// What the model answers
+    #[arg(long, default_value = "probabilities", ignore_case = true)]
+    pub output: Output,
+    /// Views of a poster over which the model averages its answers; crops need --input poster
+    /// [default: those that the run was told to use]
+    #[arg(long)]
+    pub views: Option<Views>,
+    /// Make batch norm part of the layers around it, as far as that changes nothing but rounding
+    #[arg(long)]
+    pub fold: bool,
+    /// Replace a file that onesheet did not write
+    #[arg(long)]
+    pub overwrite: bool,
 }
 
 #[derive(Group)]

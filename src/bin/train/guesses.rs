@@ -70,6 +70,7 @@ const OPTIONS: &[(&[&str], &str)] = &[
     ),
     (&["--topk", "--top-k", "-k", "-n"], "name --top N"),
     (&["--format", "--output-format"], "name --json, --jsonl or --csv"),
+    (&["--opset", "--opset-version"], "the file takes ONNX's operators of version 17, which every runtime has"),
     (
         &["--class-weights", "--class-weight", "--oversample", "--undersample"],
         "name --balance weights|sampler|undersample",
@@ -87,6 +88,7 @@ const COMMANDS: &[(&[&str], &str)] = &[
     (&["check", "inspect", "info", "stats", "analyze", "analyse", "validate-data"], "doctor"),
     (&["tune", "search", "grid", "optimize", "hyperopt", "gridsearch"], "sweep"),
     (&["prepare", "preprocess", "decode", "build"], "cache build"),
+    (&["convert", "onnx", "to-onnx", "export-onnx", "freeze"], "export"),
     (&["example", "generate", "draw", "synthetic"], "demo"),
 ];
 

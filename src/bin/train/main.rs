@@ -9,6 +9,7 @@ mod demo;
 mod doctor;
 mod evaluate;
 mod explain;
+mod export;
 mod guesses;
 mod help;
 mod mistakes;
@@ -74,6 +75,7 @@ fn dispatch(args: Args) -> onesheet::Result<u8> {
         Some(Command::Sweep(args)) => sweep::sweep(&args, cores, isa),
         Some(Command::Evaluate(args)) => evaluate::evaluate(&args, cores, isa),
         Some(Command::Predict(args)) => return predict::predict(args, cores, isa),
+        Some(Command::Export(args)) => export::export(&args, isa),
         Some(Command::Doctor(args)) => doctor::doctor(&args, cores, isa),
         Some(Command::Cache(command)) => cache::cache(command, cores),
         Some(Command::Demo(args)) => demo::draw(&args, cores),

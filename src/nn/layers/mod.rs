@@ -22,7 +22,7 @@ use onesheet_kernels::optim::Step;
 use onesheet_kernels::simd::Isa;
 
 /// The value of one step of a byte of an image: bytes become 0 to 1.
-pub(super) const BYTE_SCALE: f32 = 1.0 / 255.0;
+pub const BYTE_SCALE: f32 = 1.0 / 255.0;
 
 /// Whether a forward pass is for training.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
