@@ -49,6 +49,7 @@
 //! | [`report`] | what answers are worth, and the files that say so |
 //! | [`classifier`] | a network with its genres and thresholds: what a run leaves and all else uses |
 //! | [`export`] | classifiers as files that other programs run |
+//! | [`page`] | `report.html`: a run in pictures, charts and tables |
 //! | [`run`] | options and recipes; a run from folder to results; sweeps over many runs |
 //! | [`doctor`] | what a folder holds, what is wrong with it, what a run would cost |
 //!
@@ -71,6 +72,7 @@ pub mod data;
 pub mod doctor;
 #[cfg(feature = "posters")]
 pub mod export;
+pub mod page;
 #[cfg(feature = "posters")]
 pub mod progress;
 #[cfg(feature = "posters")]

@@ -52,6 +52,13 @@ pub fn cell(text: &str) -> Cow<'_, str> {
     }
 }
 
+/// A number with commas between its thousands: 3711731 as `3,711,731`.
+pub fn thousands(number: usize) -> String {
+    let digits = number.to_string();
+    let groups: Vec<_> = digits.as_bytes().rchunks(3).rev().map(String::from_utf8_lossy).collect();
+    groups.join(",")
+}
+
 /// Control characters, line and paragraph separators, and what Unicode's bidirectional algorithm
 /// (UAX 9) or a reader's eye would be led astray by.
 fn is_unsafe(c: char) -> bool {

@@ -1,7 +1,8 @@
-//! How good scores are: average precision, the area under the ROC curve, the best threshold, top-k.
+//! How good scores are: the precision-recall and ROC curves and the areas under them, the best
+//! threshold, top-k.
 //!
-//! The first two are defined by thresholds, and a threshold cannot separate equal scores. So items
-//! of equal score form one group, and both numbers are sums over groups from the highest score to
+//! The curves are defined by thresholds, and a threshold cannot separate equal scores. So items
+//! of equal score form one group, and the areas are sums over groups from the highest score to
 //! the lowest. This is what scikit-learn computes, and why the order of the items can change
 //! nothing.
 
@@ -102,6 +103,45 @@ impl Ranking {
         }
         let pairs = self.positives * self.negatives;
         (pairs > 0).then(|| halves as f64 / (2 * pairs) as f64)
+    }
+
+    /// The points `[recall, precision]` as the threshold falls, one per group. The curve is a flight
+    /// of steps: the precision of a point holds from the recall of the point before it (from 0, of
+    /// the first), so that the area under the steps is the
+    /// [`average_precision`](Self::average_precision).
+    ///
+    /// `None` without positives.
+    ///
+    /// # Source
+    /// scikit-learn's `precision_recall_curve`, the other way round and without its last point,
+    /// (0, 1), which no threshold gives.
+    pub fn precision_recall_curve(&self) -> Option<Vec<[f64; 2]>> {
+        let all = self.positives as f64;
+        let points =
+            self.cumulative().map(|[found, wrong]| [found as f64 / all, found as f64 / (found + wrong) as f64]);
+        (self.positives > 0).then(|| points.collect())
+    }
+
+    /// The points `[false positive rate, true positive rate]` as the threshold falls: (0, 0), and
+    /// one per group, the last of which is (1, 1). The area under the straight lines between them is
+    /// the [`roc_auc`](Self::roc_auc).
+    ///
+    /// `None` without positives or without negatives.
+    ///
+    /// # Source
+    /// scikit-learn's `roc_curve` with `drop_intermediate=False`.
+    pub fn roc_curve(&self) -> Option<Vec<[f64; 2]>> {
+        let (positives, negatives) = (self.positives as f64, self.negatives as f64);
+        let points = self.cumulative().map(|[found, wrong]| [wrong as f64 / negatives, found as f64 / positives]);
+        (self.positives * self.negatives > 0).then(|| std::iter::once([0.0; 2]).chain(points).collect())
+    }
+
+    /// The positives and the negatives from the highest score down to each group, itself included.
+    fn cumulative(&self) -> impl Iterator<Item = [u64; 2]> {
+        self.groups.iter().scan([0; 2], |seen, group| {
+            *seen = [seen[0] + group.positives, seen[1] + group.negatives];
+            Some(*seen)
+        })
     }
 }
 

@@ -43,7 +43,7 @@
 //! | `optim`, `average` | update rules, learning rates, the moving average of the weights |
 //! | `trainer` | the training step |
 //! | `checkpoint` | trainings on disk, to be taken up again |
-//! | [`metrics`] | average precision, the area under the ROC curve, thresholds, top-k |
+//! | [`metrics`] | average precision, the area under the ROC curve, their curves, thresholds, top-k |
 
 mod average;
 pub(crate) mod checkpoint;

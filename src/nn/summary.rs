@@ -2,6 +2,7 @@
 
 use super::layers::conv2d::Options;
 use super::{LayerSpec, PlannedLayer, Sequential};
+use crate::text::thousands;
 use onesheet_kernels::conv2d::{Algorithm, Pass};
 use std::fmt::Write;
 
@@ -91,11 +92,4 @@ fn passes(name: &str, [forward, dx, dw]: [String; 3]) -> String {
 
 fn dims(shape: &[usize]) -> String {
     shape.iter().map(usize::to_string).collect::<Vec<_>>().join(" x ")
-}
-
-/// 3711731 as 3,711,731.
-fn thousands(number: usize) -> String {
-    let digits = number.to_string();
-    let groups: Vec<_> = digits.as_bytes().rchunks(3).rev().map(|group| String::from_utf8_lossy(group)).collect();
-    groups.join(",")
 }

@@ -7,11 +7,11 @@ use std::time::Duration;
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::files;
 use crate::nn::Head;
 use crate::progress::duration;
-use crate::report::{Metrics, percent, score};
+use crate::report::{Metrics, REMEDY, open, percent, score};
 
 /// What compares epochs: a metric on the validation films.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
@@ -173,4 +173,33 @@ impl fmt::Display for Epoch {
 /// [`Error::Io`](crate::Error::Io) with `path`.
 pub fn write_history(path: &Path, epochs: &[Epoch]) -> Result<()> {
     files::write_csv(path, |csv| epochs.iter().try_for_each(|epoch| csv.serialize(epoch)))
+}
+
+/// Reads a `history.csv` that [`write_history`] wrote.
+///
+/// # Errors
+/// [`Error::Io`] if the file cannot be read; [`Error::Data`], with the row, if it holds anything but
+/// epochs, or none.
+pub fn read_history(path: &Path) -> Result<Vec<Epoch>> {
+    let epochs: Vec<Epoch> = csv::Reader::from_reader(open(path)?)
+        .into_deserialize()
+        .collect::<csv::Result<_>>()
+        .map_err(|error| from_csv(path, error))?;
+    if epochs.is_empty() { Err(Error::data(path, "it has no epoch", REMEDY)) } else { Ok(epochs) }
+}
+
+/// The error for a row that the CSV reader does not take.
+pub(super) fn from_csv(path: &Path, error: csv::Error) -> Error {
+    let row = error.position().map(csv::Position::line);
+    let what = match error.kind() {
+        csv::ErrorKind::Deserialize { err, .. } => err.kind().to_string(),
+        csv::ErrorKind::Utf8 { .. } => "it is not UTF-8".to_owned(),
+        csv::ErrorKind::UnequalLengths { expected_len, len, .. } => format!("{len} fields instead of {expected_len}"),
+        _ => error.to_string(),
+    };
+    match (error.into_kind(), row) {
+        (csv::ErrorKind::Io(source), _) => Error::io(path, "read the results")(source),
+        (_, Some(row)) => Error::row(path, row, what, REMEDY),
+        (_, None) => Error::data(path, what, REMEDY),
+    }
 }

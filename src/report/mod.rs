@@ -1,20 +1,25 @@
-//! What a run leaves for a reader: `metrics.json`, `history.csv`, `predictions.csv`, and tables on
-//! the terminal.
+//! What a run leaves for a reader: `metrics.json`, `history.csv`, `predictions.csv`, `run.json`, and
+//! tables on the terminal.
 //!
 //! All files are written whole or not at all (see [`crate::files`]).
 
 mod history;
 mod metrics;
 mod predictions;
+mod record;
 mod table;
 
-pub use history::{Epoch, Monitor, write_history};
-pub use metrics::{Baselines, Evaluation, GenreMetrics, Intervals, Metrics};
-pub use predictions::write_predictions;
+pub use history::{Epoch, Monitor, read_history, write_history};
+pub use metrics::{Baselines, Bin, Calibration, Confusion, Evaluation, GenreMetrics, Intervals, Metrics};
+pub use predictions::{Predictions, write_predictions};
+pub use record::{Record, Stage};
 pub use table::{Table, columns, percent, score, short};
 
 use crate::error::{Error, Result};
 use crate::files;
+use serde::de::DeserializeOwned;
+use std::fs::File;
+use std::io::Read;
 use std::path::Path;
 
 /// The file of [`Metrics`] in the folder of an experiment.
@@ -23,6 +28,8 @@ pub const METRICS_FILE: &str = "metrics.json";
 pub const HISTORY_FILE: &str = "history.csv";
 /// The file of the answers about the test films.
 pub const PREDICTIONS_FILE: &str = "predictions.csv";
+/// What to do about a file of results that cannot be read.
+const REMEDY: &str = "run the experiment again, or name another folder";
 
 /// Writes `metrics.json`.
 ///
@@ -32,14 +39,41 @@ pub fn write_metrics(path: &Path, metrics: &Metrics) -> Result<()> {
     files::write_json(path, metrics)
 }
 
-/// Reads `metrics.json`.
+/// Reads a `metrics.json` that [`write_metrics`] wrote; every number is the one that was written.
 ///
 /// # Errors
-/// [`Error::Io`](crate::Error::Io) where it cannot be read; [`Error::Data`] where it is damaged.
+/// [`Error::Io`] if the file cannot be read; [`Error::Data`] if it is no such file.
 pub fn read_metrics(path: &Path) -> Result<Metrics> {
-    let text = std::fs::read_to_string(path).map_err(Error::io(path, "read the metrics"))?;
-    serde_json::from_str(&text).map_err(|error| {
-        let what = format!("it is not what this version writes ({error})");
-        Error::data(path, what, "measure the model again: `train evaluate`")
+    read_json(path)
+}
+
+/// Reads a JSON file of a run.
+///
+/// # Errors
+/// [`Error::Io`] if the file cannot be read; [`Error::Data`], with the line where JSON ends, if its
+/// content is something else.
+pub(crate) fn read_json<T: DeserializeOwned>(path: &Path) -> Result<T> {
+    let mut text = Vec::new();
+    open(path)?.read_to_end(&mut text).map_err(Error::io(path, "read the results"))?;
+    serde_json::from_slice(&text).map_err(|why| match why.line() {
+        0 => Error::data(path, why.to_string(), REMEDY),
+        line => Error::row(path, line as u64, why.to_string(), REMEDY),
     })
+}
+
+/// Reads the cells of one column of a CSV file with a header.
+///
+/// # Errors
+/// [`Error::Io`] if the file cannot be read; [`Error::Data`], with the row, if it is no such file.
+pub(crate) fn read_column(path: &Path, name: &str) -> Result<Vec<String>> {
+    let mut reader = csv::Reader::from_reader(open(path)?);
+    let bad = |error| history::from_csv(path, error);
+    let at = reader.headers().map_err(bad)?.iter().position(|head| head == name);
+    let at = at.ok_or_else(|| Error::row(path, 1, format!("there is no column {name}"), REMEDY))?;
+    reader.records().map(|record| Ok(record.map_err(bad)?[at].to_owned())).collect()
+}
+
+/// Opens a file of results, if it is a regular one.
+fn open(path: &Path) -> Result<File> {
+    files::open_regular(path).map_err(Error::io(path, "read the results"))
 }

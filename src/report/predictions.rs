@@ -1,15 +1,23 @@
 //! `predictions.csv`: one row per film.
 
+use std::collections::HashMap;
 use std::path::Path;
 
-use crate::error::Result;
+use csv::StringRecord;
+
+use crate::error::{Error, Result};
 use crate::files;
 use crate::nn::metrics::top_k;
-use crate::report::Evaluation;
-use crate::text::cell;
+use crate::report::history::from_csv;
+use crate::report::{Evaluation, REMEDY, open};
+use crate::text::{cell, excerpt};
 
-/// Writes `predictions.csv` with the columns `id`, `true_genres`, and `genre_1`, `probability_1` to
-/// `genre_3`, `probability_3`.
+/// What stands before a genre's name in the head of the column of its probabilities.
+const PREFIX: &str = "p_";
+
+/// Writes `predictions.csv` with the columns `id`, `true_genres`, `genre_1`, `probability_1` to
+/// `genre_3`, `probability_3`, and then for each genre, in their order, `p_<genre>` with its
+/// probability.
 ///
 /// `true_genres` are joined by `|`; the predictions are in descending order of probability, and
 /// fewer than three if there are fewer genres. Probabilities have the shortest digits that read
@@ -17,7 +25,7 @@ use crate::text::cell;
 /// [`cell`].
 ///
 /// # Errors
-/// [`Error::Io`](crate::Error::Io) with `path`.
+/// [`Error::Io`] with `path`.
 ///
 /// # Panics
 /// If `ids` are not as many as the evaluated films.
@@ -27,11 +35,7 @@ pub fn write_predictions(path: &Path, ids: &[u64], evaluation: &Evaluation) -> R
     assert_eq!(probabilities.len(), ids.len() * classes, "probabilities are not one row per film");
     assert_eq!(labels.len(), probabilities.len(), "probabilities and labels differ in shape");
     files::write_csv(path, |csv| {
-        let mut header = vec!["id".to_string(), "true_genres".to_string()];
-        for rank in 1..=classes.min(3) {
-            header.extend([format!("genre_{rank}"), format!("probability_{rank}")]);
-        }
-        csv.write_record(&header)?;
+        csv.write_record(&header(genres))?;
         let rows = probabilities.chunks_exact(classes).zip(labels.chunks_exact(classes));
         for (id, (probabilities, labels)) in ids.iter().zip(rows) {
             let truth: Vec<&str> =
@@ -40,8 +44,86 @@ pub fn write_predictions(path: &Path, ids: &[u64], evaluation: &Evaluation) -> R
             for genre in top_k(probabilities, 3) {
                 record.extend([cell(&genres[genre]).into_owned(), probabilities[genre].to_string()]);
             }
+            record.extend(probabilities.iter().map(f32::to_string));
             csv.write_record(&record)?;
         }
         Ok(())
     })
+}
+
+/// The names of the columns.
+fn header(genres: &[String]) -> Vec<String> {
+    let ranks = (1..=genres.len().min(3)).flat_map(|rank| [format!("genre_{rank}"), format!("probability_{rank}")]);
+    let all = genres.iter().map(|genre| format!("{PREFIX}{genre}"));
+    ["id", "true_genres"].map(str::to_owned).into_iter().chain(ranks).chain(all).collect()
+}
+
+/// The content of `predictions.csv`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Predictions {
+    /// The names of the genres.
+    pub genres: Vec<String>,
+    /// The ids of the films.
+    pub ids: Vec<u64>,
+    /// `[films, genres]`, row-major.
+    pub probabilities: Vec<f32>,
+    /// `[films, genres]`, row-major; 1 where the film has the genre, else 0.
+    pub labels: Vec<f32>,
+}
+
+impl Predictions {
+    /// Reads a file that [`write_predictions`] wrote.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if the file cannot be read; [`Error::Data`], with the row, if it is anything
+    /// else: other columns, a film that has no number or is there twice, a genre that has no column,
+    /// a probability that is none. A file without the probabilities of all genres, as earlier
+    /// versions wrote it, is told so.
+    pub fn read(path: &Path) -> Result<Self> {
+        let mut reader = csv::Reader::from_reader(open(path)?);
+        let head: Vec<String> = reader.headers().map_err(|e| from_csv(path, e))?.iter().map(str::to_owned).collect();
+        let genres: Vec<String> = head.iter().filter_map(|name| name.strip_prefix(PREFIX)).map(str::to_owned).collect();
+        if genres.is_empty() || head != header(&genres) {
+            let what = "the columns are not those of predictions with the probability of every genre";
+            return Err(Error::row(path, 1, what, REMEDY));
+        }
+        let mut read = Self { genres, ids: Vec::new(), probabilities: Vec::new(), labels: Vec::new() };
+        let mut classes: HashMap<_, usize> = read.genres.iter().map(|name| name.as_str().into()).zip(0..).collect();
+        // The first name of a cell may be written so that the cell is no formula.
+        for (name, class) in read.genres.iter().zip(0..) {
+            classes.entry(cell(name)).or_insert(class);
+        }
+        let classes = classes.into_iter().map(|(name, class)| (name.into_owned(), class)).collect();
+        let mut record = StringRecord::new();
+        while reader.read_record(&mut record).map_err(|e| from_csv(path, e))? {
+            let row = record.position().map_or(0, csv::Position::line);
+            read.push(&record, &classes).map_err(|what| Error::row(path, row, what, REMEDY))?;
+        }
+        let mut sorted = read.ids.clone();
+        sorted.sort_unstable();
+        match sorted.windows(2).find(|pair| pair[0] == pair[1]) {
+            Some(pair) => Err(Error::data(path, format!("film {} is there twice", pair[0]), REMEDY)),
+            None if read.ids.is_empty() => Err(Error::data(path, "it has no films", REMEDY)),
+            None => Ok(read),
+        }
+    }
+
+    /// Takes the film of a row, whose fields are as many as the header's.
+    fn push(&mut self, record: &StringRecord, classes: &HashMap<String, usize>) -> Result<(), String> {
+        let id = record[0].parse().map_err(|_| format!("`{}` is no film's number", excerpt(&record[0])))?;
+        let count = self.genres.len();
+        let mut labels = vec![0.0; count];
+        for name in record[1].split('|').filter(|name| !name.is_empty()) {
+            let class = classes.get(name).ok_or_else(|| format!("`{}` is no genre of this file", excerpt(name)))?;
+            labels[*class] = 1.0;
+        }
+        let cells = record.iter().skip(record.len() - count);
+        for text in cells {
+            let probability = text.parse().ok().filter(|p| (0.0..=1.0).contains(p));
+            self.probabilities.push(probability.ok_or_else(|| format!("`{}` is no probability", excerpt(text)))?);
+        }
+        self.labels.extend(labels);
+        self.ids.push(id);
+        Ok(())
+    }
 }

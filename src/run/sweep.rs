@@ -1,9 +1,9 @@
 //! A sweep: many runs over a grid of options, or over points of it that are drawn at random.
 
 use crate::classifier::experiment::Experiment;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::files;
-use crate::report::{Epoch, HISTORY_FILE, Monitor};
+use crate::report::{Epoch, HISTORY_FILE, Monitor, read_history};
 use crate::rng::{Purpose, stream};
 use crate::text::cell;
 use rand::Rng;
@@ -105,14 +105,11 @@ impl Row {
     /// If its `history.csv` cannot be read.
     pub fn read(trial: &str, experiment: &Experiment, folder: &Path, monitor: Monitor) -> Result<Self> {
         let path = folder.join(HISTORY_FILE);
-        let bad =
-            |error: csv::Error| Error::data(&path, error.to_string(), "remove the trial's folder to run it again");
-        let epochs = csv::Reader::from_path(&path).map_err(bad)?.into_deserialize();
-        let epochs = epochs.collect::<std::result::Result<Vec<Epoch>, csv::Error>>().map_err(bad)?;
+        let epochs = read_history(&path)?;
         let seconds = epochs.iter().map(|epoch| epoch.seconds).sum();
         let score = |epoch: &Epoch| epoch.score(monitor, experiment.head);
         let best = epochs.into_iter().max_by(|a, b| score(a).total_cmp(&score(b)));
-        let best = best.ok_or_else(|| Error::data(&path, "no epoch", "remove the trial's folder to run it again"))?;
+        let best = best.expect("a history has an epoch");
         Ok(Self {
             trial: trial.into(),
             experiment: experiment.name.into(),

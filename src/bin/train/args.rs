@@ -167,6 +167,9 @@ pub enum Command {
     /// Write a trained model as a file that other programs run
     #[command(after_help = EXIT_CODES)]
     Export(ExportArgs),
+    /// Write the report of a run or of a sweep again, or compare runs side by side
+    #[command(after_help = EXIT_CODES)]
+    Report(ReportArgs),
     /// Examine a folder of posters before training: what it holds, what is wrong with it, and what
     /// a run would cost
     #[command(after_help = EXIT_CODES)]
@@ -368,6 +371,17 @@ pub struct ExportArgs {
     /// Replace a file that onesheet did not write
     #[arg(long)]
     pub overwrite: bool,
+}
+
+#[derive(Group)]
+pub struct ReportArgs {
+    /// A folder of a run, an experiment or a sweep, such as runs/1, whose report.html is written
+    /// again; or several runs or experiments, which are compared
+    #[arg(required = true, value_name = "RUN")]
+    pub runs: Vec<PathBuf>,
+    /// File for the comparison [default: comparison.html]
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
 }
 
 #[derive(Group)]

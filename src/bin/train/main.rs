@@ -16,6 +16,7 @@ mod mistakes;
 mod output;
 mod predict;
 mod progress;
+mod report;
 mod run;
 mod signals;
 mod sweep;
@@ -76,6 +77,7 @@ fn dispatch(args: Args) -> onesheet::Result<u8> {
         Some(Command::Evaluate(args)) => evaluate::evaluate(&args, cores, isa),
         Some(Command::Predict(args)) => return predict::predict(args, cores, isa),
         Some(Command::Export(args)) => export::export(&args, isa),
+        Some(Command::Report(args)) => report::report(&args, cores, isa),
         Some(Command::Doctor(args)) => doctor::doctor(&args, cores, isa),
         Some(Command::Cache(command)) => cache::cache(command, cores),
         Some(Command::Demo(args)) => demo::draw(&args, cores),

@@ -1,7 +1,7 @@
 //! The command `train sweep`.
 
 use crate::args::{Args, Command, SweepArgs};
-use crate::output::{note, say};
+use crate::output::{note, say, tell};
 use crate::{run, threads};
 use onesheet::classifier::experiment::Experiment;
 use onesheet::files::OwnFolder;
@@ -11,7 +11,7 @@ use onesheet::report::{HISTORY_FILE, columns, percent, score};
 use onesheet::run::identity;
 use onesheet::run::options::Options;
 use onesheet::run::sweep::{Row, Trial, trials, write};
-use onesheet::{Error, Result, files};
+use onesheet::{Error, Result, files, page};
 use std::time::{Duration, Instant};
 
 /// The file in a trial's folder that says that the trial has finished: it holds the trial's
@@ -84,7 +84,7 @@ pub fn sweep(args: &SweepArgs, threads: usize, isa: Isa) -> Result<()> {
     }
     let replace = args.options.iter().any(|option| option == "--overwrite");
     let finished = trials.iter().map(|trial| trial.finished(replace)).collect::<Result<Vec<_>>>()?;
-    let _folder = OwnFolder::claim(&args.out, "a sweep", &["sweep.csv"])?;
+    let _folder = OwnFolder::claim(&args.out, "a sweep", &["sweep.csv", page::FILE])?;
     let (mut rows, mut diverged, mut left) = (Vec::new(), Vec::new(), 0);
     let (begin, mut result) = (Instant::now(), Ok(()));
     for (i, (trial, finished)) in trials.iter().zip(finished).enumerate() {
@@ -124,6 +124,13 @@ pub fn sweep(args: &SweepArgs, threads: usize, isa: Isa) -> Result<()> {
     say("\nThe best epoch of each trial on the validation films:");
     print(&rows);
     diverged.iter().for_each(|trial| say(trial));
+    if !rows.is_empty() {
+        // The results are there without it.
+        match page::write_sweep(&args.out) {
+            Ok(path) => say(&format!("\nSide by side: {}", path.display())),
+            Err(error) => tell(&format!("warning: there is no report: {error}")),
+        }
+    }
     if left > 0 {
         say(&format!(
             "\n{left} trials were not begun in {} minutes; the same command goes on",

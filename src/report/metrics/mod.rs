@@ -6,6 +6,8 @@
 //! `null`, and stays out of the means.
 
 mod baselines;
+mod calibration;
+mod confusion;
 mod intervals;
 
 use std::path::Path;
@@ -13,6 +15,8 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 pub use baselines::Baselines;
+pub use calibration::{Bin, Calibration};
+pub use confusion::Confusion;
 pub use intervals::Intervals;
 
 use crate::error::{Error, Result};

@@ -1,0 +1,126 @@
+//! What the losses and the metrics on the validation films did from epoch to epoch.
+
+use crate::page::chart::{Axis, Mark, Plot, legend};
+use crate::page::document::{Figure, Head, Section, Table, absent};
+use crate::page::folder::Folder;
+use crate::progress::duration;
+use crate::report::{Epoch, percent, score};
+use maud::{Markup, html};
+use std::time::Duration;
+
+pub(in crate::page) fn section(folder: &Folder) -> Section {
+    let meta = folder.classifier.as_ref().map(|classifier| &classifier.meta);
+    let kept = meta.and_then(|meta| meta.epoch);
+    let body = match &folder.history {
+        Some(epochs) => html! {
+            p {
+                (epochs.len()) (if epochs.len() == 1 { " epoch" } else { " epochs" }) " in "
+                (duration(Duration::from_secs_f64(epochs.iter().map(|of| of.seconds).sum::<f64>().max(0.0))))
+                " of training steps."
+                @if let Some(kept) = kept {
+                    " The weights are those after epoch " (kept)
+                    (meta.and_then(|meta| meta.best.as_deref()).map_or(String::new(), |best| format!(": the {best}"))) "."
+                }
+            }
+            div.figures { (losses(epochs, kept)) (scores(epochs, kept)) }
+        },
+        None => absent("No epoch ended: there is no history.csv."),
+    };
+    Section { id: "learning", title: "Learning", body }
+}
+
+fn losses(epochs: &[Epoch], kept: Option<usize>) -> Markup {
+    let series: [(&str, fn(&Epoch) -> Option<f64>); 2] =
+        [("training films", |of| Some(of.train_loss)), ("validation films", |of| Some(of.val_loss))];
+    let rows = epochs.iter().map(|of| {
+        vec![
+            of.epoch.to_string(),
+            format!("{:.4}", of.train_loss),
+            format!("{:.4}", of.val_loss),
+            duration(Duration::from_secs_f64(of.seconds.max(0.0))),
+            format!("{:.0}", of.images_per_second),
+            percent(of.waiting),
+        ]
+    });
+    let table = Table {
+        caption: "Loss and speed of each epoch",
+        head: vec![
+            Head::Number("Epoch"),
+            Head::Number("Training loss"),
+            Head::Number("Validation loss"),
+            Head::Number("Time"),
+            Head::Number("Posters a second"),
+            Head::Number("Waiting for posters"),
+        ],
+        rows: rows.collect(),
+    };
+    let values = || series.iter().flat_map(|(_, of)| epochs.iter().filter_map(of));
+    let y = Axis::around("Loss per film", values());
+    let caption = html! { "The training loss is measured with varied posters and dropout, before each step." };
+    figure("losses", "Loss", caption, y, &series, epochs, kept, table)
+}
+
+fn scores(epochs: &[Epoch], kept: Option<usize>) -> Markup {
+    let series: [(&str, fn(&Epoch) -> Option<f64>); 4] = [
+        ("top-1 hit", |of| Some(of.val_top1_hit)),
+        ("top-3 hit", |of| Some(of.val_top3_hit)),
+        ("macro AP", |of| of.val_macro_ap),
+        ("macro AUC", |of| of.val_macro_auc),
+    ];
+    let rows = epochs.iter().map(|of| {
+        vec![
+            of.epoch.to_string(),
+            percent(of.val_top1_hit),
+            percent(of.val_top3_hit),
+            score(of.val_macro_ap),
+            score(of.val_macro_auc),
+        ]
+    });
+    let table = Table {
+        caption: "Metrics on the validation films after each epoch",
+        head: vec![
+            Head::Number("Epoch"),
+            Head::Number("Top-1 hit"),
+            Head::Number("Top-3 hit"),
+            Head::Number("Macro AP"),
+            Head::Number("Macro AUC"),
+        ],
+        rows: rows.collect(),
+    };
+    let caption = html! { "After each epoch, with one view of each poster." };
+    figure("scores", "On the validation films", caption, Axis::of_shares("Share"), &series, epochs, kept, table)
+}
+
+type Series<'a> = (&'a str, fn(&Epoch) -> Option<f64>);
+
+#[allow(clippy::too_many_arguments)]
+fn figure(
+    id: &str,
+    title: &str,
+    caption: Markup,
+    y: Axis,
+    series: &[Series],
+    epochs: &[Epoch],
+    kept: Option<usize>,
+    table: Table,
+) -> Markup {
+    let last = epochs.last().map_or(1, |of| of.epoch);
+    let mut marks: Vec<Mark> = kept.into_iter().map(|epoch| Mark::upright(epoch as f64)).collect();
+    for (colour, (_, value)) in series.iter().enumerate() {
+        let points = epochs.iter().filter_map(|of| Some([of.epoch as f64, value(of)?])).collect();
+        marks.push(Mark::Line { points, colour });
+    }
+    let ends = series.iter().filter_map(|(name, value)| {
+        let (first, last) = (value(epochs.first()?)?, value(epochs.last()?)?);
+        Some(format!("{name} from {} to {}", score(Some(first)), score(Some(last))))
+    });
+    let description = format!("{}.", ends.collect::<Vec<_>>().join("; "));
+    let plot = Plot { id, title, description, x: Axis::of_numbers("Epoch", last), y, marks, height: 260.0 };
+    let names: Vec<String> = series.iter().map(|(name, _)| (*name).to_owned()).collect();
+    let chart = html! {
+        (plot.svg())
+        (legend(&names, false))
+        @if kept.is_some() { p.note { "The dashed line marks the epoch that was kept." } }
+    };
+    Figure { title, caption, chart, table }.markup()
+}

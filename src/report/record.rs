@@ -1,0 +1,87 @@
+//! `run.json`: when, where and by what an experiment was trained.
+
+use crate::error::Result;
+use crate::files;
+use crate::nn::Isa;
+use crate::report::read_json;
+use serde::{Deserialize, Serialize};
+use std::path::Path;
+use std::time::SystemTime;
+
+/// The content of `run.json`. Unlike the other files of an experiment it differs from run to run:
+/// the time, the machine and the threads are in here and nowhere else.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Record {
+    /// The version of the program.
+    pub onesheet: String,
+    /// The commit that the program was built from; `None` where that is not known.
+    pub commit: Option<String>,
+    /// The target that the program was built for; `None` where that is not known.
+    pub target: Option<String>,
+    /// The instruction set that was used.
+    pub isa: String,
+    /// The name of the processor; that of its architecture where the system does not tell.
+    pub processor: String,
+    /// The cores that the process could use.
+    pub cores: usize,
+    /// The worker threads.
+    pub threads: usize,
+    /// When the experiment began, in UTC: `2026-11-28T14:52:49Z`.
+    pub started: String,
+    /// The SHA-256 of the model file in hexadecimal.
+    pub model_sha256: String,
+    /// The stages of the experiment, in their order.
+    pub stages: Vec<Stage>,
+}
+
+/// A part of an experiment's work.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Stage {
+    /// What was done, such as "training".
+    pub name: String,
+    /// How long it took.
+    pub seconds: f64,
+}
+
+impl Record {
+    /// The record of an experiment that began at `started`, on this machine. The commit and the
+    /// target are for the caller to fill in.
+    pub fn new(isa: Isa, threads: usize, started: SystemTime, model_sha256: String, stages: Vec<Stage>) -> Self {
+        Self {
+            onesheet: env!("CARGO_PKG_VERSION").to_owned(),
+            commit: None,
+            target: None,
+            isa: isa.name().to_owned(),
+            processor: processor(),
+            cores: std::thread::available_parallelism().map_or(1, usize::from),
+            threads,
+            started: humantime::format_rfc3339_seconds(started.max(SystemTime::UNIX_EPOCH)).to_string(),
+            model_sha256,
+            stages,
+        }
+    }
+
+    /// Writes the record, whole or not at all.
+    ///
+    /// # Errors
+    /// [`Error::Io`](crate::Error::Io) with `path`.
+    pub fn write(&self, path: &Path) -> Result<()> {
+        files::write_json(path, self)
+    }
+
+    /// Reads a record that [`write`](Self::write) wrote.
+    ///
+    /// # Errors
+    /// [`Error::Io`](crate::Error::Io) if the file cannot be read;
+    /// [`Error::Data`](crate::Error::Data) if it is no such file.
+    pub fn read(path: &Path) -> Result<Self> {
+        read_json(path)
+    }
+}
+
+/// The processor's name as the system tells it, or that of its architecture.
+fn processor() -> String {
+    let told = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let name = told.lines().find_map(|line| line.split_once(':').filter(|(key, _)| key.trim() == "model name"));
+    name.map_or_else(|| std::env::consts::ARCH.to_owned(), |(_, name)| name.trim().to_owned())
+}
