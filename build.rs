@@ -28,7 +28,7 @@ fn packaged() -> Option<String> {
 /// The commit that is checked out here, if this folder is the top of a work tree: a package that
 /// lies in somebody else's repository is not of it.
 fn checked_out() -> Option<String> {
-    if git(&["rev-parse", "--show-prefix"])? != "" {
+    if !git(&["rev-parse", "--show-prefix"])?.is_empty() {
         return None;
     }
     let name = git(&["rev-parse", &format!("--short={DIGITS}"), "HEAD"])?;

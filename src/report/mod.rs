@@ -13,6 +13,7 @@ pub use history::{Epoch, Monitor, read_history, write_history};
 pub use metrics::{Baselines, Bin, Calibration, Confusion, Evaluation, GenreMetrics, Intervals, Metrics};
 pub use predictions::{Predictions, write_predictions};
 pub use record::{Record, Stage};
+pub(crate) use table::FEW;
 pub use table::{Table, columns, percent, score, short};
 
 use crate::error::{Error, Result};

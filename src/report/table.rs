@@ -11,7 +11,7 @@ use crate::text::{excerpt, printable};
 const WIDTH: u16 = 80;
 /// Results on fewer films than this are marked: there, the interval of a share is some 20 points
 /// wide.
-const FEW: usize = 100;
+pub(crate) const FEW: usize = 100;
 
 /// The results of experiments, a column each. Under a metric stands that of the trivial answer,
 /// which it has to beat; in brackets its interval, where there is one.

@@ -21,11 +21,13 @@
 //! | [`posters`] | where a run's posters come from, and which it has to do without |
 //! | `prepare` | from the folder to frames and posters, in four steps |
 //! | `start` | starting from the weights of another run |
+//! | [`card`] | the model card: what a model is, for whoever finds it |
 //! | [`dry_run`] | a run that stops before its work |
 //! | `fit` | one experiment, from training to results |
 //! | `mod` | [`run`]: all experiments, one after the other |
 //! | [`sweep`] | a grid of runs, and the results of each |
 
+pub mod card;
 mod checkpoint;
 pub mod config;
 pub mod dry_run;

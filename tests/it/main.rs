@@ -2,9 +2,11 @@
 //! the two source trees.
 
 mod cache_command;
+mod card;
 mod checkpoints;
 mod cli;
 mod data;
+mod documents;
 mod explain;
 mod export;
 mod files;

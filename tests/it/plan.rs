@@ -34,7 +34,17 @@ fn a_dry_run_prints_the_plan_and_leaves_nothing() {
     let data = posters().to_str().unwrap();
     for cache in ["", "--no-cache", "--cache there"] {
         let mut command = Command::new(env!("CARGO_BIN_EXE_train"));
-        command.current_dir(folder.path()).args(["run", "--data", data, "--dry-run", "-q", "--recipe", "report"]);
+        command.current_dir(folder.path()).args([
+            "run",
+            "--data",
+            data,
+            "--dry-run",
+            "-q",
+            "--recipe",
+            "report",
+            "--input",
+            "64",
+        ]);
         let output = command.args(["--epochs", "3", "--batch", "16"]).args(cache.split_whitespace()).output().unwrap();
         let text = String::from_utf8(output.stdout).unwrap();
         assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
@@ -55,7 +65,7 @@ fn a_dry_run_takes_a_cache_as_it_is_and_changes_none() {
     let (data, cache) = (posters().to_str().unwrap(), folder.path().join("cache"));
     let run = |more: &[&str]| {
         let options = ["run", "--data", data, "--cache", cache.to_str().unwrap(), "--dry-run", "--recipe", "report"];
-        train(&[&options[..], &["--batch", "16"], more].concat())
+        train(&[&options[..], &["--batch", "16", "--input", "64"], more].concat())
     };
     let built = train(&["cache", "build", "--data", data, "--cache", cache.to_str().unwrap()]);
     assert_eq!(built.code, 0, "{}", built.stderr);

@@ -1,0 +1,97 @@
+//! What `docs/files.md` says of the files that a run leaves, held against the files.
+
+use crate::cli::run_folder;
+use onesheet::nn::{Rule, Sgd};
+use onesheet::run::options::Options;
+use onesheet::run::recipe::Recipe;
+use serde_json::Value;
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+
+/// The names in the first column of the tables under a heading of `docs/files.md`, in their order.
+fn documented(heading: &str) -> Vec<String> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/files.md");
+    let text = fs::read_to_string(path).unwrap();
+    let section = text.split("\n## ").find(|section| section.lines().next() == Some(heading)).unwrap();
+    let rows = section.lines().filter_map(|line| line.strip_prefix("| `"));
+    let cells = rows.map(|row| row.split(" | ").next().unwrap());
+    cells.flat_map(|cell| cell.split(['`', ',', ' ']).filter(|name| !name.is_empty()).map(str::to_owned)).collect()
+}
+
+/// The fields of a value, each with the names of those that it lies in: `a.b`, `list[].c`.
+fn fields(of: &Value, path: &str, to: &mut BTreeSet<String>) {
+    match of {
+        Value::Object(all) => {
+            let dot = if path.is_empty() { "" } else { "." };
+            all.iter().for_each(|(name, value)| fields(value, &format!("{path}{dot}{name}"), to));
+        }
+        Value::Array(all) if all.iter().any(Value::is_object) => {
+            all.iter().for_each(|element| fields(element, &format!("{path}[]"), to));
+        }
+        _ => {
+            to.insert(path.to_owned());
+        }
+    }
+}
+
+fn fields_of(values: &[Value]) -> BTreeSet<String> {
+    let mut all = BTreeSet::new();
+    values.iter().for_each(|value| fields(value, "", &mut all));
+    all
+}
+
+fn header(file: &str) -> Vec<String> {
+    let text = fs::read_to_string(run_folder().join("multi-label").join(file)).unwrap();
+    text.lines().next().unwrap().split(',').map(str::to_owned).collect()
+}
+
+fn json(file: &str) -> Value {
+    serde_json::from_str(&fs::read_to_string(run_folder().join(file)).unwrap()).unwrap()
+}
+
+#[test]
+fn the_columns_of_history_csv_are_those_in_the_documents() {
+    let mut documented = documented("history.csv");
+    documented.retain(|name| name != "learning_rate");
+    assert_eq!(header("history.csv"), documented);
+}
+
+#[test]
+fn the_columns_of_predictions_csv_are_those_in_the_documents() {
+    let (written, documented) = (header("predictions.csv"), documented("predictions.csv"));
+    // Columns that are called after genres come after these.
+    assert_eq!(written[..documented.len()], documented);
+}
+
+#[test]
+fn the_fields_of_metrics_json_are_those_in_the_documents() {
+    let written = fields_of(&["multi-label/metrics.json", "top-6/metrics.json"].map(json));
+    assert_eq!(written, documented("metrics.json").into_iter().collect());
+}
+
+#[test]
+fn the_fields_of_ledger_json_are_those_in_the_documents() {
+    assert_eq!(fields_of(&[json("ledger.json")]), documented("ledger.json").into_iter().collect());
+}
+
+#[test]
+fn the_fields_of_config_toml_are_those_in_the_documents() {
+    let config = fs::read_to_string(run_folder().join("multi-label/config.toml")).unwrap();
+    let written: Value = toml::from_str(&config).unwrap();
+    // What a run has only where it is asked for: a start, limits, another optimiser.
+    let options = |rule: Rule| {
+        let recipe = Recipe { rule, ..Recipe::best() };
+        let (limit, init_from, cache) = (Some(1), Some("run".into()), Some("cache".into()));
+        let options = Options {
+            limit,
+            limit_val: limit,
+            init_from,
+            cache,
+            ..Options::new("data".as_ref(), "out".as_ref(), recipe)
+        };
+        serde_json::json!({ "options": serde_json::to_value(options).unwrap() })
+    };
+    let written = fields_of(&[written, options(Rule::adam(1e-3)), options(Rule::Sgd(Sgd::new(0.01)))]);
+    assert_eq!(written, documented("config.toml").into_iter().collect());
+}
