@@ -18,6 +18,7 @@ use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::Path;
+use std::time::Instant;
 
 /// What a run needs before it trains.
 pub(crate) struct Prepared {
@@ -41,13 +42,17 @@ pub(crate) fn prepare(
     work: &Path,
     progress: &dyn Progress,
 ) -> Result<Prepared> {
+    let begin = Instant::now();
     let (films, chosen) = choose(options, experiments, progress)?;
+    progress.detail(&format!("films read and chosen in {:.1} s\n", begin.elapsed().as_secs_f64()));
     let all: Vec<(Experiment, &Frame)> = chosen.iter().map(|of| (of.experiment, &of.frame)).collect();
     let plan = Plan::of(options, &all)?;
     progress.note(&format!("{plan}\n"));
     plan.check()?;
     let ids: BTreeSet<u64> = chosen.iter().flat_map(|of| of.frame.ids()).collect();
+    let begin = Instant::now();
     let posters = Posters::open(options, &films, &ids, progress)?;
+    progress.detail(&format!("{} posters ready in {:.1} s", ids.len(), begin.elapsed().as_secs_f64()));
     let mut kept = Vec::new();
     let mut runnable = Runnable { experiments: chosen.len(), skipped: Vec::new(), progress };
     for mut of in chosen {

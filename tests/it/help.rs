@@ -117,7 +117,9 @@ fn quiet_leaves_results_and_warnings_and_verbose_tells_more() {
         assert!(normal.stdout.contains(note) && !quiet.stdout.contains(note), "{note}: {}", quiet.stdout);
     }
     assert!(quiet.stderr.lines().all(|line| line.starts_with("warning: ")), "{}", quiet.stderr);
-    for detail in ["Options in force:", "label_smoothing = 0", TARGET, "as they are"] {
+    for detail in
+        ["Options in force:", "label_smoothing = 0", TARGET, "as they are", "read and chosen in", "posters ready in"]
+    {
         assert!(verbose.stdout.contains(detail) && !normal.stdout.contains(detail), "{detail}: {}", verbose.stdout);
     }
 

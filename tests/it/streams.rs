@@ -35,6 +35,8 @@ fn commands(folder: &Path) -> Vec<String> {
         "demo --out OUT/demo --films 12".to_owned(),
         "--help".to_owned(),
         "--version".to_owned(),
+        "completions zsh".to_owned(),
+        "man".to_owned(),
     ];
     lines
         .map(|line| line.replace("DATA", &data.display().to_string()).replace("OUT", &folder.display().to_string()))
@@ -92,7 +94,7 @@ fn closed_streams_end_nothing_and_get_into_no_file() {
     let folder = tempfile::tempdir().unwrap();
     for closed in ["<&- >&- 2>&-", "<&-", ">&-", "2>&-"] {
         // All commands, and then the one that opens the most files.
-        let all = if closed.len() > 4 { 10 } else { 1 };
+        let all = if closed.len() > 4 { 12 } else { 1 };
         for line in commands(folder.path()).iter().take(all) {
             let output = shell(&format!("\"$T\" {line} {closed}"));
             assert_eq!(output.status.code(), Some(0), "{line} {closed}: {}", String::from_utf8_lossy(&output.stderr));
