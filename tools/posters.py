@@ -18,8 +18,8 @@ VIEWS = {"one": 1, "flip": 2, "crops": 10}
 
 
 class Cache:
-    """The posters in a cache folder, or in a cache file: uint8 [256, 256, 3], RGB, by the id of their film. The layout is that
-    of src/data/cache.rs."""
+    """The posters in a cache folder, or in a cache file: uint8 [256, 256, 3], RGB, by the id of their film. The layout
+    is that of src/data/cache.rs."""
 
     def __init__(self, path):
         path = pathlib.Path(path)
@@ -52,14 +52,16 @@ class Cache:
 
 @functools.lru_cache
 def weights(size, begin, end, count):
-    """The resize of an axis of `size` values, of which those from `begin` to `end` become `count`: whole numbers [count, size],
-    and how many of their bits are behind the point. A triangle as wide as two steps, as in Pillow, in 16 bits."""
+    """The resize of an axis of `size` values, of which those from `begin` to `end` become `count`: whole numbers
+    [count, size], and how many of their bits are behind the point. A triangle as wide as two steps, as in Pillow, in 16
+    bits."""
     step = (end - begin) / count
     wide = max(step, 1)
     middle = begin + (numpy.arange(count)[:, None] + .5) * step
     triangle = numpy.maximum(1 - abs(numpy.arange(size) - (middle - .5)) / wide, 0)
     triangle /= triangle.sum(1, keepdims=True)
-    bits = next(bits for bits in range(22) if bits == 21 or numpy.floor(triangle.max() * 2 ** (bits + 1) + .5) >= 1 << 15)
+    fits = lambda bits: numpy.floor(triangle.max() * 2 ** bits + .5) < 1 << 15
+    bits = next(bits for bits in range(22) if bits == 21 or not fits(bits + 1))
     return numpy.floor(triangle * 2 ** bits + .5), bits
 
 
@@ -72,16 +74,17 @@ def along_rows(image, begin, end, count):
 
 
 def resized(image, height, width, box=None):
-    """The part of an image that a box (left, top, right, bottom) shows, or all of it, as uint8 [height, width, 3]: bilinear
-    with antialiasing, first along the columns, then along the rows, each rounded to whole levels (fast_image_resize)."""
+    """The part of an image that a box (left, top, right, bottom) shows, or all of it, as uint8 [height, width, 3]:
+    bilinear with antialiasing, first along the columns, then along the rows, each rounded to whole levels, as
+    fast_image_resize does it."""
     left, top, right, bottom = box or (0, 0, image.shape[1], image.shape[0])
     columns = along_rows(image.swapaxes(0, 1), top, bottom, height)
     return along_rows(columns.swapaxes(0, 1), left, right, width).astype(numpy.uint8)
 
 
 def seen(image, size, view=0):
-    """What a model with an input of `size` sees of a poster in the view of that number: 0 is all of it, 2, 4, 6 and 8 are its
-    corners, 7/8 of each side, and the odd numbers are the mirror images of those before them."""
+    """What a model with an input of `size` sees of a poster in the view of that number: 0 is all of it, 2, 4, 6 and 8
+    are its corners, 7/8 of each side, and the odd numbers are the mirror images of those before them."""
     box = None
     if view >= 2:
         right, bottom = [(0, 0), (1, 0), (0, 1), (1, 1)][view // 2 - 1]
@@ -92,8 +95,8 @@ def seen(image, size, view=0):
 
 
 def probabilities(logits_of, images, size, views, head):
-    """A model's answers on posters, float32 [n, genres]: the mean of its logits over the views ("one", "flip" or "crops"),
-    through its head ("sigmoid" or "softmax"). `logits_of` takes uint8 [n, size, size, 3]."""
+    """A model's answers on posters, float32 [n, genres]: the mean of its logits over the views ("one", "flip" or
+    "crops"), through its head ("sigmoid" or "softmax"). `logits_of` takes uint8 [n, size, size, 3]."""
     shown = ([seen(image, size, view) for image in images] for view in range(VIEWS[views]))
     logits = numpy.mean([logits_of(numpy.stack(view)) for view in shown], 0)
     if head == "sigmoid":
@@ -106,17 +109,21 @@ def told(train, model, files, genres):
     """The answers of `train predict` on poster files, [n, genres]."""
     command = [train, "predict", model, "-0", "-", "--jsonl", "--top", str(len(genres))]
     result = subprocess.run(command, input="\0".join(map(str, files)), stdout=subprocess.PIPE, text=True, check=True)
-    answers = [{one["genre"]: one["probability"] for one in json.loads(line)["predictions"]} for line in result.stdout.splitlines()]
+    answers = [json.loads(line)["predictions"] for line in result.stdout.splitlines()]
+    answers = [{one["genre"]: one["probability"] for one in answer} for answer in answers]
     return numpy.array([[answer[genre] for genre in genres] for answer in answers])
 
 
 def compare(train, model, data, cache, count, genres, answers_of):
-    """The largest difference between two answers on the first `count` posters of a cache: those of `train predict` and those
-    of `answers_of`, which takes uint8 [n, 256, 256, 3]; and the number of posters. `data` is the folder with posters/<id>.jpg."""
+    """The answers of `train predict` and those of `answers_of`, which takes uint8 [n, 256, 256, 3], on the first
+    `count` posters of a cache, whose files are in `data`/posters. Returns the largest difference of a probability; how much a
+    genre's probabilities differ from poster to poster (their standard deviation, the mean over the genres): where that
+    is nothing, agreement says nothing; and the number of posters."""
     cache = Cache(cache)
     films = cache.ids()[:count]
     if not films:
         raise ValueError("no poster in the cache")
     theirs = told(train, model, [pathlib.Path(data) / "posters" / f"{film}.jpg" for film in films], genres)
-    ours = numpy.concatenate([answers_of([cache[film] for film in films[at:at + 32]]) for at in range(0, len(films), 32)])
-    return float(abs(ours - theirs).max()), len(films)
+    batches = [films[at:at + 32] for at in range(0, len(films), 32)]
+    ours = numpy.concatenate([answers_of([cache[film] for film in batch]) for batch in batches])
+    return float(abs(ours - theirs).max()), float(theirs.std(0).mean()), len(films)
