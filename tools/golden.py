@@ -18,9 +18,9 @@ Training: one file a case (see CASES). Twenty optimizer steps over four batches 
     eval/logits      f32 [n, classes]      batch 0 through the final net in inference mode
 
 NAME is Keras' (conv2d/kernel HWIO, dense/kernel [in][out], batch_normalization_1/moving_mean, ...), and the one
-metadata key `case` holds the layers, loss and optimizer as JSON. Everything is computed in float64, so that a
-difference is the reader's. A float32 implementation can only follow such a trajectory as long as rounding decides
-nothing, so a case takes the first seed for which, at every step,
+metadata key `case` holds the layers, loss, optimizer and, where gradients are clipped, their norm as JSON. Everything is
+computed in float64, so that a difference is the reader's. A float32 implementation can only follow such a trajectory as
+long as rounding decides nothing, so a case takes the first seed for which, at every step,
 
   - no ReLU's input is within MARGIN of zero and no pooling window's two largest are within MARGIN of each other
     (both relative to the layer's root mean square). Windows whose largest are several equal zeros of the ReLU are let
@@ -117,6 +117,11 @@ CASES = {
         input=[11, 12, 3],
         layers=[conv(8), RELU, norm(0.95), pool(), FLATTEN, dense(6)],
         loss=loss("sigmoid", [0.25, 0.5, 1.0, 1.5, 2.0, 4.0]), optimizer=adam(2e-3, 0.8, 0.99, 1e-3)),
+    # Gradients that are clipped by their common norm in some steps and not in others.
+    "momentum_softmax_clipped": dict(
+        input=[12, 11, 3],
+        layers=[conv(6, padding="same"), RELU, norm(0.9), pool(), FLATTEN, dense(8), RELU, dense(4)],
+        loss=loss("softmax"), optimizer=sgd(3e-3, 0.9), clip_norm=6.0),
 }
 
 
@@ -270,12 +275,12 @@ def run(case, floatx, init, x, y):
     named = weights(model)
     for name, value in init.items():
         named[name].assign(value)
-    o = {k: v for k, v in case["optimizer"].items() if k != "optimizer"}
+    o = {k: v for k, v in case["optimizer"].items() if k != "optimizer"} | {"global_clipnorm": case.get("clip_norm")}
     optimizer = keras.optimizers.Adam(**o) if case["optimizer"]["optimizer"] == "adam" else keras.optimizers.SGD(**o)
     trainable = {name: v for name, v in named.items() if v.trainable}
     images = tf.constant(x.astype(floatx) / 255)
     labels = tf.constant(y.astype(floatx))
-    out, losses = {}, []
+    out, losses, clipped = {}, [], set()
     for step in range(STEPS):
         b = step % BATCHES
         if b == 0:
@@ -288,8 +293,11 @@ def run(case, floatx, init, x, y):
         gradients = tape.gradient(value, [v.value for v in trainable.values()])
         if step == 0:
             out |= {f"grad/{name}": g.numpy() for name, g in zip(trainable, gradients)}
+        clipped.add("clip_norm" in case and float(tf.linalg.global_norm(gradients)) > case["clip_norm"])
         optimizer.apply(gradients, list(trainable.values()))
         losses.append(float(value))
+    if "clip_norm" in case and len(clipped) < 2:
+        raise Unfit(f"it clips {'every step' if True in clipped else 'no step'}")
     out["losses"] = np.array(losses)
     out |= {f"final/{name}": v.numpy() for name, v in named.items()}
     out["eval/logits"] = forward(model, images[0], training=False).numpy()

@@ -12,9 +12,15 @@ use safetensors::{Dtype, SafeTensors};
 use serde::Deserialize;
 
 /// All cases: the poster model, 'same' padding on odd sizes, strides and even kernels; three
-/// optimizers; weighted losses.
-pub const CASES: [&str; 5] =
-    ["adam_sigmoid", "nesterov_softmax", "sgd_strided", "momentum_softmax_weighted", "adam_sigmoid_weighted"];
+/// optimizers; weighted losses; clipped gradients.
+pub const CASES: [&str; 6] = [
+    "adam_sigmoid",
+    "nesterov_softmax",
+    "sgd_strided",
+    "momentum_softmax_weighted",
+    "adam_sigmoid_weighted",
+    "momentum_softmax_clipped",
+];
 
 /// Optimizer steps per case; step `i` trains on batch `i % batches`.
 pub const STEPS: usize = 20;
@@ -26,6 +32,9 @@ pub struct Spec {
     pub model: ModelSpec,
     pub loss: Loss,
     pub optimizer: Rule,
+    /// The norm that gradients are clipped to, where they are.
+    #[serde(default)]
+    pub clip_norm: Option<f32>,
 }
 
 /// The cross-entropy of the logits: the mean of the weighted terms over the batch and, for sigmoid,
@@ -131,7 +140,7 @@ pub fn assert_close(what: &str, ours: &[f32], golden: &[f64], tolerance: f64) {
 
 /// Repeats the training that a golden file records with our own model, and compares.
 fn train(case: &Case, isa: Isa) {
-    let Spec { model: spec, loss: Loss { head, class_weights }, optimizer } = &case.spec;
+    let Spec { model: spec, loss: Loss { head, class_weights }, optimizer, clip_norm } = &case.spec;
     let mut model = Sequential::build(spec.clone(), isa, 0).unwrap();
     model.each_parameter_mut(|parameter| {
         let init = case.tensor(&format!("init/{}", parameter.name()));
@@ -143,6 +152,7 @@ fn train(case: &Case, isa: Isa) {
 
     let objective = Objective { class_weights: class_weights.clone(), ..Objective::from(*head) };
     let mut optimizer = Optimizer::new(*optimizer, &mut model);
+    optimizer.clip_norm = *clip_norm;
     let classes = model.outputs();
     let losses = &case.tensor("losses").values;
     for (step, &expected) in losses.iter().enumerate() {
