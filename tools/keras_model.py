@@ -10,7 +10,7 @@
 In Python, `load(path)` gives the Keras model and the description of a model file, and `save(model, path, ..)` writes
 one. The Keras model takes pixels from 0 to 255 and gives probabilities.
 
-Needs Keras 3 with any of its backends, NumPy and safetensors."""
+Needs Keras 3, on TensorFlow or JAX, NumPy and safetensors."""
 
 import argparse
 import json
