@@ -27,6 +27,8 @@ use std::path::Path;
 pub const METRICS_FILE: &str = "metrics.json";
 /// The file of the epochs.
 pub const HISTORY_FILE: &str = "history.csv";
+/// The file of the [`Record`].
+pub const RECORD_FILE: &str = "run.json";
 /// The file of the answers about the test films.
 pub const PREDICTIONS_FILE: &str = "predictions.csv";
 /// What to do about a file of results that cannot be read.

@@ -4,6 +4,7 @@ use crate::error::Result;
 use crate::files;
 use crate::nn::Isa;
 use crate::report::read_json;
+use crate::version::{COMMIT, TARGET, VERSION};
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 use std::time::SystemTime;
@@ -16,8 +17,8 @@ pub struct Record {
     pub onesheet: String,
     /// The commit that the program was built from; `None` where that is not known.
     pub commit: Option<String>,
-    /// The target that the program was built for; `None` where that is not known.
-    pub target: Option<String>,
+    /// The target that the program was built for.
+    pub target: String,
     /// The instruction set that was used.
     pub isa: String,
     /// The name of the processor; that of its architecture where the system does not tell.
@@ -44,13 +45,12 @@ pub struct Stage {
 }
 
 impl Record {
-    /// The record of an experiment that began at `started`, on this machine. The commit and the
-    /// target are for the caller to fill in.
+    /// The record of an experiment that began at `started`, on this machine.
     pub fn new(isa: Isa, threads: usize, started: SystemTime, model_sha256: String, stages: Vec<Stage>) -> Self {
         Self {
-            onesheet: env!("CARGO_PKG_VERSION").to_owned(),
-            commit: None,
-            target: None,
+            onesheet: VERSION.to_owned(),
+            commit: COMMIT.map(str::to_owned),
+            target: TARGET.to_owned(),
             isa: isa.name().to_owned(),
             processor: processor(),
             cores: std::thread::available_parallelism().map_or(1, usize::from),

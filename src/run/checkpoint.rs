@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::thread::{self, JoinHandle};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 /// The name of the file in the folder in which a run works.
 pub(crate) const CHECKPOINT_FILE: &str = "checkpoint.safetensors";
@@ -52,6 +52,10 @@ pub(crate) struct FitState {
     pub watch: Watch,
     /// The epoch whose values are kept aside.
     pub kept: Option<usize>,
+    /// When the experiment began.
+    pub begun: SystemTime,
+    /// How long the validation of the complete epochs took, in seconds.
+    pub validation: f64,
 }
 
 /// A place in a training.

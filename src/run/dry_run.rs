@@ -12,6 +12,7 @@ use crate::error::{Error, Result};
 use crate::nn::Isa;
 use crate::progress::Progress;
 use crate::run::options::Options;
+use crate::run::out::{Out, Permission};
 use crate::run::plan::Plan;
 use crate::run::prepare::choose;
 use crate::run::speed::Speed;
@@ -32,6 +33,7 @@ pub fn dry_run(options: &Options, experiments: &[Experiment], isa: Isa, progress
         let folders: Vec<PathBuf> = experiments.iter().map(|experiment| options.out.join(experiment.name)).collect();
         check_start(run, &folders, options, isa)?;
     }
+    Out::check(&options.out, Permission { overwrite: options.overwrite, resume: options.resume })?;
     let (films, chosen) = choose(options, experiments, progress)?;
     let all: Vec<(Experiment, &Frame)> = chosen.iter().map(|of| (of.experiment, &of.frame)).collect();
     let mut plan = Plan::of(options, &all)?;

@@ -12,7 +12,8 @@ use crate::nn::checkpoint::{Checkpoint, Values};
 use crate::nn::metrics::{best_f1_thresholds, top_k};
 use crate::nn::{Average, Head, Input, Isa, Objective, Optimizer, Schedule, Sequential, Trainer};
 use crate::progress::Progress;
-use crate::report::{self, Epoch, HISTORY_FILE, METRICS_FILE, Metrics, PREDICTIONS_FILE};
+use crate::report::{self, Epoch, HISTORY_FILE, METRICS_FILE, Metrics, PREDICTIONS_FILE, RECORD_FILE, Record, Stage};
+use crate::run::card::{Card, write_card};
 use crate::run::checkpoint::{self, Checkpoints, FitState, Position};
 use crate::run::config::{CONFIG_FILE, write_config};
 use crate::run::options::Options;
@@ -23,7 +24,7 @@ use crate::run::speed::FirstSteps;
 use crate::run::start::start_from;
 use crate::run::watch::{Verdict, Watch};
 use std::path::{Path, PathBuf};
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
 /// An experiment to be trained: its options, its films and their posters, and where progress is
 /// reported.
@@ -84,19 +85,40 @@ impl Fit<'_, '_> {
         })?;
         self.keep(&mut training)?;
 
-        let classifier = &mut training.classifier;
         let experiment = self.experiment.name.to_owned();
-        let model_sha256 = classifier.save(&model_file)?;
-        if !self.options.measures_test {
-            return Ok(Outcome { experiment, metrics: None, model_sha256, examples: Vec::new() });
-        }
+        let model_sha256 = training.classifier.save(&model_file)?;
+        let begin = Instant::now();
+        let (metrics, examples) = match self.options.measures_test {
+            true => self.measure(&mut training.classifier, folder)?,
+            false => (None, Vec::new()),
+        };
+        let test = metrics.is_some().then(|| begin.elapsed().as_secs_f64());
+        self.record(&training, &model_sha256, test, isa).write(&folder.join(RECORD_FILE))?;
+        let (options, frame, classifier) = (self.options, self.frame, &training.classifier);
+        let card = Card { options, frame, classifier, model_sha256: &model_sha256, metrics: metrics.as_ref() };
+        write_card(folder, &card)?;
+        Ok(Outcome { experiment, metrics, model_sha256, examples })
+    }
+
+    /// Measures the classifier on the test films, and writes down what came of it.
+    fn measure(&mut self, classifier: &mut Classifier, folder: &Path) -> Result<(Option<Metrics>, Vec<Example>)> {
         let answers = self.answers(classifier, Split::Test, self.options.recipe.views)?;
         let evaluation = classifier.evaluation("test", &answers);
         let metrics = Metrics::with_intervals(&evaluation)?;
         report::write_metrics(&folder.join(METRICS_FILE), &metrics)?;
         report::write_predictions(&folder.join(PREDICTIONS_FILE), &answers.ids, &evaluation)?;
-        let examples = examples(self.frame, self.posters, &answers);
-        Ok(Outcome { experiment, metrics: Some(metrics), model_sha256, examples })
+        Ok((Some(metrics), examples(self.frame, self.posters, &answers)))
+    }
+
+    /// What is written down about the machine and the time that the experiment took, of which the
+    /// test took `test` seconds.
+    fn record(&self, training: &Training, model_sha256: &str, test: Option<f64>, isa: Isa) -> Record {
+        let FitState { history, validation, begun, .. } = &training.state;
+        let trained = history.iter().map(|epoch| epoch.seconds).sum();
+        let stages = [("training", Some(trained)), ("validation", Some(*validation)), ("test", test)];
+        let stage = |(name, seconds): (&str, Option<f64>)| Some(Stage { name: name.to_owned(), seconds: seconds? });
+        let stages = stages.into_iter().filter_map(stage).collect();
+        Record::new(isa, self.options.threads, *begun, model_sha256.to_owned(), stages)
     }
 
     /// The training before its first step.
@@ -114,6 +136,8 @@ impl Fit<'_, '_> {
             watch: Watch::new(&self.options.recipe),
             history: Vec::new(),
             kept: None,
+            begun: SystemTime::now(),
+            validation: 0.0,
         };
         let training = Training { classifier, trainer, state, kept: None };
         self.checkpoints.write(training.as_written(), &self.posters.late)?;
@@ -197,6 +221,7 @@ impl Fit<'_, '_> {
             // From here to the next step the classifier is as it would be kept.
             let Training { classifier, trainer, .. } = training;
             trainer.swap_average(&mut classifier.network);
+            let begin = Instant::now();
             let validated = self.validate(training);
             if let Err(stopped @ Error::Stopped { .. }) = validated {
                 training.trainer.swap_average(&mut training.classifier.network);
@@ -205,6 +230,7 @@ impl Fit<'_, '_> {
             }
             let line = validated?;
             let Training { classifier, trainer, state, kept } = training;
+            state.validation += begin.elapsed().as_secs_f64();
             let Verdict { is_best, lowers_rate, ends } =
                 state.watch.verdict(line.score(recipe.monitor, self.experiment.head));
             self.progress.note(&line.line(is_best && recipe.keep == Keep::Best));

@@ -17,11 +17,11 @@
 //! | [`outcome`] | what becomes of an experiment |
 //! | [`watch`] | which epoch is the best, and when the rate falls or the training ends |
 //! | `checkpoint` | how far a run is, on disk |
+//! | [`card`] | the model card: what a model is, for whoever finds it |
 //! | `out` | the folder of the results: claimed, and replaced as a whole |
 //! | [`posters`] | where a run's posters come from, and which it has to do without |
 //! | `prepare` | from the folder to frames and posters, in four steps |
 //! | `start` | starting from the weights of another run |
-//! | [`card`] | the model card: what a model is, for whoever finds it |
 //! | [`dry_run`] | a run that stops before its work |
 //! | `fit` | one experiment, from training to results |
 //! | `mod` | [`run`]: all experiments, one after the other |
@@ -55,6 +55,7 @@ use crate::error::{Error, Result};
 use crate::files;
 use crate::nn::Isa;
 use crate::nn::checkpoint::Checkpoint;
+use crate::page;
 use crate::progress::Progress;
 use crate::report::METRICS_FILE;
 use crate::run::checkpoint::{CHECKPOINT_FILE, Checkpoints, RunState};
@@ -86,6 +87,9 @@ pub fn run(options: &Options, experiments: &[Experiment], isa: Isa, progress: &d
     options.recipe.model(1).plan()?;
     if let Some(outcomes) = finished(options, experiments)? {
         progress.note(&format!("{}: this run is finished, and there is nothing to go on with", options.out.display()));
+        if !options.out.join(page::FILE).exists() {
+            write_reports(&options.out, &outcomes, isa, progress);
+        }
         return Ok(outcomes);
     }
     if let Some(run) = &options.init_from {
@@ -101,7 +105,18 @@ pub fn run(options: &Options, experiments: &[Experiment], isa: Isa, progress: &d
     let outcomes = work(options, experiments, isa, &mut out, progress);
     let outcomes = outcomes.map_err(|error| with_a_way_on(error, out.work(), progress))?;
     out.finish()?;
+    if options.measures_test {
+        write_reports(&options.out, &outcomes, isa, progress);
+    }
     Ok(outcomes)
+}
+
+/// Writes the reports of a run. The results are there without them: a failure is only told.
+fn write_reports(out: &Path, outcomes: &[Outcome], isa: Isa, progress: &dyn Progress) {
+    let of_experiments = outcomes.iter().map(|outcome| page::write_experiment(&out.join(&outcome.experiment), isa));
+    for error in of_experiments.chain([page::write_run(out)]).filter_map(Result::err) {
+        progress.note(&format!("warning: there is no report: {error}"));
+    }
 }
 
 /// What a run does in its folder, from where its last checkpoint left it.

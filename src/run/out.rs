@@ -6,7 +6,9 @@ use crate::classifier::experiment::Experiment;
 use crate::data::frames::Frame;
 use crate::error::{Error, Result};
 use crate::files::{self, OwnFolder};
-use crate::report::{HISTORY_FILE, METRICS_FILE, PREDICTIONS_FILE};
+use crate::page;
+use crate::report::{HISTORY_FILE, METRICS_FILE, PREDICTIONS_FILE, RECORD_FILE};
+use crate::run::card::CARD_FILE;
 use crate::run::checkpoint::CHECKPOINT_FILE;
 use crate::run::config::CONFIG_FILE;
 use std::fs;
@@ -20,7 +22,8 @@ pub(crate) const LEDGER: &str = "ledger.json";
 /// The folder of the frames of all experiments.
 pub(crate) const FRAMES: &str = "frames";
 /// The files that a run writes into an experiment's folder.
-const RESULTS: [&str; 5] = [CONFIG_FILE, HISTORY_FILE, METRICS_FILE, PREDICTIONS_FILE, MODEL_FILE];
+const RESULTS: [&str; 8] =
+    [CONFIG_FILE, HISTORY_FILE, METRICS_FILE, PREDICTIONS_FILE, MODEL_FILE, RECORD_FILE, CARD_FILE, page::FILE];
 
 /// A file in a folder of results that another run's are about to take the place of.
 const REPLACED: &str = ".replaced";
@@ -56,25 +59,39 @@ impl Out {
     pub fn claim(out: &Path, experiments: &[Experiment], may: Permission) -> Result<Self> {
         let folder = OwnFolder::claim(out, "a run", &names())?;
         let begun = Self::begun_in(out);
-        if let (Some(work), true) = (&begun, may.resume) {
-            let claimed = Self { out: out.to_owned(), work: work.clone(), resumes: true, folder };
+        if let (Some(work), true) = (begun, may.resume) {
+            let claimed = Self { out: out.to_owned(), work, resumes: true, folder };
             claimed.remove_temporaries().map_err(Error::io(out, "remove what a killed run left"))?;
             return Ok(claimed);
         }
-        let has = |experiment: &&Experiment| RESULTS.iter().any(|name| out.join(experiment.name).join(name).exists());
-        let earlier = Experiment::ALL.iter().find(has);
-        let is_finished = |of: &Experiment| out.join(of.name).join(METRICS_FILE).exists();
-        // Without a checkpoint and without metrics, a run has nothing to go on from and nothing to keep.
-        let is_nothing = may.resume && !Experiment::ALL.iter().any(is_finished);
-        if let (Some(earlier), false) = (earlier, may.overwrite || is_nothing) {
-            let state = if is_finished(earlier) { "a run" } else { "a run that did not finish" };
-            let what = format!("{} already holds {state} ({})", out.display(), earlier.name);
-            let go_on = if begun.is_some() { "go on with it by --resume, " } else { "" };
-            return Err(Error::usage(what, format!("{go_on}name another --out, or add --overwrite")));
-        }
+        Self::check(out, may)?;
         let mut claimed = Self { out: out.to_owned(), work: out.to_owned(), resumes: false, folder };
         claimed.begin_anew(experiments)?;
         Ok(claimed)
+    }
+
+    /// Refuses a folder that holds an earlier run, if it may neither be replaced nor taken up.
+    ///
+    /// # Errors
+    /// [`Error::Usage`], with what may be done instead.
+    pub fn check(out: &Path, may: Permission) -> Result<()> {
+        let can_go_on = Self::has_checkpoint(out);
+        if may.overwrite || (may.resume && can_go_on) {
+            return Ok(());
+        }
+        let has = |experiment: &&Experiment| RESULTS.iter().any(|name| out.join(experiment.name).join(name).exists());
+        let is_finished = |of: &Experiment| out.join(of.name).join(METRICS_FILE).exists();
+        // Without a checkpoint and without metrics, a run has nothing to go on from and nothing to keep.
+        let is_nothing = may.resume && !Experiment::ALL.iter().any(is_finished);
+        match Experiment::ALL.iter().find(has) {
+            Some(earlier) if !is_nothing => {
+                let state = if is_finished(earlier) { "a run" } else { "a run that did not finish" };
+                let what = format!("{} already holds {state} ({})", out.display(), earlier.name);
+                let go_on = if can_go_on { "go on with it by --resume, " } else { "" };
+                Err(Error::usage(what, format!("{go_on}name another --out, or add --overwrite")))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Makes room for a run that goes on from nothing.
@@ -109,7 +126,8 @@ impl Out {
         self.remove_temporaries()?;
         if self.work == self.out {
             let results = experiments.iter().flat_map(|of| RESULTS.map(|name| self.out.join(of.name).join(name)));
-            for file in results.chain([self.out.join(CHECKPOINT_FILE)]).filter(|file| file.exists()) {
+            let of_run = [CHECKPOINT_FILE, page::FILE].map(|name| self.out.join(name));
+            for file in results.chain(of_run).filter(|file| file.exists()) {
                 fs::remove_file(file)?;
             }
         }
@@ -119,7 +137,7 @@ impl Out {
     /// Removes the temporary files of processes that were killed.
     fn remove_temporaries(&self) -> io::Result<()> {
         for folder in [&self.out, &self.work] {
-            let of_run = [CHECKPOINT_FILE, CONFIG_FILE].map(|name| folder.join(name)).into_iter();
+            let of_run = [CHECKPOINT_FILE, CONFIG_FILE, page::FILE].map(|name| folder.join(name)).into_iter();
             let results = Experiment::ALL.iter().flat_map(|of| RESULTS.map(|name| folder.join(of.name).join(name)));
             let frames = Experiment::ALL.iter().map(|of| folder.join(FRAMES).join(of.name));
             let frames = frames.flat_map(|folder| Frame::FILES.map(|name| folder.join(name)));
@@ -178,7 +196,10 @@ impl Out {
                 files::again(|| fs::rename(&new, &old)).map_err(Error::io(&old, "replace the earlier results"))?;
             }
         }
-        fs::remove_dir_all(&self.work).map_err(Error::io(&self.work, "remove the replaced results"))
+        fs::remove_dir_all(&self.work).map_err(Error::io(&self.work, "remove the replaced results"))?;
+        // The report of what is not there any more. That of the new results comes next.
+        let _ = fs::remove_file(self.out.join(page::FILE));
+        Ok(())
     }
 }
 
@@ -216,7 +237,7 @@ impl Drop for Out {
 
 /// The names of all that runs write into OUT.
 fn names() -> Vec<&'static str> {
-    [LEDGER, FRAMES, UNFINISHED, CHECKPOINT_FILE, CONFIG_FILE]
+    [LEDGER, FRAMES, UNFINISHED, CHECKPOINT_FILE, CONFIG_FILE, page::FILE]
         .into_iter()
         .chain(Experiment::ALL.map(|of| of.name))
         .collect()

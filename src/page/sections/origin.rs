@@ -83,7 +83,8 @@ fn machine<'a>(folder: &Folder) -> Table<'a> {
     let [onesheet, isa, pixels] = of_config;
     let mut rows = vec![vec!["onesheet".to_owned(), onesheet]];
     if let Some(record) = &folder.record {
-        let named = [("commit", &record.commit), ("target", &record.target)];
+        let target = Some(record.target.clone());
+        let named = [("commit", &record.commit), ("target", &target)];
         let known = named.into_iter().filter_map(|(name, value)| Some((name, excerpt(value.as_ref()?))));
         rows.extend(known.map(|(name, value)| vec![name.to_owned(), value]));
     }
