@@ -66,7 +66,9 @@ pub(super) fn report(runs: &[PathBuf]) -> Result<Document> {
     Ok(Document {
         title: format!("{} runs compared", runs.len()),
         above: html! { "Comparison" },
-        lead: html! { p.facts { @for run in runs { span { (run) } " " } } },
+        lead: html! {
+            @if runs.len() <= COLOURS { p.facts { @for run in runs { span { (run) } " " } } }
+        },
         sections: groups.iter().enumerate().map(|(i, group)| section(i, group)).collect(),
     })
 }
@@ -150,13 +152,12 @@ fn results(entries: &[Entry]) -> Markup {
     html! {
         p {
             @if first.is_some() {
-                "The first columns are on the test films, with their 95 % intervals; those of val are of the best epoch on the
-                 validation films. "
+                "The first columns are on the test films, with their 95\u{a0}% intervals; those of val are of the best epoch on
+                 the validation films. A star marks the best of a column; where intervals overlap, the difference may be luck."
             } @else {
                 "All figures are of the best epoch on the validation films: the runs were not measured on test films, which
-                 have no part in the choice. "
+                 have no part in the choice. A star marks the best of a column."
             }
-            "A star marks the best of a column; where intervals overlap, the difference may be luck."
         }
         @if trivial.len() > 1 {
             (absent("The runs were measured on different test films: their results are no fair comparison."))

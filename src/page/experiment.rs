@@ -5,7 +5,7 @@ use crate::nn::Isa;
 use crate::page::document::Document;
 use crate::page::folder::Folder;
 use crate::page::sections::{
-    calibration, confusion, curves, filters, genres, headline, learning, left_out, origin, posters,
+    calibration, confusion, curves, filters, genres, headline, learning, left_out, looked_at, origin, posters,
 };
 use crate::text::{excerpt, thousands};
 use maud::{Markup, html};
@@ -16,7 +16,8 @@ use std::path::Path;
 /// # Errors
 /// Those of [`Folder::read`].
 pub(super) fn report(path: &Path, isa: Isa) -> Result<Document> {
-    let folder = Folder::read(path, isa)?;
+    let mut folder = Folder::read(path, isa)?;
+    let looked_at = looked_at::section(&mut folder)?;
     Ok(Document {
         title: folder.name.clone(),
         above: html! { "Experiment" },
@@ -29,6 +30,7 @@ pub(super) fn report(path: &Path, isa: Isa) -> Result<Document> {
             confusion::section(&folder),
             calibration::section(&folder),
             posters::section(&folder),
+            looked_at,
             filters::section(&folder),
             left_out::section(&folder),
             origin::time(&folder),

@@ -75,7 +75,7 @@ impl Measure {
             ),
             mean(
                 "Balanced accuracy",
-                "recall of the most probable genre, the mean over the genres",
+                "recall, the mean over the genres",
                 metrics.balanced_accuracy,
                 intervals.and_then(|all| all.balanced_accuracy),
                 (with_films > 0).then(|| 1.0 / with_films as f64),

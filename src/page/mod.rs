@@ -14,6 +14,7 @@
 //! | `chart` | charts as SVG |
 //! | `picture` | posters as pictures in the page |
 //! | `folder` | what an experiment's folder holds |
+//! | `films` | the best, worst and typical test films, and their posters |
 //! | `measures` | the headline metrics with their intervals and trivial answers |
 //! | `sections` | the parts of an experiment's report |
 //! | `experiment` | the report of an experiment |
@@ -24,6 +25,7 @@ mod chart;
 mod comparison;
 mod document;
 mod experiment;
+mod films;
 mod folder;
 mod measures;
 mod overview;

@@ -7,6 +7,7 @@ use crate::page::document::{Document, Head, Section, Table, absent};
 use crate::page::experiment::question;
 use crate::page::folder::Folder;
 use crate::page::measures::Measure;
+use crate::page::sections::headline::cards;
 use crate::page::sections::left_out;
 use crate::progress::duration;
 use crate::text::{printable, thousands};
@@ -28,14 +29,13 @@ pub(super) fn report(run: &Path) -> Result<Document> {
     let name = run.file_name().map_or("run".to_owned(), |name| printable(&name.to_string_lossy()).into_owned());
     let cleaning = folders.iter().find_map(|folder| folder.ledger.as_ref()).map(|[cleaning, _]| cleaning);
     Ok(Document {
-        title: format!("Run {name}"),
+        title: if name.bytes().all(|byte| byte.is_ascii_digit()) { format!("Run {name}") } else { name },
         above: html! { "Run" },
         lead: html! {
             p.facts { @for folder in &folders { span { (folder.name) } " " } }
         },
         sections: vec![
             Section { id: "results", title: "Results", body: results(&folders) },
-            Section { id: "experiments", title: "Experiments", body: links(&folders) },
             Section {
                 id: "left-out",
                 title: "What was left out",
@@ -55,52 +55,59 @@ pub(super) fn experiments(run: &Path) -> Vec<&'static str> {
 }
 
 fn results(folders: &[Folder]) -> Markup {
-    let measured: Vec<(&Folder, Vec<Measure>)> =
-        folders.iter().filter_map(|folder| Some((folder, Measure::all(folder.metrics.as_ref()?)))).collect();
-    if measured.is_empty() {
-        return absent("No experiment was measured on test films.");
-    }
-    let mut names: Vec<&str> = Vec::new();
-    for measure in measured.iter().flat_map(|(_, measures)| measures) {
-        if !names.contains(&measure.name) {
-            names.push(measure.name);
+    html! {
+        @for folder in folders { (experiment(folder)) }
+        @if folders.iter().any(|folder| folder.metrics.is_some()) {
+            p.note {
+                "The bar is the 95\u{a0}% interval over other test films; the dot is the result, the upright line the trivial
+                 answer."
+            }
+            details { summary { "The numbers" } (table(folders).markup()) }
         }
     }
-    let films = measured.iter().map(|(folder, _)| folder.metrics.as_ref().map_or(0, |metrics| metrics.films));
-    let mut rows = vec![std::iter::once("Test films".to_owned()).chain(films.map(thousands)).collect::<Vec<_>>()];
-    for name in names {
-        let of = |measures: &[Measure], show: &dyn Fn(&Measure) -> Option<String>| {
-            measures.iter().find(|measure| measure.name == name).and_then(show).unwrap_or_else(|| "–".to_owned())
-        };
-        let mut add = |head: &str, show: &dyn Fn(&Measure) -> Option<String>| {
-            let cells = measured.iter().map(|(_, measures)| of(measures, show));
-            rows.push(std::iter::once(head.to_owned()).chain(cells).collect());
-        };
-        add(name, &|measure| Some(measure.shown(measure.value)));
-        add("95 % interval", &|measure| measure.shown_interval());
-        add("trivial answer", &|measure| Some(measure.shown(measure.baseline)));
-    }
-    let head = measured.iter().map(|(folder, _)| Head::Number(&folder.name));
-    let caption = "Results on the test films; under each, its 95 % interval and what the trivial answer gets";
-    Table { caption, head: [Head::Text("Metric")].into_iter().chain(head).collect(), rows }.markup()
 }
 
-fn links(folders: &[Folder]) -> Markup {
+/// An experiment's headline metrics, and the way to its own report.
+fn experiment(folder: &Folder) -> Markup {
+    let trained = folder.history.as_ref().map(|epochs| {
+        let seconds: f64 = epochs.iter().map(|of| of.seconds.max(0.0)).sum();
+        let time = duration(Duration::from_secs_f64(seconds));
+        format!("{} {} in {time}", epochs.len(), if epochs.len() == 1 { "epoch" } else { "epochs" })
+    });
+    let films = folder.metrics.as_ref().map(|metrics| format!("{} test films", thousands(metrics.films)));
+    let hash = folder.record.as_ref().map(|record| format!("model {}", printable(&record.model_sha256)));
     html! {
-        div.cards {
-            @for folder in folders {
-                div.card {
-                    h3 { a href={ (folder.experiment) "/" (FILE) } { (folder.name) } }
-                    @if let Some(question) = question(&folder.experiment) { p.meaning { (question) } }
-                    @if let Some(epochs) = &folder.history {
-                        @let seconds: f64 = epochs.iter().map(|of| of.seconds.max(0.0)).sum();
-                        p { (epochs.len()) " epochs in " (duration(Duration::from_secs_f64(seconds))) }
-                    }
-                    @if let Some(record) = &folder.record {
-                        dl { dt { "SHA-256 of the model" } dd.hash { (printable(&record.model_sha256)) } }
-                    }
-                }
+        div.experiment {
+            h3 { a href={ (folder.experiment) "/" (FILE) } { (folder.name) } }
+            @if let Some(question) = question(&folder.experiment) { p { (question) } }
+            @match &folder.metrics {
+                Some(metrics) => (cards(&folder.experiment, &Measure::all(metrics))),
+                None => (absent("It was not measured on test films.")),
             }
+            p.facts { @for fact in films.iter().chain(&trained).chain(&hash) { span { (fact) } " " } }
         }
+    }
+}
+
+/// The headline metrics of all experiments, with their intervals and trivial answers.
+fn table(folders: &[Folder]) -> Table<'_> {
+    let measured: Vec<(&Folder, Vec<Measure>)> =
+        folders.iter().filter_map(|folder| Some((folder, Measure::all(folder.metrics.as_ref()?)))).collect();
+    let rows = measured.iter().flat_map(|(folder, measures)| {
+        measures.iter().map(|measure| {
+            vec![
+                folder.name.clone(),
+                measure.name.to_owned(),
+                measure.shown(measure.value),
+                measure.shown_interval().unwrap_or_default(),
+                measure.shown(measure.baseline),
+            ]
+        })
+    });
+    let names = ["Result", "95\u{a0}% interval", "Trivial answer"].map(Head::Number);
+    Table {
+        caption: "Headline metrics on the test films",
+        head: [Head::Text("Experiment"), Head::Text("Metric")].into_iter().chain(names).collect(),
+        rows: rows.collect(),
     }
 }

@@ -349,7 +349,7 @@ fn help_fits_80_columns_and_has_the_words_that_people_look_for() {
                 "Optimizer",
                 "Random seed",
                 "best checkpoint",
-                "early stopping",
+                "Early stopping",
                 "--learning-rate",
                 "--batch-size",
                 "adamw",

@@ -6,11 +6,12 @@ use std::path::{Path, PathBuf};
 
 /// The folders whose head lists their modules in the order of their dependencies, with the path
 /// that an import of one of them begins with.
-const LISTS: [(&str, &str); 6] = [
+const LISTS: [(&str, &str); 7] = [
     ("src/lib.rs", "crate::"),
     ("src/data/mod.rs", "crate::data::"),
     ("src/classifier/mod.rs", "crate::classifier::"),
     ("src/export/mod.rs", "crate::export::"),
+    ("src/page/mod.rs", "crate::page::"),
     ("src/run/mod.rs", "crate::run::"),
     ("src/nn/mod.rs", "crate::nn::"),
 ];

@@ -18,6 +18,7 @@ mod layering;
 mod metrics;
 mod mistakes;
 mod nn;
+mod page;
 mod plan;
 mod predict;
 mod progress;

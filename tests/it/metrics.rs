@@ -3,7 +3,7 @@ use std::time::Instant;
 use onesheet::Error;
 use onesheet::nn::Head;
 use onesheet::nn::metrics::{Ranking, best_f1_thresholds, top_k};
-use onesheet::report::{Baselines, Evaluation, Metrics};
+use onesheet::report::{Baselines, Calibration, Confusion, Evaluation, Metrics};
 use proptest::prelude::*;
 use serde::Deserialize;
 use serde_json::Value;
@@ -23,18 +23,13 @@ fn names(classes: usize) -> Vec<String> {
     (0..classes).map(|genre| format!("genre {genre}")).collect()
 }
 
+fn evaluation<'a>(head: Head, genres: &'a [String], probabilities: &'a [f32], labels: &'a [f32]) -> Evaluation<'a> {
+    let (experiment, split) = ("multi-label", "test");
+    Evaluation { experiment, split, head, genres, probabilities, labels, loss: 0.5, thresholds: None }
+}
+
 fn metrics(head: Head, classes: usize, probabilities: &[f32], labels: &[f32]) -> Result<Metrics, Error> {
-    let genres = &names(classes);
-    Metrics::of(&Evaluation {
-        experiment: "multi-label",
-        split: "test",
-        head,
-        genres,
-        probabilities,
-        labels,
-        loss: 0.5,
-        thresholds: None,
-    })
+    Metrics::of(&evaluation(head, &names(classes), probabilities, labels))
 }
 
 #[test]
@@ -129,6 +124,97 @@ proptest! {
             prop_assert_eq!(ap, None);
         } else {
             prop_assert!((ap.unwrap() - expected).abs() < 1e-12);
+        }
+    }
+
+    #[test]
+    fn the_curves_are_those_of_all_thresholds_and_enclose_ap_and_auc(films in scored_films()) {
+        let ranking = Ranking::new(films.clone());
+        let positives = films.iter().filter(|(_, truth)| *truth).count();
+        let negatives = films.len() - positives;
+        let mut scores: Vec<f32> = films.iter().map(|(score, _)| *score).collect();
+        scores.sort_by(|a, b| b.total_cmp(a));
+        scores.dedup();
+        let at_least = |threshold: f32| {
+            let found = |truth: bool| films.iter().filter(|film| film.0 >= threshold && film.1 == truth).count();
+            [found(true), found(false)]
+        };
+        match ranking.precision_recall_curve() {
+            None => prop_assert_eq!(positives, 0),
+            Some(curve) => {
+                prop_assert_eq!(curve.len(), scores.len());
+                let (mut area, mut before) = (0.0, 0.0);
+                for ([recall, precision], &threshold) in curve.into_iter().zip(&scores) {
+                    let [right, wrong] = at_least(threshold);
+                    prop_assert_eq!(recall, right as f64 / positives as f64);
+                    prop_assert_eq!(precision, right as f64 / (right + wrong) as f64);
+                    area += (recall - before) * precision;
+                    before = recall;
+                }
+                prop_assert!((area - ranking.average_precision().unwrap()).abs() < 1e-12);
+            }
+        }
+        match ranking.roc_curve() {
+            None => prop_assert_eq!(positives * negatives, 0),
+            Some(curve) => {
+                prop_assert_eq!((curve[0], curve[curve.len() - 1]), ([0.0, 0.0], [1.0, 1.0]));
+                for ([false_positive, true_positive], &threshold) in curve[1..].iter().zip(&scores) {
+                    let [right, wrong] = at_least(threshold);
+                    prop_assert_eq!(*true_positive, right as f64 / positives as f64);
+                    prop_assert_eq!(*false_positive, wrong as f64 / negatives as f64);
+                }
+                let area: f64 = curve.windows(2).map(|p| (p[1][0] - p[0][0]) * (p[1][1] + p[0][1]) / 2.0).sum();
+                prop_assert!((area - ranking.roc_auc().unwrap()).abs() < 1e-12);
+            }
+        }
+    }
+
+    #[test]
+    fn calibration_is_that_of_the_answers_in_each_bin(films in scored_films(), bins in 1..12_usize) {
+        let (probabilities, labels): (Vec<f32>, Vec<f32>) =
+            films.iter().map(|&(score, truth)| (score, f32::from(u8::from(truth)))).unzip();
+        let genres = names(1);
+        let found = Calibration::of(&evaluation(Head::Sigmoid, &genres, &probabilities, &labels), bins);
+        prop_assert_eq!(found.bins.len(), bins);
+        let (mut ece, mut mce) = (0.0, 0.0_f64);
+        for (at, bin) in found.bins.iter().enumerate() {
+            let inside = |score: f64| {
+                let above = score * bins as f64 > at as f64 || (at == 0 && score == 0.0);
+                above && score * bins as f64 <= (at + 1) as f64
+            };
+            let inside: Vec<_> = films.iter().filter(|film| inside(f64::from(film.0))).collect();
+            prop_assert_eq!(bin.count, inside.len());
+            prop_assert_eq!(bin.accuracy.is_some(), bin.count > 0);
+            if let (Some(accuracy), Some(confidence)) = (bin.accuracy, bin.confidence) {
+                let count = inside.len() as f64;
+                let right = inside.iter().filter(|film| film.1).count() as f64 / count;
+                let mean = inside.iter().map(|film| f64::from(film.0)).sum::<f64>() / count;
+                prop_assert!((accuracy - right).abs() < 1e-12 && (confidence - mean).abs() < 1e-12);
+                ece += (right - mean).abs() * count / films.len() as f64;
+                mce = mce.max((right - mean).abs());
+            }
+        }
+        prop_assert!((found.ece - ece).abs() < 1e-12 && (found.mce - mce).abs() < 1e-12);
+    }
+
+    #[test]
+    fn confusion_counts_the_films_of_each_pair_of_genres(rows in label_rows(1..6, 1..30), thresholds in 0.1..0.9f32) {
+        let classes = rows[0].len();
+        let labels: Vec<f32> = rows.concat().into_iter().map(f32::from).collect();
+        let probabilities: Vec<f32> = (0..labels.len()).map(|i| (i * 37 % 101) as f32 / 101.0).collect();
+        let (genres, limits) = (names(classes), vec![thresholds; classes]);
+        let evaluation = Evaluation { thresholds: Some(&limits), ..evaluation(Head::Sigmoid, &genres, &probabilities, &labels) };
+        let confusion = Confusion::of(&evaluation);
+        let predicted = |film: usize, genre: usize| probabilities[film * classes + genre] > thresholds;
+        for truth in 0..classes {
+            let films: Vec<usize> = (0..rows.len()).filter(|&film| rows[film][truth]).collect();
+            prop_assert_eq!(confusion.support[truth], films.len());
+            let none = films.iter().filter(|&&film| (0..classes).all(|genre| !predicted(film, genre))).count();
+            prop_assert_eq!(confusion.unanswered[truth], none);
+            for genre in 0..classes {
+                let expected = films.iter().filter(|&&film| predicted(film, genre)).count();
+                prop_assert_eq!(confusion.count(truth, genre), expected);
+            }
         }
     }
 
@@ -309,4 +395,20 @@ fn thresholds_are_tuned_on_enough_films_and_never_low() {
     let thresholds = best_f1_thresholds(3, &scores, &labels);
     assert!((thresholds[0] - 0.80125).abs() < 1e-3, "{thresholds:?}");
     assert_eq!(thresholds[1..], [0.1, 0.5]);
+}
+
+#[test]
+fn with_a_softmax_the_answer_is_the_most_probable_genre() {
+    let genres = names(3);
+    let probabilities = [0.5, 0.3, 0.2, 0.1, 0.8, 0.1, 0.15, 0.05, 0.8];
+    let labels = [1.0, 0.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 1.0];
+    let evaluation = evaluation(Head::Softmax, &genres, &probabilities, &labels);
+    let confusion = Confusion::of(&evaluation);
+    assert_eq!(confusion.counts, [1, 0, 0, 0, 0, 0, 0, 1, 1]);
+    assert_eq!((confusion.support, confusion.unanswered), (vec![1, 0, 2], vec![0; 3]));
+    // One right answer of 0.5; one right and one wrong answer of 0.8.
+    let calibration = Calibration::of(&evaluation, 10);
+    let counts: Vec<usize> = calibration.bins.iter().map(|bin| bin.count).collect();
+    assert_eq!(counts, [0, 0, 0, 0, 1, 0, 0, 2, 0, 0]);
+    assert!((calibration.ece - (0.5 + 2.0 * 0.3) / 3.0).abs() < 1e-6, "{}", calibration.ece);
 }

@@ -9,7 +9,7 @@ fn mistakes_of_newcomers_are_answered_with_what_to_do() {
     let (data, run) = (posters().display().to_string(), run_folder().display().to_string());
     for (line, code, parts) in [
         // What other programs call it.
-        ("run --data DATA --resume", 2, &["cannot be resumed yet", "--init-from"][..]),
+        ("run --data DATA --continue", 2, &["--resume", "--init-from"][..]),
         ("run --data DATA --gpu 0", 2, &["CPUs", "--threads"]),
         ("run --data DATA --device=cuda:0", 2, &["--device", "CPUs"]),
         ("run --data DATA --workers 4", 2, &["--threads"]),
@@ -34,7 +34,7 @@ fn mistakes_of_newcomers_are_answered_with_what_to_do() {
         ("fit DATA", 2, &["`train run`"]),
         ("eval RUN", 2, &["`train evaluate`"]),
         ("classify x.jpg", 2, &["`train predict`"]),
-        ("resume", 2, &["cannot be resumed yet"]),
+        ("resume", 2, &["--config OUT/config.toml --resume"]),
         ("version", 2, &["--version"]),
         // Numbers as they are written elsewhere.
         ("run --data DATA --lr 0,001", 2, &["--lr 0,001", "write 0.001, with a point"]),

@@ -2,8 +2,11 @@ use std::fs;
 
 use onesheet::nn::Head;
 use onesheet::report::{
-    Epoch, Evaluation, Metrics, Monitor, Table, columns, short, write_history, write_metrics, write_predictions,
+    Epoch, Evaluation, Metrics, Monitor, Predictions, Record, Stage, Table, columns, read_history, read_metrics, short,
+    write_history, write_metrics, write_predictions,
 };
+use proptest::prelude::*;
+use std::time::{Duration, SystemTime};
 
 fn genres(names: &[&str]) -> Vec<String> {
     names.iter().map(|name| name.to_string()).collect()
@@ -79,17 +82,18 @@ fn history_has_a_row_an_epoch_and_grows() {
 }
 
 #[test]
-fn predictions_list_the_truth_and_the_three_most_probable_genres() {
+fn predictions_list_the_truth_the_three_most_probable_genres_and_all_probabilities() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("predictions.csv");
     let genres = genres(&["Action", "Comedy", "Drama", "Western"]);
     write_predictions(&path, &[1000001, 7, 42], &evaluation(&genres)).unwrap();
     assert_eq!(
         fs::read_to_string(&path).unwrap(),
-        "id,true_genres,genre_1,probability_1,genre_2,probability_2,genre_3,probability_3\n\
-         1000001,Action|Drama,Action,0.75,Drama,0.5,Comedy,0.25\n\
-         7,Drama,Action,0.2,Comedy,0.2,Drama,0.2\n\
-         42,Comedy,Drama,0.9,Comedy,0.3,Action,0.1\n"
+        "id,true_genres,genre_1,probability_1,genre_2,probability_2,genre_3,probability_3,\
+         p_Action,p_Comedy,p_Drama,p_Western\n\
+         1000001,Action|Drama,Action,0.75,Drama,0.5,Comedy,0.25,0.75,0.25,0.5,0.1\n\
+         7,Drama,Action,0.2,Comedy,0.2,Drama,0.2,0.2,0.2,0.2,0.2\n\
+         42,Comedy,Drama,0.9,Comedy,0.3,Action,0.1,0.1,0.3,0.9,0\n"
     );
 }
 
@@ -110,7 +114,8 @@ fn two_genres_give_two_predictions() {
     };
     write_predictions(&path, &[5], &evaluation).unwrap();
     let text = fs::read_to_string(&path).unwrap();
-    assert_eq!(text, "id,true_genres,genre_1,probability_1,genre_2,probability_2\n5,Comedy,Drama,0.75,Comedy,0.25\n");
+    let head = "id,true_genres,genre_1,probability_1,genre_2,probability_2,p_Comedy,p_Drama";
+    assert_eq!(text, format!("{head}\n5,Comedy,Drama,0.75,Comedy,0.25,0.25,0.75\n"));
 }
 
 #[test]
@@ -184,7 +189,110 @@ fn a_genre_that_a_spreadsheet_would_calculate_is_text_in_the_predictions() {
     let genres = genres(&["=1+1", "@SUM(A1)", "Drama", "-Western"]);
     write_predictions(&path, &[1000001, 7, 42], &evaluation(&genres)).unwrap();
     let text = fs::read_to_string(&path).unwrap();
-    assert!(text.contains("1000001,'=1+1|Drama,'=1+1,0.75,Drama,0.5,'@SUM(A1),0.25\n"), "{text}");
+    assert!(text.contains("1000001,'=1+1|Drama,'=1+1,0.75,Drama,0.5,'@SUM(A1),0.25,0.75,0.25,0.5,0.1\n"), "{text}");
+}
+
+/// Names of genres that CSV, spreadsheets and readers of columns stumble over.
+const ODD_NAMES: [&str; 8] = ["=1+1", "'=1+1", "p_Drama", "probability_1", "a, \"b\"", "-Western", " Drama", "id"];
+
+/// Probabilities and labels of some films over some genres.
+fn answers() -> impl Strategy<Value = (usize, Vec<f32>, Vec<bool>)> {
+    (1..=ODD_NAMES.len(), 1..20_usize).prop_flat_map(|(classes, films)| {
+        let count = classes * films;
+        (Just(classes), prop::collection::vec(0.0..=1.0f32, count), prop::collection::vec(any::<bool>(), count))
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(40))]
+
+    #[test]
+    fn what_was_written_reads_back_as_the_same_numbers((classes, probabilities, labels) in answers()) {
+        let folder = tempfile::tempdir().unwrap();
+        let (csv, json) = (folder.path().join("predictions.csv"), folder.path().join("metrics.json"));
+        let genres = genres(&ODD_NAMES[..classes]);
+        let labels: Vec<f32> = labels.into_iter().map(f32::from).collect();
+        let ids: Vec<u64> = (0..(labels.len() / classes) as u64).map(|film| film * 7 + 1).collect();
+        let evaluation = Evaluation {
+            experiment: "multi-label",
+            split: "test",
+            head: Head::Sigmoid,
+            genres: &genres,
+            probabilities: &probabilities,
+            labels: &labels,
+            loss: f64::from(probabilities[0]) / 3.0,
+            thresholds: None,
+        };
+        write_predictions(&csv, &ids, &evaluation).unwrap();
+        let read = Predictions::read(&csv).unwrap();
+        prop_assert_eq!(&read, &Predictions { genres: genres.clone(), ids, probabilities: probabilities.clone(), labels: labels.clone() });
+        let metrics = Metrics::with_intervals(&evaluation).unwrap();
+        write_metrics(&json, &metrics).unwrap();
+        prop_assert_eq!(read_metrics(&json).unwrap(), metrics);
+    }
+}
+
+#[test]
+fn predictions_that_are_none_are_refused_with_their_row() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("predictions.csv");
+    let head = "id,true_genres,genre_1,probability_1,genre_2,probability_2,p_Comedy,p_Drama\n";
+    let good = "5,Comedy,Drama,0.75,Comedy,0.25,0.25,0.75\n";
+    let refusal = |rows: &str| {
+        fs::write(&path, format!("{head}{rows}")).unwrap();
+        Predictions::read(&path).unwrap_err().to_string()
+    };
+    fs::write(&path, format!("{head}{good}")).unwrap();
+    assert_eq!(Predictions::read(&path).unwrap().labels, [1.0, 0.0]);
+    for (rows, what) in [
+        ("x,Comedy,Drama,0.75,Comedy,0.25,0.25,0.75\n", "row 3: `x` is no film's number"),
+        ("6,Comedy|War,Drama,0.75,Comedy,0.25,0.25,0.75\n", "row 3: `War` is no genre of this file"),
+        ("6,Comedy,Drama,0.75,Comedy,0.25,1.25,0.75\n", "row 3: `1.25` is no probability"),
+        ("6,Comedy,Drama,0.75,Comedy,0.25,NaN,0.75\n", "row 3: `NaN` is no probability"),
+        ("6,Comedy\n", "row 3: 2 fields instead of 8"),
+        (good, "film 5 is there twice"),
+    ] {
+        let error = refusal(&format!("{good}{rows}"));
+        assert!(error.contains(what), "{error}");
+    }
+    assert!(refusal("").contains("it has no films"));
+    fs::write(&path, "id,true_genres,genre_1,probability_1\n5,Comedy,Comedy,0.5\n").unwrap();
+    let error = Predictions::read(&path).unwrap_err().to_string();
+    assert!(error.contains("row 1: the columns are not those of predictions with the probability of every"), "{error}");
+}
+
+#[test]
+fn a_history_reads_back_and_a_broken_one_is_refused_with_its_row() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("history.csv");
+    let genres = genres(&["Action", "Comedy", "Drama", "Western"]);
+    let val = Metrics { macro_auc: None, ..Metrics::of(&evaluation(&genres)).unwrap() };
+    let epochs = [1, 2].map(|epoch| Epoch::new(epoch, 1.0 / 3.0, &val, 1e-3, 7, 0.1, 0.02));
+    write_history(&path, &epochs).unwrap();
+    assert_eq!(read_history(&path).unwrap(), epochs);
+
+    let text = fs::read_to_string(&path).unwrap();
+    fs::write(&path, text.replace("\n2,", "\ntwo,")).unwrap();
+    let error = read_history(&path).unwrap_err().to_string();
+    assert!(error.contains("history.csv, row 3: field 0: "), "{error}");
+    fs::write(&path, text.lines().next().unwrap()).unwrap();
+    assert!(read_history(&path).unwrap_err().to_string().contains("it has no epoch"));
+    fs::write(folder.path().join("metrics.json"), "{\n\"films\": tree}").unwrap();
+    let error = read_metrics(&folder.path().join("metrics.json")).unwrap_err().to_string();
+    assert!(error.contains("metrics.json, row 2: "), "{error}");
+}
+
+#[test]
+fn a_record_names_the_machine_and_the_time_and_reads_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("run.json");
+    let begun = SystemTime::UNIX_EPOCH + Duration::from_millis(1_792_422_769_900);
+    let stages = vec![Stage { name: "training".into(), seconds: 1.0 / 3.0 }];
+    let record = Record::new(onesheet::nn::Isa::available()[0], 3, begun, "ab".repeat(32), stages);
+    assert_eq!((&*record.started, record.threads), ("2026-10-19T12:32:49Z", 3));
+    assert!(!record.processor.is_empty() && record.cores > 0);
+    record.write(&path).unwrap();
+    assert_eq!(Record::read(&path).unwrap(), record);
 }
 
 #[test]

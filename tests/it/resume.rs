@@ -55,6 +55,12 @@ fn a_run_that_is_killed_again_and_again_ends_with_the_same_bits() {
     assert!(taken_up > 1, "{kills} kills, of which {taken_up} left a checkpoint");
     assert!(results(&folder.join("run")) == whole, "the results differ after {kills} kills");
     assert_eq!(names(&folder.join("run")), names(&folder.join("whole")), "nothing else is left");
+
+    // What was handed down by the first experiment is in the options of the last.
+    let (code, _, err) = train(folder, "run --config run/top-6/config.toml --out alone");
+    assert_eq!(code, 0, "{err}");
+    let model = |out: &str| fs::read(folder.join(out).join("top-6/model.safetensors")).unwrap();
+    assert!(model("alone") == model("run"));
 }
 
 #[test]

@@ -110,7 +110,10 @@ fn a_finished_model_is_replaced_when_the_new_one_is_complete() {
     assert_eq!(code, 0, "{err}");
     assert_ne!(fs::read(&model).unwrap(), bytes);
     assert_eq!(names(&folder.join("run/multi-label")), before);
-    assert_eq!(names(&folder.join("run")), [".onesheet", "config.toml", "frames", "ledger.json", "multi-label"]);
+    assert_eq!(
+        names(&folder.join("run")),
+        [".onesheet", "config.toml", "frames", "ledger.json", "multi-label", "report.html"]
+    );
     // Frames of other experiments, which the new run does not make, stay.
     let other = format!("{} --out run --epochs 1 --overwrite", TINY.replace("multi-label", "single-genre"));
     assert_eq!(train(folder, &other).0, 0);
@@ -307,7 +310,7 @@ fn a_full_disk_leaves_the_earlier_model() {
     predicts(folder, "run/multi-label");
     assert_eq!(
         names(&folder.join("run")),
-        [".onesheet", "config.toml", "frames", "ledger.json", "multi-label"],
+        [".onesheet", "config.toml", "frames", "ledger.json", "multi-label", "report.html"],
         "nothing is left"
     );
 }

@@ -51,7 +51,18 @@ pub fn arguments(line: &ArgMatches) -> Result<Option<Vec<OsString>>> {
     if !is_given("experiment") {
         arguments.push(format!("--experiment={}", config.experiment));
     }
+    let is_off = |field: &str| config.options.get(field).and_then(Value::as_integer) == Some(0);
     for (field, value) in &config.options {
+        // On a command line, what has no effect is a mistake.
+        let has_no_effect = match &field[..] {
+            "plateau_factor" => is_off("plateau"),
+            "monitor" => value.as_str() == Some("auto"),
+            "transfer" => config.options.contains_key("init_from"),
+            _ => false,
+        };
+        if has_no_effect {
+            continue;
+        }
         let other_rule = OF_THE_RULE.contains(&&field[..]) && is_given("optimizer");
         let no_cache = field == "cache" && is_given("no_cache");
         if is_given(field) || other_rule || no_cache || CONSTANTS.contains(&&field[..]) {

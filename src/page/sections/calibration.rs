@@ -26,7 +26,7 @@ fn body(evaluation: &Evaluation) -> Markup {
     };
     html! {
         p {
-            (answers) ". Of the answers with a probability of 70 %, some 70 % should be right. The expected calibration error
+            (answers) ". Of the answers with a probability of 70\u{a0}%, some 70\u{a0}% should be right. The expected calibration error
              (ECE), their mean distance from that, is " b { (score(Some(calibration.ece))) } "; the largest of a bin is "
             (score(Some(calibration.mce))) "."
         }
@@ -36,7 +36,7 @@ fn body(evaluation: &Evaluation) -> Markup {
 
 fn range(bin: &Bin) -> String {
     let [from, to] = bin.range.map(|edge| format!("{:.0}", 100.0 * edge));
-    format!("{from} to {to} %")
+    format!("{from} to {to}\u{a0}%")
 }
 
 fn table<'a>(calibration: &Calibration) -> Table<'a> {

@@ -93,7 +93,7 @@ fn layers(network: &Sequential) -> Markup {
     let flops = format!("{:.1}", network.forward_flops() as f64 / 1e6);
     let total = vec!["total".to_owned(), String::new(), thousands(all), flops];
     let table = Table {
-        caption: "Layers: shape of the output, parameters, and millions of floating-point operations for one poster",
+        caption: "Shape of the output, parameters, and millions of floating-point operations for one poster",
         head: vec![Head::Text("Layer"), Head::Number("Output"), Head::Number("Parameters"), Head::Number("MFLOP")],
         rows: std::iter::once(input).chain(rows).chain([total]).collect(),
     };

@@ -18,10 +18,10 @@ pub(in crate::page) fn section(folder: &Folder) -> Section {
 fn body(metrics: &Metrics) -> Markup {
     let measures = Measure::all(metrics);
     html! {
-        div.cards { @for (i, measure) in measures.iter().enumerate() { (card(i, measure)) } }
+        (cards("result", &measures))
         @if let Some(intervals) = &metrics.intervals {
             p.note {
-                "The bar is the 95 % interval, from " (intervals.resamples) " bootstrap draws of the test films; the dot is
+                "The bar is the 95\u{a0}% interval, from " (intervals.resamples) " bootstrap draws of the test films; the dot is
                  the result, the upright line the trivial answer. The interval says how far a figure would move with other
                  test films, not with another seed."
             }
@@ -36,7 +36,14 @@ fn body(metrics: &Metrics) -> Markup {
     }
 }
 
-fn card(i: usize, measure: &Measure) -> Markup {
+/// A card for each metric; `id` is their own in the document.
+pub(in crate::page) fn cards(id: &str, measures: &[Measure]) -> Markup {
+    html! {
+        div.cards { @for (i, measure) in measures.iter().enumerate() { (card(&format!("{id}-{i}"), measure)) } }
+    }
+}
+
+fn card(id: &str, measure: &Measure) -> Markup {
     let standing = measure.standing();
     let class = match standing {
         Some(Standing::Above) => "above",
@@ -45,12 +52,12 @@ fn card(i: usize, measure: &Measure) -> Markup {
     };
     html! {
         div.card {
-            h3 { (measure.name) }
+            p.name { (measure.name) }
             p.value { (measure.shown(measure.value)) }
             p.meaning { (measure.meaning) }
-            (strip(&format!("strip-{i}"), measure))
+            (strip(id, measure))
             dl {
-                @if let Some(interval) = measure.shown_interval() { dt { "95 % interval" } dd { (interval) } }
+                @if let Some(interval) = measure.shown_interval() { dt { "95\u{a0}% interval" } dd { (interval) } }
                 dt { (capital(measure.trivial)) } dd { (measure.shown(measure.baseline)) }
             }
             @if let Some(standing) = standing {
@@ -64,7 +71,7 @@ fn card(i: usize, measure: &Measure) -> Markup {
 fn strip(id: &str, measure: &Measure) -> Markup {
     const WIDTH: f64 = 240.0;
     let at = |value: f64| number(6.0 + value.clamp(0.0, 1.0) * (WIDTH - 12.0));
-    let interval = measure.shown_interval().map_or(String::new(), |text| format!(", 95 % interval {text}"));
+    let interval = measure.shown_interval().map_or(String::new(), |text| format!(", 95\u{a0}% interval {text}"));
     let description = format!(
         "{}{interval}; {}: {}.",
         measure.shown(measure.value),
@@ -102,7 +109,7 @@ fn all<'a>(metrics: &Metrics, measures: &[Measure]) -> Table<'a> {
         head: vec![
             Head::Text("Metric"),
             Head::Number("Result"),
-            Head::Number("95 % interval"),
+            Head::Number("95\u{a0}% interval"),
             Head::Number("Trivial answer"),
         ],
         rows,

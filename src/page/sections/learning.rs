@@ -22,14 +22,22 @@ pub(in crate::page) fn section(folder: &Folder) -> Section {
                     (meta.and_then(|meta| meta.best.as_deref()).map_or(String::new(), |best| format!(": the {best}"))) "."
                 }
             }
-            div.figures { (losses(epochs, kept)) (scores(epochs, kept)) }
+            div.figures { (losses(Course { epochs, kept })) (scores(Course { epochs, kept })) }
         },
         None => absent("No epoch ended: there is no history.csv."),
     };
     Section { id: "learning", title: "Learning", body }
 }
 
-fn losses(epochs: &[Epoch], kept: Option<usize>) -> Markup {
+/// The epochs, and the one whose weights were kept.
+#[derive(Clone, Copy)]
+struct Course<'a> {
+    epochs: &'a [Epoch],
+    kept: Option<usize>,
+}
+
+fn losses(course: Course) -> Markup {
+    let epochs = course.epochs;
     let series: [(&str, fn(&Epoch) -> Option<f64>); 2] =
         [("training films", |of| Some(of.train_loss)), ("validation films", |of| Some(of.val_loss))];
     let rows = epochs.iter().map(|of| {
@@ -57,10 +65,11 @@ fn losses(epochs: &[Epoch], kept: Option<usize>) -> Markup {
     let values = || series.iter().flat_map(|(_, of)| epochs.iter().filter_map(of));
     let y = Axis::around("Loss per film", values());
     let caption = html! { "The training loss is measured with varied posters and dropout, before each step." };
-    figure("losses", "Loss", caption, y, &series, epochs, kept, table)
+    figure("losses", "Loss", caption, y, &series, course, table)
 }
 
-fn scores(epochs: &[Epoch], kept: Option<usize>) -> Markup {
+fn scores(course: Course) -> Markup {
+    let epochs = course.epochs;
     let series: [(&str, fn(&Epoch) -> Option<f64>); 4] = [
         ("top-1 hit", |of| Some(of.val_top1_hit)),
         ("top-3 hit", |of| Some(of.val_top3_hit)),
@@ -88,20 +97,18 @@ fn scores(epochs: &[Epoch], kept: Option<usize>) -> Markup {
         rows: rows.collect(),
     };
     let caption = html! { "After each epoch, with one view of each poster." };
-    figure("scores", "On the validation films", caption, Axis::of_shares("Share"), &series, epochs, kept, table)
+    figure("scores", "On the validation films", caption, Axis::of_shares("Share"), &series, course, table)
 }
 
 type Series<'a> = (&'a str, fn(&Epoch) -> Option<f64>);
 
-#[allow(clippy::too_many_arguments)]
 fn figure(
     id: &str,
     title: &str,
     caption: Markup,
     y: Axis,
     series: &[Series],
-    epochs: &[Epoch],
-    kept: Option<usize>,
+    Course { epochs, kept }: Course,
     table: Table,
 ) -> Markup {
     let last = epochs.last().map_or(1, |of| of.epoch);

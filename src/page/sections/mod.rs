@@ -8,5 +8,6 @@ pub(super) mod genres;
 pub(super) mod headline;
 pub(super) mod learning;
 pub(super) mod left_out;
+pub(super) mod looked_at;
 pub(super) mod origin;
 pub(super) mod posters;

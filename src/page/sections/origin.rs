@@ -28,7 +28,7 @@ fn stages(record: &Record) -> Markup {
     let rows = record.stages.iter().map(|stage| Row {
         name: excerpt(&stage.name),
         values: vec![Some(share(stage.seconds))],
-        end: format!("{}, {:.0} %", time(stage.seconds), 100.0 * share(stage.seconds)),
+        end: format!("{}, {:.0}\u{a0}%", time(stage.seconds), 100.0 * share(stage.seconds)),
     });
     let title = "Time by stage";
     let longest = record.stages.iter().max_by(|a, b| a.seconds.total_cmp(&b.seconds));

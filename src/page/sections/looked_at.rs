@@ -1,0 +1,189 @@
+//! Which parts of some posters spoke for the genre that the model named.
+
+use crate::classifier::Classifier;
+use crate::classifier::explain::{HeatMap, Method};
+use crate::data::decode::{Decoder, ImageSpec};
+use crate::error::Result;
+use crate::nn::metrics::top_k;
+use crate::page::document::{Figure, Head, Section, Table, absent};
+use crate::page::films::{Posters, Ranked};
+use crate::page::folder::Folder;
+use crate::page::picture::Picture;
+use maud::{Markup, html};
+
+/// Posters of each kind: best, typical, worst.
+const EACH: usize = 2;
+/// The size in pixels that posters fit into: twice that at which they are shown.
+const SIZE: [usize; 2] = [240, 360];
+/// The colours of what speaks for the genre and against it.
+const FOR: [f32; 3] = [230.0, 110.0, 0.0];
+const AGAINST: [f32; 3] = [0.0, 114.0, 178.0];
+/// How much of the colour covers the poster where the map is strongest.
+const COVER: f32 = 0.8;
+
+/// A poster beside its heat map.
+struct Looked {
+    id: u64,
+    genre: String,
+    probability: f32,
+    is_true: bool,
+    map: HeatMap,
+    poster: Picture,
+}
+
+/// # Errors
+/// Those of [`Classifier::explain`], and if this process can read no file.
+pub(in crate::page) fn section(folder: &mut Folder) -> Result<Section> {
+    let looked = looked(folder)?;
+    let body = match (&folder.classifier, &folder.predictions) {
+        (None, _) => absent("There is no model.safetensors."),
+        (_, None) => absent("There are no answers about test films: there is no predictions.csv."),
+        _ if looked.is_empty() => {
+            absent("The posters are not there any more, so the model cannot be asked about them.")
+        }
+        (Some(classifier), _) => figure(&looked, classifier.best_method()),
+    };
+    Ok(Section { id: "looked-at", title: "What the network looked at", body })
+}
+
+/// Asks the model about the posters that are there.
+fn looked(folder: &mut Folder) -> Result<Vec<Looked>> {
+    let posters = Posters::of(folder);
+    let Some(mut classifier) = folder.classifier.take() else { return Ok(Vec::new()) };
+    let chosen = chosen(folder);
+    let asked = chosen.into_iter().map(|(id, genre, probability, is_true)| {
+        let Some(file) = posters.file(id) else { return Ok(None) };
+        let mut pixels = vec![0; ImageSpec::POSTER.bytes()];
+        let decoded = Decoder::new().decode_poster(&file, ImageSpec::POSTER, &mut pixels)?;
+        let Some(poster) = Picture::of_poster(&file, SIZE[0], SIZE[1]).filter(|_| decoded.is_ok()) else {
+            return Ok(None);
+        };
+        let map = explain(&mut classifier, &pixels, genre)?;
+        Ok(Some(Looked { id, genre: folder.genres[genre].clone(), probability, is_true, map, poster }))
+    });
+    let looked = asked.collect::<Result<Vec<_>>>();
+    folder.classifier = Some(classifier);
+    Ok(looked?.into_iter().flatten().collect())
+}
+
+fn explain(classifier: &mut Classifier, poster: &[u8], genre: usize) -> Result<HeatMap> {
+    let method = classifier.best_method();
+    classifier.explain(poster, genre, method)
+}
+
+/// Some films, each with its most probable genre, the probability, and whether the film has it.
+fn chosen(folder: &Folder) -> Vec<(u64, usize, f32, bool)> {
+    let (Some(predictions), Some(evaluation)) = (&folder.predictions, folder.evaluation()) else { return Vec::new() };
+    let Ranked { best, typical, worst } = Ranked::of(&predictions.ids, &evaluation, EACH);
+    let classes = evaluation.genres.len();
+    let of_film = |film: usize| {
+        let row = film * classes..(film + 1) * classes;
+        let (probabilities, labels) = (&evaluation.probabilities[row.clone()], &evaluation.labels[row]);
+        let genre = top_k(probabilities, 1)[0];
+        (predictions.ids[film], genre, probabilities[genre], labels[genre] == 1.0)
+    };
+    best.into_iter().chain(typical).chain(worst).map(of_film).collect()
+}
+
+fn figure(looked: &[Looked], method: Method) -> Markup {
+    let chart = html! {
+        div.looked {
+            @for of in looked {
+                @let name = format!("film {}, {} {:.0}\u{a0}%", of.id, of.genre, 100.0 * of.probability);
+                div.pair {
+                    img src=(of.poster.data_uri()) alt={ "Poster of " (name) "." }
+                        width=(of.poster.width / 2) height=(of.poster.height / 2);
+                    img src=(heat(of).data_uri()) alt={ "The same poster with what spoke for " (of.genre) ": " (places(&of.map)) "." }
+                        width=(of.poster.width / 2) height=(of.poster.height / 2);
+                    p {
+                        b { (of.genre) " " (format!("{:.0}\u{a0}%", 100.0 * of.probability)) }
+                        (if of.is_true { ", which it is" } else { ", which it is not" })
+                        span.film { "Film " (of.id) }
+                    }
+                }
+            }
+        }
+        ul.legend aria-hidden="true" {
+            li { span.swatch.for {} "speaks for the genre" }
+            li { span.swatch.against {} "speaks against it" }
+        }
+    };
+    let row = |of: &Looked| {
+        let thirds = thirds(&of.map).map(|value| format!("{value:+.2}"));
+        [of.id.to_string(), of.genre.clone()].into_iter().chain(thirds).collect()
+    };
+    let head = [Head::Text("Film"), Head::Text("Genre")].into_iter();
+    let table = Table {
+        caption: "How much each ninth of a poster speaks for the genre, or against it: the mean of the map",
+        head: head.chain(PLACES.map(Head::Number)).collect(),
+        rows: looked.iter().map(row).collect(),
+    };
+    let caption = html! {
+        "The two best, two typical and the two worst of the posters, each with its most probable genre. "
+        (explanation(method)) " Every map is brought to its own strongest place."
+    };
+    Figure { title: "Heat maps", caption, chart, table }.markup()
+}
+
+fn explanation(method: Method) -> &'static str {
+    match method {
+        Method::Occlusion => "The map tells how much the answer loses where a place is hidden (occlusion).",
+        Method::Cam => "The map tells what each place adds to the answer (class activation map).",
+        Method::GradCam => "The map tells what each place adds to the answer, to first order (Grad-CAM).",
+    }
+}
+
+/// The poster in grey, coloured by its map.
+fn heat(of: &Looked) -> Picture {
+    let Picture { width, height, ref pixels } = of.poster;
+    let strongest = of.map.values.iter().fold(f32::MIN_POSITIVE, |most, value| most.max(value.abs()));
+    let mut coloured = Vec::with_capacity(pixels.len());
+    for (at, pixel) in pixels.as_chunks::<3>().0.iter().enumerate() {
+        let [x, y] = [(at % width) as f32 / width as f32, (at / width) as f32 / height as f32];
+        let value = between(&of.map, x, y) / strongest;
+        let [r, g, b] = pixel.map(f32::from);
+        let grey = 40.0 + 0.75 * (0.299 * r + 0.587 * g + 0.114 * b);
+        let colour = if value > 0.0 { FOR } else { AGAINST };
+        let share = COVER * value.abs();
+        coloured.extend(colour.map(|colour| (grey + share * (colour - grey)).round() as u8));
+    }
+    Picture { width, height, pixels: coloured }
+}
+
+/// The value of a map at a place of the poster, each of its axes from 0 to 1: bilinear between the
+/// middles of the map's places.
+fn between(map: &HeatMap, x: f32, y: f32) -> f32 {
+    let along = |share: f32, count: usize| {
+        let at = (share * count as f32 - 0.5).clamp(0.0, (count - 1) as f32);
+        let low = at as usize;
+        (low, (low + 1).min(count - 1), at - low as f32)
+    };
+    let ((left, right, dx), (top, bottom, dy)) = (along(x, map.width), along(y, map.height));
+    let value = |row: usize, column: usize| map.values[row * map.width + column];
+    let [above, below] = [top, bottom].map(|row| value(row, left) + dx * (value(row, right) - value(row, left)));
+    above + dy * (below - above)
+}
+
+/// The names of the ninths of a poster, row by row.
+const PLACES: [&str; 9] =
+    ["top left", "top", "top right", "left", "middle", "right", "bottom left", "bottom", "bottom right"];
+
+/// The mean of a map in each ninth of the poster.
+fn thirds(map: &HeatMap) -> [f32; 9] {
+    const STEPS: usize = 6;
+    std::array::from_fn(|ninth| {
+        let at = |third: usize, step: usize| (third as f32 + (step as f32 + 0.5) / STEPS as f32) / 3.0;
+        let steps = (0..STEPS * STEPS).map(|i| between(map, at(ninth % 3, i % STEPS), at(ninth / 3, i / STEPS)));
+        steps.sum::<f32>() / (STEPS * STEPS) as f32
+    })
+}
+
+/// The strongest ninths of a map, in words.
+fn places(map: &HeatMap) -> String {
+    let means = thirds(map);
+    let place = |better: fn(f32, f32) -> bool| {
+        let first = (0..9).reduce(|best, other| if better(means[other], means[best]) { other } else { best });
+        PLACES[first.expect("there are nine")]
+    };
+    format!("most at the {}, least at the {}", place(|a, b| a > b), place(|a, b| a < b))
+}
