@@ -192,7 +192,7 @@ pub fn read_history(path: &Path) -> Result<Vec<Epoch>> {
 pub(super) fn from_csv(path: &Path, error: csv::Error) -> Error {
     let row = error.position().map(csv::Position::line);
     let what = match error.kind() {
-        csv::ErrorKind::Deserialize { err, .. } => err.kind().to_string(),
+        csv::ErrorKind::Deserialize { err, .. } => err.to_string(),
         csv::ErrorKind::Utf8 { .. } => "it is not UTF-8".to_owned(),
         csv::ErrorKind::UnequalLengths { expected_len, len, .. } => format!("{len} fields instead of {expected_len}"),
         _ => error.to_string(),

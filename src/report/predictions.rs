@@ -35,7 +35,7 @@ pub fn write_predictions(path: &Path, ids: &[u64], evaluation: &Evaluation) -> R
     assert_eq!(probabilities.len(), ids.len() * classes, "probabilities are not one row per film");
     assert_eq!(labels.len(), probabilities.len(), "probabilities and labels differ in shape");
     files::write_csv(path, |csv| {
-        csv.write_record(&header(genres))?;
+        csv.write_record(header(genres))?;
         let rows = probabilities.chunks_exact(classes).zip(labels.chunks_exact(classes));
         for (id, (probabilities, labels)) in ids.iter().zip(rows) {
             let truth: Vec<&str> =

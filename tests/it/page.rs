@@ -239,6 +239,14 @@ fn a_report_shows_an_experiment_and_asks_nobody() {
 }
 
 #[test]
+fn the_parser_tells_what_is_not_well_formed() {
+    for broken in ["<p><b>x</p>", "<div></span></div>", "<p title=a title=b>", "<table><p>x</p></table>"] {
+        let document = format!("<!DOCTYPE html><html><head><title>x</title></head><body>{broken}</body></html>");
+        assert!(!Html::parse_document(&document).errors.is_empty(), "{broken}");
+    }
+}
+
+#[test]
 fn the_same_files_give_the_same_bytes() {
     let made = Case::default().make();
     let first = made.report();

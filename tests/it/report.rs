@@ -193,7 +193,7 @@ fn a_genre_that_a_spreadsheet_would_calculate_is_text_in_the_predictions() {
 }
 
 /// Names of genres that CSV, spreadsheets and readers of columns stumble over.
-const ODD_NAMES: [&str; 8] = ["=1+1", "'=1+1", "p_Drama", "probability_1", "a, \"b\"", "-Western", " Drama", "id"];
+const ODD_NAMES: [&str; 8] = ["=1+1", "'60s", "p_Drama", "probability_1", "a, \"b\"", "-Western", " Drama", "id"];
 
 /// Probabilities and labels of some films over some genres.
 fn answers() -> impl Strategy<Value = (usize, Vec<f32>, Vec<bool>)> {
@@ -274,7 +274,7 @@ fn a_history_reads_back_and_a_broken_one_is_refused_with_its_row() {
     let text = fs::read_to_string(&path).unwrap();
     fs::write(&path, text.replace("\n2,", "\ntwo,")).unwrap();
     let error = read_history(&path).unwrap_err().to_string();
-    assert!(error.contains("history.csv, row 3: field 0: "), "{error}");
+    assert!(error.contains("history.csv, row 3: field 0: invalid digit"), "{error}");
     fs::write(&path, text.lines().next().unwrap()).unwrap();
     assert!(read_history(&path).unwrap_err().to_string().contains("it has no epoch"));
     fs::write(folder.path().join("metrics.json"), "{\n\"films\": tree}").unwrap();
@@ -289,7 +289,7 @@ fn a_record_names_the_machine_and_the_time_and_reads_back() {
     let begun = SystemTime::UNIX_EPOCH + Duration::from_millis(1_792_422_769_900);
     let stages = vec![Stage { name: "training".into(), seconds: 1.0 / 3.0 }];
     let record = Record::new(onesheet::nn::Isa::available()[0], 3, begun, "ab".repeat(32), stages);
-    assert_eq!((&*record.started, record.threads), ("2026-10-19T12:32:49Z", 3));
+    assert_eq!((&*record.started, record.threads), ("2026-10-19T15:12:49Z", 3));
     assert!(!record.processor.is_empty() && record.cores > 0);
     record.write(&path).unwrap();
     assert_eq!(Record::read(&path).unwrap(), record);

@@ -9,7 +9,7 @@ mod plot;
 mod rows;
 
 pub(super) use matrix::Matrix;
-pub(super) use plot::{Axis, Mark, Plot};
+pub(super) use plot::{Axis, Mark, Plot, path};
 pub(super) use rows::{Row, Rows};
 
 use maud::{Markup, html};

@@ -1,6 +1,6 @@
 //! Lines, steps and bars over two axes.
 
-use super::{DASHES, number, picture};
+use super::{DASHES, number, picture, shape};
 use maud::{Markup, html};
 
 const WIDTH: f64 = 400.0;
@@ -132,13 +132,13 @@ impl Plot<'_> {
     fn mark(&self, mark: &Mark) -> Markup {
         match mark {
             Mark::Line { points, colour } => {
-                let points = points.iter().map(|&point| self.at(point)).collect();
-                line(&apart(points), *colour, false)
+                let points = || points.iter().map(|&point| self.at(point));
+                html! {
+                    (line(&path(points(), false), *colour))
+                    @if points().len() <= DOTTED { @for [x, y] in points() { (shape(*colour, x, y)) } }
+                }
             }
-            Mark::Steps { points, colour } => {
-                let points = points.iter().map(|&point| self.at(point)).collect();
-                line(&apart(points), *colour, true)
-            }
+            Mark::Steps { points, colour } => line(&path(points.iter().map(|&point| self.at(point)), true), *colour),
             Mark::Bar { range, height, colour } => {
                 let ([left, top], [right, bottom]) = (self.at([range[0], *height]), self.at([range[1], 0.0]));
                 html! {
@@ -156,34 +156,35 @@ impl Plot<'_> {
     }
 }
 
+fn line(path: &str, colour: usize) -> Markup {
+    html! { path class={ "line s" (colour) } d=(path) stroke-dasharray=(DASHES[colour]) {} }
+}
+
 /// The points without those that lie on the one before for the eye; the last one stays.
-fn apart(points: Vec<[f64; 2]>) -> Vec<[f64; 2]> {
+fn apart(points: impl Iterator<Item = [f64; 2]>) -> Vec<[f64; 2]> {
     let mut kept: Vec<[f64; 2]> = Vec::new();
-    let last = points.len().saturating_sub(1);
-    for (i, point) in points.into_iter().enumerate() {
+    let mut points = points.peekable();
+    while let Some(point) = points.next() {
         let near = kept.last().is_some_and(|&[x, y]| (point[0] - x).hypot(point[1] - y) < NEAR);
-        if !near || i == last {
+        if !near || points.peek().is_none() {
             kept.push(point);
         }
     }
     kept
 }
 
-fn line(points: &[[f64; 2]], colour: usize, steps: bool) -> Markup {
+/// The path of a line through points of the picture, or of a flight of steps, each of which has the
+/// height of the point at its end; without the points that the eye cannot tell apart.
+pub(in crate::page) fn path(points: impl Iterator<Item = [f64; 2]>, steps: bool) -> String {
     let mut path = String::new();
-    for (i, [x, y]) in points.iter().map(|point| point.map(number)).enumerate() {
+    for (i, [x, y]) in apart(points).into_iter().map(|point| point.map(number)).enumerate() {
         path += &match (i, steps) {
             (0, _) => format!("M{x} {y}"),
             (_, true) => format!("V{y}H{x}"),
             (_, false) => format!("L{x} {y}"),
         };
     }
-    html! {
-        path class={ "line s" (colour) } d=(path) stroke-dasharray=(DASHES[colour]) {}
-        @if points.len() <= DOTTED && !steps {
-            @for [x, y] in points { (super::shape(colour, *x, *y)) }
-        }
-    }
+    path
 }
 
 /// A tick in as many decimals as the closest ticks need.

@@ -1,7 +1,7 @@
 //! Precision-recall and ROC curves: over all pairs of film and genre, and of each genre.
 
 use crate::nn::metrics::Ranking;
-use crate::page::chart::{Axis, Mark, Plot, number, picture};
+use crate::page::chart::{Axis, Mark, Plot, number, path, picture};
 use crate::page::document::{Figure, Head, Section, Table, absent};
 use crate::page::folder::Folder;
 use crate::report::{Evaluation, score};
@@ -166,23 +166,7 @@ fn small(name: &str, genre: usize, curves: &Curves) -> Markup {
     const SIDE: f64 = 100.0;
     const SECOND: f64 = SIDE + 14.0;
     let path = |points: &[[f64; 2]], left: f64, steps: bool| {
-        let mut path = String::new();
-        let mut last: Option<[f64; 2]> = None;
-        for (i, &[x, y]) in points.iter().enumerate() {
-            let at = [left + x * SIDE, 2.0 + (1.0 - y) * SIDE];
-            let near = last.is_some_and(|[x, y]| (at[0] - x).hypot(at[1] - y) < 1.0);
-            if near && i + 1 < points.len() {
-                continue;
-            }
-            let [x, y] = at.map(number);
-            path += &match (last, steps) {
-                (None, _) => format!("M{x} {y}"),
-                (Some(_), true) => format!("V{y}H{x}"),
-                (Some(_), false) => format!("L{x} {y}"),
-            };
-            last = Some(at);
-        }
-        path
+        path(points.iter().map(|[x, y]| [left + x * SIDE, 2.0 + (1.0 - y) * SIDE]), steps)
     };
     let chance = number(2.0 + (1.0 - curves.prevalence) * SIDE);
     let content = html! {

@@ -29,6 +29,9 @@ pub(in crate::page) fn section(folder: &Folder) -> Section {
     Section { id: "learning", title: "Learning", body }
 }
 
+/// What is drawn over the epochs: its name, and its value after an epoch.
+type Series<'a> = (&'a str, fn(&Epoch) -> Option<f64>);
+
 /// The epochs, and the one whose weights were kept.
 #[derive(Clone, Copy)]
 struct Course<'a> {
@@ -38,7 +41,7 @@ struct Course<'a> {
 
 fn losses(course: Course) -> Markup {
     let epochs = course.epochs;
-    let series: [(&str, fn(&Epoch) -> Option<f64>); 2] =
+    let series: [Series; 2] =
         [("training films", |of| Some(of.train_loss)), ("validation films", |of| Some(of.val_loss))];
     let rows = epochs.iter().map(|of| {
         vec![
@@ -70,7 +73,7 @@ fn losses(course: Course) -> Markup {
 
 fn scores(course: Course) -> Markup {
     let epochs = course.epochs;
-    let series: [(&str, fn(&Epoch) -> Option<f64>); 4] = [
+    let series: [Series; 4] = [
         ("top-1 hit", |of| Some(of.val_top1_hit)),
         ("top-3 hit", |of| Some(of.val_top3_hit)),
         ("macro AP", |of| of.val_macro_ap),
@@ -99,8 +102,6 @@ fn scores(course: Course) -> Markup {
     let caption = html! { "After each epoch, with one view of each poster." };
     figure("scores", "On the validation films", caption, Axis::of_shares("Share"), &series, course, table)
 }
-
-type Series<'a> = (&'a str, fn(&Epoch) -> Option<f64>);
 
 fn figure(
     id: &str,
