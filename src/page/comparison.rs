@@ -3,7 +3,7 @@
 use crate::classifier::experiment::Experiment;
 use crate::error::{Error, Result};
 use crate::nn::Head as Activation;
-use crate::page::chart::{Axis, COLOURS, Mark, Plot, Row, Rows, legend};
+use crate::page::chart::{Axis, COLOURS, Key, Mark, Plot, Row, Rows, legend};
 use crate::page::document::{Document, Figure, Head, Section, Table, absent};
 use crate::page::folder::Folder;
 use crate::page::measures::Measure;
@@ -251,7 +251,7 @@ fn curves(id: &str, entries: &[Entry]) -> Markup {
         });
         let head = [Head::Number("Epoch")].into_iter().chain(names.iter().map(|name| Head::Number(name)));
         let table = Table { caption: title, head: head.collect(), rows: rows.collect() };
-        let chart = html! { (plot.svg()) (legend(&names, false)) };
+        let chart = html! { (plot.svg()) (legend(&names, Key::Line(last))) };
         Figure { title, caption: html! { "After each epoch." (note_on_runs(entries)) }, chart, table }.markup()
     };
     html! {
@@ -297,5 +297,5 @@ fn genres(id: &str, entries: &[Entry]) -> Markup {
     let caption = html! {
         "On the test films. The number at the end is the best one." (first.folder.note_on_genres()) (note_on_runs(entries))
     };
-    Figure { title, caption, chart: html! { (chart.marks()) (legend(&names, true)) }, table }.markup()
+    Figure { title, caption, chart: html! { (chart.marks()) (legend(&names, Key::Shape)) }, table }.markup()
 }

@@ -90,9 +90,9 @@ impl Measure {
         if self.is_share { percent(value) } else { score(Some(value)) }
     }
 
-    /// The interval as it is shown, such as `40.8% – 48.2%`.
+    /// The interval as it is shown, such as `40.8 – 48.2%`.
     pub fn shown_interval(&self) -> Option<String> {
-        self.interval.map(|[low, high]| format!("{} – {}", self.shown(low), self.shown(high)))
+        self.interval.map(|[low, high]| format!("{} – {}", self.shown(low).trim_end_matches('%'), self.shown(high)))
     }
 
     /// `None` without an interval.

@@ -16,6 +16,8 @@ use maud::{Markup, html};
 
 /// The number of colours that series are told apart by; each has a dash and a shape of its own, too.
 pub(super) const COLOURS: usize = 6;
+/// Lines of at most this many points show each of them.
+const DOTTED: usize = 30;
 /// How the line of a colour is broken.
 const DASHES: [&str; COLOURS] = ["none", "6 3", "2 3", "8 3 2 3", "12 3", "4 2"];
 
@@ -32,19 +34,28 @@ pub(super) fn picture(id: &str, title: &str, description: &str, size: [f64; 2], 
     }
 }
 
+/// What a series is told by.
+#[derive(Clone, Copy, PartialEq)]
+pub(super) enum Key {
+    /// A line over that many points, which are shown where they are few.
+    Line(usize),
+    /// A shape.
+    Shape,
+}
+
 /// Which line or shape is which: the names of the series in the order of their colours.
-pub(super) fn legend(names: &[String], shapes: bool) -> Markup {
+pub(super) fn legend(names: &[String], key: Key) -> Markup {
+    let shapes = !matches!(key, Key::Line(points) if points > DOTTED);
     html! {
         ul.legend aria-hidden="true" {
             @for (colour, name) in names.iter().enumerate() {
                 li {
                     svg viewBox="0 0 26 12" width="26" height="12" {
-                        @if shapes {
-                            (shape(colour, 13.0, 6.0))
-                        } @else {
+                        @if key != Key::Shape {
                             line x1="1" y1="6" x2="25" y2="6" class={ "line s" (colour) }
                                 stroke-dasharray=(DASHES[colour]) {}
                         }
+                        @if shapes { (shape(colour, 13.0, 6.0)) }
                     }
                     (name)
                 }

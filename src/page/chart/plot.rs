@@ -1,6 +1,6 @@
 //! Lines, steps and bars over two axes.
 
-use super::{DASHES, number, picture, shape};
+use super::{DASHES, DOTTED, number, picture, shape};
 use maud::{Markup, html};
 
 const WIDTH: f64 = 400.0;
@@ -8,8 +8,6 @@ const LEFT: f64 = 54.0;
 const RIGHT: f64 = 17.0;
 const TOP: f64 = 10.0;
 const BOTTOM: f64 = 40.0;
-/// Lines of at most this many points show each of them.
-const DOTTED: usize = 30;
 /// Points nearer to the last one than this are not drawn.
 const NEAR: f64 = 1.2;
 

@@ -5,11 +5,11 @@ use crate::report::short;
 use maud::{Markup, html};
 
 const WIDTH: f64 = 400.0;
-const LEFT: f64 = 120.0;
+const LEFT: f64 = 132.0;
 const ROW: f64 = 21.0;
 const HEAD: f64 = 20.0;
 /// The most characters of a name beside a row.
-const NAME: usize = 17;
+const NAME: usize = 18;
 
 /// A row of a chart.
 pub(in crate::page) struct Row {

@@ -1,6 +1,6 @@
 //! How well each genre is told, beside how common it is.
 
-use crate::page::chart::{Row, Rows, legend};
+use crate::page::chart::{Key, Row, Rows, legend};
 use crate::page::document::{Figure, Head, Section, Table, absent};
 use crate::page::folder::Folder;
 use crate::report::{Metrics, percent, score};
@@ -37,12 +37,16 @@ fn body(folder: &Folder, metrics: &Metrics) -> Markup {
     };
     let chart = html! {
         (rows.marks())
-        (legend(&["average precision".to_owned(), "share of the films that have it".to_owned()], true))
+        (legend(&["average precision".to_owned(), "share of the films that have it".to_owned()], Key::Shape))
     };
     let caption = html! {
         "A score that knows nothing of a genre has an average precision near the genre's share of the films; what lies to
          the right of it is learned. The number at the end is the average precision."
-        @if without > 0 { " " (without) " of the genres have no test films, and no figures." }
+        @match without {
+            0 => {}
+            1 => " One genre has no test films, and no figures.",
+            _ => { " " (without) " genres have no test films, and no figures." }
+        }
         (folder.note_on_genres())
     };
     let title = "Average precision of each genre";

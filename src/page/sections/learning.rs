@@ -1,6 +1,6 @@
 //! What the losses and the metrics on the validation films did from epoch to epoch.
 
-use crate::page::chart::{Axis, Mark, Plot, legend};
+use crate::page::chart::{Axis, Key, Mark, Plot, legend};
 use crate::page::document::{Figure, Head, Section, Table, absent};
 use crate::page::folder::Folder;
 use crate::progress::duration;
@@ -127,7 +127,7 @@ fn figure(
     let names: Vec<String> = series.iter().map(|(name, _)| (*name).to_owned()).collect();
     let chart = html! {
         (plot.svg())
-        (legend(&names, false))
+        (legend(&names, Key::Line(epochs.len())))
         @if kept.is_some() { p.note { "The dashed line marks the epoch that was kept." } }
     };
     Figure { title, caption, chart, table }.markup()

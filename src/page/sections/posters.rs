@@ -94,8 +94,11 @@ fn card(folder: &Folder, evaluation: &Evaluation, posters: &Posters, id: u64, fi
     }
 }
 
-/// A film's poster, or a sentence in its place.
+/// A film's poster, or an empty frame; nothing where there are no posters at all.
 fn image(posters: &Posters, id: u64, alt: &str) -> Markup {
+    if posters.are_gone() {
+        return html! {};
+    }
     let picture = posters.file(id).and_then(|file| Picture::of_poster(&file, SIZE[0], SIZE[1]));
     html! {
         @match picture {
