@@ -170,7 +170,7 @@ impl fmt::Display for Epoch {
 /// time.
 ///
 /// # Errors
-/// [`Error::Io`](crate::Error::Io) with `path`.
+/// [`Error::Io`] with `path`.
 pub fn write_history(path: &Path, epochs: &[Epoch]) -> Result<()> {
     files::write_csv(path, |csv| epochs.iter().try_for_each(|epoch| csv.serialize(epoch)))
 }

@@ -37,7 +37,7 @@ const REMEDY: &str = "run the experiment again, or name another folder";
 /// Writes `metrics.json`.
 ///
 /// # Errors
-/// [`Error::Io`](crate::Error::Io) with `path`.
+/// [`Error::Io`] with `path`.
 pub fn write_metrics(path: &Path, metrics: &Metrics) -> Result<()> {
     files::write_json(path, metrics)
 }

@@ -128,7 +128,7 @@ impl Row {
 /// Writes the rows to `sweep.csv`, the best of each experiment first.
 ///
 /// # Errors
-/// [`Error::Io`] with `path`.
+/// [`Error::Io`](crate::Error::Io) with `path`.
 pub fn write(path: &Path, rows: &mut [Row]) -> Result<()> {
     rows.sort_by(|a, b| a.experiment.cmp(&b.experiment).then(b.score.total_cmp(&a.score)));
     files::write_csv(path, |csv| {
