@@ -88,7 +88,7 @@ pub fn run(options: &Options, experiments: &[Experiment], isa: Isa, progress: &d
     if let Some(outcomes) = finished(options, experiments)? {
         progress.note(&format!("{}: this run is finished, and there is nothing to go on with", options.out.display()));
         if !options.out.join(page::FILE).exists() {
-            write_reports(&options.out, &outcomes, isa, progress);
+            warn(page::write_run(&options.out), progress);
         }
         return Ok(outcomes);
     }
@@ -104,17 +104,21 @@ pub fn run(options: &Options, experiments: &[Experiment], isa: Isa, progress: &d
     }
     let outcomes = work(options, experiments, isa, &mut out, progress);
     let outcomes = outcomes.map_err(|error| with_a_way_on(error, out.work(), progress))?;
+    if options.measures_test {
+        let folders = outcomes.iter().map(|outcome| out.work().join(&outcome.experiment));
+        folders.for_each(|folder| warn(page::write_experiment(&folder, isa), progress));
+    }
     out.finish()?;
     if options.measures_test {
-        write_reports(&options.out, &outcomes, isa, progress);
+        // Its links are those of the folder.
+        warn(page::write_run(&options.out), progress);
     }
     Ok(outcomes)
 }
 
-/// Writes the reports of a run. The results are there without them: a failure is only told.
-fn write_reports(out: &Path, outcomes: &[Outcome], isa: Isa, progress: &dyn Progress) {
-    let of_experiments = outcomes.iter().map(|outcome| page::write_experiment(&out.join(&outcome.experiment), isa));
-    for error in of_experiments.chain([page::write_run(out)]).filter_map(Result::err) {
+/// Tells that a report could not be written: the results are there without it.
+fn warn(report: Result<PathBuf>, progress: &dyn Progress) {
+    if let Err(error) = report {
         progress.note(&format!("warning: there is no report: {error}"));
     }
 }

@@ -52,16 +52,17 @@ fn json(file: &str) -> Value {
 
 #[test]
 fn the_columns_of_history_csv_are_those_in_the_documents() {
-    let documented = documented("history.csv");
-
-    assert_eq!(header("history.csv"), documented);
+    assert_eq!(header("history.csv"), documented("history.csv"));
 }
 
 #[test]
 fn the_columns_of_predictions_csv_are_those_in_the_documents() {
-    let (written, documented) = (header("predictions.csv"), documented("predictions.csv"));
-    // Columns that are called after genres come after these.
-    assert_eq!(written[..documented.len()], documented);
+    let mut written = header("predictions.csv");
+    // Those behind the others are called after genres.
+    let named = written.iter_mut().filter(|name| name.starts_with("p_"));
+    named.for_each(|name| *name = "p_<genre>".to_owned());
+    written.dedup();
+    assert_eq!(written, documented("predictions.csv"));
 }
 
 #[test]

@@ -34,7 +34,7 @@ fn mistakes_of_newcomers_are_answered_with_what_to_do() {
         ("fit DATA", 2, &["`train run`"]),
         ("eval RUN", 2, &["`train evaluate`"]),
         ("classify x.jpg", 2, &["`train predict`"]),
-        ("resume", 2, &["--config OUT/config.toml --resume"]),
+        ("resume", 2, &["/config.toml --resume`"]),
         ("version", 2, &["--version"]),
         // Numbers as they are written elsewhere.
         ("run --data DATA --lr 0,001", 2, &["--lr 0,001", "write 0.001, with a point"]),

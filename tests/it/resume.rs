@@ -178,7 +178,7 @@ fn a_configuration_runs_again_and_the_command_line_wins() {
     assert_eq!(code, 0, "{err}");
     let config = fs::read_to_string(folder.join("other/config.toml")).unwrap();
     assert!(config.contains("optimizer = \"adam\"") && config.contains("epochs = 2"), "{config}");
-    assert!(!config.contains("\ncache =") && !config.contains("momentum"), "{config}");
+    assert!(!config.contains("\ncache =") && !config.contains("\nmomentum"), "{config}");
 
     let refused = |line: &str, code: i32, what: &str| {
         let (got, _, err) = train(folder, line);

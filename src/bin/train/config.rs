@@ -54,8 +54,11 @@ pub fn arguments(line: &ArgMatches) -> Result<Option<Vec<OsString>>> {
     let is_off = |field: &str| config.options.get(field).and_then(Value::as_integer) == Some(0);
     for (field, value) in &config.options {
         // On a command line, what has no effect is a mistake.
+        let of_experiment = |name: &str| [name, "all"].contains(&&*config.experiment);
         let has_no_effect = match &field[..] {
             "plateau_factor" => is_off("plateau"),
+            "tune_thresholds" => !of_experiment("multi-label"),
+            "balance" => value.as_str() == Some("undersample") && !of_experiment("top-6"),
             "monitor" => value.as_str() == Some("auto"),
             "transfer" => config.options.contains_key("init_from"),
             _ => false,

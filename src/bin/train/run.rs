@@ -9,6 +9,7 @@ use onesheet::classifier::MODEL_FILE;
 use onesheet::classifier::experiment::Experiment;
 use onesheet::data::refusal::OnBadImage;
 use onesheet::nn::{Head, Isa};
+use onesheet::page;
 use onesheet::report::{Metrics, Table, columns, short};
 use onesheet::run::options::Options;
 use onesheet::run::outcome::{Example, Outcome};
@@ -73,6 +74,10 @@ fn print_files(options: &Options, outcomes: &[Outcome]) {
         say(&format!("  {}", folder(outcome).join(MODEL_FILE).display()));
         say(&format!("    sha256 {}", outcome.model_sha256));
     }
+    let report = options.out.join(page::FILE);
+    if report.exists() {
+        say(&format!("  {}", report.display()));
+    }
     if let Some(first) = outcomes.first() {
         let (run, data) = (shell_word(&folder(first)), shell_word(&options.data));
         note("\nNext:");
@@ -92,6 +97,9 @@ pub fn experiments(args: &RunArgs) -> &'static [Experiment] {
 }
 
 fn print_examples(outcome: &Outcome) {
+    if outcome.examples.is_empty() {
+        return;
+    }
     say(&format!("\n{}: five test posters", outcome.experiment));
     let row = |example: &Example| {
         let genres = example.genres.iter().map(|genre| short(genre, NAME)).collect::<Vec<_>>().join(", ");
