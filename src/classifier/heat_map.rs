@@ -62,11 +62,11 @@ impl HeatMap {
         above.get(at).copied()
     }
 
-    /// The values at each pixel of a poster, `[size.height, size.width]`: cubic, since bilinear
+    /// The values at each pixel of a picture, `[size.height, size.width]`: cubic, since bilinear
     /// enlargements of a coarse map show stars where its values peak.
     ///
     /// Mitchell and Netravali 1988, Reconstruction Filters in Computer Graphics.
-    fn enlarged(&self, size: ImageSpec) -> Vec<f32> {
+    pub(crate) fn enlarged(&self, size: ImageSpec) -> Vec<f32> {
         let mut enlarged = vec![0.0; size.height * size.width];
         let bytes = bytemuck::cast_slice_mut(&mut enlarged);
         let from = TypedImageRef::<F32>::from_buffer(

@@ -122,7 +122,7 @@ pub(crate) struct Checkpoints<'a> {
 }
 
 /// A training to be written down.
-pub(crate) struct Training<'a> {
+pub(crate) struct Snapshot<'a> {
     pub model: &'a Sequential,
     pub trainer: &'a Trainer,
     /// The values kept aside.
@@ -153,8 +153,8 @@ impl<'a> Checkpoints<'a> {
     ///
     /// # Errors
     /// [`Error::Data`] if its values are none that a training may have.
-    pub fn hold(&mut self, training: Training, late: &BTreeMap<u64, Refusal>) -> Result<()> {
-        self.held = Some(self.bytes_of(training, late)?);
+    pub fn hold(&mut self, snapshot: Snapshot, late: &BTreeMap<u64, Refusal>) -> Result<()> {
+        self.held = Some(self.bytes_of(snapshot, late)?);
         Ok(())
     }
 
@@ -170,11 +170,11 @@ impl<'a> Checkpoints<'a> {
     ///
     /// # Errors
     /// [`Error::Data`] if the values are none that a training may have.
-    pub fn write(&mut self, training: Training, late: &BTreeMap<u64, Refusal>) -> Result<()> {
+    pub fn write(&mut self, snapshot: Snapshot, late: &BTreeMap<u64, Refusal>) -> Result<()> {
         self.held = None;
         match self.is_free() {
             true => {
-                let bytes = self.bytes_of(training, late)?;
+                let bytes = self.bytes_of(snapshot, late)?;
                 self.begin(bytes);
             }
             false => self.is_overdue = true,
@@ -187,9 +187,9 @@ impl<'a> Checkpoints<'a> {
     /// # Errors
     /// [`Error::Data`] if the values are none that a training may have; [`Error::Io`] where the file
     /// cannot be written.
-    pub fn write_now(&mut self, training: Training, late: &BTreeMap<u64, Refusal>) -> Result<()> {
+    pub fn write_now(&mut self, snapshot: Snapshot, late: &BTreeMap<u64, Refusal>) -> Result<()> {
         self.settle();
-        let bytes = self.bytes_of(training, late)?;
+        let bytes = self.bytes_of(snapshot, late)?;
         write_atomically(&self.path, |file| file.write_all(&bytes))
     }
 
@@ -247,8 +247,8 @@ impl<'a> Checkpoints<'a> {
         }
     }
 
-    fn bytes_of(&self, training: Training, late: &BTreeMap<u64, Refusal>) -> Result<Vec<u8>> {
-        let Training { model, trainer, kept, state } = training;
+    fn bytes_of(&self, snapshot: Snapshot, late: &BTreeMap<u64, Refusal>) -> Result<Vec<u8>> {
+        let Snapshot { model, trainer, kept, state } = snapshot;
         to_bytes(model, trainer, kept, &self.state(Some(state), late), &self.path)
     }
 

@@ -1,67 +1,31 @@
-//! One experiment of a run, from training and measuring to writing the results.
+//! One experiment of a run, from its first step or its last checkpoint to its results.
 
-use crate::classifier::answers::{Answers, Question};
-use crate::classifier::experiment::Experiment;
+use crate::classifier::answers::Answers;
 use crate::classifier::{Classifier, MODEL_FILE, Meta};
-use crate::data::batches::{Batches, Batching, Order};
 use crate::data::frames::Frame;
 use crate::data::split::Split;
-use crate::data::transform::{Look, Transform, Views};
 use crate::error::{Error, Result};
-use crate::nn::checkpoint::{Checkpoint, Values};
+use crate::nn::checkpoint::Checkpoint;
 use crate::nn::metrics::{best_f1_thresholds, top_k};
-use crate::nn::{Average, Head, Input, Isa, Objective, Optimizer, Schedule, Sequential, Trainer};
-use crate::progress::Progress;
-use crate::report::{self, Epoch, HISTORY_FILE, METRICS_FILE, Metrics, PREDICTIONS_FILE, RECORD_FILE, Record, Stage};
+use crate::nn::{Average, Head, Isa, Objective, Optimizer, Schedule, Sequential, Trainer};
+use crate::report::{self, METRICS_FILE, Metrics, PREDICTIONS_FILE, RECORD_FILE, Record, Stage};
 use crate::run::card::{Card, write_card};
-use crate::run::checkpoint::{self, Checkpoints, FitState, Position};
+use crate::run::checkpoint::{FitState, Position};
 use crate::run::config::{CONFIG_FILE, write_config};
 use crate::run::options::Options;
 use crate::run::outcome::{Example, Outcome};
 use crate::run::posters::Posters;
-use crate::run::recipe::{Balance, Keep, Recipe};
-use crate::run::speed::FirstSteps;
+use crate::run::recipe::Recipe;
 use crate::run::start::start_from;
-use crate::run::watch::{Verdict, Watch};
-use std::path::{Path, PathBuf};
+use crate::run::training::{Fit, Training};
+use crate::run::watch::Watch;
+use std::path::Path;
 use std::time::{Instant, SystemTime};
-
-/// An experiment to be trained: its options, its films and their posters, and where progress is
-/// reported.
-pub(crate) struct Fit<'a, 'p> {
-    pub options: &'a Options,
-    /// The experiment or model file whose weights it starts from.
-    pub start: Option<PathBuf>,
-    pub experiment: &'a Experiment,
-    pub frame: &'a Frame,
-    pub posters: &'a mut Posters,
-    pub progress: &'p dyn Progress,
-    /// The part of the run's work that is the training of this experiment.
-    pub share: Share,
-    pub checkpoints: &'a mut Checkpoints<'p>,
-}
-
-/// A part of the work of a run, by films to train on: where it begins and how much it is, each from
-/// 0 to 1.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Share {
-    pub begin: f64,
-    pub size: f64,
-}
 
 /// A training that was broken off: its checkpoint, and what that says of it.
 pub(crate) struct BrokenOff<'a> {
     pub checkpoint: Checkpoint<'a>,
     pub state: FitState,
-}
-
-/// A training under way.
-struct Training {
-    classifier: Classifier,
-    trainer: Trainer,
-    state: FitState,
-    /// The values of the epoch in `state.kept`.
-    kept: Option<Values>,
 }
 
 impl Fit<'_, '_> {
@@ -209,145 +173,6 @@ impl Fit<'_, '_> {
         trainer
     }
 
-    /// Trains for all epochs that are left. The weights of the best epoch so far are always in the
-    /// model file.
-    ///
-    /// # Errors
-    /// [`Error::Stopped`] if the run was asked to stop: its checkpoint is on the disk by then.
-    fn train(&mut self, training: &mut Training, folder: &Path) -> Result<()> {
-        let recipe = &self.options.recipe;
-        while training.state.position.epoch <= recipe.epochs {
-            self.train_epoch(training)?;
-            // From here to the next step the classifier is as it would be kept.
-            let Training { classifier, trainer, .. } = training;
-            trainer.swap_average(&mut classifier.network);
-            let begin = Instant::now();
-            let validated = self.validate(training);
-            if let Err(stopped @ Error::Stopped { .. }) = validated {
-                training.trainer.swap_average(&mut training.classifier.network);
-                self.checkpoints.write_now(training.as_written(), &self.posters.late)?;
-                return Err(stopped);
-            }
-            let line = validated?;
-            let Training { classifier, trainer, state, kept } = training;
-            state.validation += begin.elapsed().as_secs_f64();
-            let Verdict { is_best, lowers_rate, ends } =
-                state.watch.verdict(line.score(recipe.monitor, self.experiment.head));
-            self.progress.note(&line.line(is_best && recipe.keep == Keep::Best));
-            let epoch = state.position.epoch;
-            if is_best || recipe.keep == Keep::Last {
-                let values = classifier.network.parameters().into_iter().map(|of| of.value.to_vec());
-                (state.kept, *kept) = (Some(epoch), Some(values.collect()));
-                self.name_epoch(classifier, epoch);
-                classifier.save(&folder.join(MODEL_FILE))?;
-            }
-            trainer.swap_average(&mut classifier.network);
-            state.history.push(line);
-            report::write_history(&folder.join(HISTORY_FILE), &state.history)?;
-            state.position = Position::begin(if ends { recipe.epochs } else { epoch } + 1);
-            if epoch < recipe.epochs {
-                self.control(trainer, lowers_rate, ends);
-            }
-            self.checkpoints.write(training.as_written(), &self.posters.late)?;
-        }
-        Ok(())
-    }
-
-    /// Does, and tells, what the watch over the training asks for.
-    fn control(&self, trainer: &mut Trainer, lowers_rate: bool, ends: bool) {
-        let recipe = &self.options.recipe;
-        let waited = |epochs: usize| {
-            let best = recipe.monitor.best(self.experiment.head);
-            format!("epochs without a better one ({best}): {epochs}")
-        };
-        if ends {
-            self.progress.note(&format!("the training ends here; {}", waited(recipe.patience)));
-        } else if lowers_rate {
-            let factor = recipe.plateau_factor;
-            trainer.optimizer.rate_factor *= factor;
-            self.progress.note(&format!("learning rate times {factor}; {}", waited(recipe.plateau)));
-        }
-    }
-
-    /// Trains on what is left of the training films of an epoch.
-    fn train_epoch(&mut self, training: &mut Training) -> Result<()> {
-        let Self { options, experiment, frame, progress, share, .. } = *self;
-        let Options { recipe, seed, .. } = options;
-        let begun = training.state.position;
-        let (seed, epoch) = (*seed, begun.epoch);
-        let number = epoch as u64;
-        let order = match recipe.balance_of(experiment) {
-            Balance::Sampler => Order::Balanced { seed, epoch: number },
-            _ => Order::Shuffled { seed, epoch: number },
-        };
-        let look = Look::Varied { augment: recipe.augment(), seed, epoch: number };
-        let transform = Transform { size: recipe.size(), look };
-        let (classes, size) = (frame.genres.len(), recipe.batch);
-        let batching = Batching { classes, order, skip: begun.at, size, transform };
-
-        let bar = progress.bar(&format!("epoch {epoch}/{}", recipe.epochs), frame.train.len());
-        let started = Instant::now();
-        let mut first_steps = FirstSteps::of(frame.train.len(), recipe.epochs);
-        let mut batches = Batches::new(self.posters.source.clone(), &frame.train, batching)?;
-        while let Some(batch) = batches.next() {
-            let batch = batch?;
-            let Training { classifier, trainer, state: FitState { position, .. }, .. } = training;
-            let loss = trainer.step(&mut classifier.network, Input::U8(&batch.images), &batch.labels);
-            position.steps += 1;
-            if !loss.is_finite() {
-                let ids: Vec<String> = batch.ids.iter().map(u64::to_string).collect();
-                let batch = format!("films {}", ids.join(", "));
-                return Err(Error::Diverged { loss, epoch, step: position.steps, batch });
-            }
-            self.checkpoints.confirm();
-            position.at = batch.end;
-            position.films += batch.len();
-            position.loss += loss * batch.len() as f64;
-            position.seconds = begun.seconds + started.elapsed().as_secs_f64();
-            position.waited = begun.waited + batches.waited().as_secs_f64();
-            if epoch == 1
-                && let Some(speed) = first_steps.step(position.films)
-            {
-                progress.note(&speed);
-            }
-            bar.at(position.films, Some(position.loss / position.films as f64));
-            let epochs = (epoch - 1) as f64 + position.at as f64 / frame.train.len() as f64;
-            progress.whole(share.begin + share.size * epochs / recipe.epochs as f64);
-            if progress.stops() {
-                self.posters.refuse(batches.refused(), options)?;
-                self.checkpoints.write_now(training.as_written(), &self.posters.late)?;
-                return Err(Error::stopped(format!("in epoch {epoch} of {}", experiment.name), "begin again"));
-            }
-            if self.checkpoints.is_due() {
-                self.posters.refuse(batches.refused(), options)?;
-                self.checkpoints.hold(training.as_written(), &self.posters.late)?;
-            }
-        }
-        drop(bar);
-        self.posters.refuse(batches.refused(), options)?;
-        let position = &mut training.state.position;
-        position.at = frame.train.len();
-        if position.films == 0 {
-            return Err(Error::data(&options.data, "none of the training posters decodes", "see `train doctor`"));
-        }
-        Ok(())
-    }
-
-    /// Measures the classifier on the validation films after an epoch.
-    fn validate(&mut self, training: &mut Training) -> Result<Epoch> {
-        let Position { epoch, steps, films, loss, seconds, waited, .. } = training.state.position;
-        // One view is enough to tell the epochs apart, and is fast.
-        let answers = self.answers(&mut training.classifier, Split::Val, Views::One)?;
-        if !answers.loss.is_finite() {
-            // The last step broke the weights, and no step came after it to notice.
-            let batch = "the one of the last step".into();
-            return Err(Error::Diverged { loss: answers.loss, epoch, step: steps, batch });
-        }
-        let metrics = Metrics::of(&training.classifier.evaluation("val", &answers))?;
-        let (rate, train) = (training.trainer.optimizer.last_rate(), self.frame.train.len());
-        Ok(Epoch::new(epoch, loss / films as f64, &metrics, rate, train, seconds, waited))
-    }
-
     /// Gives the classifier its final form: the weights of the epoch that is kept, and the
     /// thresholds for them.
     fn keep(&mut self, Training { classifier, state, kept, .. }: &mut Training) -> Result<()> {
@@ -368,33 +193,6 @@ impl Fit<'_, '_> {
             classifier.meta.thresholds = Some(best_f1_thresholds(classes, &answers.probabilities, &answers.labels));
         }
         Ok(())
-    }
-
-    /// Notes in the classifier which epoch its weights are of, and what made it the best.
-    fn name_epoch(&self, classifier: &mut Classifier, epoch: usize) {
-        classifier.meta.epoch = Some(epoch);
-        let is_best = self.options.recipe.keep == Keep::Best;
-        classifier.meta.best = is_best.then(|| self.options.recipe.monitor.best(self.experiment.head).to_owned());
-    }
-
-    fn answers(&mut self, classifier: &mut Classifier, split: Split, views: Views) -> Result<Answers> {
-        let Self { options, experiment, frame, progress, .. } = *self;
-        let (source, films) = (&self.posters.source, frame.side(split));
-        let question = Question { films, source, views, batch: options.recipe.batch, name: &split.to_string() };
-        let answers = classifier.answers(question, progress)?;
-        self.posters.refuse(&answers.refused, options)?;
-        if answers.ids.is_empty() {
-            let what = format!("none of the {split} posters of {} decodes", experiment.name);
-            return Err(Error::data(&options.data, what, "see `train doctor`"));
-        }
-        Ok(answers)
-    }
-}
-
-impl Training {
-    fn as_written(&self) -> checkpoint::Training<'_> {
-        let Self { classifier, trainer, state, kept } = self;
-        checkpoint::Training { model: &classifier.network, trainer, kept: kept.as_ref(), state }
     }
 }
 

@@ -23,6 +23,7 @@
 //! | `prepare` | from the folder to frames and posters, in four steps |
 //! | `start` | starting from the weights of another run |
 //! | [`dry_run`] | a run that stops before its work |
+//! | `training` | the epochs of an experiment, from wherever its training is |
 //! | `fit` | one experiment, from training to results |
 //! | `mod` | [`run`]: all experiments, one after the other |
 //! | [`sweep`] | a grid of runs, and the results of each |
@@ -45,6 +46,7 @@ pub mod recipe_options;
 pub mod speed;
 mod start;
 pub mod sweep;
+mod training;
 pub mod values;
 pub mod watch;
 
@@ -60,13 +62,14 @@ use crate::progress::Progress;
 use crate::report::METRICS_FILE;
 use crate::run::checkpoint::{CHECKPOINT_FILE, Checkpoints, RunState};
 use crate::run::config::{CONFIG_FILE, write_config};
-use crate::run::fit::{BrokenOff, Fit, Share};
+use crate::run::fit::BrokenOff;
 use crate::run::options::Options;
 use crate::run::out::{LEDGER, Out, Permission};
 use crate::run::outcome::Outcome;
 use crate::run::posters::refusals;
 use crate::run::prepare::{Prepared, prepare};
 use crate::run::start::check_start;
+use crate::run::training::{Fit, Share};
 use crate::text::shell_word;
 use std::path::{Path, PathBuf};
 use std::time::Duration;

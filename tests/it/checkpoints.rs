@@ -2,13 +2,13 @@
 //! up.
 
 use crate::kernels::{Data, assert_same_bits, with_threads};
+use crate::weights::write_tensors;
 use onesheet::Error;
 use onesheet::nn::{
     Average, Decay, Head, Input, Isa, ModelSpec, Optimizer, Padding, Rule, Schedule, Sequential, Sgd, Trainer,
 };
 use proptest::prelude::*;
 use safetensors::SafeTensors;
-use safetensors::tensor::{Dtype, TensorView, serialize};
 use serde_json::Value;
 use std::collections::HashMap;
 use std::fs;
@@ -170,15 +170,8 @@ fn changed(path: &Path, change: impl FnOnce(&mut Tensors, &mut Value)) {
         tensors.insert(name, (view.shape().to_vec(), values));
     }
     change(&mut tensors, &mut description);
-    let bytes: Vec<(String, Vec<usize>, Vec<u8>)> = tensors
-        .into_iter()
-        .map(|(name, (shape, values))| (name, shape, values.iter().flat_map(|value| value.to_le_bytes()).collect()))
-        .collect();
-    let views = bytes.iter().map(|(name, shape, bytes)| {
-        (name.clone(), TensorView::new(Dtype::F32, shape.clone(), bytes).expect("values fit their shape"))
-    });
-    let metadata = HashMap::from([("onesheet".to_owned(), description.to_string())]);
-    fs::write(path, serialize(views, Some(metadata)).unwrap()).unwrap();
+    let tensors = tensors.into_iter().map(|(name, (shape, values))| (name, shape, values));
+    write_tensors(path, &description, tensors.collect());
 }
 
 #[test]

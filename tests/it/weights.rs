@@ -36,13 +36,11 @@ fn refusal(path: &Path) -> String {
     text
 }
 
-/// Writes a model file whose description and tensors are changed on the way.
-fn write_changed(path: &Path, change: impl FnOnce(&mut Value, &mut Vec<(String, Vec<usize>, Vec<f32>)>)) {
-    let mut description = json!({ "model": spec() });
-    let model = model(7);
-    let parameters = model.parameters().into_iter();
-    let mut tensors = parameters.map(|p| (p.name(), p.shape.clone(), p.value.to_vec())).collect();
-    change(&mut description, &mut tensors);
+/// Tensors with their names, shapes and values.
+pub type Tensors = Vec<(String, Vec<usize>, Vec<f32>)>;
+
+/// Writes a safetensors file as onesheet does, with whatever description and tensors.
+pub fn write_tensors(path: &Path, description: &Value, tensors: Tensors) {
     let bytes: Vec<(String, Vec<usize>, Vec<u8>)> = tensors
         .into_iter()
         .map(|(name, shape, values)| (name, shape, values.iter().flat_map(|value| value.to_le_bytes()).collect()))
@@ -52,6 +50,16 @@ fn write_changed(path: &Path, change: impl FnOnce(&mut Value, &mut Vec<(String, 
     });
     let metadata = HashMap::from([("onesheet".to_owned(), description.to_string())]);
     fs::write(path, serialize(views, Some(metadata)).unwrap()).unwrap();
+}
+
+/// Writes a model file whose description and tensors are changed on the way.
+fn write_changed(path: &Path, change: impl FnOnce(&mut Value, &mut Tensors)) {
+    let mut description = json!({ "model": spec() });
+    let model = model(7);
+    let parameters = model.parameters().into_iter();
+    let mut tensors = parameters.map(|p| (p.name(), p.shape.clone(), p.value.to_vec())).collect();
+    change(&mut description, &mut tensors);
+    write_tensors(path, &description, tensors);
 }
 
 #[test]

@@ -15,11 +15,6 @@ use maud::{Markup, html};
 const EACH: usize = 2;
 /// The size in pixels that posters fit into: twice that at which they are shown.
 const SIZE: [usize; 2] = [240, 360];
-/// The colours of what speaks for the genre and against it.
-const FOR: [f32; 3] = [230.0, 110.0, 0.0];
-const AGAINST: [f32; 3] = [0.0, 114.0, 178.0];
-/// How much of the colour covers the poster where the map is strongest.
-const COVER: f32 = 0.8;
 
 /// A poster beside its heat map.
 struct Looked {
@@ -104,8 +99,7 @@ fn figure(looked: &[Looked], method: Method) -> Markup {
             }
         }
         ul.legend aria-hidden="true" {
-            li { span.swatch.for {} "speaks for the genre" }
-            li { span.swatch.against {} "speaks against it" }
+            li { span.swatch.heat {} "the brighter, the more it speaks for the genre; what is dark says nothing, or speaks against it" }
         }
     };
     let row = |of: &Looked| {
@@ -133,35 +127,10 @@ fn explanation(method: Method) -> &'static str {
     }
 }
 
-/// The poster in grey, coloured by its map.
-fn heat(of: &Looked) -> Picture {
-    let Picture { width, height, ref pixels } = of.poster;
-    let strongest = of.map.values.iter().fold(f32::MIN_POSITIVE, |most, value| most.max(value.abs()));
-    let mut coloured = Vec::with_capacity(pixels.len());
-    for (at, pixel) in pixels.as_chunks::<3>().0.iter().enumerate() {
-        let [x, y] = [(at % width) as f32 / width as f32, (at / width) as f32 / height as f32];
-        let value = between(&of.map, x, y) / strongest;
-        let [r, g, b] = pixel.map(f32::from);
-        let grey = 40.0 + 0.75 * (0.299 * r + 0.587 * g + 0.114 * b);
-        let colour = if value > 0.0 { FOR } else { AGAINST };
-        let share = COVER * value.abs();
-        coloured.extend(colour.map(|colour| (grey + share * (colour - grey)).round() as u8));
-    }
-    Picture { width, height, pixels: coloured }
-}
-
-/// The value of a map at a place of the poster, each of its axes from 0 to 1: bilinear between the
-/// middles of the map's places.
-fn between(map: &HeatMap, x: f32, y: f32) -> f32 {
-    let along = |share: f32, count: usize| {
-        let at = (share * count as f32 - 0.5).clamp(0.0, (count - 1) as f32);
-        let low = at as usize;
-        (low, (low + 1).min(count - 1), at - low as f32)
-    };
-    let ((left, right, dx), (top, bottom, dy)) = (along(x, map.width), along(y, map.height));
-    let value = |row: usize, column: usize| map.values[row * map.width + column];
-    let [above, below] = [top, bottom].map(|row| value(row, left) + dx * (value(row, right) - value(row, left)));
-    above + dy * (below - above)
+/// The poster under its map.
+fn heat(Looked { map, poster: Picture { width, height, pixels }, .. }: &Looked) -> Picture {
+    let (width, height) = (*width, *height);
+    Picture { width, height, pixels: map.over_image(pixels, ImageSpec { height, width }) }
 }
 
 /// The names of the ninths of a poster, row by row.
@@ -170,11 +139,12 @@ const PLACES: [&str; 9] =
 
 /// The mean of a map in each ninth of the poster.
 fn thirds(map: &HeatMap) -> [f32; 9] {
-    const STEPS: usize = 6;
+    const SIDE: usize = 6;
+    let values = map.enlarged(ImageSpec { height: 3 * SIDE, width: 3 * SIDE });
     std::array::from_fn(|ninth| {
-        let at = |third: usize, step: usize| (third as f32 + (step as f32 + 0.5) / STEPS as f32) / 3.0;
-        let steps = (0..STEPS * STEPS).map(|i| between(map, at(ninth % 3, i % STEPS), at(ninth / 3, i / STEPS)));
-        steps.sum::<f32>() / (STEPS * STEPS) as f32
+        let begin = ninth / 3 * SIDE * 3 * SIDE + ninth % 3 * SIDE;
+        let rows = (0..SIDE).map(|row| values[begin + row * 3 * SIDE..][..SIDE].iter().sum::<f32>());
+        rows.sum::<f32>() / (SIDE * SIDE) as f32
     })
 }
 
