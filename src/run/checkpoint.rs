@@ -35,6 +35,8 @@ pub(crate) struct RunState {
     pub late: BTreeMap<u64, Refusal>,
     /// How far the next experiment is; `None` before it begins.
     pub fit: Option<FitState>,
+    /// Whether nothing is left to do but to put the results in their place.
+    pub is_complete: bool,
 }
 
 /// How far the training of an experiment is, beside the values of its model.
@@ -212,10 +214,16 @@ impl<'a> Checkpoints<'a> {
         }
     }
 
-    /// The experiments that are complete, once nothing is being written.
-    pub fn into_done(mut self) -> Vec<Outcome> {
+    /// Notes in the file that all results of the run are there, and returns them.
+    ///
+    /// # Errors
+    /// [`Error::Io`] where it cannot be written.
+    pub fn finish(mut self, late: &BTreeMap<u64, Refusal>) -> Result<Vec<Outcome>> {
         self.settle();
-        std::mem::take(&mut self.done)
+        let state = RunState { is_complete: true, ..self.state(None, late) };
+        let bytes = description_to_bytes(&state, &self.path)?;
+        write_atomically(&self.path, |file| file.write_all(&bytes))?;
+        Ok(state.done)
     }
 
     /// Whether none is being written.
@@ -254,7 +262,7 @@ impl<'a> Checkpoints<'a> {
 
     fn state(&self, fit: Option<&FitState>, late: &BTreeMap<u64, Refusal>) -> RunState {
         let (identity, done, late) = (self.identity.clone(), self.done.clone(), late.clone());
-        RunState { version: VERSION, identity, done, late, fit: fit.cloned() }
+        RunState { version: VERSION, identity, done, late, fit: fit.cloned(), is_complete: false }
     }
 }
 

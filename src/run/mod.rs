@@ -106,12 +106,8 @@ pub fn run(options: &Options, experiments: &[Experiment], isa: Isa, progress: &d
         progress.note(&format!("warning: the file system of {folder} has no locks: let no other run write there"));
     }
     let outcomes = work(options, experiments, isa, &mut out, progress);
+    let outcomes = outcomes.and_then(|outcomes| out.finish().map(|()| outcomes));
     let outcomes = outcomes.map_err(|error| with_a_way_on(error, out.work(), progress))?;
-    if options.measures_test {
-        let folders = outcomes.iter().map(|outcome| out.work().join(&outcome.experiment));
-        folders.for_each(|folder| warn(page::write_experiment(&folder, isa), progress));
-    }
-    out.finish()?;
     if options.measures_test {
         // Its links are those of the folder.
         warn(page::write_run(&options.out), progress);
@@ -140,6 +136,7 @@ fn work(
     if let Some(path) = &path {
         let checkpoint = Checkpoint::open(path);
         match checkpoint.and_then(|of| RunState::read(&of, path, &identity).map(|state| (of, state))) {
+            Ok((_, state)) if state.is_complete => return Ok(state.done),
             Ok((checkpoint, state)) => {
                 (done, late) = (state.done, state.late);
                 broken_off = state.fit.map(|state| BrokenOff { checkpoint, state });
@@ -188,7 +185,11 @@ fn work(
         ledger.cleaning.extend(late);
         files::write_json(&ledger_file, &ledger)?;
     }
-    Ok(checkpoints.into_done())
+    if options.measures_test {
+        let folders = experiments.iter().map(|(experiment, _)| out.work().join(experiment.name));
+        folders.for_each(|folder| warn(page::write_experiment(&folder, isa), progress));
+    }
+    checkpoints.finish(&posters.late)
 }
 
 /// Refuses to go on where what the run has completed is not there any more, or is not the same.

@@ -169,7 +169,7 @@ impl Out {
     ///
     /// # Errors
     /// [`Error::Io`] if the system refuses; the results are then partly in `unfinished`.
-    pub fn finish(self) -> Result<()> {
+    pub fn finish(&self) -> Result<()> {
         if self.work != self.out {
             self.exchange()?;
         }

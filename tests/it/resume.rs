@@ -84,6 +84,26 @@ fn a_run_that_replaces_another_is_taken_up_too() {
     assert_eq!(names(&folder.join("run")), names(&folder.join("whole")));
 }
 
+#[test]
+fn results_that_are_partly_in_their_place_are_taken_there() {
+    let folder = posters();
+    let folder = folder.path();
+    let line = all_experiments("run");
+    assert_eq!(train(folder, &all_experiments("whole")).0, 0);
+    assert_eq!(train(folder, &format!("{line} --seed 2")).0, 0);
+    // In the way of the second folder's mark.
+    let mark = folder.join("run/single-genre/.replaced");
+    fs::create_dir(&mark).unwrap();
+    let (code, out, err) = train(folder, &format!("{line} --overwrite"));
+    assert!(code == 4 && err.contains("single-genre: cannot replace the earlier results"), "{err}");
+    assert!(out.contains("to go on from the last checkpoint: train run --config run/unfinished/config.toml"), "{out}");
+    fs::remove_dir(mark).unwrap();
+    let (code, _, err) = train(folder, "run --config run/unfinished/config.toml --resume");
+    assert_eq!(code, 0, "{err}");
+    assert!(results(&folder.join("run")) == results(&folder.join("whole")));
+    assert_eq!(names(&folder.join("run")), names(&folder.join("whole")));
+}
+
 /// Waits until an epoch of a run that goes on for long is complete, and sends signals.
 #[cfg(unix)]
 fn stopped(folder: &Path, out: &str, signals: &[&str]) -> (Option<i32>, String) {
