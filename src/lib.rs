@@ -72,6 +72,7 @@ pub mod data;
 pub mod doctor;
 #[cfg(feature = "posters")]
 pub mod export;
+#[cfg(feature = "posters")]
 pub mod page;
 #[cfg(feature = "posters")]
 pub mod progress;

@@ -11,6 +11,7 @@ use crate::data::transform::Views;
 use crate::error::{Error, Result};
 use crate::files::{check_own, write_atomically};
 use crate::nn::Head;
+use crate::version::VERSION;
 use prost::Message;
 use serde_json::json;
 use std::path::Path;
@@ -83,7 +84,7 @@ pub fn model(of: &Classifier, options: Options, model_sha256: &str) -> Result<Mo
     Ok(ModelProto {
         ir_version: IR_VERSION,
         producer_name: "onesheet".to_owned(),
-        producer_version: env!("CARGO_PKG_VERSION").to_owned(),
+        producer_version: VERSION.to_owned(),
         doc_string: format!(
             "The genres of a film from its poster ({}). The metadata name the genres in the order of the outputs, \
              the thresholds above which they count as predicted (null is 0.5 for all), and how pixels are made.",

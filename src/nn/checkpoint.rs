@@ -12,6 +12,7 @@ use super::tensors::{Named, Refusal, TensorFile, check_values, object, to_bytes 
 use super::{Sequential, Trainer};
 use crate::error::{Error, Result};
 use crate::files::write_atomically;
+#[cfg(feature = "posters")]
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Map;
@@ -123,6 +124,7 @@ pub(crate) fn to_bytes(
 ///
 /// # Errors
 /// [`Error::Data`], naming `path`, for a description of more than 16 MiB.
+#[cfg(feature = "posters")]
 pub(crate) fn description_to_bytes(more: &impl Serialize, path: &Path) -> Result<Vec<u8>> {
     file_of([], object(more)).map_err(|what| Error::data(path, what, "shorten its description"))
 }
@@ -147,6 +149,7 @@ impl<'a> Checkpoint<'a> {
     ///
     /// # Errors
     /// [`Error::Data`] where a field of `T` is missing.
+    #[cfg(feature = "posters")]
     pub fn description<T: DeserializeOwned>(&self) -> Result<T> {
         self.file.description().map_err(|what| refuse(what.into(), self.path))
     }

@@ -7,6 +7,7 @@ use maud::{Markup, PreEscaped, html};
 
 use crate::error::Result;
 use crate::files;
+use crate::version::VERSION;
 
 /// How every report begins, by which it is known as one that may be replaced.
 const MARK: &str = "<!DOCTYPE html>\n<!-- A report of onesheet, which may replace it. -->\n";
@@ -75,7 +76,7 @@ impl Document {
                                 (body)
                             }
                         }
-                        footer { p { "Written by onesheet " (env!("CARGO_PKG_VERSION")) ". This file holds all that it shows." } }
+                        footer { p { "Written by onesheet " (VERSION) ". This file holds all that it shows." } }
                     }
                 }
             }
