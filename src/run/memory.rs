@@ -45,9 +45,11 @@ pub(crate) fn needed(options: &Options, classes: usize, batch: usize) -> Result<
     let recipe = &options.recipe;
     let model = recipe.model(classes).memory(batch, Some(&recipe.rule))?;
     let images = BATCHES * (batch * recipe.size().bytes()) as u64;
-    // The weights once more for the best epoch, for their average, and twice while they are written.
-    let copies = 3 + u64::from(recipe.ema > 0.0);
-    Ok(BASE + images + copies * model.values + model.total(options.threads))
+    // The weights of the best epoch, and their average; both once more in a checkpoint that is being
+    // written, with the weights and what the optimiser keeps of each.
+    let kept = (1 + u64::from(recipe.ema > 0.0)) * model.values;
+    let checkpoint = kept + model.parameters;
+    Ok(BASE + images + kept + checkpoint + model.total(options.threads))
 }
 
 /// The bytes that this process can still claim, as far as the system tells: the least of what is

@@ -147,7 +147,9 @@ fn a_warning_is_shown_also_where_notes_are_not_wanted() {
 fn help_has_colours_on_a_terminal_alone_and_not_with_no_color() {
     let colours = |environment: &[(&str, &str)]| {
         let mut script = Command::new("script");
-        script.args(["-qec", &format!("'{TRAIN}' --help"), "/dev/null"]).env_remove("NO_COLOR").env("TERM", "xterm");
+        script.args(["-qec", &format!("'{TRAIN}' --help"), "/dev/null"]).env("TERM", "xterm");
+        // Each of these decides about colours, too.
+        ["NO_COLOR", "CI", "CLICOLOR", "CLICOLOR_FORCE"].iter().for_each(|name| drop(script.env_remove(name)));
         let output = script.envs(environment.iter().copied()).output().unwrap();
         String::from_utf8_lossy(&output.stdout).contains('\u{1b}')
     };
