@@ -149,7 +149,9 @@ fn help_has_colours_on_a_terminal_alone_and_not_with_no_color() {
         let mut script = Command::new("script");
         script.args(["-qec", &format!("'{TRAIN}' --help"), "/dev/null"]).env("TERM", "xterm");
         // Each of these decides about colours, too.
-        ["NO_COLOR", "CI", "CLICOLOR", "CLICOLOR_FORCE"].iter().for_each(|name| drop(script.env_remove(name)));
+        for name in ["NO_COLOR", "CI", "CLICOLOR", "CLICOLOR_FORCE"] {
+            script.env_remove(name);
+        }
         let output = script.envs(environment.iter().copied()).output().unwrap();
         String::from_utf8_lossy(&output.stdout).contains('\u{1b}')
     };
