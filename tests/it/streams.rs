@@ -142,9 +142,10 @@ fn threads_bounds_every_pool_of_every_command_that_computes() {
 #[test]
 fn threads_that_do_not_start_are_an_error_with_the_remedy() {
     let run = run_folder().join("multi-label");
-    // Each thread needs room for its stack.
+    // Each thread needs room for its stack: so much that, when a stack finds none, there is room for
+    // everything else.
     let line = format!("predict {} {} --threads 1000", run.display(), whole_posters()[0].display());
-    let output = shell(&format!("ulimit -v 500000; \"$T\" {line}"));
+    let output = shell(&format!("ulimit -v 500000; RUST_MIN_STACK=67108864 \"$T\" {line}"));
     let stderr = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(4), "{stderr}");
     assert_eq!(stderr.lines().count(), 1, "{stderr}");
