@@ -16,9 +16,10 @@ pub enum Algorithm {
     View,
     /// Tiles of 3x3 windows that keep in registers what the windows of neighbouring pixels share.
     Taps,
-    /// Winograd's minimal filtering of 3x3 windows: 16 multiplications for four outputs instead of
-    /// 36.
-    Winograd,
+    /// Winograd's minimal filtering of 3x3 windows in tiles of 2x2: 16 multiplications instead of 36.
+    Winograd2x2,
+    /// The same in tiles of 4x4: 36 multiplications instead of 144.
+    Winograd4x4,
 }
 
 /// What a convolution computes.
@@ -36,7 +37,7 @@ impl Algorithm {
     /// All algorithms, the fastest first: the one that multiplies least, then those that multiply
     /// the same, by their loads per FMA. A tap tile makes 0.34, a product of the view 0.57 or more,
     /// and the explicit matrix has to be written and read besides.
-    const BY_SPEED: [Self; 4] = [Self::Winograd, Self::Taps, Self::View, Self::Im2col];
+    const BY_SPEED: [Self; 5] = [Self::Winograd4x4, Self::Winograd2x2, Self::Taps, Self::View, Self::Im2col];
 
     /// The fastest algorithm that [fits](Self::fits).
     pub fn choose(isa: Isa, shape: &Conv2dShape, pass: Pass) -> Self {
@@ -56,7 +57,7 @@ impl Algorithm {
     /// algorithm and sum in the same order. With fewer registers, a tile would be too small to
     /// share anything.
     pub fn fits(self, isa: Isa, shape: &Conv2dShape, pass: Pass) -> bool {
-        let Conv2dSizes { h, w, ic, oc, kh, kw, stride, .. } = **shape;
+        let Conv2dSizes { w, ic, oc, kh, kw, stride, .. } = **shape;
         let has_tiles = (kh, kw, stride) == (3, 3, 1) && isa.registers() >= 16;
         match (self, pass) {
             (Self::Im2col, _) => true,
@@ -64,16 +65,25 @@ impl Algorithm {
             (Self::Taps, Pass::Forward) => has_tiles && tap_tile::fits(oc),
             (Self::Taps, Pass::BackwardX) => has_tiles && tap_tile::fits(ic),
             (Self::Taps, Pass::BackwardW) => has_tiles && gradient_tile::fits(ic, oc),
-            (Self::Winograd, Pass::Forward) => has_tiles && winograd::fits([ic, oc], [shape.oh(), shape.ow()]),
-            (Self::Winograd, Pass::BackwardX) => has_tiles && winograd::fits([oc, ic], [h, w]),
-            // That would need other transformations, those of F(3x3, 2x2), which are not written.
-            (Self::Winograd, Pass::BackwardW) => false,
+            (Self::Winograd2x2 | Self::Winograd4x4, _) => {
+                let outputs = if pass == Pass::BackwardX { w } else { shape.ow() };
+                has_tiles && winograd::fits_channels([ic, oc]) && outputs + 2 >= self.tile_inputs()
+            }
+        }
+    }
+
+    /// Inputs to a side of a tile of minimal filtering; 0 for other algorithms.
+    pub(super) fn tile_inputs(self) -> usize {
+        match self {
+            Self::Winograd2x2 => 4,
+            Self::Winograd4x4 => 6,
+            _ => 0,
         }
     }
 
     /// The register tile of an inner loop, as a product of its sizes: output rows x pixels x
     /// channels of [`Taps`](Self::Taps), for a weight gradient kernel rows x taps x input x output
-    /// channels; tiles x channels of [`Winograd`](Self::Winograd); rows x columns of a matrix
+    /// channels; tiles x channels of minimal filtering; rows x columns of a matrix
     /// product.
     ///
     /// # Panics
@@ -95,9 +105,14 @@ impl Algorithm {
                 let [rows, pixels] = tap_tile::tile(registers, rows.min(2), width);
                 vec![rows, pixels, lanes]
             }
-            (Self::Winograd, _) => {
-                let rows = rows.min(winograd::rows_at_once(from, to));
-                let [tiles, vectors] = winograd::group(registers, lanes, to, winograd::tiles(rows, width));
+            (Self::Winograd2x2 | Self::Winograd4x4, Pass::BackwardW) => {
+                let [inputs, vectors] = winograd::gradient_tile(registers, lanes, oc);
+                vec![inputs, vectors * lanes]
+            }
+            (Self::Winograd2x2 | Self::Winograd4x4, _) => {
+                let n = self.tile_inputs();
+                let rows = rows.min(winograd::rows_at_once(n, width, from, to));
+                let [tiles, vectors] = winograd::group(registers, lanes, to, winograd::tiles(n - 2, rows, width));
                 vec![tiles, vectors * lanes]
             }
             (Self::Im2col, Pass::BackwardX) => product_tile(registers, lanes, shape.window()),
@@ -130,7 +145,8 @@ impl fmt::Display for Algorithm {
             Self::Im2col => "im2col",
             Self::View => "view",
             Self::Taps => "taps",
-            Self::Winograd => "winograd",
+            Self::Winograd2x2 => "winograd2x2",
+            Self::Winograd4x4 => "winograd4x4",
         })
     }
 }

@@ -1,8 +1,10 @@
 //! Weight gradient.
 
 use super::gradient_tile::TapGradients;
-use super::{Algorithm, Conv2dShape, Conv2dSizes, PARTS, Pass, Staging, Workspace, im2col};
+use super::winograd::{self, GradientTiles};
+use super::{Algorithm, Conv2dShape, Conv2dSizes, Pass, Staging, Workspace, im2col};
 use crate::gemm::{Init, Product, View};
+use crate::scratch;
 use crate::simd::{Ahead, Isa, Kernel, Simd, each_group};
 use rayon::prelude::*;
 
@@ -36,28 +38,36 @@ pub struct BackwardW<'a> {
     pub workspace: &'a mut Workspace,
 }
 
-/// Parts that give every core work where the batch alone does not.
-const FEW_PARTS: usize = 16;
-const _: () = assert!(FEW_PARTS <= PARTS);
+/// Tasks that give every core work where the batch alone does not.
+const FEW_TASKS: usize = 16;
+
+/// Rows of the output that stay in the L2 cache while everything that needs them passes over them.
+/// A multiple of what the tiles of every algorithm cover.
+const BAND: usize = 16;
 
 impl Conv2dShape {
-    /// Values in the gradients of all parts of the batch.
-    pub(super) fn partials_len(&self) -> usize {
-        self.n * parts(self.n, self.oh()) * (self.w_len() + self.oc)
+    /// Bands of rows of an image.
+    fn bands(&self) -> usize {
+        self.oh().div_ceil(BAND)
     }
 
-    /// The largest [`partials_len`](Self::partials_len) of a batch of up to `n`: a small batch is
-    /// cut into parts, so the largest batch is not always the one that needs most.
-    pub(super) fn most_partials_len(&self) -> usize {
-        let of_small = (1..=self.n.min(FEW_PARTS)).map(|n| n * parts(n, self.oh())).max().unwrap_or(0);
-        of_small.max(self.n) * (self.w_len() + self.oc)
+    fn gradient_tasks(&self) -> usize {
+        gradient_tasks(self, self.bands(), FEW_TASKS)
+    }
+
+    /// Values in the gradients of all tasks; no fewer for a larger batch.
+    pub(super) fn partials_len(&self) -> usize {
+        self.gradient_tasks() * (self.w_len() + self.oc)
     }
 }
 
-/// The number of parts that an image of a batch of `n` is cut into, each of which sums its own
-/// gradient: one where the batch alone gives every core work, more in smaller batches.
-fn parts(n: usize, oh: usize) -> usize {
-    (FEW_PARTS / n).clamp(1, oh)
+/// The number of tasks that a weight gradient is cut into, each of which sums its own: `few`, or one
+/// per image where these are more, but no more than there are bands, and none without enough pixels
+/// to be worth a gradient of its own. Depends on the shape alone.
+pub(crate) fn gradient_tasks(shape: &Conv2dShape, bands: usize, few: usize) -> usize {
+    const PIXELS: usize = 256;
+    let pixels = shape.n * shape.oh() * shape.ow();
+    (shape.n * bands).min(few.max(shape.n)).min((pixels / PIXELS).max(1))
 }
 
 impl BackwardW<'_> {
@@ -79,40 +89,38 @@ impl BackwardW<'_> {
         shape.assert_fits(self.x, self.dw, self.dy);
         assert_eq!(self.db.len(), shape.oc, "db is [oc]: {shape:?}");
         let partials = self.workspace.partials.sized(shape.partials_len());
-        let (parts, oh) = (parts(shape.n, shape.oh()), shape.oh());
-        let (x_len, dy_len) = (shape.x_len() / shape.n, shape.y_len() / shape.n);
+        let (tasks, bands, oh) = (shape.gradient_tasks(), shape.bands(), shape.oh());
+        let (x_len, dy_row) = (shape.x_len() / shape.n, shape.ow() * shape.oc);
         let part_len = shape.w_len() + shape.oc;
-        partials.par_chunks_exact_mut(part_len).enumerate().for_each(|(i, sum)| {
-            let (image, part) = (i / parts, i % parts);
-            let x = &self.x[image * x_len..][..x_len];
-            let dy = &self.dy[image * dy_len..][..dy_len];
+        partials.par_chunks_exact_mut(part_len).enumerate().for_each(|(task, sum)| {
             let (dw, db) = sum.split_at_mut(shape.w_len());
-            let part = part * oh / parts..(part + 1) * oh / parts;
             dw.fill(0.0);
             db.fill(0.0);
-            let row = shape.ow() * shape.oc;
-            for first in part.clone().step_by(ROWS_IN_L2) {
-                let block = first..part.end.min(first + ROWS_IN_L2);
-                let dy = &dy[block.start * row..block.end * row];
-                if algorithm == Algorithm::Im2col {
-                    im2col::backward_w(isa, shape, x, dy, block, dw);
-                } else {
-                    staging.with_rows(x, &block, |x| {
-                        let (x_row, rows) = (staging.row(), block.len());
-                        let gradient = WeightGradient { shape, algorithm, x, x_row, dy, dy_row: row, rows };
-                        gradient.add_to(isa, dw, Ahead::default());
-                    });
+            scratch::with(WeightGradient::workspace_len(shape, algorithm), |workspace| {
+                let mut gradient = WeightGradient::new(isa, shape, algorithm, workspace);
+                for band in task * shape.n * bands / tasks..(task + 1) * shape.n * bands / tasks {
+                    let (image, first) = (band / bands, band % bands * BAND);
+                    let rows = first..oh.min(first + BAND);
+                    let x = &self.x[image * x_len..][..x_len];
+                    let dy = &self.dy[(image * oh + first) * dy_row..][..rows.len() * dy_row];
+                    if algorithm == Algorithm::Im2col {
+                        im2col::backward_w(isa, shape, x, dy, rows, dw);
+                    } else {
+                        let count = rows.len();
+                        staging.with_rows(x, &rows, |x| {
+                            let rows = Rows { x, x_row: staging.row(), dy, dy_row, rows: count, width: shape.ow() };
+                            gradient.add(rows, dw, Ahead::default());
+                        });
+                    }
+                    isa.run(PixelSums { dy, db });
                 }
-                isa.run(PixelSums { dy, db });
-            }
+                gradient.finish(dw);
+            });
         });
         add_parts(partials, part_len, 0, self.dw);
         add_parts(partials, part_len, shape.w_len(), self.db);
     }
 }
-
-/// Rows of the output that stay in the L2 cache while everything that needs them passes over them.
-const ROWS_IN_L2: usize = 16;
 
 /// `db[o] += sum over pixels of dy[pixel, o]`.
 struct PixelSums<'a> {
@@ -156,11 +164,9 @@ pub(crate) fn add_parts(partials: &[f32], part_len: usize, offset: usize, to: &m
     });
 }
 
-/// The gradient of some output rows: the transposed view of the image times `dy`.
-pub(crate) struct WeightGradient<'a> {
-    pub shape: &'a Conv2dShape,
-    /// Taps, or else products of the view.
-    pub algorithm: Algorithm,
+/// Rows of the input and of the output's gradient.
+#[derive(Clone, Copy)]
+pub(crate) struct Rows<'a> {
     /// The rows under the windows, `x_row` values apart, with all the zeros they need.
     pub x: &'a [f32],
     pub x_row: usize,
@@ -168,31 +174,85 @@ pub(crate) struct WeightGradient<'a> {
     pub dy: &'a [f32],
     pub dy_row: usize,
     pub rows: usize,
+    /// Pixels of a row of `dy`.
+    pub width: usize,
 }
 
-impl WeightGradient<'_> {
-    /// Adds to `dw`, `[kh][kw][ic][oc]`, and prefetches what lies `ahead` on the way.
-    pub fn add_to(&self, isa: Isa, dw: &mut [f32], mut ahead: Ahead) {
-        /// Pixels that stay in the L1 cache while the tiles of a kernel row pass over them: two
-        /// vectors of `dy` and one of `x` for each of 128 pixels are 24 kB.
-        const PIXELS: usize = 128;
-        let &Self { shape, algorithm, x, x_row, dy, dy_row, rows } = self;
-        let Conv2dSizes { kw, ic, oc, .. } = **shape;
-        let (width, window_row) = (shape.ow(), kw * ic);
-        // At least two: with one, `dw` would be loaded and stored too often.
-        let at_once = (PIXELS / width).max(2);
-        for first in (0..rows).step_by(at_once) {
-            if algorithm == Algorithm::Taps {
-                let (x, dy, rows) = (&x[first * x_row..], &dy[first * dy_row..], at_once.min(rows - first));
-                ahead = isa.run(TapGradients { x, x_row, ic, dy, dy_row, rows, width, oc, dw, ahead });
-                continue;
-            }
-            for (u, dw) in dw.chunks_exact_mut(window_row * oc).enumerate() {
-                let segments = at_once.min(rows - first);
-                let a = View::rows(&x[(first + u) * x_row..], ic).transposed().segments(x_row);
-                let b = View::rows(&dy[first * dy_row..], oc).segments(dy_row);
-                Product { segments, depth: width, a, b, c: dw, init: Init::Accumulate, relu: false }.run(isa);
-            }
+/// A weight gradient in the making: the transposed view of the image times `dy`, band after band.
+pub(crate) struct WeightGradient<'a> {
+    isa: Isa,
+    shape: &'a Conv2dShape,
+    sums: Sums<'a>,
+}
+
+/// Where an algorithm sums: in `dw` itself, or per point.
+enum Sums<'a> {
+    /// Taps, or else products of the view.
+    Direct(Algorithm),
+    Tiles2x2(GradientTiles<'a, 4, 2>),
+    Tiles4x4(GradientTiles<'a, 6, 4>),
+}
+
+impl<'a> WeightGradient<'a> {
+    /// Starts from 0; `workspace` has [`workspace_len`](Self::workspace_len) values.
+    pub fn new(isa: Isa, shape: &'a Conv2dShape, algorithm: Algorithm, workspace: &'a mut [f32]) -> Self {
+        let Conv2dSizes { ic, oc, .. } = **shape;
+        let sums = match algorithm {
+            Algorithm::Winograd2x2 => Sums::Tiles2x2(GradientTiles::new(isa, ic, oc, workspace)),
+            Algorithm::Winograd4x4 => Sums::Tiles4x4(GradientTiles::new(isa, ic, oc, workspace)),
+            _ => Sums::Direct(algorithm),
+        };
+        Self { isa, shape, sums }
+    }
+
+    /// Values that it works in.
+    pub fn workspace_len(shape: &Conv2dShape, algorithm: Algorithm) -> usize {
+        match algorithm.tile_inputs() {
+            0 => 0,
+            n => winograd::gradient_workspace_len(n, shape.ic, shape.oc),
+        }
+    }
+
+    /// Takes some rows, and prefetches what lies `ahead` on the way. What has been taken is in `dw`,
+    /// `[kh][kw][ic][oc]`, or will be when it is [finished](Self::finish).
+    pub fn add(&mut self, rows: Rows, dw: &mut [f32], ahead: Ahead) {
+        match &mut self.sums {
+            Sums::Direct(algorithm) => add_directly(self.isa, self.shape, *algorithm, rows, dw, ahead),
+            Sums::Tiles2x2(tiles) => tiles.add(rows, ahead),
+            Sums::Tiles4x4(tiles) => tiles.add(rows, ahead),
+        }
+    }
+
+    /// Adds to `dw` what is not in it yet.
+    pub fn finish(self, dw: &mut [f32]) {
+        match self.sums {
+            Sums::Direct(_) => {}
+            Sums::Tiles2x2(tiles) => tiles.finish(dw),
+            Sums::Tiles4x4(tiles) => tiles.finish(dw),
+        }
+    }
+}
+
+fn add_directly(isa: Isa, shape: &Conv2dShape, algorithm: Algorithm, of: Rows, dw: &mut [f32], mut ahead: Ahead) {
+    /// Pixels that stay in the L1 cache while the tiles of a kernel row pass over them: two vectors
+    /// of `dy` and one of `x` for each of 128 pixels are 24 kB.
+    const PIXELS: usize = 128;
+    let Rows { x, x_row, dy, dy_row, rows, width } = of;
+    let Conv2dSizes { kw, ic, oc, .. } = **shape;
+    let window_row = kw * ic;
+    // At least two: with one, `dw` would be loaded and stored too often.
+    let at_once = (PIXELS / width).max(2);
+    for first in (0..rows).step_by(at_once) {
+        if algorithm == Algorithm::Taps {
+            let (x, dy, rows) = (&x[first * x_row..], &dy[first * dy_row..], at_once.min(rows - first));
+            ahead = isa.run(TapGradients { x, x_row, ic, dy, dy_row, rows, width, oc, dw, ahead });
+            continue;
+        }
+        for (u, dw) in dw.chunks_exact_mut(window_row * oc).enumerate() {
+            let segments = at_once.min(rows - first);
+            let a = View::rows(&x[(first + u) * x_row..], ic).transposed().segments(x_row);
+            let b = View::rows(&dy[first * dy_row..], oc).segments(dy_row);
+            Product { segments, depth: width, a, b, c: dw, init: Init::Accumulate, relu: false }.run(isa);
         }
     }
 }

@@ -20,8 +20,10 @@ pub(crate) struct Correlation<'a> {
     kw: usize,
     ic: usize,
     oc: usize,
+    /// Pixels of a row of the output.
+    width: usize,
     /// The weights in the order that the algorithm reads: `[ic][3][3][oc]` for taps; the
-    /// transformed kernels, `[oc/16][16][ic][16]`, for minimal filtering; else `[kh][kw][ic][oc]`.
+    /// transformed kernels, `[oc/16][N*N][ic|1][16]`, for minimal filtering; else `[kh][kw][ic][oc]`.
     w: &'a [f32],
     bias: Option<&'a [f32]>,
     relu: bool,
@@ -45,9 +47,9 @@ impl<'a> Correlation<'a> {
         let Conv2dSizes { kh, kw, ic, oc, .. } = **shape;
         let w = match algorithm {
             Algorithm::View => w,
-            _ => arrange(algorithm, shape, [ic, oc], |u, v, i, o| w[((u * kw + v) * ic + i) * oc + o], arranged),
+            _ => arrange(isa, algorithm, shape, [ic, oc], |u, v, i, o| w[((u * kw + v) * ic + i) * oc + o], arranged),
         };
-        Self { isa, algorithm, kh, kw, ic, oc, w, bias: Some(bias), relu }
+        Self { isa, algorithm, kh, kw, ic, oc, width: shape.ow(), w, bias: Some(bias), relu }
     }
 
     /// The correlation that takes `dy`, with zeros around it, to `dx`: its weights are flipped in
@@ -65,14 +67,16 @@ impl<'a> Correlation<'a> {
         algorithm.check(isa, shape, Pass::BackwardX);
         let Conv2dSizes { kh, kw, ic, oc, .. } = **shape;
         let flipped = |u, v, o, i| w[(((kh - 1 - u) * kw + kw - 1 - v) * ic + i) * oc + o];
-        let w = arrange(algorithm, shape, [oc, ic], flipped, arranged);
-        Self { isa, algorithm, kh, kw, ic: oc, oc: ic, w, bias: None, relu: false }
+        let w = arrange(isa, algorithm, shape, [oc, ic], flipped, arranged);
+        Self { isa, algorithm, kh, kw, ic: oc, oc: ic, width: shape.w, w, bias: None, relu: false }
     }
 
     /// The number of rows that [`run`](Self::run) is best given at a time; even.
     pub fn at_once(&self) -> usize {
         match self.algorithm {
-            Algorithm::Winograd => winograd::rows_at_once(self.ic, self.oc),
+            Algorithm::Winograd2x2 | Algorithm::Winograd4x4 => {
+                winograd::rows_at_once(self.algorithm.tile_inputs(), self.width, self.ic, self.oc)
+            }
             _ => 2,
         }
     }
@@ -81,7 +85,8 @@ impl<'a> Correlation<'a> {
     /// `x` has all the zeros it needs. Prefetches what lies `ahead` on the way.
     pub fn run(&self, x: &[f32], x_row: usize, y: &mut [f32], width: usize, ahead: &mut Ahead) {
         match (self.algorithm, self.ic) {
-            (Algorithm::Winograd, _) => self.by_points(x, x_row, y, width, ahead),
+            (Algorithm::Winograd2x2, _) => self.by_points::<4>(x, x_row, y, width, ahead),
+            (Algorithm::Winograd4x4, _) => self.by_points::<6>(x, x_row, y, width, ahead),
             // The channels whose tap tiles the models use: the first layer's 3, and 32 back to 16.
             (Algorithm::Taps, 3) => self.by_taps::<3>(x, x_row, y, width, ahead),
             (Algorithm::Taps, 32) => self.by_taps::<32>(x, x_row, y, width, ahead),
@@ -110,13 +115,13 @@ impl<'a> Correlation<'a> {
         }
     }
 
-    fn by_points(&self, x: &[f32], x_row: usize, y: &mut [f32], width: usize, ahead: &mut Ahead) {
+    fn by_points<const N: usize>(&self, x: &[f32], x_row: usize, y: &mut [f32], width: usize, ahead: &mut Ahead) {
         let &Self { isa, ic, oc, w: u, bias, relu, .. } = self;
-        scratch::with(winograd::workspace_len(ic, oc), |workspace| {
+        scratch::with(winograd::workspace_len(N, ic, oc), |workspace| {
             let at_once = self.at_once();
             for (r, y) in y.chunks_mut(at_once * width * oc).enumerate() {
                 let (x, rows) = (&x[at_once * r * x_row..], y.len() / (width * oc));
-                isa.run(winograd::Tiles { x, x_row, ic, u, bias, relu, y, rows, width, oc, workspace, ahead });
+                isa.run(winograd::Tiles::<N> { x, x_row, ic, u, bias, relu, y, rows, width, oc, workspace, ahead });
             }
         });
     }
@@ -135,6 +140,7 @@ impl<'a> Correlation<'a> {
 /// Writes the weights of a correlation between these channels, `w(u, v, i, o)`, in the order that
 /// the algorithm reads.
 fn arrange<'a>(
+    isa: Isa,
     algorithm: Algorithm,
     shape: &Conv2dShape,
     [ic, oc]: [usize; 2],
@@ -142,9 +148,12 @@ fn arrange<'a>(
     to: &'a mut Buffer,
 ) -> &'a [f32] {
     let Conv2dSizes { kh, kw, .. } = **shape;
-    if algorithm == Algorithm::Winograd {
-        let to = to.sized(winograd::POINTS * ic * oc);
-        winograd::transform_weights(ic, oc, w, to);
+    if let n @ 1.. = algorithm.tile_inputs() {
+        let to = to.sized(winograd::u_len(n, ic, oc));
+        match n {
+            4 => winograd::transform_weights::<4>(isa, ic, oc, w, to),
+            _ => winograd::transform_weights::<6>(isa, ic, oc, w, to),
+        }
         return to;
     }
     assert_ne!(algorithm, Algorithm::Im2col, "the explicit matrix is no correlation of rows");

@@ -61,12 +61,12 @@ mod winograd;
 
 pub use algorithm::{Algorithm, Pass};
 pub use backward_w::BackwardW;
-pub(crate) use backward_w::{WeightGradient, add_parts};
+pub(crate) use backward_w::{Rows, WeightGradient, add_parts, gradient_tasks};
 pub use backward_x::BackwardX;
 pub(crate) use correlation::Correlation;
 pub use forward::Forward;
 pub use shape::{Conv2dShape, Conv2dSizes, Padding};
-pub(crate) use shape::{PARTS, rows_at_once, winograd_len};
+pub(crate) use shape::{MOST_TASKS, gradient_len, most_rows_at_once, winograd_len};
 pub(crate) use staging::Staging;
 
 use crate::buffer::Buffer;
@@ -95,6 +95,6 @@ impl Workspace {
     }
 
     fn lens(shape: &Conv2dShape, training: bool) -> [usize; 2] {
-        [shape.arranged_len(), if training { shape.most_partials_len() } else { 0 }]
+        [shape.arranged_len(), if training { shape.partials_len() } else { 0 }]
     }
 }

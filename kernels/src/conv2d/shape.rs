@@ -57,8 +57,8 @@ pub struct Conv2dShape {
 
 shape_of_sizes!(Conv2dShape, Conv2dSizes);
 
-/// The most parts that a small batch is cut into, of all that cut it.
-pub(crate) const PARTS: usize = 64;
+/// The most tasks that a weight gradient of a small batch is cut into.
+pub(crate) const MOST_TASKS: usize = 64;
 
 impl Conv2dShape {
     fn checked(sizes: Conv2dSizes) -> Result<Self, &'static str> {
@@ -71,12 +71,14 @@ impl Conv2dShape {
         let w_len = product([kh, kw, ic, oc])?;
         // What the passes work in: the weights as an algorithm arranges them, an image with zeros
         // around it (x or dy), its im2col matrix, the gradients of the parts of a batch.
-        let points_len = product([winograd::POINTS, ic, oc])?;
+        // Both directions of minimal filtering, with one channel more.
+        let points_len = product([winograd::MOST_POINTS, ic + 1, oc + 1])?;
         product([oh + kh, ow + kw, ic])?;
         product([h + kh, w + kw, oc])?;
         product([oh, ow, kh, kw, ic])?;
-        product([n.max(PARTS), w_len + oc])?;
-        let arranged_len = if (kh, kw, stride) == (3, 3, 1) { points_len } else { w_len };
+        product([n.max(MOST_TASKS), w_len + oc])?;
+        let tiled = (kh, kw, stride) == (3, 3, 1) && winograd::fits_channels([ic, oc]);
+        let arranged_len = if tiled { points_len } else { w_len };
         let (x_len, y_len) = (product([n, h, w, ic])?, product([n, oh, ow, oc])?);
         Ok(Self { sizes, oh, ow, x_len, y_len, w_len, arranged_len })
     }
@@ -134,7 +136,7 @@ impl Conv2dShape {
         }
         let staged = |staging: Staging, rows: usize| staging.len(rows.min(Self::MOST_ROWS));
         let staged = staged(Staging::forward(self), self.oh).max(staged(Staging::backward_x(self), self.h));
-        staged + winograd_len(self)
+        staged + winograd_len(self) + gradient_len(self)
     }
 
     pub(super) fn assert_fits(&self, x: &[f32], w: &[f32], y: &[f32]) {
@@ -156,16 +158,26 @@ impl Conv2dShape {
     }
 }
 
-/// The values that minimal filtering borrows from a thread, where it may be chosen.
+/// The most values that a correlation by minimal filtering borrows from a thread, where it may be
+/// chosen.
 pub(crate) fn winograd_len(shape: &Conv2dShape) -> usize {
+    most_of_tiles(shape, |n| winograd::workspace_len(n, shape.ic, shape.oc))
+}
+
+/// The most values that a weight gradient by minimal filtering works in, where it may be chosen.
+pub(crate) fn gradient_len(shape: &Conv2dShape) -> usize {
+    most_of_tiles(shape, |n| winograd::gradient_workspace_len(n, shape.ic, shape.oc))
+}
+
+fn most_of_tiles(shape: &Conv2dShape, len: impl Fn(usize) -> usize) -> usize {
     let Conv2dSizes { ic, oc, kh, kw, stride, .. } = **shape;
-    let may_be_chosen = |channels| (kh, kw, stride) == (3, 3, 1) && winograd::fits_channels(channels);
-    if may_be_chosen([ic, oc]) || may_be_chosen([oc, ic]) { winograd::workspace_len(ic, oc) } else { 0 }
+    let may_be_chosen = (kh, kw, stride) == (3, 3, 1) && winograd::fits_channels([ic, oc]);
+    if may_be_chosen { len(4).max(len(6)) } else { 0 }
 }
 
 /// The most output rows that are best computed at once.
-pub(crate) fn rows_at_once(shape: &Conv2dShape) -> usize {
-    winograd::rows_at_once(shape.ic, shape.oc)
+pub(crate) fn most_rows_at_once(shape: &Conv2dShape) -> usize {
+    most_of_tiles(shape, |n| winograd::rows_at_once(n, shape.ow(), shape.ic, shape.oc)).max(2)
 }
 
 fn output_size(size: usize, kernel: usize, stride: usize, padding: Padding) -> usize {

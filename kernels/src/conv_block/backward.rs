@@ -1,10 +1,10 @@
 //! The backward pass.
 
 use super::rows::{GradientSums, Scatter};
-use super::{ConvBlockShape, MOST_BAND_ROWS, Source, Workspace, parts};
+use super::{ConvBlockShape, MOST_BAND_ROWS, Source, Workspace};
 use crate::batch_norm::Normalization;
 use crate::buffer::sized;
-use crate::conv2d::{self, Algorithm, Conv2dShape, Conv2dSizes, Correlation, Staging, WeightGradient, add_parts};
+use crate::conv2d::{self, Algorithm, Conv2dShape, Conv2dSizes, Correlation, Rows, Staging, WeightGradient, add_parts};
 use crate::scratch;
 use crate::simd::{Ahead, Isa};
 use crate::tasks::each_task;
@@ -94,8 +94,8 @@ struct Pass<'a> {
     to_dx: Option<Correlation<'a>>,
     /// How the weight gradient is computed.
     to_dw: Algorithm,
-    /// Parts of an image.
-    parts: usize,
+    /// The tasks that share all bands of all images.
+    tasks: usize,
 }
 
 impl Backward<'_> {
@@ -139,24 +139,26 @@ impl Backward<'_> {
             Correlation::backward_x(isa, algorithm, conv, w, arranged)
         });
         let to_dw = Algorithm::choose(isa, conv, conv2d::Pass::BackwardW);
-        let parts = parts(n, shape.bands());
+        let tasks = shape.gradient_tasks();
         let staging = Staging::forward(conv);
-        let pass = Pass { isa, shape, x, staging, a, p, dp, scale, slope, offset, to_dx, to_dw, parts };
+        let pass = Pass { isa, shape, x, staging, a, p, dp, scale, slope, offset, to_dx, to_dw, tasks };
         let gradient = conv.w_len() + oc;
-        let (gradients, sums) = (gradients.sized(n * parts * gradient), sized(sums, n * parts * dx_sums.len()));
+        let (gradients, sums) = (gradients.sized(tasks * gradient), sized(sums, tasks * dx_sums.len()));
         let (dx, sums_len) = (dx.unwrap_or_default(), dx_sums.len());
         let starts = |task: usize| {
-            let (image, part) = (task / parts, task % parts);
-            let dx = if pass.to_dx.is_some() { (image * conv.h + pass.dx_start(part)) * conv.w * ic } else { 0 };
+            let (image, band) = shape.place(pass.bands(task).start);
+            let dx = if pass.to_dx.is_some() { (image * conv.h + pass.dx_rows(band).start) * conv.w * ic } else { 0 };
             ([dx, task * gradient], task * sums_len)
         };
-        each_task(0..n * parts, [dx, gradients], sums, &starts, &|task, [dx, gradient], sums| {
+        each_task(0..tasks, [dx, gradients], sums, &starts, &|task, [dx, gradient], sums| {
             let stage_len = staging.len(MOST_BAND_ROWS).next_multiple_of(16);
             let dz_len = DZ_ROWS * pass.dz_width() * oc;
-            scratch::with(stage_len + dz_len + (2 * ic).max(oc), |scratch| {
+            let workspace_len = WeightGradient::workspace_len(conv, to_dw).next_multiple_of(16);
+            scratch::with(stage_len + dz_len + workspace_len + (2 * ic).max(oc), |scratch| {
                 let (stage, rest) = scratch.split_at_mut(stage_len);
-                let (dz, row_sums) = rest.split_at_mut(dz_len);
-                pass.part(task, dx, gradient, sums, [stage, dz, row_sums]);
+                let (dz, rest) = rest.split_at_mut(dz_len);
+                let (workspace, row_sums) = rest.split_at_mut(workspace_len);
+                pass.task(task, dx, gradient, sums, [stage, dz, workspace, row_sums]);
             });
         });
         add_parts(gradients, gradient, 0, dw);
@@ -168,15 +170,10 @@ impl Backward<'_> {
 }
 
 impl Pass<'_> {
-    /// The bands of a part.
-    fn bands(&self, part: usize) -> Range<usize> {
-        let bands = self.shape.bands();
-        part * bands / self.parts..(part + 1) * bands / self.parts
-    }
-
-    /// The first row of `dx` that a part computes.
-    fn dx_start(&self, part: usize) -> usize {
-        self.dx_rows(self.bands(part).start).start
+    /// The bands of a task, counted through all images.
+    fn bands(&self, task: usize) -> Range<usize> {
+        let bands = self.shape.conv.n * self.shape.bands();
+        task * bands / self.tasks..(task + 1) * bands / self.tasks
     }
 
     /// The rows of `dx` that belong to a band: those whose last gradient row is the band's; the
@@ -199,22 +196,23 @@ impl Pass<'_> {
         if self.to_dx.is_some() { self.shape.conv.kw - 1 - self.shape.conv.pad_left() } else { 0 }
     }
 
-    /// A part of an image: its bands, one after the other.
-    fn part(
+    /// A task: its bands, one after the other.
+    fn task(
         &self,
         task: usize,
         mut dx: &mut [f32],
         gradient: &mut [f32],
         sums: &mut [f64],
-        [stage, dz, row_sums]: [&mut [f32]; 3],
+        [stage, dz, workspace, row_sums]: [&mut [f32]; 4],
     ) {
         let conv = &self.shape.conv;
-        let (image, part) = (task / self.parts, task % self.parts);
         let (dw, db) = gradient.split_at_mut(conv.w_len());
         dw.fill(0.0);
         db.fill(0.0);
         sums.fill(0.0);
-        for band in self.bands(part) {
+        let workspace = &mut workspace[..WeightGradient::workspace_len(conv, self.to_dw)];
+        let mut gradient = WeightGradient::new(self.isa, conv, self.to_dw, workspace);
+        for (image, band) in self.bands(task).map(|band| self.shape.place(band)) {
             let rows = self.shape.band_rows(band);
             let dz_row = self.dz_width() * conv.oc;
             // The correlation to dx looks back over two rows, and at the image's end forward over
@@ -229,16 +227,9 @@ impl Pass<'_> {
             self.scatter(image, rows.clone(), of_band, db);
             self.x.with_rows(self.isa, &self.staging, image, rows.clone(), stage, |x| {
                 let dy = &of_band[self.dz_left() * conv.oc..];
-                let gradient = WeightGradient {
-                    shape: conv,
-                    algorithm: self.to_dw,
-                    x,
-                    x_row: self.staging.row(),
-                    dy,
-                    dy_row: dz_row,
-                    rows: rows.len(),
-                };
-                gradient.add_to(self.isa, dw, self.after(image, band));
+                let rows =
+                    Rows { x, x_row: self.staging.row(), dy, dy_row: dz_row, rows: rows.len(), width: conv.ow() };
+                gradient.add(rows, dw, self.after(image, band));
             });
             if let Some(to_dx) = self.to_dx {
                 let dx_rows = self.dx_rows(band);
@@ -257,6 +248,7 @@ impl Pass<'_> {
                 }
             }
         }
+        gradient.finish(dw);
     }
 
     /// What the next band will read first: its part of `a`, of `p` and of `dp`.

@@ -45,7 +45,8 @@ mod source;
 
 use crate::ShapeError;
 use crate::buffer::{Buffer, sized};
-use crate::conv2d::{Conv2dShape, Conv2dSizes, PARTS, Staging, rows_at_once, winograd_len};
+use crate::conv2d::{Conv2dShape, Conv2dSizes, MOST_TASKS, Staging};
+use crate::conv2d::{gradient_len, gradient_tasks, most_rows_at_once, winograd_len};
 
 pub use backward::{Backward, pooled_sums};
 pub use forward::Forward;
@@ -137,6 +138,17 @@ impl ConvBlockShape {
         band * BAND..((band + 1) * BAND).min(self.ph())
     }
 
+    /// The image and its band, by the band's number among those of all images.
+    fn place(&self, band: usize) -> (usize, usize) {
+        (band / self.bands(), band % self.bands())
+    }
+
+    /// The tasks of the backward pass, each of which sums its own weight gradient: enough for every
+    /// core to have work to the end of a step.
+    fn gradient_tasks(&self) -> usize {
+        gradient_tasks(&self.conv, self.bands(), MOST_TASKS)
+    }
+
     /// The image and band that a thread takes after this one, if there is one.
     fn next_band(&self, image: usize, band: usize) -> Option<(usize, usize)> {
         let next = image * self.bands() + band + 1;
@@ -150,8 +162,8 @@ impl ConvBlockShape {
         let stage = Staging::forward(&self.conv).len(MOST_BAND_ROWS);
         let own = match training {
             // Rows of the convolution, and a pooled row, which is no longer.
-            false => (rows_at_once(&self.conv) + 1) * self.conv.ow() * oc,
-            true => backward::most_dz_len(&self.conv) + 2 * ic.max(oc),
+            false => (most_rows_at_once(&self.conv) + 1) * self.conv.ow() * oc,
+            true => backward::most_dz_len(&self.conv) + gradient_len(&self.conv) + 2 * ic.max(oc),
         };
         stage + own + winograd_len(&self.conv)
     }
@@ -195,17 +207,8 @@ impl Workspace {
             return (0, [conv.arranged_len(), 0, 0]);
         }
         let Conv2dSizes { n, ic, oc, .. } = **conv;
-        // A small batch is cut into parts, so the largest batch is not always the one that needs
-        // most.
-        let of_small = (1..=n.min(PARTS)).map(|n| n * parts(n, bands)).max().unwrap_or(0);
-        let parts = of_small.max(n);
-        let sums = (n * bands * 2 * oc).max(parts * 2 * ic);
-        (sums, [conv.arranged_len(), parts * (conv.w_len() + oc), 3 * oc])
+        let tasks = shape.gradient_tasks();
+        let sums = (n * bands * 2 * oc).max(tasks * 2 * ic);
+        (sums, [conv.arranged_len(), tasks * (conv.w_len() + oc), 3 * oc])
     }
-}
-
-/// The number of parts that the backward pass cuts an image into, each of which sums its own weight
-/// gradient: enough for every core to have work to the end of a step. Depends on the shape alone.
-fn parts(n: usize, bands: usize) -> usize {
-    (PARTS / n).clamp(1, bands)
 }

@@ -90,7 +90,7 @@ proptest! {
     #[test]
     fn minimal_filtering_agrees_with_the_reference(
         (n, h, w) in (1..3usize, 3..9usize, 3..40usize),
-        (ic, oc) in (prop_oneof![Just(16), Just(32), Just(48)], prop_oneof![Just(32), Just(64), Just(96)]),
+        (ic, oc) in (prop_oneof![Just(16), Just(32), Just(48)], prop_oneof![Just(16), Just(32), Just(64), Just(96)]),
         (same, relu, seed) in any::<(bool, bool, u64)>(),
     ) {
         let padding = if same { Padding::Same } else { Padding::Valid };
@@ -111,17 +111,17 @@ fn the_models_layers_agree_with_the_reference() {
 
 #[test]
 fn the_models_layers_get_the_algorithms_that_the_docs_say() {
-    use Algorithm::{Im2col, Taps, View, Winograd};
+    use Algorithm::{Im2col, Taps, View, Winograd4x4};
     let shape = |w, ic, oc, k, stride| {
         let padding = Padding::Valid;
         Conv2dShape::new(Conv2dSizes { n: 2, h: w, w, ic, oc, kh: k, kw: k, stride, padding })
     };
     let cases = [
         (shape(256, 3, 16, 3, 1), [Taps, View, Taps]),
-        (shape(127, 16, 32, 3, 1), [Winograd, Taps, Taps]),
-        (shape(62, 32, 64, 3, 1), [Winograd, Winograd, Taps]),
+        (shape(127, 16, 32, 3, 1), [Winograd4x4; 3]),
+        (shape(62, 32, 64, 3, 1), [Winograd4x4; 3]),
         (shape(128, 3, 32, 3, 1), [Taps, View, Taps]),
-        (shape(16, 256, 256, 3, 1), [Winograd, Winograd, Taps]),
+        (shape(16, 256, 256, 3, 1), [Winograd4x4; 3]),
         (shape(62, 32, 64, 5, 1), [View, View, View]),
         (shape(62, 32, 64, 3, 2), [Im2col, Im2col, Im2col]),
     ];
@@ -162,11 +162,11 @@ fn tiles_are_told_as_they_are_dispatched() {
         (conv1, Pass::Forward, ["2x8x16", "1x8x8"]),
         (conv1, Pass::BackwardW, ["2x3x3x16", "1x3x3x8"]),
         (conv2, Pass::Forward, ["12x32", "6x16"]),
-        (conv2, Pass::BackwardX, ["2x8x16", "1x8x8"]),
-        (conv2, Pass::BackwardW, ["1x3x4x32", "1x3x4x8"]),
+        (conv2, Pass::BackwardX, ["16x16", "6x16"]),
+        (conv2, Pass::BackwardW, ["8x32", "4x16"]),
         (conv3, Pass::Forward, ["6x64", "6x16"]),
         (conv3, Pass::BackwardX, ["12x32", "6x16"]),
-        (conv3, Pass::BackwardW, ["1x3x4x32", "1x3x4x8"]),
+        (conv3, Pass::BackwardW, ["8x32", "4x16"]),
     ];
     for_each_isa(|isa| {
         let of_isa = match (isa.registers(), isa.lanes()) {

@@ -1,0 +1,295 @@
+//! 3x3 weight gradients, `F(3x3, MxM)`.
+//!
+//! `dw = A^T [ sum over tiles of (E dy E^T) * (B^T x B) ] A`: a tile is `M x M` values of `dy` and the
+//! `N x N` inputs under their windows, with `N * N` multiplications for the `9 M^2` terms that they
+//! contribute to nine sums. Beyond the edges `dy` is 0.
+//!
+//! Tiles are transformed until a chunk is full, whatever rows and images they come from: then, for
+//! each point, an input channels by tiles matrix is multiplied with a tiles by output channels one.
+//! The reduction runs over the tiles, so that the register tile is loaded and stored once per chunk
+//! however few tiles an image has. `A` is applied once, at the end.
+//!
+//! What bounds it: the FMA units; a chunk stays in the L2 cache, what belongs to one point in L1.
+
+use super::transform::{both_ways, combine, data, evaluate, output, scale};
+use super::{CHANNELS, fits_channels};
+use crate::conv2d::backward_w::Rows;
+use crate::conv2d::tap_tile::each;
+use crate::simd::{Ahead, Isa, Kernel, Simd};
+
+/// The sums of a weight gradient in the making: per point, and the tiles that are not in them yet.
+pub(in super::super) struct GradientTiles<'a, const N: usize, const M: usize> {
+    isa: Isa,
+    ic: usize,
+    oc: usize,
+    /// `[ic/16][N*N][distance][16]`.
+    v: &'a mut [f32],
+    /// `[oc/16][N*N][distance][16]`.
+    d: &'a mut [f32],
+    /// `[N*N][oc/16][ic][16]`.
+    sums: &'a mut [f32],
+    /// Tiles in `v` and `d`.
+    filled: usize,
+}
+
+/// Tiles of a chunk: as many as let their transformed values stay in an L2 cache of 512 kB.
+fn chunk(n: usize, ic: usize, oc: usize) -> usize {
+    const VALUES: usize = 96 << 10;
+    (VALUES / (n * n * (ic + oc))).clamp(16, 128)
+}
+
+/// Tiles from one point to the next: odd, so that the points of a tile lie in different sets of a
+/// cache.
+fn distance(n: usize, ic: usize, oc: usize) -> usize {
+    chunk(n, ic, oc) | 1
+}
+
+/// Values of the workspace.
+pub(in super::super) fn gradient_workspace_len(n: usize, ic: usize, oc: usize) -> usize {
+    n * n * (distance(n, ic, oc) * (ic + oc) + ic * oc)
+}
+
+/// The register tile: input channels by vectors of output channels.
+#[inline(always)]
+pub(in super::super) fn gradient_tile(registers: usize, lanes: usize, oc: usize) -> [usize; 2] {
+    match (registers, (oc / lanes).is_multiple_of(2)) {
+        (32, true) => [8, 2],
+        (32, false) => [16, 1],
+        (16, true) => [4, 2],
+        _ => [4, 1],
+    }
+}
+
+impl<'a, const N: usize, const M: usize> GradientTiles<'a, N, M> {
+    const POINTS: usize = N * N;
+
+    /// Starts from 0, in a workspace of [`gradient_workspace_len`] values.
+    pub fn new(isa: Isa, ic: usize, oc: usize, workspace: &'a mut [f32]) -> Self {
+        const { assert!(M + 2 == N) };
+        assert!(fits_channels([ic, oc]) && workspace.len() == gradient_workspace_len(N, ic, oc));
+        let (v, rest) = workspace.split_at_mut(Self::POINTS * distance(N, ic, oc) * ic);
+        let (d, sums) = rest.split_at_mut(Self::POINTS * distance(N, ic, oc) * oc);
+        sums.fill(0.0);
+        Self { isa, ic, oc, v, d, sums, filled: 0 }
+    }
+
+    /// Takes some rows, and prefetches what lies `ahead` on the way.
+    pub fn add(&mut self, rows: Rows, ahead: Ahead) {
+        self.isa.run(AddRows { tiles: self, rows, ahead });
+    }
+
+    /// Adds the gradient to `dw`, `[3][3][ic][oc]`.
+    pub fn finish(mut self, dw: &mut [f32]) {
+        assert_eq!(dw.len(), 9 * self.ic * self.oc);
+        self.isa.run(Finish { tiles: &mut self, dw });
+    }
+}
+
+struct AddRows<'t, 'a, 'b, 'r, const N: usize, const M: usize> {
+    tiles: &'t mut GradientTiles<'a, N, M>,
+    rows: Rows<'r>,
+    ahead: Ahead<'b>,
+}
+
+impl<const N: usize, const M: usize> Kernel for AddRows<'_, '_, '_, '_, N, M> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let Self { tiles, rows: of, mut ahead } = self;
+        let Rows { x, x_row, dy, dy_row, rows, width } = of;
+        assert!(rows > 0 && width > 0);
+        assert!(x.len() >= (rows + 1) * x_row + (width + 2) * tiles.ic, "x has the rows under the windows");
+        assert!(dy.len() >= (rows - 1) * dy_row + width * tiles.oc, "dy has its rows");
+        let chunk = chunk(N, tiles.ic, tiles.oc);
+        for row in (0..rows).step_by(M) {
+            for column in (0..width).step_by(M) {
+                // SAFETY: row < rows, column < width, filled < chunk; the slices are checked.
+                unsafe {
+                    tiles.transform_x(s, &of, row, column);
+                    if row + M <= rows && column + M <= width {
+                        tiles.transform_dy::<S, true>(s, &of, row, column);
+                    } else {
+                        tiles.transform_dy::<S, false>(s, &of, row, column);
+                    }
+                }
+                tiles.filled += 1;
+                if tiles.filled == chunk {
+                    tiles.multiply(s, &mut ahead);
+                }
+            }
+        }
+    }
+}
+
+impl<const N: usize, const M: usize> GradientTiles<'_, N, M> {
+    /// `B^T x B` of the tile at that row and column, as the next of `v`.
+    ///
+    /// # Safety
+    /// `row < rows`, `column < width`, `filled < chunk`; the slices are long enough for `of`.
+    #[inline(always)]
+    unsafe fn transform_x<S: Simd>(&mut self, s: S, of: &Rows, row: usize, column: usize) {
+        let (ic, step) = (self.ic, distance(N, self.ic, self.oc) * CHANNELS);
+        // What lies beyond the last row and column meets zeros of dy.
+        let rows: [usize; N] = std::array::from_fn(|r| (row + r).min(of.rows + 1) * of.x_row);
+        let columns: [usize; N] = std::array::from_fn(|c| (column + c).min(of.width + 1) * ic);
+        for i in (0..ic).step_by(S::LANES) {
+            // SAFETY: rows below rows + 2, columns below width + 2, channels below ic; tile `filled`
+            // of v.
+            unsafe {
+                let x = of.x.as_ptr().add(i);
+                let at = i / CHANNELS * Self::POINTS * step + self.filled * CHANNELS + i % CHANNELS;
+                let v = self.v.as_mut_ptr().add(at);
+                both_ways::<S, N>(
+                    s,
+                    N / 2,
+                    #[inline(always)]
+                    |line, k| data::<S, N>(s, line, k),
+                    #[inline(always)]
+                    |r, c| s.load_ptr(x.add(rows[r] + columns[c])),
+                    #[inline(always)]
+                    |r, c, value| s.store_ptr(v.add((r * N + c) * step), value),
+                );
+            }
+        }
+    }
+
+    /// `E dy E^T` of the tile at that row and column, as the next of `d`; unless it is `WHOLE`, what
+    /// lies beyond the edges is 0.
+    ///
+    /// # Safety
+    /// As [`transform_x`](Self::transform_x), and `row + M <= rows`, `column + M <= width` where
+    /// `WHOLE`.
+    #[inline(always)]
+    unsafe fn transform_dy<S: Simd, const WHOLE: bool>(&mut self, s: S, of: &Rows, row: usize, column: usize) {
+        let (oc, step) = (self.oc, distance(N, self.ic, self.oc) * CHANNELS);
+        let (rows, columns) = (of.rows - row, of.width - column);
+        for o in (0..oc).step_by(S::LANES) {
+            // SAFETY: rows and columns inside dy, channels below oc; tile `filled` of d.
+            unsafe {
+                let dy = of.dy.as_ptr().add(row * of.dy_row + column * oc + o);
+                let at = o / CHANNELS * Self::POINTS * step + self.filled * CHANNELS + o % CHANNELS;
+                let d = self.d.as_mut_ptr().add(at);
+                both_ways::<S, M>(
+                    s,
+                    N / 2,
+                    #[inline(always)]
+                    |line, k| evaluate::<S, N, M>(s, line, k),
+                    #[inline(always)]
+                    |r, c| match WHOLE || r < rows && c < columns {
+                        true => s.load_ptr(dy.add(r * of.dy_row + c * oc)),
+                        false => s.zero(),
+                    },
+                    #[inline(always)]
+                    |r, c, value| s.store_ptr(d.add((r * N + c) * step), value),
+                );
+            }
+        }
+    }
+
+    /// Adds the products of the tiles to the sums; there are none afterwards.
+    #[inline(always)]
+    fn multiply<S: Simd>(&mut self, s: S, ahead: &mut Ahead) {
+        match (S::REGISTERS, gradient_tile(S::REGISTERS, S::LANES, self.oc)) {
+            (32, [8, 2]) => self.each_tile::<S, 8, 2>(s, ahead),
+            (32, _) => self.each_tile::<S, 16, 1>(s, ahead),
+            (16, [_, 2]) => self.each_tile::<S, 4, 2>(s, ahead),
+            _ => self.each_tile::<S, 4, 1>(s, ahead),
+        }
+        self.filled = 0;
+    }
+
+    #[inline(always)]
+    fn each_tile<S: Simd, const I: usize, const V: usize>(&mut self, s: S, ahead: &mut Ahead) {
+        const { assert!(I <= CHANNELS && V <= 2) };
+        let (ic, oc, tiles) = (self.ic, self.oc, self.filled);
+        let step = distance(N, ic, oc) * CHANNELS;
+        for point in 0..Self::POINTS {
+            for o in (0..oc).step_by(V * S::LANES) {
+                for i in (0..ic).step_by(I) {
+                    let mut lines = ahead.take(tiles);
+                    // SAFETY: the sizes of v, d and sums; I divides CHANNELS, so the channels of a
+                    // tile lie together.
+                    unsafe {
+                        let at = (i / CHANNELS * Self::POINTS + point) * step + i % CHANNELS;
+                        let mut v = self.v.as_ptr().add(at);
+                        let of = |k: usize| {
+                            let o = o + k * S::LANES;
+                            (o / CHANNELS, o % CHANNELS)
+                        };
+                        let mut d: [*const f32; V] = std::array::from_fn(|k| {
+                            let (block, lane) = of(k);
+                            self.d.as_ptr().add((block * Self::POINTS + point) * step + lane)
+                        });
+                        let mut acc = [[s.zero(); V]; I];
+                        for _ in 0..tiles {
+                            let mut b = [s.zero(); V];
+                            each!(k in [0 1] if k < V => {
+                                b[k] = s.load_ptr(d[k]);
+                                d[k] = d[k].wrapping_add(CHANNELS);
+                            });
+                            each!(j in [0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15] if j < I => {
+                                let a = s.splat(*v.add(j));
+                                each!(k in [0 1] if k < V => { acc[j][k] = s.mul_add(a, b[k], acc[j][k]); });
+                            });
+                            v = v.wrapping_add(CHANNELS);
+                            lines.prefetch(s);
+                        }
+                        each!(k in [0 1] if k < V => {
+                            let (block, lane) = of(k);
+                            let to = ((point * (oc / CHANNELS) + block) * ic + i) * CHANNELS + lane;
+                            let to = self.sums.as_mut_ptr().add(to);
+                            each!(j in [0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15] if j < I => {
+                                let to = to.add(j * CHANNELS);
+                                s.store_ptr(to, s.add(s.load_ptr(to), acc[j][k]));
+                            });
+                        });
+                    }
+                }
+            }
+        }
+    }
+}
+
+struct Finish<'t, 'a, const N: usize, const M: usize> {
+    tiles: &'t mut GradientTiles<'a, N, M>,
+    dw: &'t mut [f32],
+}
+
+impl<const N: usize, const M: usize> Kernel for Finish<'_, '_, N, M> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let Self { tiles, dw } = self;
+        if tiles.filled > 0 {
+            tiles.multiply(s, &mut Ahead::default());
+        }
+        let (ic, oc, sums) = (tiles.ic, tiles.oc, &*tiles.sums);
+        for o in (0..oc).step_by(S::LANES) {
+            for i in 0..ic {
+                let of_point =
+                    |point: usize| ((point * (oc / CHANNELS) + o / CHANNELS) * ic + i) * CHANNELS + o % CHANNELS;
+                both_ways::<S, N>(
+                    s,
+                    2,
+                    #[inline(always)]
+                    |line, h| combine::<S, N>(s, line, 3, h),
+                    #[inline(always)]
+                    |r, c| {
+                        let factor = s.splat((scale(N, r) * scale(N, c)) as f32);
+                        s.mul(s.load(&sums[of_point(r * N + c)..]), factor)
+                    },
+                    #[inline(always)]
+                    |r, c, value| {
+                        let (u, v) = (output(r), output(c));
+                        if u < 3 && v < 3 {
+                            let dw = &mut dw[((u * 3 + v) * ic + i) * oc + o..];
+                            s.store(dw, s.add(s.load(dw), value));
+                        }
+                    },
+                );
+            }
+        }
+    }
+}

@@ -1,0 +1,352 @@
+//! 3x3 correlations, `F(MxM, 3x3)`.
+//!
+//! # Passes
+//! A group is the tiles that registers hold. One group at a time, so that all of it stays near:
+//! 1. [`transform_inputs`](Tiles::transform_inputs): `V = B^T d B`, vectors of input channels, into
+//!    `v`, `[ic/16][N*N][group][16]`;
+//! 2. [`multiply`](Tiles::multiply): `M = V U` for each point, into `m`, `[oc/16][N*N][group][16]`;
+//! 3. [`transform_outputs`](Tiles::transform_outputs): `A^T M A`, bias and ReLU.
+//!
+//! Each group reads all of `U`. From 128 to 256 channels that is 2 MB for `F(2x2, 3x3)`, which no
+//! longer comes from the L2 cache and takes longer to come than to be multiplied: there, many groups
+//! go through a pass together ([`chunk`]), and a part of `U` meets all of them while it is near.
+
+use super::transform::{both_ways, combine, data, evaluate, output, scale};
+use super::{CHANNELS, MOST_POINTS, fits_channels};
+use crate::conv2d::tap_tile::{each, narrowest_cover};
+use crate::simd::{Ahead, Isa, Kernel, Simd};
+use rayon::prelude::*;
+
+/// Values of `U` from one point to the next: an odd number of lines, so that the points of a kernel
+/// lie in different sets of a cache.
+fn u_point(ic: usize) -> usize {
+    (ic | 1) * CHANNELS
+}
+
+/// Values of `U`.
+pub(in super::super) fn u_len(n: usize, ic: usize, oc: usize) -> usize {
+    n * n * u_point(ic) * (oc / CHANNELS)
+}
+
+/// `U = G g G^T`, `[oc/16][N*N][ic|1][16]`; `g(u, v, i, o)` is the weight of a tap from an input to an
+/// output channel.
+pub(in super::super) fn transform_weights<const N: usize>(
+    isa: Isa,
+    ic: usize,
+    oc: usize,
+    g: impl Fn(usize, usize, usize, usize) -> f32 + Sync,
+    u: &mut [f32],
+) {
+    assert_eq!(u.len(), u_len(N, ic, oc));
+    u.par_chunks_exact_mut(N * N * u_point(ic)).enumerate().for_each(|(block, u)| {
+        for i in 0..ic {
+            let taps = std::array::from_fn(|tap| std::array::from_fn(|o| g(tap / 3, tap % 3, i, block * CHANNELS + o)));
+            isa.run(TransformTaps::<N> { taps: &taps, u: &mut u[i * CHANNELS..], point: u_point(ic) });
+        }
+    });
+}
+
+/// The transformation of the weights from one input channel to some output channels.
+struct TransformTaps<'a, const N: usize> {
+    taps: &'a [[f32; CHANNELS]; 9],
+    u: &'a mut [f32],
+    /// Values from one point to the next.
+    point: usize,
+}
+
+impl<const N: usize> Kernel for TransformTaps<'_, N> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        for o in (0..CHANNELS).step_by(S::LANES) {
+            both_ways::<S, 3>(
+                s,
+                N / 2,
+                #[inline(always)]
+                |line, k| evaluate::<S, N, 3>(s, line, k),
+                #[inline(always)]
+                |r, c| s.load(&self.taps[r * 3 + c][o..]),
+                #[inline(always)]
+                |r, c, value| {
+                    let factor = s.splat((scale(N, r) * scale(N, c)) as f32);
+                    s.store(&mut self.u[(r * N + c) * self.point + o..], s.mul(value, factor));
+                },
+            );
+        }
+    }
+}
+
+/// Output rows of a 3x3 correlation with stride 1 over rows that have all the zeros they need, in
+/// tiles of `N - 2` by `N - 2`.
+pub(in super::super) struct Tiles<'a, 'b, const N: usize> {
+    /// `rows + 2` rows, `x_row` values from one to the next, pixels of `ic` channels.
+    pub x: &'a [f32],
+    pub x_row: usize,
+    pub ic: usize,
+    /// `[oc/16][N*N][ic|1][16]`.
+    pub u: &'a [f32],
+    /// `[oc]`.
+    pub bias: Option<&'a [f32]>,
+    pub relu: bool,
+    /// `[rows][width][oc]`, overwritten.
+    pub y: &'a mut [f32],
+    pub rows: usize,
+    pub width: usize,
+    pub oc: usize,
+    /// Workspace of [`workspace_len`] values.
+    pub workspace: &'a mut [f32],
+    /// What the caller will read next.
+    pub ahead: &'a mut Ahead<'b>,
+}
+
+/// Cache lines of what lies ahead that are prefetched with each point.
+const LINES: usize = 4;
+
+/// The most tiles of a group.
+const GROUP: usize = 16;
+
+/// The most tiles that go through a pass together: one group, unless `U` is too large to stay in an
+/// L2 cache of 2 MB beside everything else; then as many as let `v` and `m` stay there.
+fn chunk(n: usize, ic: usize, oc: usize) -> usize {
+    const FEW_WEIGHTS: usize = 128 << 10;
+    const V_AND_M: usize = 192 << 10;
+    if n * n * ic * oc <= FEW_WEIGHTS { GROUP } else { (V_AND_M / (n * n * (ic + oc))).max(GROUP) }
+}
+
+/// The number of output rows that are best computed at once, for `n` inputs to a tile's side: a row
+/// of tiles, so that the next operation finds its outputs in a cache, or more where a row of tiles
+/// does not fill a group, or where the tiles of several rows share a pass.
+pub(in super::super) fn rows_at_once(n: usize, width: usize, ic: usize, oc: usize) -> usize {
+    const MOST: usize = 16;
+    let side = n - 2;
+    if chunk(n, ic, oc) > GROUP { MOST } else { (GROUP.div_ceil(width.div_ceil(side)) * side).min(MOST) }
+}
+
+pub(in super::super) fn workspace_len(n: usize, ic: usize, oc: usize) -> usize {
+    n * n * chunk(n, ic, oc) * (ic + oc)
+}
+
+/// The first of a tile's output rows and columns.
+#[derive(Clone, Copy)]
+struct Place {
+    row: usize,
+    column: usize,
+}
+
+impl<const N: usize> Kernel for Tiles<'_, '_, N> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(mut self, s: S) {
+        let Self { ic, rows, width, oc, .. } = self;
+        const { assert!(S::LANES <= CHANNELS && N * N <= MOST_POINTS) };
+        assert!(fits_channels([ic, oc]) && rows > 0 && width >= N - 2);
+        assert!(self.x.len() >= (rows + 1) * self.x_row + (width + 2) * ic, "x has the rows under the windows");
+        assert_eq!(self.u.len(), u_len(N, ic, oc));
+        assert!(self.bias.is_none_or(|bias| bias.len() == oc));
+        assert_eq!(self.y.len(), rows * width * oc);
+        assert_eq!(self.workspace.len(), workspace_len(N, ic, oc));
+        match (S::REGISTERS, group(S::REGISTERS, S::LANES, oc, self.tiles())) {
+            (32, [6, 4]) => self.each_chunk::<S, 6, 4>(s),
+            (32, [5, 4]) => self.each_chunk::<S, 5, 4>(s),
+            (32, [_, 4]) => self.each_chunk::<S, 4, 4>(s),
+            (32, [12, 2]) => self.each_chunk::<S, 12, 2>(s),
+            (32, [11, 2]) => self.each_chunk::<S, 11, 2>(s),
+            (32, [10, 2]) => self.each_chunk::<S, 10, 2>(s),
+            (32, [9, 2]) => self.each_chunk::<S, 9, 2>(s),
+            (32, [8, 2]) => self.each_chunk::<S, 8, 2>(s),
+            (32, [_, 1]) => self.each_chunk::<S, 16, 1>(s),
+            (16, [6, 2]) => self.each_chunk::<S, 6, 2>(s),
+            (16, [5, 2]) => self.each_chunk::<S, 5, 2>(s),
+            (16, [4, 2]) => self.each_chunk::<S, 4, 2>(s),
+            _ => self.each_chunk::<S, 1, 1>(s),
+        }
+    }
+}
+
+/// The group for so many tiles: its tiles, and the vectors of output channels that are multiplied
+/// at once. Where there are few tiles, what the last group computes twice counts.
+#[inline(always)]
+pub(in super::super) fn group(registers: usize, lanes: usize, oc: usize, tiles: usize) -> [usize; 2] {
+    const MANY: usize = 24;
+    let vectors = oc / lanes;
+    match (registers, tiles) {
+        (32, MANY..) if vectors.is_multiple_of(4) => [6, 4],
+        (32, MANY..) if vectors.is_multiple_of(2) => [12, 2],
+        (16, MANY..) => [6, 2],
+        (32, 4..) if vectors.is_multiple_of(4) => [narrowest_cover(tiles, [6, 5, 4]), 4],
+        (32, 8..) if vectors.is_multiple_of(2) => [narrowest_cover(tiles, [12, 11, 10, 9, 8]), 2],
+        (32, 16..) => [16, 1],
+        (16, 4..) => [narrowest_cover(tiles, [6, 5, 4]), 2],
+        _ => [1, 1],
+    }
+}
+
+/// Tiles of `side` by `side` that cover so many output rows and pixels.
+pub(in super::super) fn tiles(side: usize, rows: usize, width: usize) -> usize {
+    rows.div_ceil(side) * width.div_ceil(side)
+}
+
+impl<const N: usize> Tiles<'_, '_, N> {
+    const POINTS: usize = N * N;
+    /// Outputs to a side of a tile.
+    const SIDE: usize = N - 2;
+
+    /// The number of tiles in all rows.
+    fn tiles(&self) -> usize {
+        tiles(Self::SIDE, self.rows, self.width)
+    }
+
+    /// The last tile of a row may lie over the one before; one of the last row may have fewer rows
+    /// of outputs.
+    #[inline(always)]
+    fn place(&self, tile: usize) -> Place {
+        let in_row = self.width.div_ceil(Self::SIDE);
+        let column = (tile % in_row * Self::SIDE).min(self.width - Self::SIDE);
+        Place { row: tile / in_row * Self::SIDE, column }
+    }
+
+    /// All chunks, in groups of `T` tiles; the last group may lie over the one before and store the
+    /// same again.
+    #[inline(always)]
+    fn each_chunk<S: Simd, const T: usize, const V: usize>(&mut self, s: S) {
+        let (tiles, most) = (self.tiles(), chunk(N, self.ic, self.oc) / T);
+        let mut first = 0;
+        while first < tiles {
+            let groups = most.min((tiles - first).div_ceil(T));
+            let of_group = |group: usize| (first + group * T).min(tiles - T);
+            // SAFETY: of_group + T <= tiles, groups * T <= chunk.
+            unsafe {
+                for group in 0..groups {
+                    self.transform_inputs::<S, T>(s, of_group(group), group);
+                }
+                self.multiply::<S, T, V>(s, groups);
+                for group in 0..groups {
+                    self.transform_outputs::<S, T>(s, of_group(group), group);
+                }
+            }
+            first += groups * T;
+        }
+    }
+
+    /// `V = B^T d B` for the tiles from `first` on, as a group of `v`.
+    ///
+    /// # Safety
+    /// `first + T <= tiles`, `(group + 1) * T <= chunk`; `run` has checked the slices.
+    #[inline(always)]
+    unsafe fn transform_inputs<S: Simd, const T: usize>(&mut self, s: S, first: usize, group: usize) {
+        let Self { ic, x_row, rows, .. } = *self;
+        for t in 0..T {
+            let place = self.place(first + t);
+            // Rows below the last have part in outputs that are not stored.
+            let row: [usize; N] = std::array::from_fn(|r| (place.row + r).min(rows + 1) * x_row);
+            for i in (0..ic).step_by(S::LANES) {
+                // SAFETY: rows below rows + 2, columns below width + 2, channels below ic; `v` holds
+                // N * N * chunk * ic values.
+                unsafe {
+                    let x = self.x.as_ptr().add(place.column * ic + i);
+                    let at = (group * ic + i / CHANNELS * CHANNELS) * Self::POINTS * T + i % CHANNELS;
+                    let v = self.workspace.as_mut_ptr().add(at + t * CHANNELS);
+                    both_ways::<S, N>(
+                        s,
+                        N / 2,
+                        #[inline(always)]
+                        |line, k| data::<S, N>(s, line, k),
+                        #[inline(always)]
+                        |r, c| s.load_ptr(x.add(row[r] + c * ic)),
+                        #[inline(always)]
+                        |r, c, value| s.store_ptr(v.add((r * N + c) * T * CHANNELS), value),
+                    );
+                }
+            }
+        }
+    }
+
+    /// `M = V U` for each of the points.
+    ///
+    /// # Safety
+    /// `groups * T <= chunk`; `run` has checked the slices.
+    #[inline(always)]
+    unsafe fn multiply<S: Simd, const T: usize, const V: usize>(&mut self, s: S, groups: usize) {
+        const { assert!(T <= GROUP && V <= 4) };
+        let Self { ic, oc, .. } = *self;
+        let (v, m) = self.workspace.split_at_mut(Self::POINTS * chunk(N, ic, oc) * ic);
+        for point in 0..Self::POINTS {
+            self.ahead.prefetch(s, LINES);
+            for o in (0..oc).step_by(V * S::LANES) {
+                for group in 0..groups {
+                    // SAFETY: the sizes of v, u and m.
+                    unsafe {
+                        let mut v = v.as_ptr().add((group * ic * Self::POINTS + point * CHANNELS) * T);
+                        // The channels of a vector begin at o + k * LANES.
+                        let of = |o: usize| (o / CHANNELS * Self::POINTS + point) * u_point(ic) + o % CHANNELS;
+                        let mut u: [*const f32; V] = std::array::from_fn(|k| self.u.as_ptr().add(of(o + k * S::LANES)));
+                        let mut acc = [[s.zero(); V]; T];
+                        for _ in 0..ic / CHANNELS {
+                            for i in 0..CHANNELS {
+                                let mut b = [s.zero(); V];
+                                each!(k in [0 1 2 3] if k < V => { b[k] = s.load_ptr(u[k].add(i * CHANNELS)); });
+                                each!(t in [0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15] if t < T => {
+                                    let a = s.splat(*v.add(t * CHANNELS + i));
+                                    each!(k in [0 1 2 3] if k < V => { acc[t][k] = s.mul_add(a, b[k], acc[t][k]); });
+                                });
+                            }
+                            each!(k in [0 1 2 3] if k < V => { u[k] = u[k].wrapping_add(CHANNELS * CHANNELS); });
+                            v = v.wrapping_add(Self::POINTS * T * CHANNELS);
+                        }
+                        each!(k in [0 1 2 3] if k < V => {
+                            let o = o + k * S::LANES;
+                            let at = (group * oc + o / CHANNELS * CHANNELS) * Self::POINTS * T + point * T * CHANNELS + o % CHANNELS;
+                            let m = m.as_mut_ptr().add(at);
+                            each!(t in [0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15] if t < T => {
+                                s.store_ptr(m.add(t * CHANNELS), acc[t][k]);
+                            });
+                        });
+                    }
+                }
+            }
+        }
+    }
+
+    /// `Y = A^T M A`, bias and ReLU for the tiles from `first` on, a group of `m`.
+    ///
+    /// # Safety
+    /// `first + T <= tiles`, `(group + 1) * T <= chunk`; `run` has checked the slices.
+    #[inline(always)]
+    unsafe fn transform_outputs<S: Simd, const T: usize>(&mut self, s: S, first: usize, group: usize) {
+        let Self { ic, oc, rows, width, relu, .. } = *self;
+        let m = &self.workspace[Self::POINTS * chunk(N, ic, oc) * ic..];
+        for t in 0..T {
+            let place = self.place(first + t);
+            for o in (0..oc).step_by(S::LANES) {
+                let bias = self.bias.map_or(s.zero(), |bias| s.load(&bias[o..]));
+                // SAFETY: `m` holds N * N * chunk * oc values; rows below rows, columns below width,
+                // channels below oc of y.
+                unsafe {
+                    let at = (group * oc + o / CHANNELS * CHANNELS) * Self::POINTS * T + o % CHANNELS;
+                    let m = m.as_ptr().add(at + t * CHANNELS);
+                    let y = self.y.as_mut_ptr().add((place.row * width + place.column) * oc + o);
+                    both_ways::<S, N>(
+                        s,
+                        2,
+                        #[inline(always)]
+                        |line, h| combine::<S, N>(s, line, Self::SIDE, h),
+                        #[inline(always)]
+                        |r, c| s.load_ptr(m.add((r * N + c) * T * CHANNELS)),
+                        #[inline(always)]
+                        |r, c, value| {
+                            let (r, c) = (output(r), output(c));
+                            if c < Self::SIDE && r < Self::SIDE && place.row + r < rows {
+                                let value = s.add(value, bias);
+                                // `max` gives its second operand where one is NaN: a NaN is not hidden.
+                                let value = if relu { s.max(s.zero(), value) } else { value };
+                                s.store_ptr(y.add((r * width + c) * oc), value);
+                            }
+                        },
+                    );
+                }
+            }
+        }
+    }
+}
