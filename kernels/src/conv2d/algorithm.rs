@@ -34,20 +34,48 @@ pub enum Pass {
 }
 
 impl Algorithm {
-    /// All algorithms, the fastest first: the one that multiplies least, then those that multiply
-    /// the same, by their loads per FMA. A tap tile makes 0.34, a product of the view 0.57 or more,
-    /// and the explicit matrix has to be written and read besides.
-    const BY_SPEED: [Self; 5] = [Self::Winograd4x4, Self::Winograd2x2, Self::Taps, Self::View, Self::Im2col];
+    /// All algorithms; of those that multiply the same, the fastest first, by their loads per FMA. A
+    /// tap tile makes 0.34, a product of the view 0.57 or more, and the explicit matrix has to be
+    /// written and read besides.
+    const ALL: [Self; 5] = [Self::Winograd2x2, Self::Winograd4x4, Self::Taps, Self::View, Self::Im2col];
 
-    /// The fastest algorithm that [fits](Self::fits).
+    /// The algorithm that multiplies least, of those that [fit](Self::fits).
+    ///
+    /// Shares of the FMA peak by the arithmetic of the direct sum, one core of a Zen 4, AVX-512 (AVX2),
+    /// images in memory; im2col is the explicit matrix with our matrix product:
+    ///
+    /// | | 4x4 | 2x2 | taps | view | im2col |
+    /// |---|--:|--:|--:|--:|--:|
+    /// | 3 to 16 on 254x254, forward | | | 81 (81) | 85 (75) | 33 (35) |
+    /// | the same, backward_w | | | 82 (63) | 73 (60) | 32 (30) |
+    /// | 16 to 32 on 125x125, forward | 160 (149) | 112 (119) | 94 (88) | 88 (96) | 73 (75) |
+    /// | the same, backward_x | 178 (162) | 121 (124) | 84 (77) | 83 (84) | 63 (64) |
+    /// | the same, backward_w | 150 (130) | 114 (109) | 90 (81) | 90 (83) | 72 (63) |
+    /// | 128 to 256 on 16x16, forward | 308 (271) | 173 (169) | 97 (79) | 84 (74) | 93 (77) |
     pub fn choose(isa: Isa, shape: &Conv2dShape, pass: Pass) -> Self {
-        let fitting = Self::BY_SPEED.into_iter().find(|algorithm| algorithm.fits(isa, shape, pass));
-        fitting.expect("im2col fits always")
+        let fitting = Self::ALL.into_iter().filter(|algorithm| algorithm.fits(isa, shape, pass));
+        fitting.min_by_key(|algorithm| algorithm.multiplications(shape, pass)).expect("im2col fits always")
     }
 
-    /// All algorithms that [fit](Self::fits), the fastest first.
+    /// All algorithms that [fit](Self::fits), in the order of choice.
     pub fn available(isa: Isa, shape: &Conv2dShape, pass: Pass) -> Vec<Self> {
-        Self::BY_SPEED.into_iter().filter(|algorithm| algorithm.fits(isa, shape, pass)).collect()
+        let fitting = Self::ALL.into_iter().filter(|algorithm| algorithm.fits(isa, shape, pass));
+        let mut fitting: Vec<_> = fitting.collect();
+        fitting.sort_by_key(|algorithm| algorithm.multiplications(shape, pass));
+        fitting
+    }
+
+    /// The multiplications that the algorithm makes for each image, each pair of an input and an
+    /// output channel: those of the products, not of the transformations around them.
+    pub fn multiplications(self, shape: &Conv2dShape, pass: Pass) -> usize {
+        let [rows, columns] = match pass {
+            Pass::BackwardX if self.tile_inputs() > 0 => [shape.h, shape.w],
+            _ => [shape.oh(), shape.ow()],
+        };
+        match self.tile_inputs() {
+            0 => shape.kh * shape.kw * rows * columns,
+            n => n * n * winograd::tiles(n - 2, rows, columns),
+        }
     }
 
     /// Whether the algorithm computes this pass of such a convolution.
@@ -102,8 +130,8 @@ impl Algorithm {
                 vec![kernel_rows, 3, inputs, vectors * lanes]
             }
             (Self::Taps, _) => {
-                let [rows, pixels] = tap_tile::tile(registers, rows.min(2), width);
-                vec![rows, pixels, lanes]
+                let [rows, pixels, vectors] = tap_tile::tile(registers, rows.min(2), width);
+                vec![rows, pixels, vectors * lanes]
             }
             (Self::Winograd2x2 | Self::Winograd4x4, Pass::BackwardW) => {
                 let [inputs, vectors] = winograd::gradient_tile(registers, lanes, oc);

@@ -65,7 +65,7 @@ impl Conv2dShape {
 /// per image where these are more, but no more than there are bands, and none without enough pixels
 /// to be worth a gradient of its own. Depends on the shape alone.
 pub(crate) fn gradient_tasks(shape: &Conv2dShape, bands: usize, few: usize) -> usize {
-    const PIXELS: usize = 256;
+    const PIXELS: usize = 512;
     let pixels = shape.n * shape.oh() * shape.ow();
     (shape.n * bands).min(few.max(shape.n)).min((pixels / PIXELS).max(1))
 }
@@ -218,8 +218,8 @@ impl<'a> WeightGradient<'a> {
     pub fn add(&mut self, rows: Rows, dw: &mut [f32], ahead: Ahead) {
         match &mut self.sums {
             Sums::Direct(algorithm) => add_directly(self.isa, self.shape, *algorithm, rows, dw, ahead),
-            Sums::Tiles2x2(tiles) => tiles.add(rows, ahead),
-            Sums::Tiles4x4(tiles) => tiles.add(rows, ahead),
+            Sums::Tiles2x2(tiles) => tiles.add(rows, dw, ahead),
+            Sums::Tiles4x4(tiles) => tiles.add(rows, dw, ahead),
         }
     }
 

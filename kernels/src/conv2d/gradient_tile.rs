@@ -100,8 +100,10 @@ impl TapGradients<'_, '_> {
         o: usize,
     ) {
         let Self { x_row, ic, dy_row, rows, width, oc, .. } = *self;
+        // A line per column, or one per three: fewer registers pass over the columns more often.
+        let often = S::REGISTERS >= 32;
         let mut acc = [[[[s.zero(); V]; I]; 3]; U];
-        let mut lines = self.ahead.take(rows * (width / 3) * 3);
+        let mut lines = self.ahead.take(rows * (width / 3) * if often { 3 } else { 1 });
         for r in 0..rows {
             // SAFETY: row r + u + U - 1 < rows + 2 of x.
             let mut x = unsafe { self.x.as_ptr().add((r + u) * x_row + i) };
@@ -122,10 +124,14 @@ impl TapGradients<'_, '_> {
                 unsafe {
                     let d0 = load(dy);
                     step::<S, U, I, V>(s, &mut acc, x, x_row, [d0, d1, d2]);
-                    lines.prefetch(s);
+                    if often {
+                        lines.prefetch(s);
+                    }
                     d2 = load(dy.add(oc));
                     step::<S, U, I, V>(s, &mut acc, x.add(ic), x_row, [d2, d0, d1]);
-                    lines.prefetch(s);
+                    if often {
+                        lines.prefetch(s);
+                    }
                     d1 = load(dy.add(2 * oc));
                     step::<S, U, I, V>(s, &mut acc, x.add(2 * ic), x_row, [d1, d2, d0]);
                     lines.prefetch(s);

@@ -149,12 +149,12 @@ impl Conv2dShape {
     const MOST_ROWS: usize = 32;
 
     /// Output rows that one task works on: few enough that their window stays in the L2 cache, and
-    /// that a small batch still has work for every core. Even, because the tiles are two rows high.
-    /// Depends on the shape alone.
+    /// that a small batch still has work for every core. In whole tiles, up to four rows high, and
+    /// two of them. Depends on the shape alone.
     pub(super) fn band(&self) -> usize {
         const TASKS: usize = 64;
         let per_image = TASKS.div_ceil(self.n);
-        self.oh.div_ceil(per_image).next_multiple_of(2).min(Self::MOST_ROWS)
+        self.oh.div_ceil(per_image).next_multiple_of(8).min(Self::MOST_ROWS)
     }
 }
 

@@ -65,27 +65,27 @@ impl<const IC: usize> Kernel for TapTiles<'_, '_, IC> {
         assert!(self.bias.is_none_or(|bias| bias.len() == oc));
         assert_eq!(self.y.len(), rows * width * oc);
         match (S::REGISTERS, tile(S::REGISTERS, rows, width)) {
-            (32, [2, 8]) => self.each_tile::<S, 2, 8>(s),
-            (32, [2, 7]) => self.each_tile::<S, 2, 7>(s),
-            (32, [2, _]) => self.each_tile::<S, 2, 6>(s),
-            (32, [_, 8]) => self.each_tile::<S, 1, 8>(s),
-            (16, [_, 10]) => self.each_tile::<S, 1, 10>(s),
-            (16, [_, 9]) => self.each_tile::<S, 1, 9>(s),
-            (16, [_, 8]) => self.each_tile::<S, 1, 8>(s),
-            _ => self.each_tile::<S, 1, 1>(s),
+            (32, [2, 8, _]) => self.each_tile::<S, 2, 8, 1>(s),
+            (32, [2, 7, _]) => self.each_tile::<S, 2, 7, 1>(s),
+            (32, [2, _, _]) => self.each_tile::<S, 2, 6, 1>(s),
+            (32, [_, 8, _]) => self.each_tile::<S, 1, 8, 1>(s),
+            (16, [_, 6, _]) => self.each_tile::<S, 1, 6, 2>(s),
+            (16, [_, 5, _]) => self.each_tile::<S, 1, 5, 2>(s),
+            _ => self.each_tile::<S, 1, 1, 1>(s),
         }
     }
 }
 
-/// The tile for so many output rows and pixels: its rows and its pixels. The registers hold `R * P`
-/// accumulators, the weights of a row, `3 * (R + 2 at most 3)`, and a broadcast.
+/// The tile for so many output rows and pixels: its rows, its pixels and its vectors of output
+/// channels. The registers hold `R * P` accumulators, the weights of a row, `3 * (R + 2 at most 3)`,
+/// and a broadcast; or, of two vectors, `2 * P` accumulators, two weights and a broadcast.
 #[inline(always)]
-pub(super) fn tile(registers: usize, rows: usize, width: usize) -> [usize; 2] {
+pub(super) fn tile(registers: usize, rows: usize, width: usize) -> [usize; 3] {
     match (registers, rows, width) {
-        (32, 2.., 6..) => [2, narrowest_cover(width, [8, 7, 6])],
-        (32, 1, 8..) => [1, 8],
-        (16, _, 8..) => [1, narrowest_cover(width, [10, 9, 8])],
-        _ => [1, 1],
+        (32, 2.., 6..) => [2, narrowest_cover(width, [8, 7, 6]), 1],
+        (32, 1, 8..) => [1, 8, 1],
+        (16, _, 5..) => [1, narrowest_cover(width, [6, 5]), 2],
+        _ => [1, 1, 1],
     }
 }
 
@@ -102,16 +102,22 @@ impl<const IC: usize> TapTiles<'_, '_, IC> {
     /// All tiles; the last of a row, and of a column of tiles, may lie over the one before and
     /// store the same again.
     #[inline(always)]
-    fn each_tile<S: Simd, const R: usize, const P: usize>(&mut self, s: S) {
+    fn each_tile<S: Simd, const R: usize, const P: usize, const V: usize>(&mut self, s: S) {
         let mut r = 0;
         while r < self.rows {
             r = r.min(self.rows - R);
-            for o in (0..self.oc).step_by(S::LANES) {
+            for o in (0..self.oc).step_by(V * S::LANES) {
                 let mut q = 0;
                 while q < self.width {
                     q = q.min(self.width - P);
-                    // SAFETY: r + R <= rows, q + P <= width, o + LANES <= oc.
-                    unsafe { self.tile::<S, R, P>(s, r, q, o) };
+                    // SAFETY: r + R <= rows, q + P <= width, o + V * LANES <= oc.
+                    unsafe {
+                        if V == 1 {
+                            self.tile::<S, R, P>(s, r, q, o);
+                        } else {
+                            self.wide_tile::<S, P, V>(s, r, q, o);
+                        }
+                    }
                     self.ahead.prefetch(s, LINES);
                     q += P;
                 }
@@ -122,14 +128,14 @@ impl<const IC: usize> TapTiles<'_, '_, IC> {
 
     /// The tile at output row `r`, pixel `q`, channel `o`.
     ///
-    /// Every output is summed in the order of (i, u, v) whatever the tile's size, so that
-    /// instruction sets with different tiles agree to the bit.
+    /// Every output is summed in the order of (i, u, v) whatever the tile, so that instruction sets
+    /// with different tiles agree to the bit.
     ///
     /// # Safety
     /// `r + R <= rows`, `q + P <= width`, `o + LANES <= oc`; `run` has checked the slices.
     #[inline(always)]
     unsafe fn tile<S: Simd, const R: usize, const P: usize>(&mut self, s: S, r: usize, q: usize, o: usize) {
-        const { assert!(R <= 2 && P <= 10) };
+        const { assert!(R <= 2 && P <= 8) };
         let ic = if IC == 0 { self.ic } else { IC };
         let start = self.bias.map_or(s.zero(), |bias| s.load(&bias[o..]));
         let mut acc = [[start; P]; R];
@@ -147,7 +153,7 @@ impl<const IC: usize> TapTiles<'_, '_, IC> {
                 ];
                 each!(row in [0 1 2 3] if row < R + 2 => {
                     let x = x.add(row * self.x_row + i);
-                    each!(column in [0 1 2 3 4 5 6 7 8 9 10 11] if column < P + 2 => {
+                    each!(column in [0 1 2 3 4 5 6 7 8 9] if column < P + 2 => {
                         let value = s.splat(*x.add(column * ic));
                         each!(u in [0 1 2] if row >= u && row - u < R => {
                             each!(v in [0 1 2] if column >= v && column - v < P => {
@@ -159,12 +165,55 @@ impl<const IC: usize> TapTiles<'_, '_, IC> {
             }
         }
         for (p, acc) in acc.iter().enumerate() {
-            let y = &mut self.y[((r + p) * self.width + q) * self.oc + o..][..(P - 1) * self.oc + S::LANES];
-            for (k, &acc) in acc.iter().enumerate() {
-                // `max` gives its second operand where one is NaN: a NaN is not hidden.
-                let value = if self.relu { s.max(s.zero(), acc) } else { acc };
-                s.store(&mut y[k * self.oc..], value);
+            self.store(s, r + p, q, o, acc);
+        }
+    }
+
+    /// The tile of `V` vectors at output row `r`, pixel `q`, channel `o`: with few registers, a
+    /// broadcast feeds the vectors instead of the taps, and enough chains hide the latency of an FMA.
+    ///
+    /// # Safety
+    /// `r < rows`, `q + P <= width`, `o + V * LANES <= oc`; `run` has checked the slices.
+    #[inline(always)]
+    unsafe fn wide_tile<S: Simd, const P: usize, const V: usize>(&mut self, s: S, r: usize, q: usize, o: usize) {
+        const { assert!(P <= 8 && V <= 2) };
+        let ic = if IC == 0 { self.ic } else { IC };
+        let mut acc = [[s.zero(); P]; V];
+        for (v, acc) in acc.iter_mut().enumerate() {
+            *acc = [self.bias.map_or(s.zero(), |bias| s.load(&bias[o + v * S::LANES..])); P];
+        }
+        // SAFETY: as in `tile`.
+        unsafe {
+            let x = self.x.as_ptr().add(r * self.x_row + q * ic);
+            let mut w = self.w.as_ptr().add(o);
+            for i in 0..ic {
+                each!(u in [0 1 2] if true => {
+                    let x = x.add(u * self.x_row + i);
+                    each!(v in [0 1 2] if true => {
+                        let mut taps = [s.zero(); V];
+                        each!(k in [0 1] if k < V => { taps[k] = s.load_ptr(w.add(k * S::LANES)); });
+                        w = w.wrapping_add(self.oc);
+                        each!(p in [0 1 2 3 4 5 6 7] if p < P => {
+                            let value = s.splat(*x.add((p + v) * ic));
+                            each!(k in [0 1] if k < V => { acc[k][p] = s.mul_add(value, taps[k], acc[k][p]); });
+                        });
+                    });
+                });
             }
+        }
+        for (v, acc) in acc.iter().enumerate() {
+            self.store(s, r, q, o + v * S::LANES, acc);
+        }
+    }
+
+    /// Stores outputs of a row from pixel `q` on, ReLU applied.
+    #[inline(always)]
+    fn store<S: Simd>(&mut self, s: S, r: usize, q: usize, o: usize, values: &[S::F32]) {
+        let y = &mut self.y[(r * self.width + q) * self.oc + o..][..(values.len() - 1) * self.oc + S::LANES];
+        for (k, &value) in values.iter().enumerate() {
+            // `max` gives its second operand where one is NaN: a NaN is not hidden.
+            let value = if self.relu { s.max(s.zero(), value) } else { value };
+            s.store(&mut y[k * self.oc..], value);
         }
     }
 }

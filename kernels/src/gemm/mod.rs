@@ -155,19 +155,17 @@ impl<const ROW: usize> Kernel for Strided<'_, ROW> {
         let mut j = 0;
         while n - j >= S::LANES {
             let width = match (S::REGISTERS, tile_shape(S::REGISTERS, (n - j) / S::LANES)) {
-                (32, [_, 4]) => self.panel::<S, 6, 2, 4>(s, m, j),
-                (32, [_, 2]) => self.panel::<S, 14, 6, 2>(s, m, j),
-                (32, _) => self.panel::<S, 16, 9, 1>(s, m, j),
-                (16, [_, 2]) => self.panel::<S, 6, 3, 2>(s, m, j),
-                (16, _) => self.panel::<S, 12, 4, 1>(s, m, j),
-                _ => self.panel::<S, 4, 2, 1>(s, m, j),
+                (32, [_, 4]) => self.panel::<S, 6, 2, 4, false>(s, m, j),
+                (32, [_, 2]) => self.panel::<S, 14, 6, 2, false>(s, m, j),
+                (32, _) => self.panel::<S, 16, 9, 1, false>(s, m, j),
+                (16, [_, 2]) => self.panel::<S, 6, 3, 2, false>(s, m, j),
+                (16, _) => self.panel::<S, 12, 4, 1, false>(s, m, j),
+                _ => self.panel::<S, 4, 2, 1, false>(s, m, j),
             };
             j += width * S::LANES;
         }
         if j < n {
-            for i in 0..m {
-                self.tile::<S, 1, 1, true>(s, i, j);
-            }
+            self.panel::<S, 8, 2, 1, true>(s, m, j);
         }
     }
 }
@@ -193,21 +191,26 @@ impl<const ROW: usize> Strided<'_, ROW> {
     /// Where nothing is accumulated, a last tile may lie over the one before: the same values are
     /// stored twice.
     #[inline(always)]
-    fn panel<S: Simd, const P: usize, const Q: usize, const V: usize>(&mut self, s: S, m: usize, j: usize) -> usize {
+    fn panel<S: Simd, const P: usize, const Q: usize, const V: usize, const PART: bool>(
+        &mut self,
+        s: S,
+        m: usize,
+        j: usize,
+    ) -> usize {
         let overlap = !matches!(self.0.init, Init::Accumulate);
         let mut i = 0;
         while m - i >= P || overlap && m >= P && m - i > P / 2 {
             i = i.min(m - P);
-            self.tile::<S, P, V, false>(s, i, j);
+            self.tile::<S, P, V, PART>(s, i, j);
             i += P;
         }
         while m - i >= Q || overlap && m >= Q && m > i {
             i = i.min(m - Q);
-            self.tile::<S, Q, V, false>(s, i, j);
+            self.tile::<S, Q, V, PART>(s, i, j);
             i += Q;
         }
         while i < m {
-            self.tile::<S, 1, V, false>(s, i, j);
+            self.tile::<S, 1, V, PART>(s, i, j);
             i += 1;
         }
         V

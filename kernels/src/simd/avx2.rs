@@ -37,6 +37,16 @@ impl Simd for Avx2 {
         unsafe { _mm256_storeu_ps(to, v) }
     }
     #[inline(always)]
+    unsafe fn load_part_ptr(self, from: *const f32, count: usize) -> __m256 {
+        // SAFETY: the caller's promise; the lanes that the mask leaves out are not accessed.
+        unsafe { _mm256_maskload_ps(from, first(count)) }
+    }
+    #[inline(always)]
+    unsafe fn store_part_ptr(self, to: *mut f32, v: __m256, count: usize) {
+        // SAFETY: the caller's promise; the lanes that the mask leaves out are not accessed.
+        unsafe { _mm256_maskstore_ps(to, first(count), v) }
+    }
+    #[inline(always)]
     unsafe fn load_u8_ptr(self, from: *const u8) -> __m256 {
         // SAFETY: the caller's promise: 8 bytes, any alignment.
         unsafe { _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(_mm_loadl_epi64(from.cast()))) }
@@ -87,4 +97,12 @@ impl Simd for Avx2 {
     fn select(self, mask: __m256, a: __m256, b: __m256) -> __m256 {
         proven!(_mm256_blendv_ps(b, a, mask))
     }
+}
+
+/// The mask of the first `count` lanes.
+#[inline(always)]
+fn first(count: usize) -> __m256i {
+    debug_assert!(count <= 8);
+    // SAFETY: only methods of the token call this.
+    unsafe { _mm256_cmpgt_epi32(_mm256_set1_epi32(count as i32), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7)) }
 }

@@ -4,20 +4,21 @@
 //! `N x N` inputs under their windows, with `N * N` multiplications for the `9 M^2` terms that they
 //! contribute to nine sums. Beyond the edges `dy` is 0.
 //!
-//! Tiles are transformed until a chunk is full, whatever rows and images they come from: then, for
-//! each point, an input channels by tiles matrix is multiplied with a tiles by output channels one.
-//! The reduction runs over the tiles, so that the register tile is loaded and stored once per chunk
-//! however few tiles an image has. `A` is applied once, at the end.
+//! Tiles are transformed until a chunk is full, whatever rows and images they come from. Then, for
+//! each point, an input channels by tiles matrix is multiplied with a tiles by output channels one,
+//! a register tile after the other: the reduction runs over the tiles, so its depth does not depend
+//! on the channels, nor on the size of an image. `A` takes the points of a register tile back to
+//! nine weights while they are in a cache, and `dw` is touched once per chunk.
 //!
-//! What bounds it: the FMA units; a chunk stays in the L2 cache, what belongs to one point in L1.
+//! What bounds it: the FMA units, and the L2 cache that the chunk comes from.
 
 use super::transform::{both_ways, combine, data, evaluate, output, scale};
 use super::{CHANNELS, fits_channels};
 use crate::conv2d::backward_w::Rows;
 use crate::conv2d::tap_tile::each;
-use crate::simd::{Ahead, Isa, Kernel, Simd};
+use crate::simd::{Ahead, Isa, Kernel, MAX_LANES, Simd};
 
-/// The sums of a weight gradient in the making: per point, and the tiles that are not in them yet.
+/// A weight gradient in the making: the tiles that are not in it yet.
 pub(in super::super) struct GradientTiles<'a, const N: usize, const M: usize> {
     isa: Isa,
     ic: usize,
@@ -26,27 +27,26 @@ pub(in super::super) struct GradientTiles<'a, const N: usize, const M: usize> {
     v: &'a mut [f32],
     /// `[oc/16][N*N][distance][16]`.
     d: &'a mut [f32],
-    /// `[N*N][oc/16][ic][16]`.
+    /// The sums of a register tile, `[N*N][register tile]`.
     sums: &'a mut [f32],
     /// Tiles in `v` and `d`.
     filled: usize,
 }
 
-/// Tiles of a chunk: as many as let their transformed values stay in an L2 cache of 512 kB.
-fn chunk(n: usize, ic: usize, oc: usize) -> usize {
-    const VALUES: usize = 96 << 10;
-    (VALUES / (n * n * (ic + oc))).clamp(16, 128)
-}
+/// The most tiles of a chunk: so many that `A`, applied once per chunk, costs little beside their
+/// products.
+const CHUNK: usize = 32;
 
-/// Tiles from one point to the next: odd, so that the points of a tile lie in different sets of a
-/// cache.
-fn distance(n: usize, ic: usize, oc: usize) -> usize {
-    chunk(n, ic, oc) | 1
-}
+/// Tiles from one point to the next: an odd number of lines, so that the points of a tile lie in
+/// different sets of a cache.
+const DISTANCE: usize = CHUNK | 1;
+
+/// The most values in a register tile.
+const REGISTER_TILE: usize = 16 * MAX_LANES;
 
 /// Values of the workspace.
 pub(in super::super) fn gradient_workspace_len(n: usize, ic: usize, oc: usize) -> usize {
-    n * n * (distance(n, ic, oc) * (ic + oc) + ic * oc)
+    n * n * (DISTANCE * (ic + oc) + REGISTER_TILE)
 }
 
 /// The register tile: input channels by vectors of output channels.
@@ -62,49 +62,52 @@ pub(in super::super) fn gradient_tile(registers: usize, lanes: usize, oc: usize)
 
 impl<'a, const N: usize, const M: usize> GradientTiles<'a, N, M> {
     const POINTS: usize = N * N;
+    /// Values from one point to the next.
+    const STEP: usize = DISTANCE * CHANNELS;
 
     /// Starts from 0, in a workspace of [`gradient_workspace_len`] values.
     pub fn new(isa: Isa, ic: usize, oc: usize, workspace: &'a mut [f32]) -> Self {
         const { assert!(M + 2 == N) };
         assert!(fits_channels([ic, oc]) && workspace.len() == gradient_workspace_len(N, ic, oc));
-        let (v, rest) = workspace.split_at_mut(Self::POINTS * distance(N, ic, oc) * ic);
-        let (d, sums) = rest.split_at_mut(Self::POINTS * distance(N, ic, oc) * oc);
-        sums.fill(0.0);
+        let (v, rest) = workspace.split_at_mut(Self::POINTS * DISTANCE * ic);
+        let (d, sums) = rest.split_at_mut(Self::POINTS * DISTANCE * oc);
         Self { isa, ic, oc, v, d, sums, filled: 0 }
     }
 
-    /// Takes some rows, and prefetches what lies `ahead` on the way.
-    pub fn add(&mut self, rows: Rows, ahead: Ahead) {
-        self.isa.run(AddRows { tiles: self, rows, ahead });
+    /// Takes some rows, and prefetches what lies `ahead` on the way. What has been taken is in `dw`,
+    /// `[3][3][ic][oc]`, or will be when it is [finished](Self::finish).
+    pub fn add(&mut self, rows: Rows, dw: &mut [f32], ahead: Ahead) {
+        assert_eq!(dw.len(), 9 * self.ic * self.oc);
+        self.isa.run(AddRows { tiles: self, rows, dw, ahead });
     }
 
-    /// Adds the gradient to `dw`, `[3][3][ic][oc]`.
+    /// Adds to `dw` what is not in it yet.
     pub fn finish(mut self, dw: &mut [f32]) {
         assert_eq!(dw.len(), 9 * self.ic * self.oc);
         self.isa.run(Finish { tiles: &mut self, dw });
     }
 }
 
-struct AddRows<'t, 'a, 'b, 'r, const N: usize, const M: usize> {
+struct AddRows<'t, 'a, 'r, const N: usize, const M: usize> {
     tiles: &'t mut GradientTiles<'a, N, M>,
     rows: Rows<'r>,
-    ahead: Ahead<'b>,
+    dw: &'t mut [f32],
+    ahead: Ahead<'r>,
 }
 
-impl<const N: usize, const M: usize> Kernel for AddRows<'_, '_, '_, '_, N, M> {
+impl<const N: usize, const M: usize> Kernel for AddRows<'_, '_, '_, N, M> {
     type Output = ();
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        let Self { tiles, rows: of, mut ahead } = self;
+        let Self { tiles, rows: of, dw, mut ahead } = self;
         let Rows { x, x_row, dy, dy_row, rows, width } = of;
         assert!(rows > 0 && width > 0);
         assert!(x.len() >= (rows + 1) * x_row + (width + 2) * tiles.ic, "x has the rows under the windows");
         assert!(dy.len() >= (rows - 1) * dy_row + width * tiles.oc, "dy has its rows");
-        let chunk = chunk(N, tiles.ic, tiles.oc);
         for row in (0..rows).step_by(M) {
             for column in (0..width).step_by(M) {
-                // SAFETY: row < rows, column < width, filled < chunk; the slices are checked.
+                // SAFETY: row < rows, column < width, filled < CHUNK; the slices are checked.
                 unsafe {
                     tiles.transform_x(s, &of, row, column);
                     if row + M <= rows && column + M <= width {
@@ -114,10 +117,26 @@ impl<const N: usize, const M: usize> Kernel for AddRows<'_, '_, '_, '_, N, M> {
                     }
                 }
                 tiles.filled += 1;
-                if tiles.filled == chunk {
-                    tiles.multiply(s, &mut ahead);
+                if tiles.filled == CHUNK {
+                    tiles.multiply(s, dw, &mut ahead);
                 }
             }
+        }
+    }
+}
+
+struct Finish<'t, 'a, const N: usize, const M: usize> {
+    tiles: &'t mut GradientTiles<'a, N, M>,
+    dw: &'t mut [f32],
+}
+
+impl<const N: usize, const M: usize> Kernel for Finish<'_, '_, N, M> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        if self.tiles.filled > 0 {
+            self.tiles.multiply(s, self.dw, &mut Ahead::default());
         }
     }
 }
@@ -129,7 +148,7 @@ impl<const N: usize, const M: usize> GradientTiles<'_, N, M> {
     /// `row < rows`, `column < width`, `filled < chunk`; the slices are long enough for `of`.
     #[inline(always)]
     unsafe fn transform_x<S: Simd>(&mut self, s: S, of: &Rows, row: usize, column: usize) {
-        let (ic, step) = (self.ic, distance(N, self.ic, self.oc) * CHANNELS);
+        let (ic, step) = (self.ic, Self::STEP);
         // What lies beyond the last row and column meets zeros of dy.
         let rows: [usize; N] = std::array::from_fn(|r| (row + r).min(of.rows + 1) * of.x_row);
         let columns: [usize; N] = std::array::from_fn(|c| (column + c).min(of.width + 1) * ic);
@@ -162,7 +181,7 @@ impl<const N: usize, const M: usize> GradientTiles<'_, N, M> {
     /// `WHOLE`.
     #[inline(always)]
     unsafe fn transform_dy<S: Simd, const WHOLE: bool>(&mut self, s: S, of: &Rows, row: usize, column: usize) {
-        let (oc, step) = (self.oc, distance(N, self.ic, self.oc) * CHANNELS);
+        let (oc, step) = (self.oc, Self::STEP);
         let (rows, columns) = (of.rows - row, of.width - column);
         for o in (0..oc).step_by(S::LANES) {
             // SAFETY: rows and columns inside dy, channels below oc; tile `filled` of d.
@@ -187,89 +206,81 @@ impl<const N: usize, const M: usize> GradientTiles<'_, N, M> {
         }
     }
 
-    /// Adds the products of the tiles to the sums; there are none afterwards.
+    /// Adds what the tiles contribute to `dw`; there are none afterwards.
     #[inline(always)]
-    fn multiply<S: Simd>(&mut self, s: S, ahead: &mut Ahead) {
+    fn multiply<S: Simd>(&mut self, s: S, dw: &mut [f32], ahead: &mut Ahead) {
         match (S::REGISTERS, gradient_tile(S::REGISTERS, S::LANES, self.oc)) {
-            (32, [8, 2]) => self.each_tile::<S, 8, 2>(s, ahead),
-            (32, _) => self.each_tile::<S, 16, 1>(s, ahead),
-            (16, [_, 2]) => self.each_tile::<S, 4, 2>(s, ahead),
-            _ => self.each_tile::<S, 4, 1>(s, ahead),
+            (32, [8, 2]) => self.each_tile::<S, 8, 2>(s, dw, ahead),
+            (32, _) => self.each_tile::<S, 16, 1>(s, dw, ahead),
+            (16, [_, 2]) => self.each_tile::<S, 4, 2>(s, dw, ahead),
+            _ => self.each_tile::<S, 4, 1>(s, dw, ahead),
         }
         self.filled = 0;
     }
 
+    /// Register tiles of `I` input channels by `V` vectors of output channels: what belongs to the
+    /// output channels stays in the L2 cache, what belongs to the input channels passes by.
     #[inline(always)]
-    fn each_tile<S: Simd, const I: usize, const V: usize>(&mut self, s: S, ahead: &mut Ahead) {
-        const { assert!(I <= CHANNELS && V <= 2) };
-        let (ic, oc, tiles) = (self.ic, self.oc, self.filled);
-        let step = distance(N, ic, oc) * CHANNELS;
-        for point in 0..Self::POINTS {
-            for o in (0..oc).step_by(V * S::LANES) {
-                for i in (0..ic).step_by(I) {
-                    let mut lines = ahead.take(tiles);
-                    // SAFETY: the sizes of v, d and sums; I divides CHANNELS, so the channels of a
-                    // tile lie together.
-                    unsafe {
-                        let at = (i / CHANNELS * Self::POINTS + point) * step + i % CHANNELS;
-                        let mut v = self.v.as_ptr().add(at);
-                        let of = |k: usize| {
-                            let o = o + k * S::LANES;
-                            (o / CHANNELS, o % CHANNELS)
-                        };
-                        let mut d: [*const f32; V] = std::array::from_fn(|k| {
-                            let (block, lane) = of(k);
-                            self.d.as_ptr().add((block * Self::POINTS + point) * step + lane)
-                        });
-                        let mut acc = [[s.zero(); V]; I];
-                        for _ in 0..tiles {
-                            let mut b = [s.zero(); V];
-                            each!(k in [0 1] if k < V => {
-                                b[k] = s.load_ptr(d[k]);
-                                d[k] = d[k].wrapping_add(CHANNELS);
-                            });
-                            each!(j in [0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15] if j < I => {
-                                let a = s.splat(*v.add(j));
-                                each!(k in [0 1] if k < V => { acc[j][k] = s.mul_add(a, b[k], acc[j][k]); });
-                            });
-                            v = v.wrapping_add(CHANNELS);
-                            lines.prefetch(s);
-                        }
-                        each!(k in [0 1] if k < V => {
-                            let (block, lane) = of(k);
-                            let to = ((point * (oc / CHANNELS) + block) * ic + i) * CHANNELS + lane;
-                            let to = self.sums.as_mut_ptr().add(to);
-                            each!(j in [0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15] if j < I => {
-                                let to = to.add(j * CHANNELS);
-                                s.store_ptr(to, s.add(s.load_ptr(to), acc[j][k]));
-                            });
-                        });
-                    }
+    fn each_tile<S: Simd, const I: usize, const V: usize>(&mut self, s: S, dw: &mut [f32], ahead: &mut Ahead) {
+        const { assert!(I <= CHANNELS && V <= 2 && I * V * S::LANES <= REGISTER_TILE) };
+        for o in (0..self.oc).step_by(V * S::LANES) {
+            for i in (0..self.ic).step_by(I) {
+                for point in 0..Self::POINTS {
+                    // SAFETY: i + I <= ic, o + V * LANES <= oc, point < POINTS.
+                    unsafe { self.sum::<S, I, V>(s, point, i, o, ahead) };
                 }
+                self.back::<S, I, V>(s, i, o, dw);
             }
         }
     }
-}
 
-struct Finish<'t, 'a, const N: usize, const M: usize> {
-    tiles: &'t mut GradientTiles<'a, N, M>,
-    dw: &'t mut [f32],
-}
-
-impl<const N: usize, const M: usize> Kernel for Finish<'_, '_, N, M> {
-    type Output = ();
-
+    /// The sums over the tiles at a point, into `sums`.
+    ///
+    /// # Safety
+    /// `i + I <= ic`, `o + V * LANES <= oc`, `point < POINTS`.
     #[inline(always)]
-    fn run<S: Simd>(self, s: S) {
-        let Self { tiles, dw } = self;
-        if tiles.filled > 0 {
-            tiles.multiply(s, &mut Ahead::default());
+    unsafe fn sum<S: Simd, const I: usize, const V: usize>(
+        &mut self,
+        s: S,
+        point: usize,
+        i: usize,
+        o: usize,
+        ahead: &mut Ahead,
+    ) {
+        let mut lines = ahead.take(self.filled);
+        // SAFETY: the sizes of v, d and sums; I divides CHANNELS, so the input channels of a tile lie
+        // together.
+        unsafe {
+            let at = |c: usize| (c / CHANNELS * Self::POINTS + point) * Self::STEP + c % CHANNELS;
+            let mut v = self.v.as_ptr().add(at(i));
+            let mut d: [*const f32; V] = std::array::from_fn(|k| self.d.as_ptr().add(at(o + k * S::LANES)));
+            let mut acc = [[s.zero(); V]; I];
+            for _ in 0..self.filled {
+                let mut b = [s.zero(); V];
+                each!(k in [0 1] if k < V => {
+                    b[k] = s.load_ptr(d[k]);
+                    d[k] = d[k].wrapping_add(CHANNELS);
+                });
+                each!(j in [0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15] if j < I => {
+                    let a = s.splat(*v.add(j));
+                    each!(k in [0 1] if k < V => { acc[j][k] = s.mul_add(a, b[k], acc[j][k]); });
+                });
+                v = v.wrapping_add(CHANNELS);
+                lines.prefetch(s);
+            }
+            let sums = self.sums.as_mut_ptr().add(point * I * V * S::LANES);
+            each!(j in [0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15] if j < I => {
+                each!(k in [0 1] if k < V => { s.store_ptr(sums.add((j * V + k) * S::LANES), acc[j][k]); });
+            });
         }
-        let (ic, oc, sums) = (tiles.ic, tiles.oc, &*tiles.sums);
-        for o in (0..oc).step_by(S::LANES) {
-            for i in 0..ic {
-                let of_point =
-                    |point: usize| ((point * (oc / CHANNELS) + o / CHANNELS) * ic + i) * CHANNELS + o % CHANNELS;
+    }
+
+    /// `dw += A^T sums A` for a register tile.
+    #[inline(always)]
+    fn back<S: Simd, const I: usize, const V: usize>(&mut self, s: S, i: usize, o: usize, dw: &mut [f32]) {
+        for j in 0..I {
+            for k in 0..V {
+                let sums = &self.sums[(j * V + k) * S::LANES..];
                 both_ways::<S, N>(
                     s,
                     2,
@@ -278,13 +289,13 @@ impl<const N: usize, const M: usize> Kernel for Finish<'_, '_, N, M> {
                     #[inline(always)]
                     |r, c| {
                         let factor = s.splat((scale(N, r) * scale(N, c)) as f32);
-                        s.mul(s.load(&sums[of_point(r * N + c)..]), factor)
+                        s.mul(s.load(&sums[(r * N + c) * I * V * S::LANES..]), factor)
                     },
                     #[inline(always)]
                     |r, c, value| {
                         let (u, v) = (output(r), output(c));
                         if u < 3 && v < 3 {
-                            let dw = &mut dw[((u * 3 + v) * ic + i) * oc + o..];
+                            let dw = &mut dw[((u * 3 + v) * self.ic + i + j) * self.oc + o + k * S::LANES..];
                             s.store(dw, s.add(s.load(dw), value));
                         }
                     },

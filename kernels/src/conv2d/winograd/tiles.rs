@@ -165,16 +165,12 @@ impl<const N: usize> Kernel for Tiles<'_, '_, N> {
     }
 }
 
-/// The group for so many tiles: its tiles, and the vectors of output channels that are multiplied
-/// at once. Where there are few tiles, what the last group computes twice counts.
+/// The group for so many tiles: its tiles, so that the last group computes little twice, and the
+/// vectors of output channels that are multiplied at once.
 #[inline(always)]
 pub(in super::super) fn group(registers: usize, lanes: usize, oc: usize, tiles: usize) -> [usize; 2] {
-    const MANY: usize = 24;
     let vectors = oc / lanes;
     match (registers, tiles) {
-        (32, MANY..) if vectors.is_multiple_of(4) => [6, 4],
-        (32, MANY..) if vectors.is_multiple_of(2) => [12, 2],
-        (16, MANY..) => [6, 2],
         (32, 4..) if vectors.is_multiple_of(4) => [narrowest_cover(tiles, [6, 5, 4]), 4],
         (32, 8..) if vectors.is_multiple_of(2) => [narrowest_cover(tiles, [12, 11, 10, 9, 8]), 2],
         (32, 16..) => [16, 1],
