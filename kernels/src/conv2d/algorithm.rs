@@ -53,7 +53,16 @@ impl Algorithm {
     /// | the same, backward_w | 150 (130) | 114 (109) | 90 (81) | 90 (83) | 72 (63) |
     /// | 128 to 256 on 16x16, forward | 308 (271) | 173 (169) | 97 (79) | 84 (74) | 93 (77) |
     pub fn choose(isa: Isa, shape: &Conv2dShape, pass: Pass) -> Self {
-        let fitting = Self::ALL.into_iter().filter(|algorithm| algorithm.fits(isa, shape, pass));
+        Self::of(has_tiles(isa), shape, pass)
+    }
+
+    /// The choice of an instruction set that has the tiles: what memory is planned for.
+    pub(super) fn most(shape: &Conv2dShape, pass: Pass) -> Self {
+        Self::of(true, shape, pass)
+    }
+
+    fn of(has_tiles: bool, shape: &Conv2dShape, pass: Pass) -> Self {
+        let fitting = Self::ALL.into_iter().filter(|algorithm| algorithm.fits_with(has_tiles, shape, pass));
         fitting.min_by_key(|algorithm| algorithm.multiplications(shape, pass)).expect("im2col fits always")
     }
 
@@ -85,8 +94,12 @@ impl Algorithm {
     /// algorithm and sum in the same order. With fewer registers, a tile would be too small to
     /// share anything.
     pub fn fits(self, isa: Isa, shape: &Conv2dShape, pass: Pass) -> bool {
+        self.fits_with(has_tiles(isa), shape, pass)
+    }
+
+    fn fits_with(self, has_tiles: bool, shape: &Conv2dShape, pass: Pass) -> bool {
         let Conv2dSizes { w, ic, oc, kh, kw, stride, .. } = **shape;
-        let has_tiles = (kh, kw, stride) == (3, 3, 1) && isa.registers() >= 16;
+        let has_tiles = has_tiles && (kh, kw, stride) == (3, 3, 1);
         match (self, pass) {
             (Self::Im2col, _) => true,
             (Self::View, _) => stride == 1,
@@ -154,6 +167,11 @@ impl Algorithm {
     pub(super) fn check(self, isa: Isa, shape: &Conv2dShape, pass: Pass) {
         assert!(self.fits(isa, shape, pass), "no {pass:?} by {self} on {}: {shape:?}", isa.name());
     }
+}
+
+/// Whether the instruction set has registers enough for the tiles of 3x3 windows.
+fn has_tiles(isa: Isa) -> bool {
+    isa.registers() >= 16
 }
 
 /// The rows and columns of the first tile of a product with that many columns.

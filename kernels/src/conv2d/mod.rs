@@ -95,6 +95,6 @@ impl Workspace {
     }
 
     fn lens(shape: &Conv2dShape, training: bool) -> [usize; 2] {
-        [shape.arranged_len(), if training { shape.partials_len() } else { 0 }]
+        [shape.arranged_len(training), if training { shape.partials_len() } else { 0 }]
     }
 }

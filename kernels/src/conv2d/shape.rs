@@ -1,6 +1,6 @@
 //! The sizes of a convolution, and all that follows from them.
 
-use super::{Staging, im2col, winograd};
+use super::{Algorithm, Pass, Staging, WeightGradient, im2col, winograd};
 use crate::shape::{check_sizes, product, shape_of_sizes};
 
 #[cfg(feature = "serde")]
@@ -52,7 +52,6 @@ pub struct Conv2dShape {
     x_len: usize,
     y_len: usize,
     w_len: usize,
-    arranged_len: usize,
 }
 
 shape_of_sizes!(Conv2dShape, Conv2dSizes);
@@ -71,16 +70,13 @@ impl Conv2dShape {
         let w_len = product([kh, kw, ic, oc])?;
         // What the passes work in: the weights as an algorithm arranges them, an image with zeros
         // around it (x or dy), its im2col matrix, the gradients of the parts of a batch.
-        // Both directions of minimal filtering, with one channel more.
-        let points_len = product([winograd::MOST_POINTS, ic + 1, oc + 1])?;
+        product([winograd::MOST_POINTS, ic + 1, oc + 1])?;
         product([oh + kh, ow + kw, ic])?;
         product([h + kh, w + kw, oc])?;
         product([oh, ow, kh, kw, ic])?;
         product([n.max(MOST_TASKS), w_len + oc])?;
-        let tiled = (kh, kw, stride) == (3, 3, 1) && winograd::fits_channels([ic, oc]);
-        let arranged_len = if tiled { points_len } else { w_len };
         let (x_len, y_len) = (product([n, h, w, ic])?, product([n, oh, ow, oc])?);
-        Ok(Self { sizes, oh, ow, x_len, y_len, w_len, arranged_len })
+        Ok(Self { sizes, oh, ow, x_len, y_len, w_len })
     }
 
     /// Output height.
@@ -123,9 +119,17 @@ impl Conv2dShape {
         self.w_len
     }
 
-    /// The most values that the weights have as an algorithm arranges them.
-    pub(crate) fn arranged_len(&self) -> usize {
-        self.arranged_len
+    /// The most values that the weights have as the algorithms of the passes arrange them.
+    pub(crate) fn arranged_len(&self, training: bool) -> usize {
+        let of = |pass| match (Algorithm::most(self, pass), pass) {
+            (Algorithm::View, Pass::Forward) | (Algorithm::Im2col, _) => 0,
+            (algorithm, _) => match algorithm.tile_inputs() {
+                0 => self.w_len,
+                n if pass == Pass::Forward => winograd::u_len(n, self.ic, self.oc),
+                n => winograd::u_len(n, self.oc, self.ic),
+            },
+        };
+        of(Pass::Forward).max(if training { of(Pass::BackwardX) } else { 0 })
     }
 
     /// The most values that a task of a pass borrows from its thread, whichever algorithm is
@@ -136,7 +140,7 @@ impl Conv2dShape {
         }
         let staged = |staging: Staging, rows: usize| staging.len(rows.min(Self::MOST_ROWS));
         let staged = staged(Staging::forward(self), self.oh).max(staged(Staging::backward_x(self), self.h));
-        staged + winograd_len(self) + gradient_len(self)
+        staged + winograd_len(self, true) + gradient_len(self)
     }
 
     pub(super) fn assert_fits(&self, x: &[f32], w: &[f32], y: &[f32]) {
@@ -158,26 +162,26 @@ impl Conv2dShape {
     }
 }
 
-/// The most values that a correlation by minimal filtering borrows from a thread, where it may be
-/// chosen.
-pub(crate) fn winograd_len(shape: &Conv2dShape) -> usize {
-    most_of_tiles(shape, |n| winograd::workspace_len(n, shape.ic, shape.oc))
+/// The most values that a correlation by minimal filtering borrows from a thread.
+pub(crate) fn winograd_len(shape: &Conv2dShape, training: bool) -> usize {
+    let of = |pass| match Algorithm::most(shape, pass).tile_inputs() {
+        0 => 0,
+        n => winograd::workspace_len(n, shape.ic, shape.oc),
+    };
+    of(Pass::Forward).max(if training { of(Pass::BackwardX) } else { 0 })
 }
 
-/// The most values that a weight gradient by minimal filtering works in, where it may be chosen.
+/// The values that a weight gradient by minimal filtering works in.
 pub(crate) fn gradient_len(shape: &Conv2dShape) -> usize {
-    most_of_tiles(shape, |n| winograd::gradient_workspace_len(n, shape.ic, shape.oc))
-}
-
-fn most_of_tiles(shape: &Conv2dShape, len: impl Fn(usize) -> usize) -> usize {
-    let Conv2dSizes { ic, oc, kh, kw, stride, .. } = **shape;
-    let may_be_chosen = (kh, kw, stride) == (3, 3, 1) && winograd::fits_channels([ic, oc]);
-    if may_be_chosen { len(4).max(len(6)) } else { 0 }
+    WeightGradient::workspace_len(shape, Algorithm::most(shape, Pass::BackwardW))
 }
 
 /// The most output rows that are best computed at once.
 pub(crate) fn most_rows_at_once(shape: &Conv2dShape) -> usize {
-    most_of_tiles(shape, |n| winograd::rows_at_once(n, shape.ow(), shape.ic, shape.oc)).max(2)
+    match Algorithm::most(shape, Pass::Forward).tile_inputs() {
+        0 => 2,
+        n => winograd::rows_at_once(n, shape.ow(), shape.ic, shape.oc),
+    }
 }
 
 fn output_size(size: usize, kernel: usize, stride: usize, padding: Padding) -> usize {

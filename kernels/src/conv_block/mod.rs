@@ -165,7 +165,7 @@ impl ConvBlockShape {
             false => (most_rows_at_once(&self.conv) + 1) * self.conv.ow() * oc,
             true => backward::most_dz_len(&self.conv) + gradient_len(&self.conv) + 2 * ic.max(oc),
         };
-        stage + own + winograd_len(&self.conv)
+        stage + own + winograd_len(&self.conv, training)
     }
 }
 
@@ -204,11 +204,11 @@ impl Workspace {
     fn lens(shape: &ConvBlockShape, training: bool) -> (usize, [usize; 3]) {
         let (conv, bands) = (&shape.conv, shape.bands());
         if !training {
-            return (0, [conv.arranged_len(), 0, 0]);
+            return (0, [conv.arranged_len(false), 0, 0]);
         }
         let Conv2dSizes { n, ic, oc, .. } = **conv;
         let tasks = shape.gradient_tasks();
         let sums = (n * bands * 2 * oc).max(tasks * 2 * ic);
-        (sums, [conv.arranged_len(), tasks * (conv.w_len() + oc), 3 * oc])
+        (sums, [conv.arranged_len(true), tasks * (conv.w_len() + oc), 3 * oc])
     }
 }
