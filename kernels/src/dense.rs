@@ -10,9 +10,8 @@ use crate::optim::Step;
 use crate::scratch;
 use crate::shape::{check_sizes, product, shape_of_sizes};
 use crate::simd::{Isa, MAX_LANES};
-use crate::tasks::each_task;
+use crate::tasks::{Columns, each_task};
 use rayon::prelude::*;
-use std::marker::PhantomData;
 
 /// Rows of the weights that a task of the forward pass works on.
 const FORWARD_ROWS: usize = 512;
@@ -383,37 +382,5 @@ impl<'a> ToInput<'a> {
                 *dx = *turned;
             }
         }
-    }
-}
-
-/// A matrix whose columns are written by several tasks, each of which has some of them.
-struct Columns<'a> {
-    start: *mut f32,
-    rows: usize,
-    columns: usize,
-    of: PhantomData<&'a mut [f32]>,
-}
-
-// SAFETY: it is an exclusive borrow of f32 values, which are Send; whoever takes a part promises
-// that no other task has it.
-unsafe impl Sync for Columns<'_> {}
-// SAFETY: as above.
-unsafe impl Send for Columns<'_> {}
-
-impl<'a> Columns<'a> {
-    fn new(matrix: &'a mut [f32], columns: usize) -> Self {
-        Self { start: matrix.as_mut_ptr(), rows: matrix.len() / columns, columns, of: PhantomData }
-    }
-
-    /// Columns `first` to `first + count` of a row.
-    ///
-    /// # Safety
-    /// While the part is in use, no other of the row overlaps it.
-    #[expect(clippy::mut_from_ref, reason = "the caller promises that the parts are disjoint")]
-    unsafe fn part(&self, row: usize, first: usize, count: usize) -> &mut [f32] {
-        assert!(row < self.rows && first + count <= self.columns);
-        // SAFETY: the part lies inside the matrix, which is borrowed for as long as `self` is; the
-        // caller's promise.
-        unsafe { std::slice::from_raw_parts_mut(self.start.add(row * self.columns + first), count) }
     }
 }

@@ -1,5 +1,6 @@
 //! Tasks that write to parts of the same slices.
 
+use std::marker::PhantomData;
 use std::ops::Range;
 
 /// Runs `work(task, its part of each slice, its part of the sums)` for every task, in parallel.
@@ -29,4 +30,37 @@ pub(crate) fn each_task<const K: usize>(
         || each_task(tasks.start..middle, left, left_sums, starts, work),
         || each_task(middle..tasks.end, right, right_sums, starts, work),
     );
+}
+
+/// A matrix whose columns are written by several tasks, each of which has some of them.
+pub(crate) struct Columns<'a> {
+    start: *mut f32,
+    rows: usize,
+    columns: usize,
+    of: PhantomData<&'a mut [f32]>,
+}
+
+// SAFETY: it is an exclusive borrow of f32 values, which are Send; whoever takes a part promises
+// that no other task has it.
+unsafe impl Sync for Columns<'_> {}
+// SAFETY: as above.
+unsafe impl Send for Columns<'_> {}
+
+impl<'a> Columns<'a> {
+    /// `columns` values in each of its rows.
+    pub fn new(matrix: &'a mut [f32], columns: usize) -> Self {
+        Self { start: matrix.as_mut_ptr(), rows: matrix.len() / columns, columns, of: PhantomData }
+    }
+
+    /// Columns `first` to `first + count` of a row.
+    ///
+    /// # Safety
+    /// While the part is in use, no other of the row overlaps it.
+    #[expect(clippy::mut_from_ref, reason = "the caller promises that the parts are disjoint")]
+    pub unsafe fn part(&self, row: usize, first: usize, count: usize) -> &mut [f32] {
+        assert!(row < self.rows && first + count <= self.columns);
+        // SAFETY: the part lies inside the matrix, which is borrowed for as long as `self` is; the
+        // caller's promise.
+        unsafe { std::slice::from_raw_parts_mut(self.start.add(row * self.columns + first), count) }
+    }
 }

@@ -12,6 +12,7 @@ mod export;
 mod files;
 mod golden;
 mod help;
+mod inference;
 mod keras;
 mod kernels;
 mod layering;

@@ -43,13 +43,48 @@ impl<'a> Correlation<'a> {
         relu: bool,
         arranged: &'a mut Buffer,
     ) -> Self {
-        algorithm.check(isa, shape, Pass::Forward);
-        let Conv2dSizes { kh, kw, ic, oc, .. } = **shape;
         let w = match algorithm {
             Algorithm::View => w,
-            _ => arrange(isa, algorithm, shape, [ic, oc], |u, v, i, o| w[((u * kw + v) * ic + i) * oc + o], arranged),
+            _ => arrange_forward(isa, algorithm, shape, w, arranged),
         };
+        Self::arranged(isa, algorithm, shape, w, bias, relu)
+    }
+
+    /// The forward pass of a convolution, with weights from [`arrange_forward`].
+    ///
+    /// # Panics
+    /// If the algorithm is im2col or does not fit.
+    pub fn arranged(
+        isa: Isa,
+        algorithm: Algorithm,
+        shape: &Conv2dShape,
+        w: &'a [f32],
+        bias: &'a [f32],
+        relu: bool,
+    ) -> Self {
+        algorithm.check(isa, shape, Pass::Forward);
+        let Conv2dSizes { kh, kw, ic, oc, .. } = **shape;
         Self { isa, algorithm, kh, kw, ic, oc, width: shape.ow(), w, bias: Some(bias), relu }
+    }
+
+    /// The most equal parts of the output channels, with `least` channels or more each, that can be
+    /// computed one by one.
+    pub fn most_parts(&self, least: usize) -> usize {
+        // Only there do the weights lie one block of output channels after the other.
+        let in_blocks = self.algorithm.tile_inputs() > 0;
+        let fits = |&parts: &usize| {
+            let whole = self.oc.is_multiple_of(parts) && self.oc >= parts * least;
+            in_blocks && whole && winograd::fits_channels([self.ic, self.oc / parts])
+        };
+        [8, 4, 2].into_iter().find(fits).unwrap_or(1)
+    }
+
+    /// The same for one of [so many](Self::most_parts) equal parts of the output channels: a row of
+    /// `y` has those alone.
+    pub fn part(&self, part: usize, parts: usize) -> Self {
+        let (oc, len) = (self.oc / parts, self.w.len() / parts);
+        let bias = self.bias.map(|bias| &bias[part * oc..][..oc]);
+        Self { oc, w: &self.w[part * len..][..len], bias, ..*self }
     }
 
     /// The correlation that takes `dy`, with zeros around it, to `dx`: its weights are flipped in
@@ -135,6 +170,21 @@ impl<'a> Correlation<'a> {
             Product { segments: kh, depth: kw * ic, a, b, c: y, init, relu }.run(isa);
         }
     }
+}
+
+/// Writes the weights of the forward pass, `[kh][kw][ic][oc]`, in the order that the algorithm reads.
+///
+/// # Panics
+/// If the algorithm is im2col.
+pub(super) fn arrange_forward<'a>(
+    isa: Isa,
+    algorithm: Algorithm,
+    shape: &Conv2dShape,
+    w: &[f32],
+    to: &'a mut Buffer,
+) -> &'a [f32] {
+    let Conv2dSizes { kw, ic, oc, .. } = **shape;
+    arrange(isa, algorithm, shape, [ic, oc], |u, v, i, o| w[((u * kw + v) * ic + i) * oc + o], to)
 }
 
 /// Writes the weights of a correlation between these channels, `w(u, v, i, o)`, in the order that

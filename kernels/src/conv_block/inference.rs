@@ -1,12 +1,13 @@
 //! The forward pass with given statistics.
 
 use super::rows::{Normalise, Pool};
-use super::{Affine, ConvBlockShape, Source, Workspace};
-use crate::conv2d::{Algorithm, Conv2dSizes, Correlation, Pass, Staging};
+use super::{Affine, BAND, ConvBlockShape, Source};
+use crate::conv2d::{Conv2dSizes, Correlation, PackedWeights, Staging};
 use crate::scratch;
-use crate::simd::{Isa, VALUES_PER_TASK};
-use crate::tasks::each_task;
+use crate::simd::{Ahead, Isa, VALUES_PER_TASK};
+use crate::tasks::Columns;
 use rayon::prelude::*;
+use std::ops::Range;
 
 /// A block in inference: `y = max-pool(batch_norm(relu(conv(x, w) + bias)))`.
 ///
@@ -14,68 +15,136 @@ use rayon::prelude::*;
 /// values.
 ///
 /// # Shapes (f32, contiguous, NHWC / HWIO)
-/// `x`: `[n, h, w, ic]`; `w`: `[kh, kw, ic, oc]`; `bias` and those of `norm`: `[oc]`; `y`:
-/// `[n, oh/2, ow/2, oc]`, overwritten
+/// `x`: `[n, h, w, ic]`; `bias` and those of `norm`: `[oc]`; `y`: `[n, oh/2, ow/2, oc]`,
+/// overwritten
 /// # Accuracy
 /// As [`conv2d::Forward`](crate::conv2d::Forward) and
-/// [`batch_norm::forward`](crate::batch_norm::forward).
+/// [`batch_norm::forward`](crate::batch_norm::forward). The same bits for an image alone and in a
+/// batch, for any number of threads.
 /// # Panics
-/// If a slice's length differs from its shape.
+/// If a slice's length differs from its shape, or the weights are not
+/// [for](PackedWeights::is_for) its convolution.
 pub struct Inference<'a> {
     /// Sizes.
     pub shape: &'a ConvBlockShape,
     /// Input.
     pub x: Source<'a>,
     /// Weights.
-    pub w: &'a [f32],
+    pub weights: &'a PackedWeights,
     /// One value per filter.
     pub bias: &'a [f32],
     /// The normalisation; its scale's sign chooses between max and min.
     pub norm: Affine<'a>,
     /// Output.
     pub y: &'a mut [f32],
-    /// Workspace.
-    pub workspace: &'a mut Workspace,
 }
 
 impl Inference<'_> {
     /// Computes `y`.
     pub fn run(self, isa: Isa) {
-        let Self { shape, x, w, bias, norm, y, workspace } = self;
+        let Self { shape, x, weights, bias, norm, y } = self;
         let conv = &shape.conv;
-        let Conv2dSizes { n, oc, .. } = **conv;
         x.check(conv);
-        assert_eq!(w.len(), conv.w_len(), "w is [kh, kw, ic, oc]: {shape:?}");
         assert_eq!(y.len(), shape.p_len(), "y is [n, oh/2, ow/2, oc]: {shape:?}");
-        assert_eq!(bias.len(), oc, "bias is [oc]: {shape:?}");
-        norm.check(oc);
-        let (staging, algorithm) = (Staging::forward(conv), Algorithm::choose(isa, conv, Pass::Forward));
-        let correlation = Correlation::forward(isa, algorithm, conv, w, bias, true, &mut workspace.arranged);
-        let (bands, a_row, y_row) = (shape.bands(), conv.ow() * oc, shape.pw() * oc);
-        let starts =
-            |task: usize| ([(task / bands * shape.ph() + shape.band_pooled_rows(task % bands).start) * y_row], 0);
-        each_task(0..n * bands, [y], &mut [], &starts, &|task, [y], _| {
-            let pooled_rows = shape.band_pooled_rows(task % bands);
-            let band = 2 * pooled_rows.start..2 * pooled_rows.end;
-            let stage_len = staging.len(band.len()).next_multiple_of(16);
-            let at_once = correlation.at_once().min(band.len());
-            scratch::with(stage_len + at_once * a_row + y_row, |scratch| {
+        assert_eq!(bias.len(), conv.oc, "bias is [oc]: {shape:?}");
+        norm.check(conv.oc);
+        let staging = Staging::forward(conv);
+        let correlation = weights.correlation(isa, conv, bias, true);
+        let cut = Cut::new(shape, &correlation);
+        let y = &Columns::new(y, shape.pw() * conv.oc);
+        (0..cut.tasks()).into_par_iter().with_max_len(1).for_each(|task| {
+            let Task { image, rows, part } = cut.task(task);
+            let correlation = correlation.part(part, cut.parts);
+            let channels = part * cut.channels..(part + 1) * cut.channels;
+            let norm = norm.of_channels(&channels);
+            let (a_row, p_row) = (conv.ow() * cut.channels, shape.pw() * cut.channels);
+            let stage_len = staging.len(2 * rows.len()).next_multiple_of(16);
+            let at_once = correlation.at_once().min(2 * rows.len());
+            scratch::with(stage_len + at_once * a_row + p_row, |scratch| {
                 let (stage, rest) = scratch.split_at_mut(stage_len);
                 let (a, p) = rest.split_at_mut(at_once * a_row);
-                let mut ahead = x.after(shape, task / bands, task % bands);
-                x.with_rows(isa, &staging, task / bands, band, stage, |x| {
-                    for (step, y) in y.chunks_mut(at_once / 2 * y_row).enumerate() {
-                        let a = &mut a[..y.len() / y_row * 2 * a_row];
-                        correlation.run(&x[step * at_once * staging.row()..], staging.row(), a, conv.ow(), &mut ahead);
-                        for (a, y) in a.chunks_exact(2 * a_row).zip(y.chunks_exact_mut(y_row)) {
+                let mut ahead =
+                    if cut.is_whole() { x.after(shape, image, rows.start / BAND) } else { Ahead::default() };
+                x.with_rows(isa, &staging, image, 2 * rows.start..2 * rows.end, stage, |x| {
+                    for first in rows.clone().step_by(at_once / 2) {
+                        let a = &mut a[..(at_once / 2).min(rows.end - first) * 2 * a_row];
+                        let x = &x[2 * (first - rows.start) * staging.row()..];
+                        correlation.run(x, staging.row(), a, conv.ow(), &mut ahead);
+                        for (row, a) in (first..).zip(a.chunks_exact(2 * a_row)) {
                             let (a0, a1) = a.split_at(a_row);
-                            isa.run(Pool { c: oc, a: [a0, a1], gamma: norm.scale, p, sums: None });
-                            isa.run(Normalise { by: norm, x: p, y });
+                            isa.run(Pool { c: cut.channels, a: [a0, a1], gamma: norm.scale, p, sums: None });
+                            // The pixels lie side by side where a task has all of their channels.
+                            let pixels = if cut.parts == 1 { shape.pw() } else { 1 };
+                            for (k, x) in p.chunks_exact(pixels * cut.channels).enumerate() {
+                                // SAFETY: tasks differ in the image, the row or the channels, so none
+                                // has these columns of that row.
+                                let y =
+                                    unsafe { y.part(image * shape.ph() + row, k * conv.oc + channels.start, x.len()) };
+                                isa.run(Normalise { by: norm, x, y });
+                            }
                         }
                     }
                 });
             });
         });
+    }
+}
+
+/// How a pass is cut into tasks: images, bands of rows and, where those are few, parts of the output
+/// channels. The shape alone decides; no bit of the result depends on it.
+struct Cut {
+    /// Pooled rows of an image, and of a band.
+    ph: usize,
+    band: usize,
+    images: usize,
+    /// Parts of the output channels, and the channels of each.
+    parts: usize,
+    channels: usize,
+}
+
+/// What a task computes.
+struct Task {
+    image: usize,
+    /// Pooled rows.
+    rows: Range<usize>,
+    /// The part of the output channels.
+    part: usize,
+}
+
+impl Cut {
+    fn new(shape: &ConvBlockShape, correlation: &Correlation) -> Self {
+        /// With so many tasks every core has work.
+        const TASKS: usize = 16;
+        /// The pooled rows of a band, and the fewest channels of a part, where there are fewer tasks:
+        /// what neighbours stage and transform twice then is 2 % of a single image's time.
+        const LEAST_BAND: usize = BAND / 2;
+        const LEAST_CHANNELS: usize = 64;
+        let (Conv2dSizes { n, oc, .. }, ph) = (**shape.conv(), shape.ph());
+        let tasks = |band: usize| n * ph.div_ceil(band);
+        let band = if tasks(BAND) < TASKS { LEAST_BAND } else { BAND };
+        let parts = if tasks(band) < TASKS { correlation.most_parts(LEAST_CHANNELS) } else { 1 };
+        Self { ph, band, images: n, parts, channels: oc / parts }
+    }
+
+    /// Whether its tasks are the shape's own bands.
+    fn is_whole(&self) -> bool {
+        self.band == BAND && self.parts == 1
+    }
+
+    fn bands(&self) -> usize {
+        self.ph.div_ceil(self.band)
+    }
+
+    fn tasks(&self) -> usize {
+        self.images * self.bands() * self.parts
+    }
+
+    /// The parts of a band are neighbours, and so are the bands of an image.
+    fn task(&self, task: usize) -> Task {
+        let (band, part) = (task / self.parts, task % self.parts);
+        let (image, band) = (band / self.bands(), band % self.bands());
+        let first = band * self.band;
+        Task { image, rows: first..(first + self.band).min(self.ph), part }
     }
 }
 

@@ -184,9 +184,9 @@ pub struct Workspace {
 
 impl Workspace {
     /// Claims what the passes over batches of up to the shape's `n` need, so that they allocate
-    /// nothing; for inference, only what [`Inference`] needs.
-    pub fn reserve(&mut self, shape: &ConvBlockShape, training: bool) {
-        let (sums, [arranged, gradients, coefficients]) = Self::lens(shape, training);
+    /// nothing. [`Inference`] needs none.
+    pub fn reserve(&mut self, shape: &ConvBlockShape) {
+        let (sums, [arranged, gradients, coefficients]) = Self::lens(shape);
         sized(&mut self.sums, sums);
         self.arranged.resize(arranged);
         self.gradients.resize(gradients);
@@ -194,18 +194,15 @@ impl Workspace {
     }
 
     /// The bytes that [`reserve`](Self::reserve) claims.
-    pub fn bytes(shape: &ConvBlockShape, training: bool) -> usize {
-        let (sums, buffers) = Self::lens(shape, training);
+    pub fn bytes(shape: &ConvBlockShape) -> usize {
+        let (sums, buffers) = Self::lens(shape);
         sums * size_of::<f64>() + buffers.into_iter().map(Buffer::bytes).sum::<usize>()
     }
 
     /// The lengths of the sums, and of the weights as they are arranged, the gradients and the
     /// coefficients.
-    fn lens(shape: &ConvBlockShape, training: bool) -> (usize, [usize; 3]) {
+    fn lens(shape: &ConvBlockShape) -> (usize, [usize; 3]) {
         let (conv, bands) = (&shape.conv, shape.bands());
-        if !training {
-            return (0, [conv.arranged_len(false), 0, 0]);
-        }
         let Conv2dSizes { n, ic, oc, .. } = **conv;
         let tasks = shape.gradient_tasks();
         let sums = (n * bands * 2 * oc).max(tasks * 2 * ic);

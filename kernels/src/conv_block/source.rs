@@ -31,7 +31,13 @@ pub struct Affine<'a> {
     pub beta: &'a [f32],
 }
 
-impl Affine<'_> {
+impl<'a> Affine<'a> {
+    /// The function of some of the channels.
+    pub(super) fn of_channels(&self, channels: &Range<usize>) -> Self {
+        let of = |values: &'a [f32]| &values[channels.clone()];
+        Self { mean: of(self.mean), scale: of(self.scale), beta: of(self.beta) }
+    }
+
     pub(super) fn check(&self, channels: usize) {
         let Self { mean, scale, beta } = self;
         assert!(mean.len() == channels && scale.len() == channels && beta.len() == channels, "one value per channel");

@@ -6,7 +6,8 @@ use crate::nn::parameter::{Parameter, Role};
 use crate::nn::tensor::Tensor;
 use onesheet_kernels::ShapeError;
 use onesheet_kernels::buffer::Buffer;
-use onesheet_kernels::conv2d::{BackwardW, BackwardX, Conv2dShape, Conv2dSizes, Forward, Padding, Workspace};
+use onesheet_kernels::conv2d::{BackwardW, BackwardX, Conv2dShape, Conv2dSizes, Forward, Inference};
+use onesheet_kernels::conv2d::{PackedWeights, Padding, Workspace};
 use onesheet_kernels::simd::Isa;
 use rand::Rng;
 
@@ -50,7 +51,8 @@ impl Options {
 
 /// What a convolution of this shape claims beside its parameters.
 pub fn claims(shape: &Conv2dShape, training: bool) -> Claims {
-    Claims::new(Workspace::bytes(shape, training), Buffer::bytes(shape.scratch_len()))
+    let of_training = if training { Workspace::bytes(shape, true) } else { 0 };
+    Claims::new(PackedWeights::bytes(shape) + of_training, Buffer::bytes(shape.scratch_len()))
 }
 
 /// `y = x * kernel + bias`, then ReLU where `relu`.
@@ -59,13 +61,16 @@ pub struct Conv2d {
     shape: Conv2dShape,
     relu: bool,
     affine: Affine,
+    /// The weights for inference; cleared whenever they are others.
+    weights: PackedWeights,
     workspace: Workspace,
 }
 
 impl Conv2d {
     /// `shape` is that of a batch of one.
     pub fn new(name: &str, shape: Conv2dShape, relu: bool, rng: &mut impl Rng) -> Self {
-        Self { shape, relu, affine: Affine::of_conv2d(name, &shape, rng), workspace: Workspace::default() }
+        let (weights, workspace) = Default::default();
+        Self { shape, relu, affine: Affine::of_conv2d(name, &shape, rng), weights, workspace }
     }
 
     fn shape(&self, n: usize) -> Conv2dShape {
@@ -79,18 +84,29 @@ impl Layer for Conv2d {
     }
 
     fn each_parameter_mut(&mut self, visit: &mut dyn FnMut(&mut Parameter)) {
+        self.weights.clear();
         self.affine.parameters_mut().into_iter().for_each(visit);
     }
 
     fn reserve(&mut self, n: usize, training: bool) {
-        self.workspace.reserve(&self.shape(n), training);
+        let shape = &self.shape(n);
+        self.weights.reserve(shape);
+        if training {
+            self.workspace.reserve(shape, true);
+        }
     }
 
-    fn forward(&mut self, isa: Isa, x: &Tensor, y: &mut Tensor, _pass: Pass) {
+    fn forward(&mut self, isa: Isa, x: &Tensor, y: &mut Tensor, pass: Pass) {
         let shape = &self.shape(x.n());
-        let Self { relu, affine: Affine { kernel, bias }, workspace, .. } = self;
-        let (x, w, bias, y) = (x.values(), &kernel.value, &bias.value, y.values_mut());
-        Forward { shape, x, w, bias, relu: *relu, y, workspace }.run(isa);
+        let Self { relu, affine: Affine { kernel, bias }, weights, workspace, .. } = self;
+        let (relu, x, w, bias, y) = (*relu, x.values(), &kernel.value, &bias.value, y.values_mut());
+        if pass.is_training() {
+            return Forward { shape, x, w, bias, relu, y, workspace }.run(isa);
+        }
+        if !weights.is_for(isa, shape) {
+            weights.pack(isa, shape, w);
+        }
+        Inference { shape, x, weights, bias, relu, y }.run(isa);
     }
 
     fn backward(&mut self, isa: Isa, Backward { x, y, dy, dx }: Backward) {

@@ -15,6 +15,7 @@ use onesheet_kernels::batch_norm::Normalization;
 use onesheet_kernels::buffer::Buffer;
 use onesheet_kernels::conv_block::{self, ConvBlockShape, Forward, Inference, Source, Workspace};
 use onesheet_kernels::conv_block::{affine_scale, normalise, pooled_sums};
+use onesheet_kernels::conv2d::PackedWeights;
 use onesheet_kernels::simd::Isa;
 use rand::Rng;
 
@@ -32,7 +33,9 @@ pub fn claims(blocks: &[BlockOptions], n: usize, training: bool) -> Result<Claim
     for (i, block) in blocks.iter().enumerate() {
         let shape = &block.shape.of_batch(n)?;
         let own = lens(shape, training, i + 1 == blocks.len()).map(Buffer::bytes).iter().sum::<usize>();
-        all = all.and(Claims::new(own + Workspace::bytes(shape, training), Buffer::bytes(shape.scratch_len(training))));
+        let of_training = if training { Workspace::bytes(shape) } else { 0 };
+        let kept = own + PackedWeights::bytes(shape.conv()) + of_training;
+        all = all.and(Claims::new(kept, Buffer::bytes(shape.scratch_len(training))));
     }
     Ok(all)
 }
@@ -61,10 +64,13 @@ struct Block {
     a: Buffer,
     /// Pooled values: in training before, in inference after their normalisation.
     p: Buffer,
-    /// The statistics of the last training batch, and `gamma / sigma`.
+    /// The statistics of the last training batch, and `gamma / sigma` of the last pass.
     mean: Vec<f32>,
     variance: Vec<f32>,
     scale: Vec<f32>,
+    /// The convolution's weights for inference; cleared whenever they, or the `scale` of inference,
+    /// are others.
+    weights: PackedWeights,
     /// The gradient of the normalised values, and its sums; the last block's gradient is the
     /// caller's.
     dp: Buffer,
@@ -87,6 +93,7 @@ impl ConvBlocks {
             mean: vec![0.0; c],
             variance: vec![0.0; c],
             scale: vec![0.0; c],
+            weights: PackedWeights::default(),
             dp: Buffer::default(),
             dp_sums: vec![0.0; 2 * c],
             workspace: Workspace::default(),
@@ -113,18 +120,22 @@ impl Block {
         Forward { shape, x, w, bias, gamma, a, p, mean, variance, workspace }.run(isa);
         norm.follow(mean, variance);
         affine_scale(&norm.with(mean, variance), scale);
+        self.weights.clear();
     }
 
     /// The normalised output with the moving statistics, in `y`, or in the block's own buffer.
     fn infer(&mut self, isa: Isa, x: Source, n: usize, y: Option<&mut [f32]>) {
         let shape = &self.shape(n);
-        let Self { affine: Affine { kernel, bias }, norm, p, scale, workspace, .. } = self;
+        let Self { affine: Affine { kernel, bias }, norm, p, scale, weights, .. } = self;
         p.resize(shape.p_len());
         let (mean, variance) = (&norm.moving_mean.value, &norm.moving_variance.value);
-        affine_scale(&norm.with(mean, variance), scale);
+        if !weights.is_for(isa, shape.conv()) {
+            weights.pack(isa, shape.conv(), &kernel.value);
+            affine_scale(&norm.with(mean, variance), scale);
+        }
         let norm = conv_block::Affine { mean, scale, beta: &norm.beta.value };
         let y = y.unwrap_or(p);
-        Inference { shape, x, w: &kernel.value, bias: &bias.value, norm, y, workspace }.run(isa);
+        Inference { shape, x, weights, bias: &bias.value, norm, y }.run(isa);
     }
 }
 
@@ -136,7 +147,8 @@ impl Layer for ConvBlocks {
     }
 
     fn each_parameter_mut(&mut self, visit: &mut dyn FnMut(&mut Parameter)) {
-        for Block { affine, norm, .. } in &mut self.blocks {
+        for Block { affine, norm, weights, .. } in &mut self.blocks {
+            weights.clear();
             affine.parameters_mut().into_iter().chain(norm.parameters_mut()).for_each(&mut *visit);
         }
     }
@@ -151,11 +163,12 @@ impl Layer for ConvBlocks {
             let shape = block.shape(n);
             let [a, p, dp] = lens(&shape, training, i == last);
             block.p.resize(p);
+            block.weights.reserve(shape.conv());
             if training {
                 block.a.resize(a);
                 block.dp.resize(dp);
+                block.workspace.reserve(&shape);
             }
-            block.workspace.reserve(&shape, training);
         }
     }
 

@@ -120,7 +120,8 @@ pub(super) trait Layer: Send {
     fn each_parameter<'a>(&'a self, _visit: &mut dyn FnMut(&'a Parameter)) {}
 
     /// Calls `visit` with each parameter, to change it, in the order of
-    /// [`each_parameter`](Layer::each_parameter).
+    /// [`each_parameter`](Layer::each_parameter). A layer that keeps something made of its parameters
+    /// makes it anew afterwards.
     fn each_parameter_mut(&mut self, _visit: &mut dyn FnMut(&mut Parameter)) {}
 
     /// Whether [`forward`](Layer::forward) and [`backward`](Layer::backward) take bytes for `x`,

@@ -2,7 +2,8 @@
 
 use super::*;
 use onesheet_kernels::conv2d::{
-    Algorithm, BackwardW, BackwardX, Conv2dShape, Conv2dSizes, Forward, Padding, Pass, Workspace,
+    Algorithm, BackwardW, BackwardX, Conv2dShape, Conv2dSizes, Forward, Inference, PackedWeights, Padding, Pass,
+    Workspace,
 };
 use onesheet_kernels::reference::conv2d as reference;
 use proptest::prelude::*;
@@ -84,6 +85,26 @@ proptest! {
     #[test]
     fn agrees_with_the_reference(shape in shapes(), relu: bool, seed: u64) {
         check(&shape, relu, seed);
+    }
+
+    /// Of a batch of any size, whatever the weights were packed for.
+    #[test]
+    fn packed_weights_give_the_same_bits(shape in shapes(), relu: bool, packed_for in 1..4usize, seed: u64) {
+        let mut data = Data::new(seed);
+        let (x, w, bias) = (data.vec(shape.x_len()), data.vec(shape.w_len()), data.vec(shape.oc));
+        for_each_isa(|isa| {
+            let (mut y, mut weights) = (poisoned(shape.y_len()), PackedWeights::default());
+            Forward { shape: &shape, x: &x, w: &w, bias: &bias, relu, y: &mut y, workspace: &mut Workspace::default() }
+                .run(isa);
+            let mut infer = |w: &[f32]| {
+                let mut y = poisoned(shape.y_len());
+                weights.pack(isa, &shape.of_batch(packed_for).unwrap(), w);
+                Inference { shape: &shape, x: &x, weights: &weights, bias: &bias, relu, y: &mut y }.run(isa);
+                y
+            };
+            infer(&poisoned(w.len()));
+            assert_same_bits(&infer(&w), &y);
+        });
     }
 
     /// Widths and heights around the tiles of minimal filtering, at the border too.

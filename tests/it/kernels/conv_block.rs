@@ -8,10 +8,11 @@ use onesheet_kernels::batch_norm::Normalization;
 use onesheet_kernels::conv_block::{
     Affine, Backward, ConvBlockShape, Forward, Inference, Source, Workspace, affine_scale, normalise, pooled_sums,
 };
-use onesheet_kernels::conv2d::{Conv2dShape, Conv2dSizes, Padding};
+use onesheet_kernels::conv2d::{Conv2dShape, Conv2dSizes, PackedWeights, Padding};
 use onesheet_kernels::max_pool2d::{MaxPool2dShape, MaxPool2dSizes};
 use onesheet_kernels::reference;
 use proptest::prelude::*;
+use std::ops::Range;
 
 const EPSILON: f32 = 1e-3;
 
@@ -195,17 +196,39 @@ impl Case {
         (0..conv.oc).map(of_channel).fold(0.0, f64::max)
     }
 
-    /// Inference with given statistics.
+    /// The statistics that inference is given: mean and variance.
+    fn statistics(&self) -> [Vec<f32>; 2] {
+        let (data, c) = (&mut Data::new(3), self.shape.conv().oc);
+        [data.vec(c), data.between(0.1, 2.0, c)]
+    }
+
+    /// Inference with given statistics over some of the images, with weights that were packed for
+    /// all.
+    fn infer(&self, isa: Isa, images: Range<usize>) -> Vec<f32> {
+        let Self { shape, w, bias, gamma, beta, .. } = self;
+        let conv = shape.conv();
+        let [mean, variance] = &self.statistics();
+        let mut scale = poisoned(conv.oc);
+        affine_scale(&Normalization { gamma, beta, mean, variance, epsilon: EPSILON }, &mut scale);
+        let mut weights = PackedWeights::default();
+        weights.pack(isa, conv, w);
+        let (norm, x_len) = (Affine { mean, scale: &scale, beta }, conv.x_len() / conv.n);
+        let x = match self.source() {
+            Source::U8(x, by) => Source::U8(&x[images.start * x_len..images.end * x_len], by),
+            Source::F32(x) => Source::F32(&x[images.start * x_len..images.end * x_len]),
+            Source::Normalised(x, by) => Source::Normalised(&x[images.start * x_len..images.end * x_len], by),
+        };
+        let shape = &shape.of_batch(images.len()).unwrap();
+        let mut y = poisoned(shape.p_len());
+        Inference { shape, x, weights: &weights, bias, norm, y: &mut y }.run(isa);
+        y
+    }
+
     fn check_inference(&self, isa: Isa) {
         let Self { shape, w, bias, gamma, beta, .. } = self;
         let conv = *shape.conv();
-        let data = &mut Data::new(3);
-        let (mean, variance) = (data.vec(conv.oc), data.between(0.1, 2.0, conv.oc));
-        let mut scale = poisoned(conv.oc);
-        affine_scale(&Normalization { gamma, beta, mean: &mean, variance: &variance, epsilon: EPSILON }, &mut scale);
-        let (mut y, workspace) = (poisoned(shape.p_len()), &mut Workspace::default());
-        let norm = Affine { mean: &mean, scale: &scale, beta };
-        Inference { shape, x: self.source(), w, bias, norm, y: &mut y, workspace }.run(isa);
+        let y = self.infer(isa, 0..conv.n);
+        let [mean, variance] = self.statistics();
         let z = reference::conv2d::forward(&conv, &self.effective_x(), &wide(w), &wide(bias));
         let (gamma, beta, mean, variance) = (wide(gamma), wide(beta), wide(&mean), wide(&variance));
         let epsilon = f64::from(EPSILON);
@@ -289,6 +312,33 @@ fn wide_blocks_agree_with_the_reference() {
         for_each_isa(|isa| {
             case.check(isa);
             case.check_inference(isa);
+        });
+    }
+}
+
+/// Images so few that they are cut into small bands and parts of the channels, and so many that they
+/// are not.
+#[test]
+fn inference_has_the_same_bits_for_an_image_alone_and_in_any_batch_on_any_number_of_threads() {
+    for (h, w, ic, oc, kind) in [
+        (8, 8, 16, 256, Kind::Values),
+        (17, 9, 32, 192, Kind::Normalised),
+        (16, 16, 128, 256, Kind::Values),
+        (33, 20, 3, 16, Kind::Bytes),
+    ] {
+        const MANY: usize = 17;
+        let padding = Padding::Same;
+        let conv = Conv2dShape::new(Conv2dSizes { n: MANY, h, w, ic, oc, kh: 3, kw: 3, stride: 1, padding });
+        let case = Case::new(conv, kind, 3);
+        for_each_isa(|isa| {
+            let batches = |sizes: &[usize]| {
+                let starts = (0..sizes.len()).map(|i| sizes[..i].iter().sum::<usize>());
+                let batches = starts.zip(sizes).map(|(start, size)| case.infer(isa, start..start + size));
+                batches.collect::<Vec<_>>().concat()
+            };
+            let of = [vec![MANY], vec![1; MANY], vec![2, 3, 4, 8]];
+            let all = on_1_2_3_threads(|| of.iter().map(|sizes| batches(sizes)).collect());
+            all.iter().for_each(|other| assert_same_bits(other, &all[0]));
         });
     }
 }

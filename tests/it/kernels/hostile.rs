@@ -5,7 +5,7 @@
 use super::for_each_isa;
 use onesheet_kernels::batch_norm::{self, Gradients, Normalization};
 use onesheet_kernels::conv_block::{self, Affine, ConvBlockShape, Source, affine_scale, normalise, pooled_sums};
-use onesheet_kernels::conv2d::{self, Algorithm, Conv2dShape, Conv2dSizes, Padding, Pass};
+use onesheet_kernels::conv2d::{self, Algorithm, Conv2dShape, Conv2dSizes, PackedWeights, Padding, Pass};
 use onesheet_kernels::dense::{self, DenseShape, DenseSizes};
 use onesheet_kernels::global_average_pool2d::{self, GlobalAveragePool2dShape, GlobalAveragePool2dSizes};
 use onesheet_kernels::loss::{self, CrossEntropy};
@@ -210,6 +210,11 @@ fn convolutions_refuse_slices_of_other_lengths() {
                 conv2d::Forward { shape, x, w, bias, relu: true, y: &mut y, workspace }.run_with(isa, algorithm);
             });
         });
+        refuses_other_lengths([x, w, shape.oc, y], |isa, [x, w, bias, y]| {
+            let (x, bias, mut y, mut weights) = (f32s(x), f32s(bias), f32s(y), PackedWeights::default());
+            weights.pack(isa, shape, &f32s(w));
+            conv2d::Inference { shape, x: &x, weights: &weights, bias: &bias, relu: true, y: &mut y }.run(isa);
+        });
         refuses_other_lengths([y, w, x], |isa, [dy, w, dx]| {
             let (dy, w, mut dx, workspace) = (f32s(dy), f32s(w), f32s(dx), &mut Default::default());
             each(isa, Pass::BackwardX, &mut |algorithm| {
@@ -223,6 +228,36 @@ fn convolutions_refuse_slices_of_other_lengths() {
                 conv2d::BackwardW { shape, x, dy, dw, db, workspace }.run_with(isa, algorithm);
             });
         });
+    }
+}
+
+#[test]
+fn convolutions_refuse_weights_that_are_not_packed_for_them() {
+    type Change = fn(&mut PackedWeights, Isa, &Conv2dShape);
+    let changes: [Change; 4] = [
+        |_, _, _| {},
+        |weights, _, _| weights.clear(),
+        |weights, _, shape| weights.reserve(shape),
+        |weights, isa, shape| {
+            let other = Conv2dShape::new(Conv2dSizes { h: shape.h + 1, ..**shape });
+            weights.pack(isa, &other, &f32s(other.w_len()));
+        },
+    ];
+    for shape in &convolutions().collect::<Vec<_>>() {
+        for isa in Isa::available() {
+            for (i, change) in changes.iter().enumerate() {
+                let mut weights = PackedWeights::default();
+                assert!(!weights.is_for(isa, shape));
+                weights.pack(isa, shape, &f32s(shape.w_len()));
+                change(&mut weights, isa, shape);
+                let (x, bias, mut y) = (f32s(shape.x_len()), f32s(shape.oc), f32s(shape.y_len()));
+                let infer = || {
+                    conv2d::Inference { shape, x: &x, weights: &weights, bias: &bias, relu: true, y: &mut y }.run(isa);
+                };
+                let is_refused = catch_unwind(AssertUnwindSafe(infer)).is_err();
+                assert!(is_refused == (i > 0) && weights.is_for(isa, shape) == (i == 0), "change {i}: {shape:?}");
+            }
+        }
     }
 }
 
@@ -249,8 +284,9 @@ fn blocks_refuse_slices_of_other_lengths() {
             let (x, w, bias, norm, mut y) =
                 (vec![1; x], f32s(w), f32s(bias), [f32s(mean), f32s(scale), f32s(beta)], f32s(y));
             let norm = Affine { mean: &norm[0], scale: &norm[1], beta: &norm[2] };
-            let (x, workspace) = (Source::U8(&x, 0.1), &mut Default::default());
-            conv_block::Inference { shape, x, w: &w, bias: &bias, norm, y: &mut y, workspace }.run(isa);
+            let (x, mut weights) = (Source::U8(&x, 0.1), PackedWeights::default());
+            weights.pack(isa, conv, &w);
+            conv_block::Inference { shape, x, weights: &weights, bias: &bias, norm, y: &mut y }.run(isa);
         });
         let lens = [x, ic, w, a, p, oc, p, 2 * oc, w, oc, oc, oc, x, 2 * ic];
         refuses_other_lengths(
