@@ -1,7 +1,7 @@
 //! What a classifier says of films, batch by batch, and of posters in memory.
 //!
 //! Both go through [`mean_over_views`]: the logits of all views are added up, then divided by their
-//! number, and become probabilities last.
+//! number, and become probabilities last. A poster is decoded once for all of its views.
 
 use crate::classifier::Classifier;
 use crate::data::batches::{Batches, Batching, Order, Source};
@@ -13,6 +13,9 @@ use crate::error::{Error, Result};
 use crate::nn::{Input, Objective, Pass};
 use crate::progress::Progress;
 use rayon::prelude::*;
+
+/// Posters per batch: enough to keep every core busy, little memory.
+pub(crate) const BATCH: usize = 32;
 
 /// A classifier's answers on some films.
 #[derive(Clone, Debug, Default)]
@@ -39,7 +42,7 @@ pub struct Question<'a> {
     pub source: &'a Source,
     /// The views that the answers are averaged over.
     pub views: Views,
-    /// Films per batch.
+    /// Films per batch; they change no bit of the answers.
     pub batch: usize,
     /// The name of the films on the progress bar.
     pub name: &'a str,
@@ -52,32 +55,24 @@ impl Classifier {
     /// Those that the source of the posters gives; [`Error::Stopped`] if `progress` asks for it.
     pub fn answers(&mut self, question: Question, progress: &dyn Progress) -> Result<Answers> {
         let Question { films, source, views, batch, name } = question;
-        let (classes, size) = (self.meta.genres.len(), self.input());
-        let bar = progress.bar(name, films.len() * views.all().len());
-        let (mut done, mut answers) = (0, Answers::default());
-        let logits = mean_over_views(views, |view| {
-            let transform = Transform { size, look: Look::View(view) };
-            let batching = Batching { classes, order: Order::Sequential, skip: 0, size: batch, transform };
-            let mut batches = Batches::new(source.clone(), films, batching)?;
-            let mut of_view = Vec::new();
-            // All views have the same films; the ids and labels of the last view are kept.
-            let Answers { ids, labels, .. } = &mut answers;
-            ids.clear();
-            labels.clear();
-            for batch in &mut batches {
-                let batch = batch?;
-                of_view.extend_from_slice(self.network.forward(Input::U8(&batch.images), Pass::Inference).values());
-                labels.extend_from_slice(&batch.labels);
-                ids.extend_from_slice(&batch.ids);
-                done += batch.len();
-                bar.at(done, None);
-                if progress.stops() {
-                    return Err(Error::stopped(format!("while the {name} films were looked at"), "begin again"));
-                }
+        let (classes, from) = (self.meta.genres.len(), source.spec());
+        // As they are: the views are made of the same pixels.
+        let transform = Transform { size: from, look: Look::View(View::WHOLE) };
+        let batching = Batching { classes, order: Order::Sequential, skip: 0, size: batch, transform };
+        let mut batches = Batches::new(source.clone(), films, batching)?;
+        let bar = progress.bar(name, films.len());
+        let (mut logits, mut answers) = (Vec::new(), Answers::default());
+        for batch in &mut batches {
+            let batch = batch?;
+            logits.extend(self.logits_about(&batch.images, from, views));
+            answers.labels.extend_from_slice(&batch.labels);
+            answers.ids.extend_from_slice(&batch.ids);
+            bar.at(batch.end, None);
+            if progress.stops() {
+                return Err(Error::stopped(format!("while the {name} films were looked at"), "begin again"));
             }
-            answers.refused = batches.refused().to_vec();
-            Ok(of_view)
-        })?;
+        }
+        answers.refused = batches.refused().to_vec();
         drop(bar);
         answers.probabilities.resize(logits.len(), 0.0);
         if !answers.ids.is_empty() {
@@ -108,21 +103,26 @@ impl Classifier {
     /// # Panics
     /// If the length is not that of whole posters.
     pub fn answers_about(&mut self, posters: &[u8]) -> Vec<f32> {
-        let logits = self.logits_about(posters);
+        let logits = self.logits_about(posters, ImageSpec::POSTER, self.meta.views);
         let mut probabilities = vec![0.0; logits.len()];
         self.meta.head.probabilities_of(self.meta.genres.len(), &logits, &mut probabilities);
         probabilities
     }
 
-    /// The logits whose probabilities [`answers_about`](Self::answers_about) returns.
-    pub(super) fn logits_about(&mut self, posters: &[u8]) -> Vec<f32> {
-        let (from, size) = (ImageSpec::POSTER, self.input());
+    /// The mean over the views of the logits for each of some posters.
+    ///
+    /// # Shapes
+    /// `posters`: u8 `[n, from.height, from.width, 3]`, RGB. The result: `[n, genres]`
+    /// # Panics
+    /// If the length is not that of whole posters.
+    pub(super) fn logits_about(&mut self, posters: &[u8], from: ImageSpec, views: Views) -> Vec<f32> {
+        let size = self.input();
         assert_eq!(posters.len() % from.bytes(), 0, "they are not whole posters");
         if posters.is_empty() {
             return Vec::new();
         }
         let mut images = vec![0; posters.len() / from.bytes() * size.bytes()];
-        let logits = mean_over_views(self.meta.views, |view| {
+        let logits = mean_over_views(views, |view| {
             let transform = Transform { size, look: Look::View(view) };
             let pairs = images.par_chunks_exact_mut(size.bytes()).zip(posters.par_chunks_exact(from.bytes()));
             pairs.for_each_init(

@@ -2,7 +2,7 @@
 //! come, without a cache.
 
 use crate::classifier::Classifier;
-use crate::classifier::answers::{Answers, Question};
+use crate::classifier::answers::{Answers, BATCH, Question};
 use crate::classifier::experiment::Experiment;
 use crate::classifier::seen::Seen;
 use crate::data::batches::Source;
@@ -16,9 +16,6 @@ use crate::error::{Error, Result};
 use crate::progress::Progress;
 use crate::report::{Evaluation, Metrics};
 use std::path::Path;
-
-/// Films per batch: enough to keep every core busy, little memory.
-const BATCH: usize = 32;
 
 /// Which films a classifier is measured on, and how.
 #[derive(Clone, Copy, Debug)]

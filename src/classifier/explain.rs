@@ -6,6 +6,7 @@
 //! Grad-CAM does the same for other models, to first order and channel by channel.
 
 use crate::classifier::Classifier;
+use crate::classifier::answers::BATCH;
 use crate::data::decode::ImageSpec;
 use crate::data::transform::{Look, Transform, Transformer, View};
 use crate::error::{Error, Result};
@@ -60,8 +61,6 @@ pub struct HeatMap {
 const PLACES: usize = 16;
 /// The side of the square in pixels of [`ImageSpec::POSTER`]: a fifth of the poster's.
 const SQUARE: usize = 52;
-/// Occluded posters per batch: as many as `predict` answers at once.
-const BATCH: usize = 32;
 
 impl Classifier {
     /// The method that says most about the classifier's network: CAM, else Grad-CAM, else occlusion.
@@ -110,8 +109,9 @@ impl Classifier {
 
     /// The values of a map by occlusion.
     fn occlude(&mut self, poster: &[u8], genre: usize) -> Vec<f32> {
-        let (head, genres, mean) = (self.meta.head, self.meta.genres.len(), mean_colour(poster));
-        let whole = log_odds(head, &self.logits_about(poster), genre);
+        let (head, views, genres, mean) =
+            (self.meta.head, self.meta.views, self.meta.genres.len(), mean_colour(poster));
+        let whole = log_odds(head, &self.logits_about(poster, ImageSpec::POSTER, views), genre);
         let places: Vec<[usize; 2]> = (0..PLACES * PLACES).map(|at| [at / PLACES, at % PLACES]).collect();
         let mut values = Vec::with_capacity(places.len());
         for places in places.chunks(BATCH) {
@@ -119,7 +119,7 @@ impl Classifier {
             for (poster, &place) in posters.chunks_exact_mut(poster.len()).zip(places) {
                 hide(poster, place, mean);
             }
-            let logits = self.logits_about(&posters);
+            let logits = self.logits_about(&posters, ImageSpec::POSTER, views);
             values.extend(logits.chunks_exact(genres).map(|logits| (whole - log_odds(head, logits, genre)) as f32));
         }
         values

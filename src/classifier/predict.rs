@@ -3,6 +3,7 @@
 //! with their number.
 
 use crate::classifier::Classifier;
+use crate::classifier::answers::BATCH;
 use crate::data::decode::{Decoder, ImageSpec};
 use crate::data::refusal::{Reason, Refusal};
 use crate::error::{Error, Result};
@@ -15,8 +16,6 @@ use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
 
-/// Posters per batch: enough to keep every core busy, little memory.
-const BATCH: usize = 32;
 /// Decoded batches that wait to be answered.
 const AHEAD: usize = 1;
 

@@ -1,6 +1,8 @@
 //! What a run needs in memory, beside what there is: a batch that does not fit is refused before
 //! any work is done, since a process that the system refuses memory ends without a word.
 
+use crate::classifier::answers::BATCH;
+use crate::data::decode::ImageSpec;
 use crate::error::{Error, Result};
 use crate::run::options::Options;
 use std::fs;
@@ -44,7 +46,9 @@ pub(crate) fn check_memory(options: &Options, classes: usize) -> Result<()> {
 pub(crate) fn needed(options: &Options, classes: usize, batch: usize) -> Result<u64> {
     let recipe = &options.recipe;
     let model = recipe.model(classes).memory(batch, Some(&recipe.rule))?;
-    let images = BATCHES * (batch * recipe.size().bytes()) as u64;
+    // Those of a step, or whole posters that are answered about.
+    let posters = batch.min(BATCH) * ImageSpec::POSTER.bytes();
+    let images = BATCHES * (batch * recipe.size().bytes()).max(posters) as u64;
     // The weights of the best epoch, and their average; both once more in a checkpoint that is being
     // written, with the weights and what the optimiser keeps of each.
     let kept = (1 + u64::from(recipe.ema > 0.0)) * model.values;

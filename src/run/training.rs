@@ -1,6 +1,6 @@
 //! The training of an experiment: epoch after epoch, from wherever it is.
 
-use crate::classifier::answers::{Answers, Question};
+use crate::classifier::answers::{Answers, BATCH, Question};
 use crate::classifier::experiment::Experiment;
 use crate::classifier::{Classifier, MODEL_FILE};
 use crate::data::batches::{Batches, Batching, Order};
@@ -212,7 +212,9 @@ impl Fit<'_, '_> {
     pub fn answers(&mut self, classifier: &mut Classifier, split: Split, views: Views) -> Result<Answers> {
         let Self { options, experiment, frame, progress, .. } = *self;
         let (source, films) = (&self.posters.source, frame.side(split));
-        let question = Question { films, source, views, batch: options.recipe.batch, name: &split.to_string() };
+        // No more than a step takes.
+        let batch = options.recipe.batch.min(BATCH);
+        let question = Question { films, source, views, batch, name: &split.to_string() };
         let answers = classifier.answers(question, progress)?;
         self.posters.refuse(&answers.refused, options)?;
         if answers.ids.is_empty() {

@@ -2,15 +2,25 @@
 
 use crate::cli::{assert_one_line, posters, run_folder, train, whole_posters};
 use crate::data::{child, is_child, use_up_file_handles};
+use crate::kernels::assert_same_bits;
 use assert_cmd::Command;
 use onesheet::classifier::Classifier;
+use onesheet::classifier::answers::Question;
+use onesheet::data::batches::Source;
 use onesheet::data::decode::{Decoder, ImageSpec};
+use onesheet::data::films::Film;
+use onesheet::data::layout::PosterFolder;
+use onesheet::data::ledger::Ledger;
+use onesheet::data::refusal::OnBadImage;
+use onesheet::data::transform::Views;
 use onesheet::nn::Isa;
+use onesheet::progress::Progress;
 use onesheet::{Error, Result};
 use serde_json::Value;
 use std::fs;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 fn model() -> String {
@@ -56,6 +66,62 @@ fn a_poster_has_the_same_bits_alone_and_in_a_batch_of_any_size() {
             }
             assert!(classifier.answers_about(&[]).is_empty());
         }
+    }
+}
+
+/// Removes the posters with the first batch that is answered.
+struct Remover<'a> {
+    posters: &'a Path,
+    totals: Mutex<Vec<usize>>,
+}
+
+impl Progress for Remover<'_> {
+    fn note(&self, _: &str) {}
+
+    fn start(&self, _: &str, total: usize) {
+        self.totals.lock().unwrap().push(total);
+    }
+
+    fn at(&self, _: usize, _: Option<f64>) {
+        fs::remove_dir_all(self.posters).unwrap();
+    }
+
+    fn finish(&self) {}
+}
+
+#[test]
+fn a_film_s_poster_is_decoded_once_for_all_of_its_views() {
+    const COUNT: u64 = 20;
+    const BAD: u64 = 5;
+    let mut classifier = Classifier::open(Path::new(&model()), Isa::available()[0]).unwrap();
+    let films: Vec<Film> = (1..=COUNT).map(|id| Film { id, genres: vec![id as usize % 2] }).collect();
+    for views in [Views::One, Views::Flip, Views::Crops] {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("posters");
+        fs::create_dir(&path).unwrap();
+        let mut pixels = vec![0; (COUNT as usize - 1) * ImageSpec::POSTER.bytes()];
+        let mut each_pixels = pixels.chunks_exact_mut(ImageSpec::POSTER.bytes());
+        for (id, poster) in (1..=COUNT).zip(whole_posters()) {
+            let file = path.join(format!("{id}.jpg"));
+            if id == BAD {
+                fs::write(file, b"no poster").unwrap();
+                continue;
+            }
+            let pixels = each_pixels.next().unwrap();
+            Decoder::new().decode_poster(&poster, ImageSpec::POSTER, pixels).unwrap().unwrap();
+            fs::copy(poster, file).unwrap();
+        }
+        let posters = PosterFolder::list(&path, &mut Ledger::default()).unwrap();
+        let source = &Source::Files { posters, spec: ImageSpec::POSTER, on_bad_image: OnBadImage::Skip };
+        let question = Question { films: &films, source, views, batch: 32, name: "all" };
+        let remover = Remover { posters: &path, totals: Mutex::default() };
+        let answers = classifier.answers(question, &remover).unwrap();
+        assert_eq!(remover.totals.into_inner().unwrap(), [COUNT as usize]);
+        assert!(!path.exists());
+        assert_eq!(answers.ids, (1..=COUNT).filter(|&id| id != BAD).collect::<Vec<_>>());
+        assert_eq!(answers.refused.iter().map(|(id, _)| *id).collect::<Vec<_>>(), [BAD]);
+        classifier.meta.views = views;
+        assert_same_bits(&answers.probabilities, &classifier.answers_about(&pixels));
     }
 }
 
