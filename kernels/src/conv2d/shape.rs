@@ -132,15 +132,18 @@ impl Conv2dShape {
         of(Pass::Forward).max(if training { of(Pass::BackwardX) } else { 0 })
     }
 
-    /// The most values that a task of a pass borrows from its thread, whichever algorithm is
-    /// [chosen](super::Algorithm::choose).
-    pub fn scratch_len(&self) -> usize {
+    /// The most values that a task of a pass borrows from its thread, by the algorithms that are
+    /// [chosen](super::Algorithm::choose): of all passes, or of the forward pass alone.
+    pub fn scratch_len(&self, training: bool) -> usize {
         if self.stride > 1 {
             return im2col::columns_len(self);
         }
         let staged = |staging: Staging, rows: usize| staging.len(rows.min(Self::MOST_ROWS));
-        let staged = staged(Staging::forward(self), self.oh).max(staged(Staging::backward_x(self), self.h));
-        staged + winograd_len(self, true) + gradient_len(self)
+        let forward = staged(Staging::forward(self), self.oh);
+        if !training {
+            return forward + winograd_len(self, false);
+        }
+        forward.max(staged(Staging::backward_x(self), self.h)) + winograd_len(self, true) + gradient_len(self)
     }
 
     pub(super) fn assert_fits(&self, x: &[f32], w: &[f32], y: &[f32]) {

@@ -38,7 +38,7 @@ impl Options {
             return Err("filters, kernel and stride are at most 2^24");
         }
         let shape = self.shape([h, w, ic]).map_err(|error| error.why())?;
-        if shape.scratch_len() > MOST_ACTIVATIONS {
+        if shape.scratch_len(false) > MOST_ACTIVATIONS {
             return Err("there are more than 2^26 values under the windows of a row");
         }
         Ok(Description {
@@ -52,7 +52,7 @@ impl Options {
 /// What a convolution of this shape claims beside its parameters.
 pub fn claims(shape: &Conv2dShape, training: bool) -> Claims {
     let of_training = if training { Workspace::bytes(shape, true) } else { 0 };
-    Claims::new(PackedWeights::bytes(shape) + of_training, Buffer::bytes(shape.scratch_len()))
+    Claims::new(PackedWeights::bytes(shape) + of_training, Buffer::bytes(shape.scratch_len(training)))
 }
 
 /// `y = x * kernel + bias`, then ReLU where `relu`.

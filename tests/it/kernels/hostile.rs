@@ -143,7 +143,7 @@ proptest! {
             prop_assert!(last <= h as u128 + beyond);
             prop_assert!(shape.pad_top() < kh && shape.pad_left() < kw);
             prop_assert!(conv2d::Workspace::bytes(&shape, true) >= 4 * shape.w_len());
-            prop_assert!(shape.scratch_len() >= product(&[stride.min(2) - 1, shape.ow(), kh, kw, ic]).unwrap() as usize);
+            prop_assert!(shape.scratch_len(false) >= product(&[stride.min(2) - 1, shape.ow(), kh, kw, ic]).unwrap() as usize);
         }
         if let Ok(shape) = DenseShape::try_new(DenseSizes { n, inputs: h, outputs: w }) {
             let lens = [shape.x_len(), shape.w_len(), shape.y_len()].map(|len| Some(len as u128));
