@@ -64,6 +64,7 @@
 //! | [`loss`] | sigmoid and softmax cross-entropy from logits |
 //! | [`gradient`] | the norm of a gradient, and its clipping |
 //! | [`optim`] | Adam and SGD: rules, and steps by them |
+//! | [`precision`] | f32 or bf16, and how fast this machine multiplies in either |
 //! | [`reference`](mod@reference) | all of the above in f64, as the formulas read |
 
 pub mod activation;
@@ -80,6 +81,7 @@ pub mod image;
 pub mod loss;
 pub mod max_pool2d;
 pub mod optim;
+pub mod precision;
 pub mod reference;
 mod scratch;
 mod shape;

@@ -8,6 +8,7 @@
 
 pub mod activation;
 pub mod batch_norm;
+pub mod bf16;
 pub mod conv2d;
 pub mod dense;
 pub mod dropout;

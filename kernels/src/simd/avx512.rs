@@ -1,13 +1,14 @@
-//! AVX-512: 16 lanes, 32 registers.
+//! AVX-512: 16 lanes, 32 registers; with AVX512-BF16 or without.
 
-use super::{Sealed, Simd};
+use super::{Pairs, Sealed, Simd, bf16};
 use std::arch::x86_64::*;
+use std::mem::transmute;
 
-/// Proof that AVX-512 F, BW, DQ and VL, AVX2 and FMA exist here.
+/// Proof that AVX-512 F, BW, DQ and VL, AVX2 and FMA exist here, and AVX512-BF16 where `BF16`.
 #[derive(Clone, Copy, Debug)]
-pub struct Avx512(());
+pub struct Avx512<const BF16: bool>(());
 
-impl Avx512 {
+impl<const BF16: bool> Avx512<BF16> {
     /// The token, where the processor has the instructions.
     pub(super) fn detect() -> Option<Self> {
         let there = is_x86_feature_detected!("avx512f")
@@ -15,14 +16,15 @@ impl Avx512 {
             && is_x86_feature_detected!("avx512dq")
             && is_x86_feature_detected!("avx512vl")
             && is_x86_feature_detected!("avx2")
-            && is_x86_feature_detected!("fma");
+            && is_x86_feature_detected!("fma")
+            && (!BF16 || is_x86_feature_detected!("avx512bf16"));
         there.then_some(Self(()))
     }
 }
 
-impl Sealed for Avx512 {}
+impl<const BF16: bool> Sealed for Avx512<BF16> {}
 
-impl Simd for Avx512 {
+impl<const BF16: bool> Simd for Avx512<BF16> {
     const LANES: usize = 16;
     const REGISTERS: usize = 32;
     type F32 = __m512;
@@ -103,6 +105,38 @@ impl Simd for Avx512 {
     fn select(self, mask: __mmask16, a: __m512, b: __m512) -> __m512 {
         proven!(_mm512_mask_blend_ps(mask, b, a))
     }
+    #[inline(always)]
+    fn pairs(self, even: __m512, odd: __m512) -> Pairs<__m512> {
+        if !BF16 {
+            return bf16::pairs(self, even, odd);
+        }
+        // SAFETY: `self` proves that the instructions exist. `EVEN_ODD` holds 32 values, and vectors
+        // of 512 bits may have any bits.
+        unsafe {
+            let even_then_odd = transmute::<__m512bh, __m512i>(_mm512_cvtne2ps_pbh(odd, even));
+            let order = _mm512_loadu_epi16(EVEN_ODD.as_ptr());
+            Pairs(_mm512_castsi512_ps(_mm512_permutexvar_epi16(order, even_then_odd)))
+        }
+    }
+    #[inline(always)]
+    fn dot_pairs(self, a: Pairs<__m512>, b: Pairs<__m512>, acc: __m512) -> __m512 {
+        if !BF16 {
+            return bf16::dot(self, a, b, acc);
+        }
+        // SAFETY: `self` proves that the instruction exists; vectors of 512 bits may have any bits.
+        unsafe { _mm512_dpbf16_ps(acc, transmute::<__m512, __m512bh>(a.0), transmute::<__m512, __m512bh>(b.0)) }
+    }
+    #[inline(always)]
+    unsafe fn store_bf16_ptr(self, to: *mut u16, v: __m512) {
+        // SAFETY: the caller's promise, 16 values of any alignment; where BF16, `self` proves that
+        // the instruction exists.
+        unsafe {
+            if !BF16 {
+                return bf16::store(self, to, v);
+            }
+            to.cast::<__m256bh>().write_unaligned(_mm512_cvtneps_pbh(v));
+        }
+    }
 }
 
 /// The mask of the first `count` lanes.
@@ -111,3 +145,14 @@ fn first(count: usize) -> __mmask16 {
     debug_assert!(count <= 16);
     ((1u32 << count) - 1) as __mmask16
 }
+
+/// Where 16 even numbers and then 16 odd ones come from in pairs of them.
+const EVEN_ODD: [i16; 32] = {
+    let mut order = [0; 32];
+    let mut i = 0;
+    while i < 32 {
+        order[i] = (i / 2 + i % 2 * 16) as i16;
+        i += 1;
+    }
+    order
+};

@@ -3,8 +3,11 @@
 #[cfg(target_arch = "aarch64")]
 use super::neon::Neon;
 use super::{Kernel, Simd, portable::Portable};
+
 #[cfg(target_arch = "x86_64")]
 use super::{avx2::Avx2, avx512::Avx512};
+#[cfg(target_arch = "x86_64")]
+use crate::precision::Precision;
 use std::fmt;
 use std::sync::OnceLock;
 
@@ -15,7 +18,7 @@ pub struct Isa(Token);
 #[derive(Clone, Copy, Debug)]
 enum Token {
     #[cfg(target_arch = "x86_64")]
-    Avx512(Avx512),
+    Avx512(Avx512<false>, Option<Avx512<true>>),
     #[cfg(target_arch = "x86_64")]
     Avx2(Avx2),
     #[cfg(target_arch = "aarch64")]
@@ -42,7 +45,7 @@ impl Isa {
     pub fn available() -> Vec<Isa> {
         let found = [
             #[cfg(target_arch = "x86_64")]
-            Avx512::detect().map(Token::Avx512),
+            Avx512::detect().map(|s| Token::Avx512(s, Avx512::detect())),
             #[cfg(target_arch = "x86_64")]
             Avx2::detect().map(Token::Avx2),
             #[cfg(target_arch = "aarch64")]
@@ -74,12 +77,22 @@ impl Isa {
     pub fn name(self) -> &'static str {
         match self.0 {
             #[cfg(target_arch = "x86_64")]
-            Token::Avx512(_) => "avx512",
+            Token::Avx512(..) => "avx512",
             #[cfg(target_arch = "x86_64")]
             Token::Avx2(_) => "avx2",
             #[cfg(target_arch = "aarch64")]
             Token::Neon(_) => "neon",
             Token::Portable(_) => "portable",
+        }
+    }
+
+    /// Whether the processor has instructions for bf16. Where it has none, they are done lane by lane
+    /// in plain arithmetic, with the same results, many times slower than f32.
+    pub fn has_bf16(self) -> bool {
+        match self.0 {
+            #[cfg(target_arch = "x86_64")]
+            Token::Avx512(_, with_bf16) => with_bf16.is_some(),
+            _ => false,
         }
     }
 
@@ -101,7 +114,14 @@ impl Isa {
             // SAFETY: the token proves that the processor has the features that the function
             // enables.
             #[cfg(target_arch = "x86_64")]
-            Token::Avx512(s) => unsafe { run_avx512(s, kernel) },
+            Token::Avx512(s, with_bf16) => unsafe {
+                if const { matches!(K::PRECISION, Precision::Bf16) }
+                    && let Some(s) = with_bf16
+                {
+                    return run_avx512_bf16(s, kernel);
+                }
+                run_avx512(s, kernel)
+            },
             // SAFETY: as above.
             #[cfg(target_arch = "x86_64")]
             Token::Avx2(s) => unsafe { run_avx2(s, kernel) },
@@ -127,7 +147,13 @@ impl Kernel for Sizes {
 
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")]
-fn run_avx512<K: Kernel>(s: Avx512, kernel: K) -> K::Output {
+fn run_avx512<K: Kernel>(s: Avx512<false>, kernel: K) -> K::Output {
+    kernel.run(s)
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512bf16,avx2,fma")]
+fn run_avx512_bf16<K: Kernel>(s: Avx512<true>, kernel: K) -> K::Output {
     kernel.run(s)
 }
 

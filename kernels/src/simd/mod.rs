@@ -25,6 +25,7 @@ mod ahead;
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
+mod bf16;
 mod channels;
 mod dispatch;
 mod map;
@@ -32,7 +33,9 @@ mod map;
 mod neon;
 mod portable;
 
+use crate::precision::Precision;
 pub(crate) use ahead::Ahead;
+pub use bf16::{Pairs, from_bf16, pair, to_bf16};
 pub(crate) use channels::{Channels, each_group};
 pub use dispatch::{Isa, UnknownIsa};
 pub(crate) use map::{VALUES_PER_TASK, map};
@@ -80,6 +83,10 @@ pub trait Kernel {
     /// What the computation returns; `()` where it writes into slices.
     type Output;
 
+    /// The precision of its products. Where the processor has instructions for bf16, only a kernel
+    /// that says so here gets them; any other would have its pairs computed lane by lane.
+    const PRECISION: Precision = Precision::F32;
+
     /// The body. Implementations are `#[inline(always)]`, and so is all they call with `s`.
     fn run<S: Simd>(self, s: S) -> Self::Output;
 }
@@ -90,6 +97,9 @@ pub trait Kernel {
 /// [`mul_add`](Simd::mul_add) rounds once except on portable builds without FMA, where it rounds
 /// twice; all else is IEEE 754 single precision with round to nearest, lane by lane, so that
 /// instruction sets with FMA agree to the bit.
+///
+/// Pairs of bf16 are the same to the bit on all instruction sets: those of the processor where it has
+/// them (AVX512-BF16), else plain arithmetic lane by lane, which is many times slower than f32.
 ///
 /// The trait is sealed: only the tokens of this module implement it.
 pub trait Simd: Sealed + Copy + Send + Sync + 'static {
@@ -168,6 +178,51 @@ pub trait Simd: Sealed + Copy + Send + Sync + 'static {
     fn eq(self, a: Self::F32, b: Self::F32) -> Self::Mask;
     /// `a` where the mask holds, else `b`.
     fn select(self, mask: Self::Mask, a: Self::F32, b: Self::F32) -> Self::F32;
+
+    /// The pairs (`even[i]`, `odd[i]`), rounded as [`to_bf16`] rounds.
+    #[inline(always)]
+    fn pairs(self, even: Self::F32, odd: Self::F32) -> Pairs<Self::F32> {
+        bf16::pairs(self, even, odd)
+    }
+    /// `a0 * b0 + (a1 * b1 + acc)` in each lane, where a pair is (`x0`, `x1`). Either product and its
+    /// sum are rounded once; subnormal operands and sums count as 0.
+    #[inline(always)]
+    fn dot_pairs(self, a: Pairs<Self::F32>, b: Pairs<Self::F32>, acc: Self::F32) -> Self::F32 {
+        bf16::dot(self, a, b, acc)
+    }
+    /// The same [`pair`] in every lane.
+    #[inline(always)]
+    fn splat_pair(self, pair: u32) -> Pairs<Self::F32> {
+        Pairs(self.splat(f32::from_bits(pair)))
+    }
+    /// The pairs at `from`, which need not be aligned.
+    ///
+    /// # Safety
+    /// `from` is valid for reads of `LANES` pairs.
+    #[inline(always)]
+    unsafe fn load_pairs_ptr(self, from: *const u32) -> Pairs<Self::F32> {
+        // SAFETY: the caller's promise; a pair has the size and the alignment of an f32.
+        Pairs(unsafe { self.load_ptr(from.cast()) })
+    }
+    /// Writes pairs to `to`, which need not be aligned.
+    ///
+    /// # Safety
+    /// `to` is valid for writes of `LANES` pairs.
+    #[inline(always)]
+    unsafe fn store_pairs_ptr(self, to: *mut u32, pairs: Pairs<Self::F32>) {
+        // SAFETY: the caller's promise; a pair has the size and the alignment of an f32.
+        unsafe { self.store_ptr(to.cast(), pairs.0) }
+    }
+    /// Writes the lanes, rounded as [`to_bf16`] rounds, one after the other to `to`, which need not be
+    /// aligned: neighbours are pairs.
+    ///
+    /// # Safety
+    /// `to` is valid for writes of `LANES` values.
+    #[inline(always)]
+    unsafe fn store_bf16_ptr(self, to: *mut u16, v: Self::F32) {
+        // SAFETY: the caller's promise.
+        unsafe { bf16::store(self, to, v) }
+    }
 
     /// Prefetches a cache line that will be read soon, at any address; does nothing where the
     /// instruction set has no such hint.

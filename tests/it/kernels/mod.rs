@@ -2,6 +2,7 @@
 
 mod activation;
 mod batch_norm;
+mod bf16;
 mod conv2d;
 mod conv_block;
 mod dense;
