@@ -4,6 +4,7 @@ use super::gradient_tile::TapGradients;
 use super::winograd::{self, GradientTiles};
 use super::{Algorithm, Conv2dShape, Conv2dSizes, Pass, Staging, Workspace, im2col};
 use crate::gemm::{Init, Product, View};
+use crate::precision::Precision;
 use crate::scratch;
 use crate::simd::{Ahead, Isa, Kernel, Simd, each_group};
 use rayon::prelude::*;
@@ -189,17 +190,21 @@ pub(crate) struct WeightGradient<'a> {
 enum Sums<'a> {
     /// Taps, or else products of the view.
     Direct(Algorithm),
-    Tiles2x2(GradientTiles<'a, 4, 2>),
-    Tiles4x4(GradientTiles<'a, 6, 4>),
+    Tiles2x2(GradientTiles<'a, 4, 2, false>),
+    Tiles4x4(GradientTiles<'a, 6, 4, false>),
+    Tiles2x2Bf16(GradientTiles<'a, 4, 2, true>),
+    Tiles4x4Bf16(GradientTiles<'a, 6, 4, true>),
 }
 
 impl<'a> WeightGradient<'a> {
     /// Starts from 0; `workspace` has [`workspace_len`](Self::workspace_len) values.
     pub fn new(isa: Isa, shape: &'a Conv2dShape, algorithm: Algorithm, workspace: &'a mut [f32]) -> Self {
         let Conv2dSizes { ic, oc, .. } = **shape;
-        let sums = match algorithm {
-            Algorithm::Winograd2x2 => Sums::Tiles2x2(GradientTiles::new(isa, ic, oc, workspace)),
-            Algorithm::Winograd4x4 => Sums::Tiles4x4(GradientTiles::new(isa, ic, oc, workspace)),
+        let sums = match (algorithm, isa.precision()) {
+            (Algorithm::Winograd2x2, Precision::F32) => Sums::Tiles2x2(GradientTiles::new(isa, ic, oc, workspace)),
+            (Algorithm::Winograd4x4, Precision::F32) => Sums::Tiles4x4(GradientTiles::new(isa, ic, oc, workspace)),
+            (Algorithm::Winograd2x2, Precision::Bf16) => Sums::Tiles2x2Bf16(GradientTiles::new(isa, ic, oc, workspace)),
+            (Algorithm::Winograd4x4, Precision::Bf16) => Sums::Tiles4x4Bf16(GradientTiles::new(isa, ic, oc, workspace)),
             _ => Sums::Direct(algorithm),
         };
         Self { isa, shape, sums }
@@ -220,6 +225,8 @@ impl<'a> WeightGradient<'a> {
             Sums::Direct(algorithm) => add_directly(self.isa, self.shape, *algorithm, rows, dw, ahead),
             Sums::Tiles2x2(tiles) => tiles.add(rows, dw, ahead),
             Sums::Tiles4x4(tiles) => tiles.add(rows, dw, ahead),
+            Sums::Tiles2x2Bf16(tiles) => tiles.add(rows, dw, ahead),
+            Sums::Tiles4x4Bf16(tiles) => tiles.add(rows, dw, ahead),
         }
     }
 
@@ -229,6 +236,8 @@ impl<'a> WeightGradient<'a> {
             Sums::Direct(_) => {}
             Sums::Tiles2x2(tiles) => tiles.finish(dw),
             Sums::Tiles4x4(tiles) => tiles.finish(dw),
+            Sums::Tiles2x2Bf16(tiles) => tiles.finish(dw),
+            Sums::Tiles4x4Bf16(tiles) => tiles.finish(dw),
         }
     }
 }

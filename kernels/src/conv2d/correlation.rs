@@ -4,6 +4,7 @@ use super::tap_tile::TapTiles;
 use super::{Algorithm, Conv2dShape, Conv2dSizes, Pass, Staging, winograd};
 use crate::buffer::Buffer;
 use crate::gemm::{Init, Product, View};
+use crate::precision::Precision;
 use crate::scratch;
 use crate::simd::{Ahead, Isa};
 use rayon::prelude::*;
@@ -119,9 +120,12 @@ impl<'a> Correlation<'a> {
     /// `y`, rows of `width` pixels, from the rows of `x` under their windows, `x_row` values apart;
     /// `x` has all the zeros it needs. Prefetches what lies `ahead` on the way.
     pub fn run(&self, x: &[f32], x_row: usize, y: &mut [f32], width: usize, ahead: &mut Ahead) {
+        let is_bf16 = self.isa.precision() == Precision::Bf16;
         match (self.algorithm, self.ic) {
-            (Algorithm::Winograd2x2, _) => self.by_points::<4>(x, x_row, y, width, ahead),
-            (Algorithm::Winograd4x4, _) => self.by_points::<6>(x, x_row, y, width, ahead),
+            (Algorithm::Winograd2x2, _) if is_bf16 => self.by_points::<4, true>(x, x_row, y, width, ahead),
+            (Algorithm::Winograd4x4, _) if is_bf16 => self.by_points::<6, true>(x, x_row, y, width, ahead),
+            (Algorithm::Winograd2x2, _) => self.by_points::<4, false>(x, x_row, y, width, ahead),
+            (Algorithm::Winograd4x4, _) => self.by_points::<6, false>(x, x_row, y, width, ahead),
             // The channels whose tap tiles the models use: the first layer's 3, and 32 back to 16.
             (Algorithm::Taps, 3) => self.by_taps::<3>(x, x_row, y, width, ahead),
             (Algorithm::Taps, 32) => self.by_taps::<32>(x, x_row, y, width, ahead),
@@ -150,13 +154,33 @@ impl<'a> Correlation<'a> {
         }
     }
 
-    fn by_points<const N: usize>(&self, x: &[f32], x_row: usize, y: &mut [f32], width: usize, ahead: &mut Ahead) {
+    fn by_points<const N: usize, const BF16: bool>(
+        &self,
+        x: &[f32],
+        x_row: usize,
+        y: &mut [f32],
+        width: usize,
+        ahead: &mut Ahead,
+    ) {
         let &Self { isa, ic, oc, w: u, bias, relu, .. } = self;
         scratch::with(winograd::workspace_len(N, ic, oc), |workspace| {
             let at_once = self.at_once();
             for (r, y) in y.chunks_mut(at_once * width * oc).enumerate() {
                 let (x, rows) = (&x[at_once * r * x_row..], y.len() / (width * oc));
-                isa.run(winograd::Tiles::<N> { x, x_row, ic, u, bias, relu, y, rows, width, oc, workspace, ahead });
+                isa.run(winograd::Tiles::<N, BF16> {
+                    x,
+                    x_row,
+                    ic,
+                    u,
+                    bias,
+                    relu,
+                    y,
+                    rows,
+                    width,
+                    oc,
+                    workspace,
+                    ahead,
+                });
             }
         });
     }
@@ -199,10 +223,13 @@ fn arrange<'a>(
 ) -> &'a [f32] {
     let Conv2dSizes { kh, kw, .. } = **shape;
     if let n @ 1.. = algorithm.tile_inputs() {
-        let to = to.sized(winograd::u_len(n, ic, oc));
-        match n {
-            4 => winograd::transform_weights::<4>(isa, ic, oc, w, to),
-            _ => winograd::transform_weights::<6>(isa, ic, oc, w, to),
+        let is_bf16 = isa.precision() == Precision::Bf16;
+        let to = to.sized(winograd::u_len(is_bf16, n, ic, oc));
+        match (n, is_bf16) {
+            (4, false) => winograd::transform_weights::<4, false>(isa, ic, oc, w, to),
+            (4, true) => winograd::transform_weights::<4, true>(isa, ic, oc, w, to),
+            (_, false) => winograd::transform_weights::<6, false>(isa, ic, oc, w, to),
+            (_, true) => winograd::transform_weights::<6, true>(isa, ic, oc, w, to),
         }
         return to;
     }

@@ -3,6 +3,7 @@
 use super::correlation::arrange_forward;
 use super::{Algorithm, Conv2dShape, Correlation, Forward, Pass, Staging, Workspace, im2col};
 use crate::buffer::Buffer;
+use crate::precision::Precision;
 use crate::simd::Isa;
 
 /// The weights of a convolution in the order that its forward pass reads them: transformed, where
@@ -21,6 +22,7 @@ pub struct PackedWeights {
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct Packing {
     algorithm: Algorithm,
+    precision: Precision,
     /// That of one image.
     shape: Conv2dShape,
 }
@@ -28,7 +30,7 @@ struct Packing {
 impl Packing {
     fn new(isa: Isa, shape: &Conv2dShape) -> Self {
         let algorithm = Algorithm::choose(isa, shape, Pass::Forward);
-        Self { algorithm, shape: shape.of_batch(1).expect("no batch is smaller") }
+        Self { algorithm, precision: isa.precision(), shape: shape.of_batch(1).expect("no batch is smaller") }
     }
 }
 

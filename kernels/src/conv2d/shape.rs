@@ -125,8 +125,8 @@ impl Conv2dShape {
             (Algorithm::View, Pass::Forward) | (Algorithm::Im2col, _) => 0,
             (algorithm, _) => match algorithm.tile_inputs() {
                 0 => self.w_len,
-                n if pass == Pass::Forward => winograd::u_len(n, self.ic, self.oc),
-                n => winograd::u_len(n, self.oc, self.ic),
+                n if pass == Pass::Forward => winograd::u_len(false, n, self.ic, self.oc),
+                n => winograd::u_len(false, n, self.oc, self.ic),
             },
         };
         of(Pass::Forward).max(if training { of(Pass::BackwardX) } else { 0 })

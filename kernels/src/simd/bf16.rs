@@ -16,7 +16,7 @@ use super::{MAX_LANES, Simd};
 /// `LANES` pairs of bf16, each in the bits of a lane: the even number of a pair in its lower half,
 /// the odd one in its upper half. `V` is the vector [`Simd::F32`].
 #[derive(Clone, Copy, Debug)]
-pub struct Pairs<V>(pub(super) V);
+pub struct Pairs<V>(pub(crate) V);
 
 const SIGN: u32 = 1 << 31;
 /// What makes a NaN a quiet one.

@@ -6,14 +6,16 @@ use super::{Kernel, Simd, portable::Portable};
 
 #[cfg(target_arch = "x86_64")]
 use super::{avx2::Avx2, avx512::Avx512};
-#[cfg(target_arch = "x86_64")]
 use crate::precision::Precision;
 use std::fmt;
 use std::sync::OnceLock;
 
 /// An instruction set that this machine has.
 #[derive(Clone, Copy, Debug)]
-pub struct Isa(Token);
+pub struct Isa {
+    token: Token,
+    precision: Precision,
+}
 
 #[derive(Clone, Copy, Debug)]
 enum Token {
@@ -52,7 +54,7 @@ impl Isa {
             Neon::detect().map(Token::Neon),
             Some(Token::Portable(Portable)),
         ];
-        found.into_iter().flatten().map(Isa).collect()
+        found.into_iter().flatten().map(|token| Isa { token, precision: Precision::F32 }).collect()
     }
 
     /// The instruction set that `ONESHEET_ISA` names (avx512, avx2, neon or portable), or else the
@@ -75,7 +77,7 @@ impl Isa {
 
     /// The name: `avx512`, `avx2`, `neon` or `portable`.
     pub fn name(self) -> &'static str {
-        match self.0 {
+        match self.token {
             #[cfg(target_arch = "x86_64")]
             Token::Avx512(..) => "avx512",
             #[cfg(target_arch = "x86_64")]
@@ -89,11 +91,23 @@ impl Isa {
     /// Whether the processor has instructions for bf16. Where it has none, they are done lane by lane
     /// in plain arithmetic, with the same results, many times slower than f32.
     pub fn has_bf16(self) -> bool {
-        match self.0 {
+        match self.token {
             #[cfg(target_arch = "x86_64")]
             Token::Avx512(_, with_bf16) => with_bf16.is_some(),
             _ => false,
         }
+    }
+
+    /// The same instructions, for convolutions that multiply in this precision wherever their
+    /// algorithm has a form for it: minimal filtering. All else multiplies f32.
+    pub fn with_precision(self, precision: Precision) -> Self {
+        Self { precision, ..self }
+    }
+
+    /// The precision that convolutions multiply in: f32, unless it was
+    /// [chosen](Self::with_precision).
+    pub fn precision(self) -> Precision {
+        self.precision
     }
 
     /// The number of vector registers.
@@ -110,7 +124,7 @@ impl Isa {
     /// block, inside the task.
     #[inline]
     pub fn run<K: Kernel>(self, kernel: K) -> K::Output {
-        match self.0 {
+        match self.token {
             // SAFETY: the token proves that the processor has the features that the function
             // enables.
             #[cfg(target_arch = "x86_64")]

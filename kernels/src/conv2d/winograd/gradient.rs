@@ -13,13 +13,14 @@
 //! What bounds it: the FMA units, and the L2 cache that the chunk comes from.
 
 use super::transform::{both_ways, combine, data, evaluate, output, scale};
-use super::{CHANNELS, fits_channels};
+use super::{CHANNELS, fits_channels, mul_add, precision, store_one_of_pair, words};
 use crate::conv2d::backward_w::Rows;
 use crate::conv2d::tap_tile::each;
+use crate::precision::Precision;
 use crate::simd::{Ahead, Isa, Kernel, MAX_LANES, Simd};
 
 /// A weight gradient in the making: the tiles that are not in it yet.
-pub(in super::super) struct GradientTiles<'a, const N: usize, const M: usize> {
+pub(in super::super) struct GradientTiles<'a, const N: usize, const M: usize, const BF16: bool> {
     isa: Isa,
     ic: usize,
     oc: usize,
@@ -33,7 +34,7 @@ pub(in super::super) struct GradientTiles<'a, const N: usize, const M: usize> {
     filled: usize,
 }
 
-/// The most tiles of a chunk: so many that `A`, applied once per chunk, costs little beside their
+/// The most tiles of a chunk, or pairs of them: so many that `A`, applied once per chunk, costs little beside their
 /// products.
 const CHUNK: usize = 32;
 
@@ -60,7 +61,7 @@ pub(in super::super) fn gradient_tile(registers: usize, lanes: usize, oc: usize)
     }
 }
 
-impl<'a, const N: usize, const M: usize> GradientTiles<'a, N, M> {
+impl<'a, const N: usize, const M: usize, const BF16: bool> GradientTiles<'a, N, M, BF16> {
     const POINTS: usize = N * N;
     /// Values from one point to the next.
     const STEP: usize = DISTANCE * CHANNELS;
@@ -88,15 +89,16 @@ impl<'a, const N: usize, const M: usize> GradientTiles<'a, N, M> {
     }
 }
 
-struct AddRows<'t, 'a, 'r, const N: usize, const M: usize> {
-    tiles: &'t mut GradientTiles<'a, N, M>,
+struct AddRows<'t, 'a, 'r, const N: usize, const M: usize, const BF16: bool> {
+    tiles: &'t mut GradientTiles<'a, N, M, BF16>,
     rows: Rows<'r>,
     dw: &'t mut [f32],
     ahead: Ahead<'r>,
 }
 
-impl<const N: usize, const M: usize> Kernel for AddRows<'_, '_, '_, N, M> {
+impl<const N: usize, const M: usize, const BF16: bool> Kernel for AddRows<'_, '_, '_, N, M, BF16> {
     type Output = ();
+    const PRECISION: Precision = precision(BF16);
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
@@ -117,7 +119,7 @@ impl<const N: usize, const M: usize> Kernel for AddRows<'_, '_, '_, N, M> {
                     }
                 }
                 tiles.filled += 1;
-                if tiles.filled == CHUNK {
+                if words(BF16, tiles.filled) == CHUNK {
                     tiles.multiply(s, dw, &mut ahead);
                 }
             }
@@ -125,13 +127,14 @@ impl<const N: usize, const M: usize> Kernel for AddRows<'_, '_, '_, N, M> {
     }
 }
 
-struct Finish<'t, 'a, const N: usize, const M: usize> {
-    tiles: &'t mut GradientTiles<'a, N, M>,
+struct Finish<'t, 'a, const N: usize, const M: usize, const BF16: bool> {
+    tiles: &'t mut GradientTiles<'a, N, M, BF16>,
     dw: &'t mut [f32],
 }
 
-impl<const N: usize, const M: usize> Kernel for Finish<'_, '_, N, M> {
+impl<const N: usize, const M: usize, const BF16: bool> Kernel for Finish<'_, '_, N, M, BF16> {
     type Output = ();
+    const PRECISION: Precision = precision(BF16);
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
@@ -141,14 +144,14 @@ impl<const N: usize, const M: usize> Kernel for Finish<'_, '_, N, M> {
     }
 }
 
-impl<const N: usize, const M: usize> GradientTiles<'_, N, M> {
+impl<const N: usize, const M: usize, const BF16: bool> GradientTiles<'_, N, M, BF16> {
     /// `B^T x B` of the tile at that row and column, as the next of `v`.
     ///
     /// # Safety
     /// `row < rows`, `column < width`, `filled < chunk`; the slices are long enough for `of`.
     #[inline(always)]
     unsafe fn transform_x<S: Simd>(&mut self, s: S, of: &Rows, row: usize, column: usize) {
-        let (ic, step) = (self.ic, Self::STEP);
+        let (ic, step, is_second) = (self.ic, Self::STEP, self.filled % 2 == 1);
         // What lies beyond the last row and column meets zeros of dy.
         let rows: [usize; N] = std::array::from_fn(|r| (row + r).min(of.rows + 1) * of.x_row);
         let columns: [usize; N] = std::array::from_fn(|c| (column + c).min(of.width + 1) * ic);
@@ -157,7 +160,7 @@ impl<const N: usize, const M: usize> GradientTiles<'_, N, M> {
             // of v.
             unsafe {
                 let x = of.x.as_ptr().add(i);
-                let at = i / CHANNELS * Self::POINTS * step + self.filled * CHANNELS + i % CHANNELS;
+                let at = i / CHANNELS * Self::POINTS * step + words(BF16, self.filled) * CHANNELS + i % CHANNELS;
                 let v = self.v.as_mut_ptr().add(at);
                 both_ways::<S, N>(
                     s,
@@ -167,7 +170,7 @@ impl<const N: usize, const M: usize> GradientTiles<'_, N, M> {
                     #[inline(always)]
                     |r, c| s.load_ptr(x.add(rows[r] + columns[c])),
                     #[inline(always)]
-                    |r, c, value| s.store_ptr(v.add((r * N + c) * step), value),
+                    |r, c, value| store_one_of_pair::<S, BF16>(s, v.add((r * N + c) * step), value, is_second),
                 );
             }
         }
@@ -181,13 +184,13 @@ impl<const N: usize, const M: usize> GradientTiles<'_, N, M> {
     /// `WHOLE`.
     #[inline(always)]
     unsafe fn transform_dy<S: Simd, const WHOLE: bool>(&mut self, s: S, of: &Rows, row: usize, column: usize) {
-        let (oc, step) = (self.oc, Self::STEP);
+        let (oc, step, is_second) = (self.oc, Self::STEP, self.filled % 2 == 1);
         let (rows, columns) = (of.rows - row, of.width - column);
         for o in (0..oc).step_by(S::LANES) {
             // SAFETY: rows and columns inside dy, channels below oc; tile `filled` of d.
             unsafe {
                 let dy = of.dy.as_ptr().add(row * of.dy_row + column * oc + o);
-                let at = o / CHANNELS * Self::POINTS * step + self.filled * CHANNELS + o % CHANNELS;
+                let at = o / CHANNELS * Self::POINTS * step + words(BF16, self.filled) * CHANNELS + o % CHANNELS;
                 let d = self.d.as_mut_ptr().add(at);
                 both_ways::<S, M>(
                     s,
@@ -200,7 +203,7 @@ impl<const N: usize, const M: usize> GradientTiles<'_, N, M> {
                         false => s.zero(),
                     },
                     #[inline(always)]
-                    |r, c, value| s.store_ptr(d.add((r * N + c) * step), value),
+                    |r, c, value| store_one_of_pair::<S, BF16>(s, d.add((r * N + c) * step), value, is_second),
                 );
             }
         }
@@ -209,6 +212,9 @@ impl<const N: usize, const M: usize> GradientTiles<'_, N, M> {
     /// Adds what the tiles contribute to `dw`; there are none afterwards.
     #[inline(always)]
     fn multiply<S: Simd>(&mut self, s: S, dw: &mut [f32], ahead: &mut Ahead) {
+        if BF16 && self.filled % 2 == 1 {
+            self.complete_pair(s);
+        }
         match (S::REGISTERS, gradient_tile(S::REGISTERS, S::LANES, self.oc)) {
             (32, [8, 2]) => self.each_tile::<S, 8, 2>(s, dw, ahead),
             (32, _) => self.each_tile::<S, 16, 1>(s, dw, ahead),
@@ -216,6 +222,19 @@ impl<const N: usize, const M: usize> GradientTiles<'_, N, M> {
             _ => self.each_tile::<S, 4, 1>(s, dw, ahead),
         }
         self.filled = 0;
+    }
+
+    /// Pairs the last tile with one of zeros.
+    #[inline(always)]
+    fn complete_pair<S: Simd>(&mut self, s: S) {
+        let last = self.filled / 2 * CHANNELS;
+        for values in self.v.chunks_exact_mut(Self::STEP).chain(self.d.chunks_exact_mut(Self::STEP)) {
+            for lane in (last..last + CHANNELS).step_by(S::LANES) {
+                let to = &mut values[lane..][..S::LANES];
+                // SAFETY: `to` holds LANES values.
+                unsafe { store_one_of_pair::<S, BF16>(s, to.as_mut_ptr(), s.zero(), true) };
+            }
+        }
     }
 
     /// Register tiles of `I` input channels by `V` vectors of output channels: what belongs to the
@@ -247,7 +266,8 @@ impl<const N: usize, const M: usize> GradientTiles<'_, N, M> {
         o: usize,
         ahead: &mut Ahead,
     ) {
-        let mut lines = ahead.take(self.filled);
+        let steps = words(BF16, self.filled + 1).min(self.filled);
+        let mut lines = ahead.take(steps);
         // SAFETY: the sizes of v, d and sums; I divides CHANNELS, so the input channels of a tile lie
         // together.
         unsafe {
@@ -255,7 +275,7 @@ impl<const N: usize, const M: usize> GradientTiles<'_, N, M> {
             let mut v = self.v.as_ptr().add(at(i));
             let mut d: [*const f32; V] = std::array::from_fn(|k| self.d.as_ptr().add(at(o + k * S::LANES)));
             let mut acc = [[s.zero(); V]; I];
-            for _ in 0..self.filled {
+            for _ in 0..steps {
                 let mut b = [s.zero(); V];
                 each!(k in [0 1] if k < V => {
                     b[k] = s.load_ptr(d[k]);
@@ -263,7 +283,7 @@ impl<const N: usize, const M: usize> GradientTiles<'_, N, M> {
                 });
                 each!(j in [0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15] if j < I => {
                     let a = s.splat(*v.add(j));
-                    each!(k in [0 1] if k < V => { acc[j][k] = s.mul_add(a, b[k], acc[j][k]); });
+                    each!(k in [0 1] if k < V => { acc[j][k] = mul_add::<S, BF16>(s, a, b[k], acc[j][k]); });
                 });
                 v = v.wrapping_add(CHANNELS);
                 lines.prefetch(s);

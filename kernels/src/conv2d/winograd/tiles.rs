@@ -12,50 +12,55 @@
 //! go through a pass together ([`chunk`]), and a part of `U` meets all of them while it is near.
 
 use super::transform::{both_ways, combine, data, evaluate, output, scale};
-use super::{CHANNELS, MOST_POINTS, fits_channels};
+use super::{CHANNELS, MOST_POINTS, fits_channels, mul_add, precision, store_one_of_pair, words};
 use crate::conv2d::tap_tile::{each, narrowest_cover};
+use crate::precision::Precision;
 use crate::simd::{Ahead, Isa, Kernel, Simd};
 use rayon::prelude::*;
 
 /// Values of `U` from one point to the next: an odd number of lines, so that the points of a kernel
 /// lie in different sets of a cache.
-fn u_point(ic: usize) -> usize {
-    (ic | 1) * CHANNELS
+fn u_point(bf16: bool, ic: usize) -> usize {
+    (words(bf16, ic) | 1) * CHANNELS
 }
 
 /// Values of `U`.
-pub(in super::super) fn u_len(n: usize, ic: usize, oc: usize) -> usize {
-    n * n * u_point(ic) * (oc / CHANNELS)
+pub(in super::super) fn u_len(bf16: bool, n: usize, ic: usize, oc: usize) -> usize {
+    n * n * u_point(bf16, ic) * (oc / CHANNELS)
 }
 
 /// `U = G g G^T`, `[oc/16][N*N][ic|1][16]`; `g(u, v, i, o)` is the weight of a tap from an input to an
 /// output channel.
-pub(in super::super) fn transform_weights<const N: usize>(
+pub(in super::super) fn transform_weights<const N: usize, const BF16: bool>(
     isa: Isa,
     ic: usize,
     oc: usize,
     g: impl Fn(usize, usize, usize, usize) -> f32 + Sync,
     u: &mut [f32],
 ) {
-    assert_eq!(u.len(), u_len(N, ic, oc));
-    u.par_chunks_exact_mut(N * N * u_point(ic)).enumerate().for_each(|(block, u)| {
+    assert_eq!(u.len(), u_len(BF16, N, ic, oc));
+    u.par_chunks_exact_mut(N * N * u_point(BF16, ic)).enumerate().for_each(|(block, u)| {
         for i in 0..ic {
             let taps = std::array::from_fn(|tap| std::array::from_fn(|o| g(tap / 3, tap % 3, i, block * CHANNELS + o)));
-            isa.run(TransformTaps::<N> { taps: &taps, u: &mut u[i * CHANNELS..], point: u_point(ic) });
+            let u = &mut u[words(BF16, i) * CHANNELS..];
+            isa.run(TransformTaps::<N, BF16> { taps: &taps, u, point: u_point(BF16, ic), is_second: i % 2 == 1 });
         }
     });
 }
 
 /// The transformation of the weights from one input channel to some output channels.
-struct TransformTaps<'a, const N: usize> {
+struct TransformTaps<'a, const N: usize, const BF16: bool> {
     taps: &'a [[f32; CHANNELS]; 9],
     u: &'a mut [f32],
     /// Values from one point to the next.
     point: usize,
+    /// Whether it is the second channel of a pair.
+    is_second: bool,
 }
 
-impl<const N: usize> Kernel for TransformTaps<'_, N> {
+impl<const N: usize, const BF16: bool> Kernel for TransformTaps<'_, N, BF16> {
     type Output = ();
+    const PRECISION: Precision = precision(BF16);
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
@@ -70,7 +75,11 @@ impl<const N: usize> Kernel for TransformTaps<'_, N> {
                 #[inline(always)]
                 |r, c, value| {
                     let factor = s.splat((scale(N, r) * scale(N, c)) as f32);
-                    s.store(&mut self.u[(r * N + c) * self.point + o..], s.mul(value, factor));
+                    let to = &mut self.u[(r * N + c) * self.point + o..][..S::LANES];
+                    // SAFETY: `to` holds LANES values.
+                    unsafe {
+                        store_one_of_pair::<S, BF16>(s, to.as_mut_ptr(), s.mul(value, factor), self.is_second);
+                    }
                 },
             );
         }
@@ -79,7 +88,7 @@ impl<const N: usize> Kernel for TransformTaps<'_, N> {
 
 /// Output rows of a 3x3 correlation with stride 1 over rows that have all the zeros they need, in
 /// tiles of `N - 2` by `N - 2`.
-pub(in super::super) struct Tiles<'a, 'b, const N: usize> {
+pub(in super::super) struct Tiles<'a, 'b, const N: usize, const BF16: bool> {
     /// `rows + 2` rows, `x_row` values from one to the next, pixels of `ic` channels.
     pub x: &'a [f32],
     pub x_row: usize,
@@ -134,8 +143,9 @@ struct Place {
     column: usize,
 }
 
-impl<const N: usize> Kernel for Tiles<'_, '_, N> {
+impl<const N: usize, const BF16: bool> Kernel for Tiles<'_, '_, N, BF16> {
     type Output = ();
+    const PRECISION: Precision = precision(BF16);
 
     #[inline(always)]
     fn run<S: Simd>(mut self, s: S) {
@@ -143,7 +153,7 @@ impl<const N: usize> Kernel for Tiles<'_, '_, N> {
         const { assert!(S::LANES <= CHANNELS && N * N <= MOST_POINTS) };
         assert!(fits_channels([ic, oc]) && rows > 0 && width >= N - 2);
         assert!(self.x.len() >= (rows + 1) * self.x_row + (width + 2) * ic, "x has the rows under the windows");
-        assert_eq!(self.u.len(), u_len(N, ic, oc));
+        assert_eq!(self.u.len(), u_len(BF16, N, ic, oc));
         assert!(self.bias.is_none_or(|bias| bias.len() == oc));
         assert_eq!(self.y.len(), rows * width * oc);
         assert_eq!(self.workspace.len(), workspace_len(N, ic, oc));
@@ -184,8 +194,10 @@ pub(in super::super) fn tiles(side: usize, rows: usize, width: usize) -> usize {
     rows.div_ceil(side) * width.div_ceil(side)
 }
 
-impl<const N: usize> Tiles<'_, '_, N> {
+impl<const N: usize, const BF16: bool> Tiles<'_, '_, N, BF16> {
     const POINTS: usize = N * N;
+    /// Words of 32 bits in a block of channels of `v`.
+    const WORDS: usize = words(BF16, CHANNELS);
     /// Outputs to a side of a tile.
     const SIDE: usize = N - 2;
 
@@ -243,7 +255,8 @@ impl<const N: usize> Tiles<'_, '_, N> {
                 unsafe {
                     let x = self.x.as_ptr().add(place.column * ic + i);
                     let at = (group * ic + i / CHANNELS * CHANNELS) * Self::POINTS * T + i % CHANNELS;
-                    let v = self.workspace.as_mut_ptr().add(at + t * CHANNELS);
+                    let at = at + t * CHANNELS;
+                    let v = self.workspace.as_mut_ptr();
                     both_ways::<S, N>(
                         s,
                         N / 2,
@@ -252,7 +265,13 @@ impl<const N: usize> Tiles<'_, '_, N> {
                         #[inline(always)]
                         |r, c| s.load_ptr(x.add(row[r] + c * ic)),
                         #[inline(always)]
-                        |r, c, value| s.store_ptr(v.add((r * N + c) * T * CHANNELS), value),
+                        |r, c, value| {
+                            let at = at + (r * N + c) * T * CHANNELS;
+                            match BF16 {
+                                true => s.store_bf16_ptr(v.cast::<u16>().add(at), value),
+                                false => s.store_ptr(v.add(at), value),
+                            }
+                        },
                     );
                 }
             }
@@ -274,22 +293,23 @@ impl<const N: usize> Tiles<'_, '_, N> {
                 for group in 0..groups {
                     // SAFETY: the sizes of v, u and m.
                     unsafe {
-                        let mut v = v.as_ptr().add((group * ic * Self::POINTS + point * CHANNELS) * T);
+                        let at = (group * ic / CHANNELS * Self::POINTS + point) * T * Self::WORDS;
+                        let mut v = v.as_ptr().add(at);
                         // The channels of a vector begin at o + k * LANES.
-                        let of = |o: usize| (o / CHANNELS * Self::POINTS + point) * u_point(ic) + o % CHANNELS;
+                        let of = |o: usize| (o / CHANNELS * Self::POINTS + point) * u_point(BF16, ic) + o % CHANNELS;
                         let mut u: [*const f32; V] = std::array::from_fn(|k| self.u.as_ptr().add(of(o + k * S::LANES)));
                         let mut acc = [[s.zero(); V]; T];
                         for _ in 0..ic / CHANNELS {
-                            for i in 0..CHANNELS {
+                            for i in 0..Self::WORDS {
                                 let mut b = [s.zero(); V];
                                 each!(k in [0 1 2 3] if k < V => { b[k] = s.load_ptr(u[k].add(i * CHANNELS)); });
                                 each!(t in [0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15] if t < T => {
-                                    let a = s.splat(*v.add(t * CHANNELS + i));
-                                    each!(k in [0 1 2 3] if k < V => { acc[t][k] = s.mul_add(a, b[k], acc[t][k]); });
+                                    let a = s.splat(*v.add(t * Self::WORDS + i));
+                                    each!(k in [0 1 2 3] if k < V => { acc[t][k] = mul_add::<S, BF16>(s, a, b[k], acc[t][k]); });
                                 });
                             }
-                            each!(k in [0 1 2 3] if k < V => { u[k] = u[k].wrapping_add(CHANNELS * CHANNELS); });
-                            v = v.wrapping_add(Self::POINTS * T * CHANNELS);
+                            each!(k in [0 1 2 3] if k < V => { u[k] = u[k].wrapping_add(Self::WORDS * CHANNELS); });
+                            v = v.wrapping_add(Self::POINTS * T * Self::WORDS);
                         }
                         each!(k in [0 1 2 3] if k < V => {
                             let o = o + k * S::LANES;
