@@ -16,7 +16,7 @@ use crate::data::layout::{self, PosterFolder};
 use crate::data::refusal::Refusal;
 use crate::data::split::Split;
 use crate::error::Result;
-use crate::nn::Isa;
+use crate::nn::{Isa, Rates};
 use crate::progress::Progress;
 use crate::run::options::Options;
 use crate::run::plan::free_space;
@@ -74,6 +74,7 @@ pub fn examine(data: &Path, cache: &Path, isa: Isa, progress: &dyn Progress) -> 
             seconds_to_build: with_genre as f64 / posters_per_second,
             posters_per_second,
             images_per_second,
+            bf16_gain: Rates::measure(isa).gain(),
             memory_bytes: peak_memory(),
             threads: rayon::current_num_threads(),
         },

@@ -109,6 +109,8 @@ pub struct Plan {
     pub posters_per_second: f64,
     /// The number of images trained on per second, in a few steps of the multi-label model.
     pub images_per_second: f64,
+    /// How many times as fast as f32 this machine multiplies bf16, for `--precision bf16`.
+    pub bf16_gain: f64,
     /// The peak memory of this process, which has trained those steps, in bytes; `None` where the
     /// system does not tell.
     pub memory_bytes: Option<u64>,
@@ -220,6 +222,7 @@ impl Report {
             seconds_to_build,
             posters_per_second,
             images_per_second,
+            bf16_gain,
             memory_bytes,
             threads,
         } = self.plan;
@@ -229,6 +232,7 @@ impl Report {
         writeln!(f, "\nA cache of all posters: {cache:.2} GB, {free:.2} GB are free")?;
         write!(f, "{seconds_to_build:.0} s to build it at {posters_per_second:.0} posters/s; ")?;
         writeln!(f, "training by default {minutes:.0} min at {images_per_second:.0} images/s ({threads} threads)")?;
+        writeln!(f, "bf16 (--precision): multiplied {bf16_gain:.2} times as fast as f32")?;
         if let Some(memory) = memory_bytes {
             let memory = gb(memory);
             writeln!(

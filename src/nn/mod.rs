@@ -67,6 +67,7 @@ pub use layers::{BYTE_SCALE, Pass};
 pub use loss::{Head, Objective};
 pub use memory::Memory;
 pub use onesheet_kernels::conv2d::Padding;
+pub use onesheet_kernels::precision::{Precision, Rates};
 pub use onesheet_kernels::simd::Isa;
 pub use optim::{Adam, Decay, Optimizer, Rule, Schedule, Sgd};
 pub use parameter::{Parameter, Role};

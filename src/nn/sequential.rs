@@ -8,6 +8,7 @@ use super::tensor::Tensor;
 use crate::error::Result;
 use onesheet_kernels::image;
 use onesheet_kernels::optim::Step;
+use onesheet_kernels::precision::Precision;
 use onesheet_kernels::simd::Isa;
 
 /// A built model: a chain of layers with their parameters, and the buffers between them.
@@ -24,6 +25,8 @@ use onesheet_kernels::simd::Isa;
 pub struct Sequential {
     spec: ModelSpec,
     isa: Isa,
+    /// That of training passes.
+    precision: Precision,
     layers: Vec<Box<dyn Layer>>,
     /// The shapes of one item of the `activations`.
     shapes: Vec<Vec<usize>>,
@@ -116,6 +119,7 @@ impl Sequential {
         Ok(Self {
             spec,
             isa,
+            precision: Precision::F32,
             shapes,
             last_images,
             fused_blocks: operations.iter().map(Operation::fused_blocks).sum(),
@@ -134,6 +138,18 @@ impl Sequential {
     /// The instruction set that the model runs on.
     pub fn isa(&self) -> Isa {
         self.isa
+    }
+
+    /// The precision that training passes multiply in; see [`train_in`](Self::train_in).
+    pub fn precision(&self) -> Precision {
+        self.precision
+    }
+
+    /// Has the convolutions of training passes multiply in that precision, which is f32 unless this is
+    /// called. Sums, and all that a model keeps, are f32 either way, and so is inference: a trained
+    /// model's answers do not depend on how it was trained.
+    pub fn train_in(&mut self, precision: Precision) {
+        self.precision = precision;
     }
 
     /// The shape of one item of the output.

@@ -4,6 +4,7 @@ use super::layers::conv2d::Options;
 use super::{LayerSpec, PlannedLayer, Sequential};
 use crate::text::thousands;
 use onesheet_kernels::conv2d::{Algorithm, Pass};
+use onesheet_kernels::precision::Precision;
 use std::fmt::Write;
 
 impl Sequential {
@@ -23,7 +24,8 @@ impl Sequential {
     }
 
     /// One line per layer: name, shape of one item of the output, parameters, arithmetic of the
-    /// forward pass and its share of the model's; then the totals. A second table names the
+    /// forward pass and its share of the model's; then the totals, and the precision of training where it
+    /// is not f32. A second table names the
     /// algorithms of each convolution with their register tiles (see [`Algorithm::tile`]): of its
     /// forward pass, its input gradient and its weight gradient. Both fit into 80 columns.
     pub fn summary(&self) -> String {
@@ -50,6 +52,9 @@ impl Sequential {
         if self.fused_blocks > 0 {
             let layers = "(conv2d, re_lu, batch_normalization, max_pooling2d)";
             writeln!(text, "fused: {} x {layers}", self.fused_blocks).expect("a String takes all");
+        }
+        if self.precision() != Precision::F32 {
+            writeln!(text, "training multiplies in {}", self.precision()).expect("a String takes all");
         }
         if !convolutions.is_empty() {
             text += "\n";

@@ -2,7 +2,7 @@
 
 use crate::error::Result;
 use crate::files;
-use crate::nn::Isa;
+use crate::nn::{Isa, Precision};
 use crate::report::read_json;
 use crate::version::{COMMIT, TARGET, VERSION};
 use serde::{Deserialize, Serialize};
@@ -21,6 +21,9 @@ pub struct Record {
     pub target: String,
     /// The instruction set that was used.
     pub isa: String,
+    /// The precision that training multiplied in; f32 where an older version left it out.
+    #[serde(default)]
+    pub precision: Precision,
     /// The name of the processor; that of its architecture where the system does not tell.
     pub processor: String,
     /// The cores that the process could use.
@@ -46,12 +49,20 @@ pub struct Stage {
 
 impl Record {
     /// The record of an experiment that began at `started`, on this machine.
-    pub fn new(isa: Isa, threads: usize, started: SystemTime, model_sha256: String, stages: Vec<Stage>) -> Self {
+    pub fn new(
+        isa: Isa,
+        precision: Precision,
+        threads: usize,
+        started: SystemTime,
+        model_sha256: String,
+        stages: Vec<Stage>,
+    ) -> Self {
         Self {
             onesheet: VERSION.to_owned(),
             commit: COMMIT.map(str::to_owned),
             target: TARGET.to_owned(),
             isa: isa.name().to_owned(),
+            precision,
             processor: processor(),
             cores: std::thread::available_parallelism().map_or(1, usize::from),
             threads,

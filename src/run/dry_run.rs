@@ -14,6 +14,7 @@ use crate::progress::Progress;
 use crate::run::options::Options;
 use crate::run::out::{Out, Permission};
 use crate::run::plan::Plan;
+use crate::run::precision;
 use crate::run::prepare::choose;
 use crate::run::speed::Speed;
 use crate::run::start::check_start;
@@ -29,6 +30,7 @@ use std::time::Instant;
 /// Those that the run would end with before it trains, as far as they can be known.
 pub fn dry_run(options: &Options, experiments: &[Experiment], isa: Isa, progress: &dyn Progress) -> Result<Plan> {
     options.recipe.model(1).plan()?;
+    let options = &precision::settled(options, isa, progress);
     if let Some(run) = &options.init_from {
         let folders: Vec<PathBuf> = experiments.iter().map(|experiment| options.out.join(experiment.name)).collect();
         check_start(run, &folders, options, isa)?;

@@ -82,7 +82,8 @@ impl Fit<'_, '_> {
         let stages = [("training", Some(trained)), ("validation", Some(*validation)), ("test", test)];
         let stage = |(name, seconds): (&str, Option<f64>)| Some(Stage { name: name.to_owned(), seconds: seconds? });
         let stages = stages.into_iter().filter_map(stage).collect();
-        Record::new(isa, self.options.threads, *begun, model_sha256.to_owned(), stages)
+        let precision = training.classifier.network.precision();
+        Record::new(isa, precision, self.options.threads, *begun, model_sha256.to_owned(), stages)
     }
 
     /// The training before its first step.
@@ -146,6 +147,7 @@ impl Fit<'_, '_> {
         let Self { options, experiment, frame, .. } = self;
         let recipe = &options.recipe;
         let mut network = Sequential::build(recipe.model(frame.genres.len()), isa, options.seed)?;
+        network.train_in(recipe.precision.into());
         network.reserve(recipe.batch);
         let meta = Meta {
             experiment: experiment.name.into(),

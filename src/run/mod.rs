@@ -9,6 +9,7 @@
 //! | [`recipe`] | what a model is and how it is trained |
 //! | [`recipe_options`] | the options of a recipe on the command line |
 //! | [`options`] | all options of a run: a recipe, the folders, the limits |
+//! | [`precision`] | the precision that a run multiplies in, by what the machine is worth |
 //! | [`identity`] | what results depend on |
 //! | `memory` | what a run needs in memory, beside what there is |
 //! | [`speed`] | how fast this machine trains |
@@ -40,6 +41,7 @@ mod out;
 pub mod outcome;
 pub mod plan;
 pub mod posters;
+pub mod precision;
 mod prepare;
 pub mod recipe;
 pub mod recipe_options;
@@ -88,6 +90,7 @@ use std::time::Duration;
 /// asks the run to stop; see [`Error`].
 pub fn run(options: &Options, experiments: &[Experiment], isa: Isa, progress: &dyn Progress) -> Result<Vec<Outcome>> {
     options.recipe.model(1).plan()?;
+    let options = &precision::settled(options, isa, progress);
     if let Some(outcomes) = finished(options, experiments)? {
         progress.note(&format!("{}: this run is finished, and there is nothing to go on with", options.out.display()));
         if !options.out.join(page::FILE).exists() {

@@ -47,6 +47,7 @@ impl Speed {
         view: impl Fn(&B) -> (&[u8], &[f32]),
     ) -> Result<Option<Self>> {
         let mut model = Sequential::build(recipe.model(classes), isa, 1)?;
+        model.train_in(recipe.precision.into());
         model.reserve(recipe.batch);
         let optimizer = Optimizer::new(recipe.rule, &mut model);
         let mut trainer = Trainer::new(head, optimizer, 1);

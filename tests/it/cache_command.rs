@@ -171,6 +171,7 @@ fn doctor_counts_every_poster_and_writes_nothing() {
         epochs.len() == 3 && epochs[1..] == [epochs[0] / 4; 2],
         "later experiments are trained for a quarter: {epochs:?}"
     );
+    assert!(report["plan"]["bf16_gain"].as_f64().unwrap() > 0.0);
     assert!(report["plan"]["cache_bytes"].as_u64().unwrap() > 59 * 196_608);
     for key in ["rows", "films", "genres", "genres_per_film", "sizes"] {
         assert!(!report[key].is_null(), "{key}");
@@ -179,6 +180,7 @@ fn doctor_counts_every_poster_and_writes_nothing() {
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "nothing beside the data");
     let text = done(train(folder.path(), &["doctor", "--data", "data"]).output().unwrap());
     assert!(text.contains("61 posters: 58 accepted, 3 refused") && text.contains("HTML page"), "{text}");
+    assert!(text.contains("bf16 (--precision): multiplied "), "{text}");
 }
 
 #[test]

@@ -18,6 +18,7 @@ fn the_version_names_commit_target_and_instruction_sets() {
         assert!(all.contains(part), "{part:?} in {all}");
     }
     assert!(isas.iter().all(|isa| all.contains(isa.name())), "{all}");
+    assert_eq!(all.contains(" with bf16"), Isa::choose().unwrap().has_bf16(), "{all}");
     let portable = Command::new(TRAIN).arg("--version").env("ONESHEET_ISA", "portable").output().unwrap();
     assert!(String::from_utf8_lossy(&portable.stdout).contains("instruction set: portable"));
 

@@ -21,6 +21,7 @@ mod mistakes;
 mod nn;
 mod page;
 mod plan;
+mod precision;
 mod predict;
 mod progress;
 mod recipes;

@@ -28,7 +28,7 @@ fn mistakes_of_newcomers_are_answered_with_what_to_do() {
         ("run --data DATA -q -v", 2, &["--quiet", "--verbose"]),
         ("run --data DATA --img-size 128", 2, &["--input N"]),
         ("run --data DATA --no-flip", 2, &["--flip true or --flip false"]),
-        ("run --data DATA --amp", 2, &["32-bit floats"]),
+        ("run --data DATA --amp", 2, &["--precision bf16"]),
         ("run --data DATA --pretrained x", 2, &["--init-from"]),
         ("train --data DATA", 2, &["no command train", "`train run`"]),
         ("fit DATA", 2, &["`train run`"]),

@@ -9,7 +9,7 @@ use std::time::SystemTime;
 use crate::data::jpeg;
 use onesheet::classifier::{Classifier, Meta};
 use onesheet::data::transform::Views;
-use onesheet::nn::{Head, Isa, ModelSpec, Padding, Sequential};
+use onesheet::nn::{Head, Isa, ModelSpec, Padding, Precision, Sequential};
 use onesheet::page;
 use onesheet::report::{Epoch, Evaluation, Metrics, Record, Stage, write_history, write_metrics, write_predictions};
 use scraper::{ElementRef, Html, Selector};
@@ -105,7 +105,9 @@ impl Case<'_> {
             (1..=epochs).map(|epoch| Epoch::new(epoch, 1.0 / epoch as f64, &metrics, 1e-3, 100, 2.0, 0.1)).collect();
         write_history(&experiment.join("history.csv"), &history).unwrap();
         let stages = ["training", "test films"].map(|name| Stage { name: name.into(), seconds: 1.5 }).to_vec();
-        Record::new(isa(), 2, SystemTime::UNIX_EPOCH, sha256, stages).write(&experiment.join("run.json")).unwrap();
+        Record::new(isa(), Precision::F32, 2, SystemTime::UNIX_EPOCH, sha256, stages)
+            .write(&experiment.join("run.json"))
+            .unwrap();
         let mut options = toml::Table::new();
         options.insert("data".into(), data.display().to_string().into());
         options.insert("learning_rate".into(), 0.002.into());

@@ -288,11 +288,25 @@ fn a_record_names_the_machine_and_the_time_and_reads_back() {
     let path = folder.path().join("run.json");
     let begun = SystemTime::UNIX_EPOCH + Duration::from_millis(1_792_422_769_900);
     let stages = vec![Stage { name: "training".into(), seconds: 1.0 / 3.0 }];
-    let record = Record::new(onesheet::nn::Isa::available()[0], 3, begun, "ab".repeat(32), stages);
+    let record = Record::new(
+        onesheet::nn::Isa::available()[0],
+        onesheet::nn::Precision::Bf16,
+        3,
+        begun,
+        "ab".repeat(32),
+        stages,
+    );
     assert_eq!((&*record.started, record.threads), ("2026-10-19T15:12:49Z", 3));
     assert!(!record.processor.is_empty() && record.cores > 0);
     record.write(&path).unwrap();
     assert_eq!(Record::read(&path).unwrap(), record);
+
+    // Those of versions before have no precision: they multiplied in f32.
+    let text = fs::read_to_string(&path).unwrap();
+    let before = text.lines().filter(|line| !line.contains("precision")).collect::<Vec<_>>().join("\n");
+    assert!(before.len() < text.trim_end().len());
+    fs::write(&path, before).unwrap();
+    assert_eq!(Record::read(&path).unwrap().precision, onesheet::nn::Precision::F32);
 }
 
 #[test]

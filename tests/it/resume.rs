@@ -152,6 +152,7 @@ fn a_run_goes_on_with_the_options_that_it_began_with() {
     refused("", "run already holds a run that did not finish (multi-label); go on with it by --resume, name another");
     refused("--resume --lr 0.01", "written with other options: learning_rate (0.001, and now 0.01");
     refused("--resume --seed 7 --epochs 9", "epochs (100000, and now 9), seed (1, and now 7); give the same ones");
+    refused("--resume --precision bf16", "precision (\"f32\", and now \"bf16\")");
     refused("--resume --experiment top-6", "experiments ([\"multi-label\"], and now [\"top-6\"])");
     let genres = folder.join("data/genres.csv");
     let labels = fs::read_to_string(&genres).unwrap();

@@ -123,7 +123,9 @@ static BUILD: LazyLock<String> = LazyLock::new(|| {
         Ok(used) => {
             let others = Isa::available().into_iter().map(Isa::name).filter(|name| *name != used.name());
             let others = others.collect::<Vec<_>>().join(", ");
-            if others.is_empty() { used.name().to_owned() } else { format!("{} (others: {others})", used.name()) }
+            let bf16 = if used.has_bf16() { " with bf16" } else { "" };
+            let others = if others.is_empty() { others } else { format!(" (others: {others})") };
+            format!("{}{bf16}{others}", used.name())
         }
         Err(unknown) => unknown.to_string(),
     };

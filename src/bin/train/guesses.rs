@@ -26,8 +26,8 @@ const OPTIONS: &[(&[&str], &str)] = &[
     (&["--continue", "--resume-from", "--restart", "--ckpt", "--checkpoint", "--ckpt-path"], RESUME),
     (&["--gpu", "--gpus", "--cuda", "--device", "--devices", "--no-cuda", "--use-gpu", "--accelerator"], NO_GPU),
     (
-        &["--amp", "--fp16", "--bf16", "--half", "--precision", "--mixed-precision"],
-        "it computes in 32-bit floats alone",
+        &["--amp", "--fp16", "--bf16", "--half", "--mixed-precision", "--dtype"],
+        "name --precision bf16, or --precision auto, which takes bf16 where the machine multiplies it faster",
     ),
     (&["--workers", "--num-workers", "--jobs", "-j", "--cpus", "--cores", "--num-threads", "--n-jobs"], THREADS),
     (&["--early-stopping", "--early-stop", "--stop-early", "--early-stopping-patience"], STOPPING),

@@ -10,6 +10,7 @@ use onesheet::progress::duration;
 use onesheet::report::{HISTORY_FILE, columns, percent, score};
 use onesheet::run::identity;
 use onesheet::run::options::Options;
+use onesheet::run::precision::settle;
 use onesheet::run::sweep::{Row, Trial, trials, write};
 use onesheet::{Error, Result, files, page};
 use std::time::{Duration, Instant};
@@ -73,7 +74,7 @@ pub fn sweep(args: &SweepArgs, threads: usize, isa: Isa) -> Result<()> {
     let trials = trials(&args.vary, args.random, args.seed);
     // All trials are made ready before the first one runs, so that a mistake ends the sweep now and
     // not in an hour.
-    let trials = trials.iter().map(|trial| ready(args, trial, threads)).collect::<Result<Vec<_>>>()?;
+    let trials = trials.iter().map(|trial| ready(args, trial, threads, isa)).collect::<Result<Vec<_>>>()?;
     // A trial may have another number of threads than the sweep; they decode on one pool.
     threads::start_decoding(trials.iter().map(|trial| trial.options.threads).max().unwrap_or(threads))?;
     for (i, trial) in trials.iter().enumerate() {
@@ -141,7 +142,7 @@ pub fn sweep(args: &SweepArgs, threads: usize, isa: Isa) -> Result<()> {
 }
 
 /// Turns a trial into the run that `train run` would make of it.
-fn ready(args: &SweepArgs, trial: &Trial, threads: usize) -> Result<Ready> {
+fn ready(args: &SweepArgs, trial: &Trial, threads: usize, isa: Isa) -> Result<Ready> {
     let name = trial.name();
     if trial.0.iter().any(|(option, _)| ["data", "out"].contains(&&option[..])) {
         return Err(Error::usage("--data and --out are the same for all trials", "run a sweep for each"));
@@ -179,7 +180,9 @@ fn ready(args: &SweepArgs, trial: &Trial, threads: usize) -> Result<Ready> {
     }
     let experiments = run::experiments(&run);
     // The test films have no part in the choice.
-    let options = Options { measures_test: false, ..run::options(run, threads).map_err(named)? };
+    let mut options = Options { measures_test: false, ..run::options(run, threads).map_err(named)? };
+    // Settled now, so that the trial's identity says what it was trained in.
+    options.recipe.precision = settle(options.recipe.precision, isa).0;
     Ok(Ready { name, identity: identity::of_trial(&options, experiments), options, experiments })
 }
 
