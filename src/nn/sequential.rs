@@ -237,11 +237,12 @@ impl Sequential {
                 first.values_mut().copy_from_slice(values);
             }
         }
+        let isa = if pass.is_training() { self.isa.with_precision(self.precision) } else { self.isa };
         for (i, layer) in self.layers.iter_mut().enumerate() {
             let (before, after) = self.activations.split_at_mut(i + 1);
             let (x, y) = (&before[i], &mut after[0]);
             y.reshape(n, &self.shapes[i + 1]);
-            layer.forward(self.isa, x, y, pass);
+            layer.forward(isa, x, y, pass);
         }
         &self.activations[self.layers.len()]
     }
@@ -252,7 +253,8 @@ impl Sequential {
     /// # Panics
     /// If `d_output` is not as long as that output.
     pub fn backward(&mut self, d_output: &[f32]) {
-        self.each_layer_backward(d_output, 0, |layer, isa, io| layer.backward(isa, io));
+        let precision = self.precision;
+        self.each_layer_backward(d_output, 0, |layer, isa, io| layer.backward(isa.with_precision(precision), io));
     }
 
     /// [`backward`](Self::backward) and an optimiser's step, layer by layer, so that the gradient
@@ -262,7 +264,10 @@ impl Sequential {
     /// If `d_output` is not as long as the output, or the parameters have no moments of the step's
     /// rule.
     pub(super) fn backward_and_step(&mut self, d_output: &[f32], step: &Step) {
-        self.each_layer_backward(d_output, 0, |layer, isa, io| layer.backward_and_step(isa, io, step));
+        let precision = self.precision;
+        self.each_layer_backward(d_output, 0, |layer, isa, io| {
+            layer.backward_and_step(isa.with_precision(precision), io, step);
+        });
     }
 
     /// The height, width and channels of the [feature maps](Self::feature_maps); `None` where no layer
