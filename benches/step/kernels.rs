@@ -1,12 +1,13 @@
 //! The convolution kernels of the model, each on its own, and the blocks around them as a step runs
 //! them, on operands that are allocated and touched beforehand.
 
+use crate::models;
 use crate::peak::{Effort, Pool, median};
-use onesheet::nn::{LayerSpec, ModelSpec};
+use onesheet::nn::ModelSpec;
 use onesheet_kernels::batch_norm::Normalization;
 use onesheet_kernels::buffer::Buffer;
 use onesheet_kernels::conv_block::{self, Affine, ConvBlockShape, Source, Workspace};
-use onesheet_kernels::conv2d::{self, BackwardW, BackwardX, Conv2dShape, Conv2dSizes, Forward};
+use onesheet_kernels::conv2d::{self, BackwardW, BackwardX, Forward, Pass};
 use onesheet_kernels::simd::Isa;
 use rand::{RngExt, SeedableRng};
 use serde::Serialize;
@@ -24,18 +25,35 @@ pub struct KernelSpeed {
     pub threads: usize,
     /// The median speed in GFLOP/s.
     pub gflops: f64,
-    /// The median share of the FMA peak on as many threads, measured beside the kernel.
+    /// The median share of the FMA peak on as many threads, measured beside the kernel, by the
+    /// arithmetic of the direct sum.
     pub fraction_of_peak: f64,
+    /// The same by the multiply-adds that are really issued.
+    pub issued_fraction_of_peak: f64,
 }
 
 impl KernelSpeed {
-    /// Measures `call`, which performs `flops` operations, and prints a line.
-    fn measure(name: String, pool: &mut Pool, effort: Effort, flops: f64, call: &mut (dyn FnMut() + Send)) -> Self {
+    /// Measures `call` and prints a line. By the direct sum it performs `flops` operations; of
+    /// these it issues the share `issued`.
+    fn measure(
+        name: String,
+        pool: &mut Pool,
+        effort: Effort,
+        [flops, issued]: [f64; 2],
+        call: &mut (dyn FnMut() + Send),
+    ) -> Self {
         let samples = pool.measure(effort, flops, call);
-        let gflops = median(&samples.rates) * flops / 1e9;
-        let fraction_of_peak = median(&samples.of_peak);
-        println!("| {name:<17} | {:>7} | {gflops:>7.1} | {:>13.1} % |", pool.threads, 100.0 * fraction_of_peak);
-        Self { name, threads: pool.threads, gflops, fraction_of_peak }
+        let (gflops, fraction_of_peak) = (median(&samples.rates) * flops / 1e9, median(&samples.of_peak));
+        let issued_fraction_of_peak = issued * fraction_of_peak;
+        let [direct, issued] = [fraction_of_peak, issued_fraction_of_peak].map(|share| 100.0 * share);
+        println!("| {name:<17} | {:>7} | {gflops:>7.1} | {direct:>13.1} % | {issued:>6.1} % |", pool.threads);
+        Self { name, threads: pool.threads, gflops, fraction_of_peak, issued_fraction_of_peak }
+    }
+
+    /// Prints the head of the table.
+    pub fn print_head() {
+        println!("| kernel            | threads | GFLOP/s | of the FMA peak | issued   |");
+        println!("|-------------------|--------:|--------:|----------------:|---------:|");
     }
 }
 
@@ -44,9 +62,8 @@ impl KernelSpeed {
 /// from bytes, as a block.
 pub fn measure(isa: Isa, spec: &ModelSpec, pools: &mut [Pool], effort: Effort) -> Vec<KernelSpeed> {
     let mut speeds = Vec::new();
-    for (i, shape) in convolutions(spec).iter().enumerate() {
-        let Conv2dSizes { oc, kh, kw, ic, .. } = **shape;
-        let flops = 2.0 * (shape.y_len() * kh * kw * ic) as f64;
+    for (i, shape) in models::convolutions(spec, IMAGES).iter().enumerate() {
+        let (oc, flops) = (shape.oc, models::flops(shape));
         let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(i as u64);
         let mut random = |len: usize| {
             let mut values = Buffer::new(len);
@@ -58,21 +75,23 @@ pub fn measure(isa: Isa, spec: &ModelSpec, pools: &mut [Pool], effort: Effort) -
         let (mut dw, mut db) = (random(shape.w_len()), random(oc));
         let mut workspace = conv2d::Workspace::default();
 
-        let mut measure = |pass: &str, call: &mut (dyn FnMut() + Send)| {
+        let mut measure = |pass: Pass, call: &mut (dyn FnMut() + Send)| {
+            let flops = [flops, models::issued(isa, shape, pass)];
             for pool in &mut *pools {
-                speeds.push(KernelSpeed::measure(format!("conv{}.{pass}", i + 1), pool, effort, flops, call));
+                let name = format!("conv{}.{}", i + 1, models::name(pass));
+                speeds.push(KernelSpeed::measure(name, pool, effort, flops, call));
             }
         };
         if i > 0 {
-            measure("forward", &mut || {
+            measure(Pass::Forward, &mut || {
                 let (y, workspace) = (&mut y, &mut workspace);
                 Forward { shape, x: &x, w: &w, bias: &bias, relu: true, y, workspace }.run(isa);
             });
-            measure("backward_x", &mut || {
+            measure(Pass::BackwardX, &mut || {
                 BackwardX { shape, dy: &dy, w: &w, dx: &mut dx, workspace: &mut workspace }.run(isa);
             });
         }
-        measure("backward_w", &mut || {
+        measure(Pass::BackwardW, &mut || {
             let (dw, db, workspace) = (&mut dw, &mut db, &mut workspace);
             BackwardW { shape, x: &x, dy: &dy, dw, db, workspace }.run(isa);
         });
@@ -91,11 +110,11 @@ pub fn measure_blocks(
     effort: Effort,
 ) -> Vec<KernelSpeed> {
     let mut speeds = Vec::new();
-    for (i, shape) in convolutions(spec).iter().enumerate() {
-        let shape = &ConvBlockShape::new(shape.of_batch(batch).expect("the batch fits"));
+    for (i, conv) in models::convolutions(spec, batch).into_iter().enumerate() {
+        let shape = &ConvBlockShape::new(conv);
         let conv = shape.conv();
-        let Conv2dSizes { oc, kh, kw, ic, .. } = **conv;
-        let flops = 2.0 * (conv.y_len() * kh * kw * ic) as f64;
+        let (ic, oc, flops) = (conv.ic, conv.oc, models::flops(conv));
+        let issued = |pass| models::issued(isa, conv, pass);
         let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(i as u64);
         let mut random = |len: usize| {
             let mut values = Buffer::new(len);
@@ -115,18 +134,22 @@ pub fn measure_blocks(
             _ => Source::Normalised(&x, Affine { mean: &below, scale: &below, beta: &below }),
         };
 
-        let mut measure = |pass: &str, flops: f64, call: &mut (dyn FnMut() + Send)| {
+        let mut measure = |pass: &str, flops: [f64; 2], call: &mut (dyn FnMut() + Send)| {
             for pool in &mut *pools {
                 speeds.push(KernelSpeed::measure(format!("block{}.{pass}", i + 1), pool, effort, flops, call));
             }
         };
-        measure("forward", flops, &mut || {
+        measure("forward", [flops, issued(Pass::Forward)], &mut || {
             let (a, p, mean, variance, workspace) = (&mut a, &mut p, &mut mean, &mut variance, &mut workspace);
             conv_block::Forward { shape, x, w: &w, bias: &bias, gamma: &gamma, a, p, mean, variance, workspace }
                 .run(isa);
         });
         let norm = Normalization { gamma: &gamma, beta: &bias, mean: &mean, variance: &variance, epsilon: 1e-3 };
-        measure("backward", if i == 0 { flops } else { 2.0 * flops }, &mut || {
+        let backward = match i {
+            0 => [flops, issued(Pass::BackwardW)],
+            _ => [2.0 * flops, (issued(Pass::BackwardX) + issued(Pass::BackwardW)) / 2.0],
+        };
+        measure("backward", backward, &mut || {
             conv_block::Backward {
                 shape,
                 x,
@@ -148,24 +171,4 @@ pub fn measure_blocks(
         });
     }
     speeds
-}
-
-/// The shapes of a model's convolutions.
-fn convolutions(spec: &ModelSpec) -> Vec<Conv2dShape> {
-    let plan = spec.plan().expect("the model's shapes fit");
-    let layers = spec.layers.iter().zip(&plan).filter_map(|(layer, planned)| match *layer {
-        LayerSpec::Conv2d { filters, kernel: [kh, kw], stride, padding } => Some(Conv2dShape::new(Conv2dSizes {
-            n: IMAGES,
-            h: planned.input[0],
-            w: planned.input[1],
-            ic: planned.input[2],
-            oc: filters,
-            kh,
-            kw,
-            stride,
-            padding,
-        })),
-        _ => None,
-    });
-    layers.collect()
 }

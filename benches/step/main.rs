@@ -9,21 +9,30 @@
 //! with dropout, binary cross-entropy, backward, Adam. Prediction is the forward pass for inference
 //! on the same batch. Each is timed call by call, on all threads and on one.
 //!
-//! The *roof* of either is the FMA peak divided by the arithmetic of an image: the speed of a
-//! machine that did nothing but the multiply-adds of the convolutions and dense layers. The peak is
-//! always measured beside what is compared with it; [`peak`] says how. Fractions are medians of
-//! such ratios, so they need not be the quotient of the medians beside them.
+//! The *roof* of either is the FMA peak divided by the arithmetic of an image by the direct sum: the
+//! speed of a machine that did nothing but evaluate the definition of the convolutions and dense
+//! layers, a multiply-add for each of their products. Minimal filtering gets the same sums from
+//! fewer products, so shares above 100 % are possible. They say how a step compares with the best
+//! that the direct sum allows, not how busy the processor is; for that, the share of the
+//! multiply-adds that are really *issued* stands beside each.
+//!
+//! The peak is always measured beside what is compared with it; [`peak`] says how. Fractions are
+//! medians of such ratios, so they need not be the quotient of the medians beside them.
 
 mod allocations;
 mod kernels;
 mod model;
+#[path = "../common/models.rs"]
+mod models;
+#[path = "../common/peak.rs"]
 mod peak;
 
 use clap::Parser;
 use kernels::KernelSpeed;
-use model::{Flops, Model, Step};
+use model::{Flops, Step};
+use models::Model;
 use onesheet_kernels::simd::Isa;
-use peak::{Effort, Pool, Samples, median};
+use peak::{Effort, Pool, median};
 use serde::Serialize;
 use std::error::Error;
 use std::path::PathBuf;
@@ -87,12 +96,15 @@ struct Report {
     train_images_per_second_1: f64,
     train_images_per_second_1_min: f64,
     train_images_per_second_1_max: f64,
-    /// The peak divided by the arithmetic of an image.
+    /// The peak divided by the arithmetic of an image by the direct sum.
     train_roof_images_per_second: f64,
     train_fraction_of_roof: f64,
     /// The fraction of the roof of one thread: beside it, the fraction above says how a step scales
     /// compared with the peak.
     train_fraction_of_roof_1: f64,
+    /// The fractions by the multiply-adds that are really issued.
+    train_issued_fraction_of_roof: f64,
+    train_issued_fraction_of_roof_1: f64,
     predict_images_per_second: f64,
     predict_images_per_second_min: f64,
     predict_images_per_second_max: f64,
@@ -100,6 +112,8 @@ struct Report {
     predict_roof_images_per_second: f64,
     predict_fraction_of_roof: f64,
     predict_fraction_of_roof_1: f64,
+    predict_issued_fraction_of_roof: f64,
+    predict_issued_fraction_of_roof_1: f64,
     /// The mean, rounded up: 0 only if no timed step asked for memory.
     allocations_per_step: usize,
 }
@@ -147,18 +161,20 @@ fn measure(isa: Isa, options: &Options, pools: &mut [Pool]) -> Result<Report, Bo
     let before: Vec<f64> = pools.iter().map(|pool| median(&pool.peaks)).collect();
 
     println!("{}, batch {}\n", isa.name(), options.batch);
-    println!("| kernel            | threads | GFLOP/s | of the FMA peak |");
-    println!("|-------------------|--------:|--------:|----------------:|");
+    KernelSpeed::print_head();
     let effort = Effort { warm_up: 2, bursts: if few { 1 } else { 9 }, calls: 1 };
     let mut kernels = kernels::measure(isa, &spec, pools, effort);
     kernels.extend(kernels::measure_blocks(isa, &spec, options.batch, pools, effort));
 
-    println!("\n| images/s | threads |    min | median |    max | of the roof |");
-    println!("|----------|--------:|-------:|-------:|-------:|------------:|");
+    println!("\n| images/s | threads |    min | median |    max | of the roof | issued   |");
+    println!("|----------|--------:|-------:|-------:|-------:|------------:|---------:|");
     let mut step = Step::new(isa, options.model, options.batch)?;
     let effort = Effort { warm_up: if few { 1 } else { 5 }, bursts: 1, calls: if few { 1 } else { options.steps } };
-    let train = images_per_second("train", options.batch, pools, effort, flops.step, || step.train());
-    let predict = images_per_second("predict", options.batch, pools, effort, flops.forward, || step.predict());
+    let issued = Flops::issued(isa, &spec);
+    let counts = [flops.step, issued.step / flops.step];
+    let train = images_per_second("train", options.batch, pools, effort, counts, || step.train());
+    let counts = [flops.forward, issued.forward / flops.forward];
+    let predict = images_per_second("predict", options.batch, pools, effort, counts, || step.predict());
 
     let known: Vec<usize> = pools.iter().map(|pool| pool.peaks.len()).collect();
     pools.iter_mut().for_each(|pool| pool.peak(ends));
@@ -194,6 +210,8 @@ fn measure(isa: Isa, options: &Options, pools: &mut [Pool]) -> Result<Report, Bo
         train_roof_images_per_second: peaks[all] * 1e9 / flops.step,
         train_fraction_of_roof: train[all].of_roof,
         train_fraction_of_roof_1: train[0].of_roof,
+        train_issued_fraction_of_roof: train[all].issued_of_roof,
+        train_issued_fraction_of_roof_1: train[0].issued_of_roof,
         predict_images_per_second: predict[all].median,
         predict_images_per_second_min: predict[all].min,
         predict_images_per_second_max: predict[all].max,
@@ -201,6 +219,8 @@ fn measure(isa: Isa, options: &Options, pools: &mut [Pool]) -> Result<Report, Bo
         predict_roof_images_per_second: peaks[all] * 1e9 / flops.forward,
         predict_fraction_of_roof: predict[all].of_roof,
         predict_fraction_of_roof_1: predict[0].of_roof,
+        predict_issued_fraction_of_roof: predict[all].issued_of_roof,
+        predict_issued_fraction_of_roof_1: predict[0].issued_of_roof,
         allocations_per_step,
     })
 }
@@ -217,8 +237,8 @@ fn throughput(isa: Isa, options: &Options, pools: &mut [Pool]) -> Result<(), Box
     let peak =
         status.lines().find_map(|line| line.strip_prefix("VmHWM:")?.trim().strip_suffix("kB")?.trim().parse().ok());
     let line = serde_json::json!({
-        "train_images_per_second": Throughput::new(&train, options.batch).median,
-        "predict_images_per_second": Throughput::new(&predict, options.batch).median,
+        "train_images_per_second": median(&train.rates) * options.batch as f64,
+        "predict_images_per_second": median(&predict.rates) * options.batch as f64,
         "peak_rss_mb": peak.map(|kib: f64| kib / 1024.0),
     });
     println!("{line}");
@@ -232,39 +252,44 @@ struct Throughput {
     max: f64,
     /// The median share of the roof over the bursts.
     of_roof: f64,
+    /// The same by the multiply-adds that are really issued.
+    issued_of_roof: f64,
+    /// The mean, rounded up.
     allocations_per_call: usize,
 }
 
-impl Throughput {
-    fn new(samples: &Samples, batch: usize) -> Self {
-        let images: Vec<f64> = samples.rates.iter().map(|rate| rate * batch as f64).collect();
-        Self {
-            min: images.iter().copied().fold(f64::INFINITY, f64::min),
-            median: median(&images),
-            max: images.iter().copied().fold(0.0, f64::max),
-            of_roof: median(&samples.of_peak),
-            allocations_per_call: samples.allocations.div_ceil(images.len()),
-        }
-    }
-}
-
-/// Measures `call` on all pools, the one of all threads first, and prints a line for each. The
-/// results are in the order of `pools`.
+/// Measures `call` on all pools, the one of all threads first, and prints a line for each. An image
+/// takes `flops` operations by the direct sum, of which the share `issued` is issued. The results
+/// are in the order of `pools`.
 fn images_per_second(
     name: &str,
     batch: usize,
     pools: &mut [Pool],
     effort: Effort,
-    flops_per_image: f64,
+    [flops, issued]: [f64; 2],
     mut call: impl FnMut() + Send,
 ) -> Vec<Throughput> {
     let measured = pools.iter_mut().rev().map(|pool| {
-        let samples = pool.measure(effort, flops_per_image * batch as f64, &mut call);
-        let of = Throughput::new(&samples, batch);
-        let Throughput { min, median, max, of_roof, .. } = of;
-        let of_roof = 100.0 * of_roof;
-        println!("| {name:<8} | {:>7} | {min:>6.1} | {median:>6.1} | {max:>6.1} | {of_roof:>9.1} % |", pool.threads);
-        of
+        let (mut warm_up, mut allocations) = (effort.warm_up, 0);
+        let samples = pool.measure(effort, flops * batch as f64, || {
+            let count = ALLOCATOR.during(&mut call);
+            match warm_up {
+                0 => allocations += count,
+                _ => warm_up -= 1,
+            }
+        });
+        let rates: Vec<f64> = samples.rates.iter().map(|rate| rate * batch as f64).collect();
+        let [min, max] =
+            [rates.iter().copied().fold(f64::INFINITY, f64::min), rates.iter().copied().fold(0.0, f64::max)];
+        let (median, of_roof) = (median(&rates), peak::median(&samples.of_peak));
+        let issued_of_roof = issued * of_roof;
+        let [direct, issued] = [of_roof, issued_of_roof].map(|share| 100.0 * share);
+        println!(
+            "| {name:<8} | {:>7} | {min:>6.1} | {median:>6.1} | {max:>6.1} | {direct:>9.1} % | {issued:>6.1} % |",
+            pool.threads
+        );
+        let allocations_per_call = allocations.div_ceil(rates.len());
+        Throughput { min, median, max, of_roof, issued_of_roof, allocations_per_call }
     });
     let mut measured: Vec<Throughput> = measured.collect();
     measured.reverse();
@@ -288,11 +313,11 @@ fn sweep(isa: Isa, options: &Options, pools: &mut [Pool]) -> Result<(), Box<dyn 
         let mut cells = String::new();
         for pool in &mut *pools {
             let samples = pool.measure(effort, flops.step * batch as f64, || step.train());
-            cells += &format!(" {:.1} |", Throughput::new(&samples, batch).median);
+            cells += &format!(" {:.1} |", median(&samples.rates) * batch as f64);
         }
         for pool in &mut *pools {
             let samples = pool.measure(effort, flops.forward * batch as f64, || step.predict());
-            cells += &format!(" {:.1} |", Throughput::new(&samples, batch).median);
+            cells += &format!(" {:.1} |", median(&samples.rates) * batch as f64);
         }
         println!("| {batch} |{cells}");
     }

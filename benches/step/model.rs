@@ -1,32 +1,10 @@
-//! The model of the three experiments, its arithmetic, and a batch for it in memory.
+//! A model's arithmetic, and a training step of it on a batch in memory.
 
-use onesheet::nn::{Head, Input, Isa, ModelSpec, Optimizer, Pass, Rule, Sequential, Trainer};
-use onesheet::run::recipe::Recipe;
+use crate::models::{self, GENRES, Model};
+use onesheet::nn::{Head, Input, Isa, LayerSpec, ModelSpec, Optimizer, Pass, Rule, Sequential, Trainer};
+use onesheet_kernels::conv2d::{self, Conv2dShape};
 use rand::{RngExt, SeedableRng};
 use std::hint::black_box;
-
-/// The number of the model's outputs.
-const GENRES: usize = 19;
-
-/// The models that can be measured.
-#[derive(Clone, Copy, PartialEq, clap::ValueEnum)]
-pub enum Model {
-    /// Conv3x3(16) + ReLU, batch norm, max-pooling; the same with 32 and with 64; Dense(64) + ReLU,
-    /// dropout, Dense(19).
-    Report,
-    /// The model of the recipe that learns most.
-    Best,
-}
-
-impl Model {
-    /// The layers of the model.
-    pub fn spec(self) -> ModelSpec {
-        match self {
-            Self::Report => Recipe::report().model(GENRES),
-            Self::Best => Recipe::best().model(GENRES),
-        }
-    }
-}
 
 /// Floating-point operations per image in the convolutions and dense layers; a multiply-add counts
 /// as two. All other layers together are below 1 % of that.
@@ -39,12 +17,30 @@ pub struct Flops {
 }
 
 impl Flops {
-    /// Counts the operations of a model.
+    /// Counts the operations of a model by the direct sum.
     pub fn of(spec: &ModelSpec) -> Self {
+        Self::count(spec, |_, _| 1.0)
+    }
+
+    /// Counts the operations that the chosen algorithms really issue.
+    pub fn issued(isa: Isa, spec: &ModelSpec) -> Self {
+        Self::count(spec, |shape, pass| models::issued(isa, shape, pass))
+    }
+
+    /// Counts what `share` says of each pass of a convolution, and all of the dense layers.
+    fn count(spec: &ModelSpec, share: impl Fn(&Conv2dShape, conv2d::Pass) -> f64) -> Self {
         let plan = spec.plan().expect("the model's shapes fit");
-        let layers: Vec<f64> = plan.iter().map(|layer| layer.flops as f64).filter(|&flops| flops > 0.0).collect();
-        let forward: f64 = layers.iter().sum();
-        Self { forward, step: 3.0 * forward - layers[0] }
+        let mut shapes = models::convolutions(spec, 1).into_iter();
+        let (mut forward, mut step) = (0.0, 0.0);
+        let layers = spec.layers.iter().zip(&plan).filter(|(_, planned)| planned.flops > 0);
+        for (i, (layer, planned)) in layers.enumerate() {
+            let shape = matches!(layer, LayerSpec::Conv2d { .. }).then(|| shapes.next().expect("one each"));
+            let flops = |pass| planned.flops as f64 * shape.as_ref().map_or(1.0, |shape| share(shape, pass));
+            let input = if i == 0 { 0.0 } else { flops(conv2d::Pass::BackwardX) };
+            forward += flops(conv2d::Pass::Forward);
+            step += flops(conv2d::Pass::Forward) + input + flops(conv2d::Pass::BackwardW);
+        }
+        Self { forward, step }
     }
 }
 
