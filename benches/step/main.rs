@@ -31,6 +31,7 @@ use clap::Parser;
 use kernels::KernelSpeed;
 use model::{Flops, Step};
 use models::Model;
+use onesheet_kernels::precision::Precision;
 use onesheet_kernels::simd::Isa;
 use peak::{Effort, Pool, median};
 use serde::Serialize;
@@ -59,6 +60,9 @@ struct Options {
     /// Number of threads that "all threads" stands for [default: all cores]
     #[arg(long, value_name = "N", value_parser = at_least_one)]
     threads: Option<usize>,
+    /// Train with products of bf16; prediction stays f32
+    #[arg(long)]
+    bf16: bool,
     /// Make only a few short measurements, to see that the bench works
     #[arg(long)]
     quick: bool,
@@ -81,6 +85,7 @@ fn at_least_one(text: &str) -> Result<usize, String> {
 #[derive(Serialize)]
 struct Report {
     isa: &'static str,
+    precision: Precision,
     threads: usize,
     batch: usize,
     /// Medians over all bursts of the peak during the run, at `threads` threads and at one.
@@ -120,7 +125,7 @@ struct Report {
 
 fn main() -> Result<(), Box<dyn Error>> {
     let options = Options::parse();
-    let isa = Isa::choose()?;
+    let isa = Isa::choose()?.with_precision(if options.bf16 { Precision::Bf16 } else { Precision::F32 });
     let threads = match options.threads {
         Some(threads) => threads,
         None => std::thread::available_parallelism()?.get(),
@@ -160,7 +165,7 @@ fn measure(isa: Isa, options: &Options, pools: &mut [Pool]) -> Result<Report, Bo
     pools.iter_mut().for_each(|pool| pool.peak(ends));
     let before: Vec<f64> = pools.iter().map(|pool| median(&pool.peaks)).collect();
 
-    println!("{}, batch {}\n", isa.name(), options.batch);
+    println!("{}, {}, batch {}\n", isa.name(), isa.precision(), options.batch);
     KernelSpeed::print_head();
     let effort = Effort { warm_up: 2, bursts: if few { 1 } else { 9 }, calls: 1 };
     let mut kernels = kernels::measure(isa, &spec, pools, effort);
@@ -194,6 +199,7 @@ fn measure(isa: Isa, options: &Options, pools: &mut [Pool]) -> Result<Report, Bo
 
     Ok(Report {
         isa: isa.name(),
+        precision: isa.precision(),
         threads,
         batch: options.batch,
         peak_gflops: peaks[all],

@@ -53,13 +53,15 @@ pub struct Step {
 }
 
 impl Step {
-    /// Builds the model with fresh weights, and buffers for `batch` images.
+    /// Builds the model with fresh weights, and buffers for `batch` images; it trains in the precision
+    /// of `isa`.
     pub fn new(isa: Isa, model: Model, batch: usize) -> Result<Self, Box<dyn std::error::Error>> {
         let spec = model.spec();
         let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(1);
         let images = (0..batch * spec.input.iter().product::<usize>()).map(|_| rng.random()).collect();
         let labels = (0..batch * GENRES).map(|_| f32::from(rng.random_bool(0.1))).collect();
         let mut model = Sequential::build(spec, isa, 1)?;
+        model.train_in(isa.precision());
         model.reserve(batch);
         let optimizer = Optimizer::new(Rule::adam(1e-3), &mut model);
         Ok(Self { model, trainer: Trainer::new(Head::Sigmoid, optimizer, 1), images, labels })

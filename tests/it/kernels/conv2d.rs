@@ -183,11 +183,11 @@ fn tiles_are_told_as_they_are_dispatched() {
         // On 32 registers of 16 lanes, and on 16 of 8.
         (conv1, Pass::Forward, ["2x8x16", "1x5x16"]),
         (conv1, Pass::BackwardW, ["2x3x3x16", "1x3x3x8"]),
-        (conv2, Pass::Forward, ["8x32", "6x16"]),
-        (conv2, Pass::BackwardX, ["16x16", "6x16"]),
+        (conv2, Pass::Forward, ["8x32", "4x16"]),
+        (conv2, Pass::BackwardX, ["16x16", "4x16"]),
         (conv2, Pass::BackwardW, ["8x32", "4x16"]),
         (conv3, Pass::Forward, ["6x64", "6x16"]),
-        (conv3, Pass::BackwardX, ["8x32", "6x16"]),
+        (conv3, Pass::BackwardX, ["8x32", "4x16"]),
         (conv3, Pass::BackwardW, ["8x32", "4x16"]),
     ];
     for_each_isa(|isa| {
