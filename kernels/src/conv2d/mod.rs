@@ -20,29 +20,32 @@
 //! [`Algorithm`] says which way a shape takes.
 //!
 //! # 3x3 windows
-//! A product of the view broadcasts every input once for each tap that it feeds. The windows of
-//! neighbouring pixels overlap, so for 3x3 windows and channels in whole vectors of 16 two tiles
-//! keep what overlaps in registers: `tap_tile` (forward, backward_x) and `gradient_tile`
-//! (backward_w). Correlations from at least 16 to at least 32 channels take 16 multiplications for
-//! four outputs instead of 36, by minimal filtering (`winograd`).
+//! Where both sides have channels in whole vectors of 16, minimal filtering (`winograd`) takes 36
+//! multiplications for 16 outputs, or for what 16 gradients contribute to nine weights, instead of
+//! 144, or 16 for four instead of 36: whichever is fewer for the sizes of the image.
+//!
+//! Images of three channels have no vectors of inputs. A product of the view broadcasts every input
+//! once for each tap that it feeds, but the windows of neighbouring pixels overlap: two tiles keep
+//! what overlaps in registers, `tap_tile` (forward) and `gradient_tile` (backward_w).
 //!
 //! What their inner loops hold on AVX-512, as `tools/assembly` reads it from the machine code (a
-//! core starts two FMAs and two loads per cycle):
+//! core starts one or two FMAs and twice as many loads per cycle, or as many):
 //!
-//! | kernel | tile | FMAs | broadcasts | loads | spills | bound by |
-//! |---|---|--:|--:|--:|--:|---|
-//! | conv1 forward (3 to 16) | 2 x 8 pixels x 16 channels | 144 | 40 | 9 | 0 | FMAs |
-//! | conv2 forward (16 to 32) | 12 tiles x 32 | 24 | 12 | 2 | 0 | loads |
-//! | conv3 forward (32 to 64) | 6 tiles x 64 | 24 | 6 | 4 | 0 | FMAs |
-//! | conv2 backward_x (32 to 16) | 2 x 8 pixels x 16 | 144 | 40 | 9 | 0 | FMAs |
-//! | conv3 backward_x (64 to 32) | 12 tiles x 32 | 24 | 12 | 2 | 0 | loads |
-//! | conv1 backward_w | 2 kernel rows x 3 taps x 3 inputs x 16 | 54 | 18 | 3 | 0 | FMAs |
-//! | conv1 backward_w, third kernel row | 1 x 3 x 3 x 16 | 27 | 9 | 3 | 0 | FMAs |
-//! | conv2, conv3 backward_w | 3 taps x 4 inputs x 32 | 72 | 12 | 6 | 0 | FMAs |
+//! | kernel | tile | FMAs | broadcasts | loads | spills |
+//! |---|---|--:|--:|--:|--:|
+//! | conv1 forward (3 to 16) | 2 x 8 pixels x 16 channels | 144 | 40 | 9 | 0 |
+//! | conv2 forward (16 to 32), conv3 backward_x (64 to 32) | 8 tiles x 32 | 16 | 8 | 2 | 0 |
+//! | conv3 forward (32 to 64) | 6 tiles x 64 | 24 | 6 | 4 | 0 |
+//! | conv2 backward_x (32 to 16) | 16 tiles x 16 | 16 | 16 | 1 | 0 |
+//! | conv1 backward_w | 2 kernel rows x 3 taps x 3 inputs x 16 | 54 | 18 | 3 | 0 |
+//! | conv1 backward_w, third kernel row | 1 x 3 x 3 x 16 | 27 | 9 | 3 | 0 |
+//! | conv2, conv3 backward_w | 8 inputs x 32, over tiles | 16 | 8 | 2 | 0 |
 //!
-//! conv1 forward makes only three turns per tile, so its 16 stores and its start count too. conv2
-//! forward also waits for its 32 kB of transformed weights on their way from L2 to L1. The tile of
-//! the third kernel row has 9 chains, just enough to hide the latency.
+//! conv1 forward makes only three turns per tile, so its 16 stores and its start count too. The tile
+//! of the third kernel row has 9 chains, just enough to hide the latency. Around its products,
+//! minimal filtering spends about half of its time on transformations where a side has 16 channels,
+//! and a quarter where they have 32 and 64; `cargo bench --bench conv2d` prints both shares of the
+//! peak, by the arithmetic of the direct sum and by the multiplications made.
 //!
 //! Other windows and channel counts go through `gemm::Product`: 14 x 2 vectors (28 FMAs of 14
 //! broadcasts and 2 loads) or 6 x 4 (24 of 6 and 4), which are bound by loads and by FMAs.

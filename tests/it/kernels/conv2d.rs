@@ -284,6 +284,49 @@ fn avx2_and_avx512_agree_to_the_bit() {
     }
 }
 
+/// The errors that the documentation of minimal filtering gives: root mean squares, as shares of the
+/// sum of the terms' magnitudes, of random operands.
+#[test]
+fn minimal_filtering_is_as_exact_as_the_docs_say() {
+    let sizes = Conv2dSizes { n: 1, h: 16, w: 16, ic: 64, oc: 64, kh: 3, kw: 3, stride: 1, padding: Padding::Same };
+    let shape = Conv2dShape::new(sizes);
+    let mut data = Data::new(2);
+    let (x, w, dy) = (data.vec(shape.x_len()), data.vec(shape.w_len()), data.vec(shape.y_len()));
+    let magnitudes = |values: &[f32]| values.iter().map(|&value| f64::from(value).abs()).collect::<Vec<_>>();
+    let (exact_y, zeros) = (reference::forward(&shape, &wide(&x), &wide(&w), &[0.0; 64]), [0.0; 64]);
+    let sum_y = reference::forward(&shape, &magnitudes(&x), &magnitudes(&w), &[0.0; 64]);
+    let (exact_dw, _) = reference::backward_w(&shape, &wide(&x), &wide(&dy));
+    let (sum_dw, _) = reference::backward_w(&shape, &magnitudes(&x), &magnitudes(&dy));
+    let error = |actual: &[f32], exact: &[f64], sum: &[f64]| {
+        let squares = actual.iter().zip(exact).zip(sum).map(|((&a, e), sum)| ((f64::from(a) - e) / sum).powi(2));
+        (squares.sum::<f64>() / exact.len() as f64).sqrt()
+    };
+    for_each_isa(|isa| {
+        for (algorithm, most) in [(Algorithm::Winograd2x2, 3e-8), (Algorithm::Winograd4x4, 7e-8)] {
+            if !algorithm.fits(isa, &shape, Pass::Forward) {
+                continue;
+            }
+            let (mut y, mut dw, mut db) = (vec![0.0; shape.y_len()], vec![0.0; shape.w_len()], vec![0.0; 64]);
+            let mut workspace = Workspace::default();
+            let forward = Forward {
+                shape: &shape,
+                x: &x,
+                w: &w,
+                bias: &zeros,
+                relu: false,
+                y: &mut y,
+                workspace: &mut workspace,
+            };
+            forward.run_with(isa, algorithm);
+            let gradient =
+                BackwardW { shape: &shape, x: &x, dy: &dy, dw: &mut dw, db: &mut db, workspace: &mut workspace };
+            gradient.run_with(isa, algorithm);
+            let errors = [error(&y, &exact_y, &sum_y), error(&dw, &exact_dw, &sum_dw)];
+            assert!(errors.iter().all(|error| (1e-9..most).contains(error)), "{errors:?} by {algorithm}");
+        }
+    });
+}
+
 /// Products of bf16 are as near as 8 bits allow, and the same to the bit with the processor's own
 /// instructions as in plain arithmetic.
 #[test]

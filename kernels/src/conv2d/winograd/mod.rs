@@ -22,7 +22,8 @@
 //!   input channels by output channels;
 //! - [`gradient`]: weight gradients; per point, input channels by tiles times tiles by output
 //!   channels;
-//! - [`transform`]: the transformations of both.
+//! - [`weights`]: the transformed weights of correlations;
+//! - [`transform`]: the transformations of all three.
 //!
 //! # Accuracy
 //! The transformations round, but the sums are shorter. With random operands the error of
@@ -43,9 +44,11 @@
 mod gradient;
 mod tiles;
 mod transform;
+mod weights;
 
 pub(super) use gradient::{GradientTiles, gradient_tile, gradient_workspace_len};
-pub(super) use tiles::{Tiles, group, rows_at_once, tiles, transform_weights, u_len, workspace_len};
+pub(super) use tiles::{Tiles, group, rows_at_once, tiles, workspace_len};
+pub(super) use weights::{transform_weights, u_len};
 
 use crate::precision::Precision;
 use crate::simd::{MAX_LANES, Pairs, Simd};
