@@ -2,7 +2,7 @@
 
 use super::gradient_tile::TapGradients;
 use super::winograd::{self, GradientTiles};
-use super::{Algorithm, Conv2dShape, Conv2dSizes, Pass, Staging, Workspace, im2col};
+use super::{Algorithm, Conv2dShape, Conv2dSizes, MOST_TASKS, Pass, Staging, Workspace, im2col};
 use crate::gemm::{Init, Product, View};
 use crate::precision::Precision;
 use crate::scratch;
@@ -41,6 +41,7 @@ pub struct BackwardW<'a> {
 
 /// Tasks that give every core work where the batch alone does not.
 const FEW_TASKS: usize = 16;
+const _: () = assert!(FEW_TASKS <= MOST_TASKS);
 
 /// Rows of the output that stay in the L2 cache while everything that needs them passes over them.
 /// A multiple of what the tiles of every algorithm cover.

@@ -126,9 +126,8 @@ impl<'a> Correlation<'a> {
             (Algorithm::Winograd4x4, _) if is_bf16 => self.by_points::<6, true>(x, x_row, y, width, ahead),
             (Algorithm::Winograd2x2, _) => self.by_points::<4, false>(x, x_row, y, width, ahead),
             (Algorithm::Winograd4x4, _) => self.by_points::<6, false>(x, x_row, y, width, ahead),
-            // The channels whose tap tiles the models use: the first layer's 3, and 32 back to 16.
+            // The channels of images.
             (Algorithm::Taps, 3) => self.by_taps::<3>(x, x_row, y, width, ahead),
-            (Algorithm::Taps, 32) => self.by_taps::<32>(x, x_row, y, width, ahead),
             (Algorithm::Taps, _) => self.by_taps::<0>(x, x_row, y, width, ahead),
             _ => self.by_product(x, x_row, y, width),
         }

@@ -76,10 +76,10 @@ impl Inference<'_> {
                             // The pixels lie side by side where a task has all of their channels.
                             let pixels = if cut.parts == 1 { shape.pw() } else { 1 };
                             for (k, x) in p.chunks_exact(pixels * cut.channels).enumerate() {
+                                let (row, first) = (image * shape.ph() + row, k * conv.oc + channels.start);
                                 // SAFETY: tasks differ in the image, the row or the channels, so none
                                 // has these columns of that row.
-                                let y =
-                                    unsafe { y.part(image * shape.ph() + row, k * conv.oc + channels.start, x.len()) };
+                                let y = unsafe { y.part(row, first, x.len()) };
                                 isa.run(Normalise { by: norm, x, y });
                             }
                         }
