@@ -278,7 +278,7 @@ fn a_model_claims_the_memory_that_its_plan_says() {
     let rules = [None, Some(Rule::adam(1e-3)), Some(Rule::Sgd(Sgd::new(1e-3)))];
     for (spec, tolerance) in recipes.into_iter().chain(models().map(|spec| (spec, 0.05))) {
         for rule in rules {
-            let planned = |n| spec.memory(n, rule.as_ref()).unwrap().total(1);
+            let planned = |n| spec.memory(Isa::choose().unwrap(), n, rule.as_ref()).unwrap().total(1);
             for n in [1, 2, 12] {
                 let (planned, held) = (planned(n) as f64, bytes_held(&spec, n, rule) as f64);
                 let close = (planned / held - 1.0).abs() < tolerance;
@@ -328,8 +328,8 @@ fn passes_in_a_reserved_workspace_allocate_nothing() {
             conv2d::BackwardX { shape, dy, w, dx: &mut dx, workspace }.run(isa);
             conv2d::BackwardW { shape, x, dy, dw: &mut dw, db: &mut db, workspace }.run(isa);
         };
-        let of_conv2d =
-            pool.install(|| allocations_after_reserve(|w: &mut conv2d::Workspace| w.reserve(&of(20), true), conv2d));
+        let of_conv2d = pool
+            .install(|| allocations_after_reserve(|w: &mut conv2d::Workspace| w.reserve(isa, &of(20), true), conv2d));
 
         let of = |n| DenseShape::new(DenseSizes { n, inputs: 700, outputs: 19 });
         let shape = &of(n);

@@ -140,7 +140,8 @@ pub fn measure_blocks(
             }
         };
         measure("forward", [flops, issued(Pass::Forward)], &mut || {
-            let (a, p, mean, variance, workspace) = (&mut a, &mut p, &mut mean, &mut variance, &mut workspace);
+            let a = shape.keeps_a(isa).then_some(&mut *a);
+            let (p, mean, variance, workspace) = (&mut p, &mut mean, &mut variance, &mut workspace);
             conv_block::Forward { shape, x, w: &w, bias: &bias, gamma: &gamma, a, p, mean, variance, workspace }
                 .run(isa);
         });
@@ -154,7 +155,8 @@ pub fn measure_blocks(
                 shape,
                 x,
                 w: &w,
-                a: &a,
+                bias: &bias,
+                a: shape.keeps_a(isa).then_some(&*a),
                 p: &p,
                 norm,
                 dp: &dp,

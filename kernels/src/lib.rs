@@ -55,6 +55,7 @@
 //! | [`image`] | bytes to numbers |
 //! | [`conv2d`] | convolution: shapes, algorithms, forward, both gradients |
 //! | [`conv_block`] | convolution + bias + ReLU + batch norm + max-pooling in one |
+//! | [`matrix`] | products of blocks of bf16, as matrix units make them |
 //! | [`dense`] | fully connected layer: forward, both gradients |
 //! | [`activation`] | ReLU |
 //! | [`batch_norm`] | batch normalisation: statistics, forward, backward |
@@ -79,6 +80,7 @@ pub mod global_average_pool2d;
 pub mod gradient;
 pub mod image;
 pub mod loss;
+pub mod matrix;
 pub mod max_pool2d;
 pub mod optim;
 pub mod precision;

@@ -7,6 +7,7 @@ use super::spec::ModelSpec;
 use crate::error::{Error, Result};
 use onesheet_kernels::buffer::Buffer;
 use onesheet_kernels::optim::Rule;
+use onesheet_kernels::simd::Isa;
 
 /// The memory that a model claims, in bytes: built, and with room for batches of some size.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,16 +34,17 @@ impl Memory {
 impl ModelSpec {
     /// The memory that [`Sequential::build`](super::Sequential::build) will claim together with the
     /// passes over batches of up to `batch` items: those of training, given the optimiser's rule, or
-    /// those of inference. Nothing is claimed to find out.
+    /// those of inference, on an instruction set and in its precision. Nothing is claimed to find out.
     ///
     /// Within a few per cent of what is measured; never less for a larger batch. For a model that
     /// takes images as bytes, those of an [`Input::F32`](super::Input::F32) come on top.
     ///
     /// ```
-    /// use onesheet::nn::{ModelSpec, Rule};
+    /// use onesheet::nn::{Isa, ModelSpec, Rule};
     ///
     /// let spec = ModelSpec::input(&[1000]).dense(1000).relu().dense(10);
-    /// let (inference, training) = (spec.memory(32, None)?, spec.memory(32, Some(&Rule::adam(1e-3)))?);
+    /// let isa = Isa::choose().unwrap();
+    /// let (inference, training) = (spec.memory(isa, 32, None)?, spec.memory(isa, 32, Some(&Rule::adam(1e-3)))?);
     /// assert!(inference.values > 4 * 1_010_000);
     /// assert!(training.total(1) > inference.total(1));
     /// # Ok::<(), onesheet::Error>(())
@@ -51,7 +53,7 @@ impl ModelSpec {
     /// # Errors
     /// Those of [`plan`](Self::plan), and [`Error::Shape`] where a batch has more values than memory
     /// can hold.
-    pub fn memory(&self, batch: usize, rule: Option<&Rule>) -> Result<Memory> {
+    pub fn memory(&self, isa: Isa, batch: usize, rule: Option<&Rule>) -> Result<Memory> {
         let all = Operations::of(self, true)?;
         check_batch(batch, &all.shapes).map_err(Error::Shape)?;
         let training = rule.is_some();
@@ -71,7 +73,7 @@ impl ModelSpec {
 
         let mut claims = Claims { buffers: input + outputs + gradients, per_thread: 0 };
         for operation in &all.operations {
-            let of_operation = operation.claims(&all.plan, batch, training);
+            let of_operation = operation.claims(isa, &all.plan, batch, training);
             let of_operation =
                 of_operation.map_err(|what| Error::Shape(format!("a batch of {batch} items: {what}")))?;
             claims = claims.and(of_operation);

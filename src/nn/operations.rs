@@ -20,6 +20,7 @@ use onesheet_kernels::conv_block::ConvBlockShape;
 use onesheet_kernels::conv2d::Conv2dShape;
 use onesheet_kernels::dense::DenseShape;
 use onesheet_kernels::max_pool2d::MaxPool2dShape;
+use onesheet_kernels::simd::Isa;
 
 /// The operations of a model, in order.
 pub struct Operations {
@@ -124,10 +125,10 @@ impl Operation {
     ///
     /// # Errors
     /// If such a batch has more values than memory can hold.
-    pub fn claims(&self, plan: &[PlannedLayer], n: usize, training: bool) -> Result<Claims, ShapeError> {
+    pub fn claims(&self, isa: Isa, plan: &[PlannedLayer], n: usize, training: bool) -> Result<Claims, ShapeError> {
         Ok(match &self.kind {
-            Kind::ConvBlocks(blocks) => conv_blocks::claims(blocks, n, training)?,
-            Kind::Conv2d { shape, .. } => conv2d::claims(&shape.of_batch(n)?, training),
+            Kind::ConvBlocks(blocks) => conv_blocks::claims(isa, blocks, n, training)?,
+            Kind::Conv2d { shape, .. } => conv2d::claims(isa, &shape.of_batch(n)?, training),
             Kind::Dense { shape, .. } => dense::claims(&shape.of_batch(n)?, training),
             Kind::MaxPool2d(shape) => max_pool2d::claims(&shape.of_batch(n)?),
             Kind::BatchNorm { .. } => batch_norm::claims(n, &plan[self.first].input),

@@ -203,8 +203,9 @@ impl Sequential {
             true => first.reshape_bytes(n, input),
             false => first.reshape(n, input),
         }
+        let isa = if training { self.isa.with_precision(self.precision) } else { self.isa };
         for (i, layer) in self.layers.iter_mut().enumerate() {
-            layer.reserve(n, training);
+            layer.reserve(isa, n, training);
             self.activations[i + 1].reshape(n, &self.shapes[i + 1]);
         }
         if training {

@@ -36,9 +36,9 @@ pub fn dry_run(options: &Options, experiments: &[Experiment], isa: Isa, progress
         check_start(run, &folders, options, isa)?;
     }
     Out::check(&options.out, Permission { overwrite: options.overwrite, resume: options.resume })?;
-    let (films, chosen) = choose(options, experiments, progress)?;
+    let (films, chosen) = choose(options, experiments, isa, progress)?;
     let all: Vec<(Experiment, &Frame)> = chosen.iter().map(|of| (of.experiment, &of.frame)).collect();
-    let mut plan = Plan::of(options, &all)?;
+    let mut plan = Plan::of(options, &all, isa)?;
     let (speed, decoding) = measure(options, all[0], &films, isa, progress)?;
     plan.measured(speed, decoding);
     Ok(plan)

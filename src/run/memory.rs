@@ -4,6 +4,7 @@
 use crate::classifier::answers::BATCH;
 use crate::data::decode::ImageSpec;
 use crate::error::{Error, Result};
+use crate::nn::Isa;
 use crate::run::options::Options;
 use std::fs;
 
@@ -17,10 +18,10 @@ const BATCHES: u64 = 4;
 /// # Errors
 /// [`Error::Usage`], naming both amounts and the largest batch that would fit. Where the system
 /// does not tell, nothing is refused.
-pub(crate) fn check_memory(options: &Options, classes: usize) -> Result<()> {
+pub(crate) fn check_memory(options: &Options, classes: usize, isa: Isa) -> Result<()> {
     let Some(available) = available() else { return Ok(()) };
     let batch = options.recipe.batch;
-    let needed = needed(options, classes, batch)?;
+    let needed = needed(options, classes, batch, isa)?;
     if needed <= available {
         return Ok(());
     }
@@ -30,7 +31,7 @@ pub(crate) fn check_memory(options: &Options, classes: usize) -> Result<()> {
     let (mut fits, mut too_many) = (0, batch);
     while too_many - fits > 1 {
         let middle = fits + (too_many - fits) / 2;
-        match self::needed(options, classes, middle)? <= available {
+        match self::needed(options, classes, middle, isa)? <= available {
             true => fits = middle,
             false => too_many = middle,
         }
@@ -43,9 +44,10 @@ pub(crate) fn check_memory(options: &Options, classes: usize) -> Result<()> {
 }
 
 /// The bytes that training with batches of that size takes.
-pub(crate) fn needed(options: &Options, classes: usize, batch: usize) -> Result<u64> {
+pub(crate) fn needed(options: &Options, classes: usize, batch: usize, isa: Isa) -> Result<u64> {
     let recipe = &options.recipe;
-    let model = recipe.model(classes).memory(batch, Some(&recipe.rule))?;
+    let isa = isa.with_precision(recipe.precision.into());
+    let model = recipe.model(classes).memory(isa, batch, Some(&recipe.rule))?;
     // Those of a step, or whole posters that are answered about.
     let posters = batch.min(BATCH) * ImageSpec::POSTER.bytes();
     let images = BATCHES * (batch * recipe.size().bytes()).max(posters) as u64;

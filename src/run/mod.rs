@@ -152,7 +152,7 @@ fn work(
         }
     }
     let names: Vec<&str> = experiments.iter().map(|experiment| experiment.name).collect();
-    let Prepared { experiments, mut ledger, mut posters } = prepare(options, experiments, out.work(), progress)?;
+    let Prepared { experiments, mut ledger, mut posters } = prepare(options, experiments, out.work(), isa, progress)?;
     posters.late = late;
     write_config(&out.work().join(CONFIG_FILE), &names, isa, options)?;
     let ledger_file = out.work().join(LEDGER);

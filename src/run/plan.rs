@@ -5,6 +5,7 @@ use crate::data::cache::Cache;
 use crate::data::decode::ImageSpec;
 use crate::data::frames::Frame;
 use crate::error::{Error, Result};
+use crate::nn::Isa;
 use crate::progress::duration;
 use crate::report::columns;
 use crate::run::memory;
@@ -70,13 +71,13 @@ impl Plan {
     ///
     /// # Errors
     /// If a model does not fit together, or the system does not tell the free space.
-    pub(crate) fn of(options: &Options, experiments: &[(Experiment, &Frame)]) -> Result<Self> {
+    pub(crate) fn of(options: &Options, experiments: &[(Experiment, &Frame)], isa: Isa) -> Result<Self> {
         let (mut work, mut memory, mut left, mut largest) = (Vec::new(), 0, 0, 0);
         for (turn, (experiment, frame)) in experiments.iter().enumerate() {
             let options = options.of_turn(turn, Path::new(""));
             let (recipe, classes) = (&options.recipe, frame.genres.len());
-            let model = recipe.model(classes).memory(1, Some(&recipe.rule))?;
-            memory = memory.max(memory::needed(&options, classes, recipe.batch)?);
+            let model = recipe.model(classes).memory(isa, 1, Some(&recipe.rule))?;
+            memory = memory.max(memory::needed(&options, classes, recipe.batch, isa)?);
             left += model.values + BESIDE;
             // Beside the model a better one, before they change places, and a checkpoint likewise:
             // what the optimiser keeps, the best weights, and the average of the weights.

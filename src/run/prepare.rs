@@ -6,6 +6,7 @@ use crate::data::frames::{FilmRule, Frame, Limits, RareGenre};
 use crate::data::ledger::Ledger;
 use crate::data::refusal::Refusal;
 use crate::error::{Error, Result};
+use crate::nn::Isa;
 use crate::progress::Progress;
 use crate::run::identity;
 use crate::run::memory::check_memory;
@@ -40,13 +41,14 @@ pub(crate) fn prepare(
     options: &Options,
     experiments: &[Experiment],
     work: &Path,
+    isa: Isa,
     progress: &dyn Progress,
 ) -> Result<Prepared> {
     let begin = Instant::now();
-    let (films, chosen) = choose(options, experiments, progress)?;
+    let (films, chosen) = choose(options, experiments, isa, progress)?;
     progress.detail(&format!("films read and chosen in {:.1} s\n", begin.elapsed().as_secs_f64()));
     let all: Vec<(Experiment, &Frame)> = chosen.iter().map(|of| (of.experiment, &of.frame)).collect();
-    let plan = Plan::of(options, &all)?;
+    let plan = Plan::of(options, &all, isa)?;
     progress.note(&format!("{plan}\n"));
     plan.check()?;
     let ids: BTreeSet<u64> = chosen.iter().flat_map(|of| of.frame.ids()).collect();
@@ -83,10 +85,11 @@ pub(crate) fn prepare(
 pub(crate) fn choose(
     options: &Options,
     experiments: &[Experiment],
+    isa: Isa,
     progress: &dyn Progress,
 ) -> Result<(Films, Vec<Chosen>)> {
     let films = clean_films(options, progress)?;
-    check_memory(options, films.genres.len())?;
+    check_memory(options, films.genres.len(), isa)?;
     let mut runnable = Runnable { experiments: experiments.len(), skipped: Vec::new(), progress };
     let chosen = choose_frames(options, experiments, &films, &mut runnable)?;
     Ok((films, chosen))

@@ -110,7 +110,9 @@ fn a_model_is_bounded() {
         (image.max_pool2d(17), "at most 16"),
     ];
     for (spec, message) in wrong {
-        for error in [spec.plan().err(), spec.memory(1, None).err(), Sequential::build(spec.clone(), best(), 1).err()] {
+        for error in
+            [spec.plan().err(), spec.memory(best(), 1, None).err(), Sequential::build(spec.clone(), best(), 1).err()]
+        {
             let error = error.unwrap_or_else(|| panic!("built: {message}"));
             assert!(matches!(error, Error::Shape(_)) && error.to_string().contains(message), "{error}");
         }
@@ -123,7 +125,7 @@ fn a_model_is_bounded() {
 fn a_batch_beyond_memory_is_refused_before_any_is_claimed() {
     let spec = small_model(20, 20, Padding::Valid, 4);
     for n in [0, 1 << 50, usize::MAX / 1200 + 1, usize::MAX] {
-        let error = spec.memory(n, Some(&Rule::adam(1e-3))).unwrap_err();
+        let error = spec.memory(best(), n, Some(&Rule::adam(1e-3))).unwrap_err();
         assert!(matches!(&error, Error::Shape(what) if what.contains(&format!("a batch of {n} items"))), "{error}");
     }
     let mut model = Sequential::build(spec, best(), 1).unwrap();

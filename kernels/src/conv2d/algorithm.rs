@@ -1,7 +1,9 @@
 //! The one place that decides how a convolution is computed.
 
-use super::{Conv2dShape, Conv2dSizes, gradient_tile, tap_tile, winograd};
+use super::{Conv2dShape, Conv2dSizes, blocks, gradient_tile, tap_tile, winograd};
 use crate::gemm::tile_shape;
+use crate::matrix::SIDE;
+use crate::precision::Precision;
 use crate::simd::Isa;
 use std::fmt;
 
@@ -20,6 +22,8 @@ pub enum Algorithm {
     Winograd2x2,
     /// The same in tiles of 4x4: 36 multiplications instead of 144.
     Winograd4x4,
+    /// Products of the view, of operands rounded to bf16, in blocks as matrix units make them.
+    Blocks,
 }
 
 /// What a convolution computes.
@@ -37,9 +41,10 @@ impl Algorithm {
     /// All algorithms; of those that multiply the same, the fastest first, by their loads per FMA. A
     /// tap tile makes 0.34, a product of the view 0.57 or more, and the explicit matrix has to be
     /// written and read besides.
-    const ALL: [Self; 5] = [Self::Winograd2x2, Self::Winograd4x4, Self::Taps, Self::View, Self::Im2col];
+    const ALL: [Self; 6] = [Self::Winograd2x2, Self::Winograd4x4, Self::Taps, Self::View, Self::Im2col, Self::Blocks];
 
-    /// The algorithm that multiplies least, of those that [fit](Self::fits).
+    /// In bf16, where there is a [matrix unit](Isa::has_matrix_unit), blocks: they multiply most, but
+    /// ten times as fast. Else the algorithm that multiplies least, of those that [fit](Self::fits).
     ///
     /// Shares of the FMA peak by the arithmetic of the direct sum, one core of a Zen 4, AVX-512 (AVX2),
     /// images in memory; im2col is the explicit matrix with our matrix product:
@@ -53,16 +58,10 @@ impl Algorithm {
     /// | the same, backward_w | 150 (130) | 114 (109) | 90 (81) | 90 (83) | 72 (63) |
     /// | 128 to 256 on 16x16, forward | 308 (271) | 173 (169) | 97 (79) | 84 (74) | 93 (77) |
     pub fn choose(isa: Isa, shape: &Conv2dShape, pass: Pass) -> Self {
-        Self::of(has_tiles(isa), shape, pass)
-    }
-
-    /// The choice of an instruction set that has the tiles: what memory is planned for.
-    pub(super) fn most(shape: &Conv2dShape, pass: Pass) -> Self {
-        Self::of(true, shape, pass)
-    }
-
-    fn of(has_tiles: bool, shape: &Conv2dShape, pass: Pass) -> Self {
-        let fitting = Self::ALL.into_iter().filter(|algorithm| algorithm.fits_with(has_tiles, shape, pass));
+        if isa.has_matrix_unit() && Self::Blocks.fits(isa, shape, pass) {
+            return Self::Blocks;
+        }
+        let fitting = Self::ALL.into_iter().filter(|algorithm| algorithm.fits(isa, shape, pass));
         fitting.min_by_key(|algorithm| algorithm.multiplications(shape, pass)).expect("im2col fits always")
     }
 
@@ -94,12 +93,8 @@ impl Algorithm {
     /// algorithm and sum in the same order. With fewer registers, a tile would be too small to
     /// share anything.
     pub fn fits(self, isa: Isa, shape: &Conv2dShape, pass: Pass) -> bool {
-        self.fits_with(has_tiles(isa), shape, pass)
-    }
-
-    fn fits_with(self, has_tiles: bool, shape: &Conv2dShape, pass: Pass) -> bool {
         let Conv2dSizes { w, ic, oc, kh, kw, stride, .. } = **shape;
-        let has_tiles = has_tiles && (kh, kw, stride) == (3, 3, 1);
+        let has_tiles = has_tiles(isa) && (kh, kw, stride) == (3, 3, 1);
         match (self, pass) {
             (Self::Im2col, _) => true,
             (Self::View, _) => stride == 1,
@@ -110,6 +105,9 @@ impl Algorithm {
                 let outputs = if pass == Pass::BackwardX { w } else { shape.ow() };
                 has_tiles && winograd::fits_channels([ic, oc]) && outputs + 2 >= self.tile_inputs()
             }
+            (Self::Blocks, _) if isa.precision() == Precision::F32 || stride > 1 => false,
+            (Self::Blocks, Pass::BackwardX) => blocks::fits_backward_x(ic, oc),
+            (Self::Blocks, _) => blocks::fits(kw, ic, oc),
         }
     }
 
@@ -156,6 +154,7 @@ impl Algorithm {
                 let [tiles, vectors] = winograd::group(registers, lanes, to, winograd::tiles(n - 2, rows, width));
                 vec![tiles, vectors * lanes]
             }
+            (Self::Blocks, _) => vec![2 * SIDE, to.min(2 * SIDE)],
             (Self::Im2col, Pass::BackwardX) => product_tile(registers, lanes, shape.window()),
             (Self::View | Self::Im2col, _) => product_tile(registers, lanes, to),
         };
@@ -193,6 +192,7 @@ impl fmt::Display for Algorithm {
             Self::Taps => "taps",
             Self::Winograd2x2 => "winograd2x2",
             Self::Winograd4x4 => "winograd4x4",
+            Self::Blocks => "blocks",
         })
     }
 }

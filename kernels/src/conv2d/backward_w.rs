@@ -2,7 +2,7 @@
 
 use super::gradient_tile::TapGradients;
 use super::winograd::{self, GradientTiles};
-use super::{Algorithm, Conv2dShape, Conv2dSizes, MOST_TASKS, Pass, Staging, Workspace, im2col};
+use super::{Algorithm, Conv2dShape, Conv2dSizes, MOST_TASKS, Pass, Staging, Workspace, blocks, im2col};
 use crate::gemm::{Init, Product, View};
 use crate::precision::Precision;
 use crate::scratch;
@@ -45,7 +45,7 @@ const _: () = assert!(FEW_TASKS <= MOST_TASKS);
 
 /// Rows of the output that stay in the L2 cache while everything that needs them passes over them.
 /// A multiple of what the tiles of every algorithm cover.
-const BAND: usize = 16;
+pub(super) const BAND: usize = 16;
 
 impl Conv2dShape {
     /// Bands of rows of an image.
@@ -189,7 +189,7 @@ pub(crate) struct WeightGradient<'a> {
 
 /// Where an algorithm sums: in `dw` itself, or per point.
 enum Sums<'a> {
-    /// Taps, or else products of the view.
+    /// Taps, blocks, or else products of the view.
     Direct(Algorithm),
     Tiles2x2(GradientTiles<'a, 4, 2, false>),
     Tiles4x4(GradientTiles<'a, 6, 4, false>),
@@ -247,6 +247,9 @@ fn add_directly(isa: Isa, shape: &Conv2dShape, algorithm: Algorithm, of: Rows, d
     /// Pixels that stay in the L1 cache while the tiles of a kernel row pass over them: two vectors
     /// of `dy` and one of `x` for each of 128 pixels are 24 kB.
     const PIXELS: usize = 128;
+    if algorithm == Algorithm::Blocks {
+        return blocks::add_gradient(isa, shape, of, dw, ahead);
+    }
     let Rows { x, x_row, dy, dy_row, rows, width } = of;
     let Conv2dSizes { kw, ic, oc, .. } = **shape;
     let window_row = kw * ic;

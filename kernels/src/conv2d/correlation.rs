@@ -1,5 +1,6 @@
 //! The stride-1 correlation behind forward and backward_x.
 
+use super::blocks::{self, Blocks};
 use super::tap_tile::TapTiles;
 use super::{Algorithm, Conv2dShape, Conv2dSizes, Pass, Staging, winograd};
 use crate::buffer::Buffer;
@@ -24,7 +25,8 @@ pub(crate) struct Correlation<'a> {
     /// Pixels of a row of the output.
     width: usize,
     /// The weights in the order that the algorithm reads: `[ic][3][3][oc]` for taps; the
-    /// transformed kernels, `[oc/16][N*N][ic|1][16]`, for minimal filtering; else `[kh][kw][ic][oc]`.
+    /// transformed kernels, `[oc/16][N*N][ic|1][16]`, for minimal filtering; pairs of bf16 for blocks;
+    /// else `[kh][kw][ic][oc]`.
     w: &'a [f32],
     bias: Option<&'a [f32]>,
     relu: bool,
@@ -72,11 +74,12 @@ impl<'a> Correlation<'a> {
     /// computed one by one.
     pub fn most_parts(&self, least: usize) -> usize {
         // Only there do the weights lie one block of output channels after the other.
-        let in_blocks = self.algorithm.tile_inputs() > 0;
-        let fits = |&parts: &usize| {
-            let whole = self.oc.is_multiple_of(parts) && self.oc >= parts * least;
-            in_blocks && whole && winograd::fits_channels([self.ic, self.oc / parts])
+        let has = |oc| match self.algorithm {
+            Algorithm::Winograd2x2 | Algorithm::Winograd4x4 => winograd::fits_channels([self.ic, oc]),
+            Algorithm::Blocks => blocks::fits(self.kw, self.ic, oc),
+            _ => false,
         };
+        let fits = |&parts: &usize| self.oc.is_multiple_of(parts) && self.oc >= parts * least && has(self.oc / parts);
         [8, 4, 2].into_iter().find(fits).unwrap_or(1)
     }
 
@@ -103,7 +106,14 @@ impl<'a> Correlation<'a> {
         algorithm.check(isa, shape, Pass::BackwardX);
         let Conv2dSizes { kh, kw, ic, oc, .. } = **shape;
         let flipped = |u, v, o, i| w[(((kh - 1 - u) * kw + kw - 1 - v) * ic + i) * oc + o];
-        let w = arrange(isa, algorithm, shape, [oc, ic], flipped, arranged);
+        let w = match algorithm {
+            Algorithm::Blocks => {
+                let to = arranged.sized(blocks::arranged_len([kh, kw], oc, ic));
+                blocks::arrange_backward_x(isa, shape, w, to);
+                to
+            }
+            _ => arrange(isa, algorithm, shape, [oc, ic], flipped, arranged),
+        };
         Self { isa, algorithm, kh, kw, ic: oc, oc: ic, width: shape.w, w, bias: None, relu: false }
     }
 
@@ -113,6 +123,7 @@ impl<'a> Correlation<'a> {
             Algorithm::Winograd2x2 | Algorithm::Winograd4x4 => {
                 winograd::rows_at_once(self.algorithm.tile_inputs(), self.width, self.ic, self.oc)
             }
+            Algorithm::Blocks => blocks::rows_at_once(self.width, self.oc),
             _ => 2,
         }
     }
@@ -129,6 +140,10 @@ impl<'a> Correlation<'a> {
             // The channels of images.
             (Algorithm::Taps, 3) => self.by_taps::<3>(x, x_row, y, width, ahead),
             (Algorithm::Taps, _) => self.by_taps::<0>(x, x_row, y, width, ahead),
+            (Algorithm::Blocks, _) => {
+                let &Self { isa, kh, kw, ic, oc, w, bias, relu, .. } = self;
+                Blocks { isa, kh, kw, ic, oc, w, bias, relu }.run(x, x_row, y, width, ahead);
+            }
             _ => self.by_product(x, x_row, y, width),
         }
     }
@@ -206,7 +221,12 @@ pub(super) fn arrange_forward<'a>(
     w: &[f32],
     to: &'a mut Buffer,
 ) -> &'a [f32] {
-    let Conv2dSizes { kw, ic, oc, .. } = **shape;
+    let Conv2dSizes { kh, kw, ic, oc, .. } = **shape;
+    if algorithm == Algorithm::Blocks {
+        let to = to.sized(blocks::arranged_len([kh, kw], ic, oc));
+        blocks::arrange_forward(isa, shape, w, to);
+        return to;
+    }
     arrange(isa, algorithm, shape, [ic, oc], |u, v, i, o| w[((u * kw + v) * ic + i) * oc + o], to)
 }
 

@@ -53,6 +53,7 @@
 mod algorithm;
 mod backward_w;
 mod backward_x;
+mod blocks;
 mod correlation;
 mod forward;
 mod gradient_tile;
@@ -71,10 +72,11 @@ pub(crate) use correlation::Correlation;
 pub use forward::Forward;
 pub use packed::{Inference, PackedWeights};
 pub use shape::{Conv2dShape, Conv2dSizes, Padding};
-pub(crate) use shape::{MOST_TASKS, gradient_len, most_rows_at_once, winograd_len};
+pub(crate) use shape::{MOST_TASKS, correlation_len, gradient_len, rows_at_once};
 pub(crate) use staging::Staging;
 
 use crate::buffer::Buffer;
+use crate::simd::Isa;
 
 /// Memory that a convolution's passes work in. It grows to what they ask for and stays.
 #[derive(Clone, Debug, Default)]
@@ -88,18 +90,19 @@ pub struct Workspace {
 impl Workspace {
     /// Claims what the passes over batches of up to the shape's `n` need, so that they allocate
     /// nothing; for inference, only what [`Forward`] needs.
-    pub fn reserve(&mut self, shape: &Conv2dShape, training: bool) {
-        let [arranged, partials] = Self::lens(shape, training);
+    pub fn reserve(&mut self, isa: Isa, shape: &Conv2dShape, training: bool) {
+        let [arranged, partials] = Self::lens(isa, shape, training);
         self.arranged.resize(arranged);
         self.partials.resize(partials);
     }
 
     /// The bytes that [`reserve`](Self::reserve) claims.
-    pub fn bytes(shape: &Conv2dShape, training: bool) -> usize {
-        Self::lens(shape, training).into_iter().map(Buffer::bytes).sum()
+    pub fn bytes(isa: Isa, shape: &Conv2dShape, training: bool) -> usize {
+        Self::lens(isa, shape, training).into_iter().map(Buffer::bytes).sum()
     }
 
-    fn lens(shape: &Conv2dShape, training: bool) -> [usize; 2] {
-        [shape.arranged_len(training), if training { shape.partials_len() } else { 0 }]
+    fn lens(isa: Isa, shape: &Conv2dShape, training: bool) -> [usize; 2] {
+        let [forward, backward_x] = [Pass::Forward, Pass::BackwardX].map(|pass| shape.arranged_len(isa, pass));
+        if training { [forward.max(backward_x), shape.partials_len()] } else { [forward, 0] }
     }
 }

@@ -66,14 +66,21 @@ impl PackedWeights {
 
     /// Claims what [`pack`](Self::pack) needs, so that it allocates nothing. The weights have to be
     /// packed afterwards.
-    pub fn reserve(&mut self, shape: &Conv2dShape) {
+    pub fn reserve(&mut self, isa: Isa, shape: &Conv2dShape) {
         self.clear();
-        self.values.resize(shape.arranged_len(false));
+        self.values.resize(Self::len(isa, shape));
     }
 
     /// The bytes that [`reserve`](Self::reserve) claims.
-    pub fn bytes(shape: &Conv2dShape) -> usize {
-        Buffer::bytes(shape.arranged_len(false))
+    pub fn bytes(isa: Isa, shape: &Conv2dShape) -> usize {
+        Buffer::bytes(Self::len(isa, shape))
+    }
+
+    fn len(isa: Isa, shape: &Conv2dShape) -> usize {
+        match Algorithm::choose(isa, shape, Pass::Forward) {
+            Algorithm::Im2col => shape.w_len(),
+            _ => shape.arranged_len(isa, Pass::Forward),
+        }
     }
 
     /// The forward pass of a convolution with these weights.

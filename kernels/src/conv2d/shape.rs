@@ -1,7 +1,10 @@
 //! The sizes of a convolution, and all that follows from them.
 
-use super::{Algorithm, Pass, Staging, WeightGradient, im2col, winograd};
+use super::backward_w::BAND;
+use super::{Algorithm, Pass, Staging, WeightGradient, blocks, im2col, winograd};
+use crate::precision::Precision;
 use crate::shape::{check_sizes, product, shape_of_sizes};
+use crate::simd::Isa;
 
 #[cfg(feature = "serde")]
 use serde::{Deserialize, Serialize};
@@ -119,31 +122,34 @@ impl Conv2dShape {
         self.w_len
     }
 
-    /// The most values that the weights have as the algorithms of the passes arrange them.
-    pub(crate) fn arranged_len(&self, training: bool) -> usize {
-        let of = |pass| match (Algorithm::most(self, pass), pass) {
+    /// The values that the weights have as the chosen algorithm of a pass arranges them; 0 where it
+    /// takes them as they are.
+    pub(crate) fn arranged_len(&self, isa: Isa, pass: Pass) -> usize {
+        let [from, to] = if pass == Pass::BackwardX { [self.oc, self.ic] } else { [self.ic, self.oc] };
+        match (Algorithm::choose(isa, self, pass), pass) {
             (Algorithm::View, Pass::Forward) | (Algorithm::Im2col, _) => 0,
+            (Algorithm::Blocks, _) => blocks::arranged_len([self.kh, self.kw], from, to),
             (algorithm, _) => match algorithm.tile_inputs() {
                 0 => self.w_len,
-                n if pass == Pass::Forward => winograd::u_len(false, n, self.ic, self.oc),
-                n => winograd::u_len(false, n, self.oc, self.ic),
+                n => winograd::u_len(isa.precision() == Precision::Bf16, n, from, to),
             },
-        };
-        of(Pass::Forward).max(if training { of(Pass::BackwardX) } else { 0 })
+        }
     }
 
     /// The most values that a task of a pass borrows from its thread, by the algorithms that are
     /// [chosen](super::Algorithm::choose): of all passes, or of the forward pass alone.
-    pub fn scratch_len(&self, training: bool) -> usize {
+    pub fn scratch_len(&self, isa: Isa, training: bool) -> usize {
         if self.stride > 1 {
             return im2col::columns_len(self);
         }
         let staged = |staging: Staging, rows: usize| staging.len(rows.min(Self::MOST_ROWS));
         let forward = staged(Staging::forward(self), self.oh);
         if !training {
-            return forward + winograd_len(self, false);
+            return forward + correlation_len(isa, self, false);
         }
-        forward.max(staged(Staging::backward_x(self), self.h)) + winograd_len(self, true) + gradient_len(self)
+        forward.max(staged(Staging::backward_x(self), self.h))
+            + correlation_len(isa, self, true)
+            + gradient_len(isa, self, BAND)
     }
 
     pub(super) fn assert_fits(&self, x: &[f32], w: &[f32], y: &[f32]) {
@@ -165,25 +171,39 @@ impl Conv2dShape {
     }
 }
 
-/// The most values that a correlation by minimal filtering borrows from a thread.
-pub(crate) fn winograd_len(shape: &Conv2dShape, training: bool) -> usize {
-    let of = |pass| match Algorithm::most(shape, pass).tile_inputs() {
-        0 => 0,
-        n => winograd::workspace_len(n, shape.ic, shape.oc),
+/// The most values that a correlation by minimal filtering or in blocks borrows from a thread.
+pub(crate) fn correlation_len(isa: Isa, shape: &Conv2dShape, training: bool) -> usize {
+    let Conv2dSizes { w, ic, oc, kh, kw, .. } = **shape;
+    let of = |pass| {
+        let (from, to, width) = if pass == Pass::BackwardX { (oc, ic, w) } else { (ic, oc, shape.ow()) };
+        match Algorithm::choose(isa, shape, pass) {
+            Algorithm::Blocks => blocks::correlation_len([kh, kw], (width + kw - 1) * from, from, width, to),
+            algorithm => match algorithm.tile_inputs() {
+                0 => 0,
+                n => winograd::workspace_len(n, ic, oc),
+            },
+        }
     };
     of(Pass::Forward).max(if training { of(Pass::BackwardX) } else { 0 })
 }
 
-/// The values that a weight gradient by minimal filtering works in.
-pub(crate) fn gradient_len(shape: &Conv2dShape) -> usize {
-    WeightGradient::workspace_len(shape, Algorithm::most(shape, Pass::BackwardW))
+/// The values that a weight gradient by minimal filtering or in blocks works in, over so many rows at
+/// a time.
+pub(crate) fn gradient_len(isa: Isa, shape: &Conv2dShape, rows: usize) -> usize {
+    match Algorithm::choose(isa, shape, Pass::BackwardW) {
+        Algorithm::Blocks => blocks::gradient_len(shape, rows),
+        algorithm => WeightGradient::workspace_len(shape, algorithm),
+    }
 }
 
-/// The most output rows that are best computed at once.
-pub(crate) fn most_rows_at_once(shape: &Conv2dShape) -> usize {
-    match Algorithm::most(shape, Pass::Forward).tile_inputs() {
-        0 => 2,
-        n => winograd::rows_at_once(n, shape.ow(), shape.ic, shape.oc),
+/// The output rows that are best computed at once.
+pub(crate) fn rows_at_once(isa: Isa, shape: &Conv2dShape) -> usize {
+    match Algorithm::choose(isa, shape, Pass::Forward) {
+        Algorithm::Blocks => blocks::rows_at_once(shape.ow(), shape.oc),
+        algorithm => match algorithm.tile_inputs() {
+            0 => 2,
+            n => winograd::rows_at_once(n, shape.ow(), shape.ic, shape.oc),
+        },
     }
 }
 

@@ -22,7 +22,8 @@ use std::ops::Range;
 /// Sums over the pixels of a part of an image in f32, then over the parts in order
 /// ([`ConvBlockShape`] alone says how the batch is cut): the same bits for any number of threads.
 /// # Panics
-/// If a slice's length differs from its shape.
+/// If a slice's length differs from its shape, or there is no `a` where it
+/// [cannot](ConvBlockShape::can_recompute_a) be computed once more.
 /// # Source
 /// Ioffe and Szegedy 2015, <https://arxiv.org/abs/1502.03167>, section 3, simplified; see the
 /// [module](super).
@@ -33,8 +34,11 @@ pub struct Backward<'a> {
     pub x: Source<'a>,
     /// Weights.
     pub w: &'a [f32],
-    /// What the forward pass computed.
-    pub a: &'a [f32],
+    /// One value per filter.
+    pub bias: &'a [f32],
+    /// What the forward pass computed; none where it is to be
+    /// [computed once more](ConvBlockShape::keeps_a).
+    pub a: Option<&'a [f32]>,
     /// What the forward pass computed.
     pub p: &'a [f32],
     /// The normalisation of `p`.
@@ -61,7 +65,7 @@ pub struct Backward<'a> {
 }
 
 /// Rows of `dz` before a band that its rows of `dx` need: those of a 3x3 window, two.
-const BEFORE: usize = 2;
+pub(super) const BEFORE: usize = 2;
 
 /// The rows of `dz` that exist at a time: those before a band, those in it, and rows of zeros
 /// behind it.
@@ -84,7 +88,8 @@ struct Pass<'a> {
     x: Source<'a>,
     /// How the rows of `x` lie.
     staging: Staging,
-    a: &'a [f32],
+    /// `a`, or the correlation that computes it.
+    a: Activations<'a>,
     p: &'a [f32],
     dp: &'a [f32],
     scale: &'a [f32],
@@ -98,15 +103,23 @@ struct Pass<'a> {
     tasks: usize,
 }
 
+/// Where the output of the forward pass's ReLU comes from.
+#[derive(Clone, Copy)]
+enum Activations<'a> {
+    Kept(&'a [f32]),
+    Computed(Correlation<'a>),
+}
+
 impl Backward<'_> {
     /// Computes `dx` and `dx_sums` and adds to the other gradients.
     pub fn run(self, isa: Isa) {
-        let Self { shape, x, w, a, p, norm, dp, dp_sums, dw, db, dgamma, dbeta, dx, dx_sums, workspace } = self;
+        let Self { shape, x, w, bias, a, p, norm, dp, dp_sums, dw, db, dgamma, dbeta, dx, dx_sums, workspace } = self;
         let conv = &shape.conv;
         let Conv2dSizes { n, ic, oc, .. } = **conv;
         x.check(conv);
         assert!(w.len() == conv.w_len() && dw.len() == conv.w_len(), "w and dw are [kh, kw, ic, oc]: {shape:?}");
-        assert_eq!(a.len(), conv.y_len(), "a is [n, oh, ow, oc]: {shape:?}");
+        assert_eq!(bias.len(), oc, "bias is [oc]: {shape:?}");
+        assert!(a.is_none_or(|a| a.len() == conv.y_len()), "a is [n, oh, ow, oc]: {shape:?}");
         assert!(p.len() == shape.p_len() && dp.len() == shape.p_len(), "p and dp are [n, oh/2, ow/2, oc]: {shape:?}");
         norm.check(oc);
         assert_eq!(dp_sums.len(), 2 * oc, "dp_sums is [2, oc]: {shape:?}");
@@ -118,7 +131,7 @@ impl Backward<'_> {
             if summed { 2 * ic } else { 0 },
             "dx_sums is [2, ic] for a normalised source: {shape:?}"
         );
-        let Workspace { arranged, sums, gradients, coefficients } = workspace;
+        let Workspace { arranged, arranged_forward, sums, gradients, coefficients } = workspace;
 
         let (scale, rest) = coefficients.sized(3 * oc).split_at_mut(oc);
         let (slope, offset) = rest.split_at_mut(oc);
@@ -138,6 +151,14 @@ impl Backward<'_> {
             let algorithm = Algorithm::choose(isa, conv, conv2d::Pass::BackwardX);
             Correlation::backward_x(isa, algorithm, conv, w, arranged)
         });
+        assert!(a.is_some() || shape.can_recompute_a(isa), "a is kept where it cannot be computed again: {shape:?}");
+        let a = a.map_or_else(
+            || {
+                let algorithm = Algorithm::choose(isa, conv, conv2d::Pass::Forward);
+                Activations::Computed(Correlation::forward(isa, algorithm, conv, w, bias, true, arranged_forward))
+            },
+            Activations::Kept,
+        );
         let to_dw = Algorithm::choose(isa, conv, conv2d::Pass::BackwardW);
         let tasks = shape.gradient_tasks();
         let staging = Staging::forward(conv);
@@ -151,14 +172,16 @@ impl Backward<'_> {
             ([dx, task * gradient], task * sums_len)
         };
         each_task(0..tasks, [dx, gradients], sums, &starts, &|task, [dx, gradient], sums| {
-            let stage_len = staging.len(MOST_BAND_ROWS).next_multiple_of(16);
+            let stage_len = staging.len(MOST_BAND_ROWS + BEFORE).next_multiple_of(16);
+            let a_len = pass.a_len();
             let dz_len = DZ_ROWS * pass.dz_width() * oc;
             let workspace_len = WeightGradient::workspace_len(conv, to_dw).next_multiple_of(16);
-            scratch::with(stage_len + dz_len + workspace_len + (2 * ic).max(oc), |scratch| {
+            scratch::with(stage_len + a_len + dz_len + workspace_len + (2 * ic).max(oc), |scratch| {
                 let (stage, rest) = scratch.split_at_mut(stage_len);
+                let (a, rest) = rest.split_at_mut(a_len);
                 let (dz, rest) = rest.split_at_mut(dz_len);
                 let (workspace, row_sums) = rest.split_at_mut(workspace_len);
-                pass.task(task, dx, gradient, sums, [stage, dz, workspace, row_sums]);
+                pass.task(task, dx, gradient, sums, [stage, a, dz, workspace, row_sums]);
             });
         });
         add_parts(gradients, gradient, 0, dw);
@@ -203,7 +226,7 @@ impl Pass<'_> {
         mut dx: &mut [f32],
         gradient: &mut [f32],
         sums: &mut [f64],
-        [stage, dz, workspace, row_sums]: [&mut [f32]; 4],
+        [stage, own_a, dz, workspace, row_sums]: [&mut [f32]; 5],
     ) {
         let conv = &self.shape.conv;
         let (dw, db) = gradient.split_at_mut(conv.w_len());
@@ -212,29 +235,38 @@ impl Pass<'_> {
         sums.fill(0.0);
         let workspace = &mut workspace[..WeightGradient::workspace_len(conv, self.to_dw)];
         let mut gradient = WeightGradient::new(self.isa, conv, self.to_dw, workspace);
+        // The correlation to dx looks back over two rows, and at the image's end forward over rows of
+        // zeros.
+        let before = if self.to_dx.is_some() { BEFORE } else { 0 };
+        let dz_row = self.dz_width() * conv.oc;
+        let mut last_of_band_above = None;
         for (image, band) in self.bands(task).map(|band| self.shape.place(band)) {
             let rows = self.shape.band_rows(band);
-            let dz_row = self.dz_width() * conv.oc;
-            // The correlation to dx looks back over two rows, and at the image's end forward over
-            // rows of zeros.
-            let before = if self.to_dx.is_some() { BEFORE } else { 0 };
-            let (halo, of_band) = dz.split_at_mut(before * dz_row);
-            let (of_band, after) = of_band.split_at_mut(rows.len() * dz_row);
-            match rows.start.checked_sub(before) {
-                None => halo.fill(0.0),
-                Some(start) => self.scatter(image, start..rows.start, halo, &mut row_sums[..conv.oc]),
+            // Those of the band above are there still, unless another task had it.
+            let mut first = rows.start;
+            match (band, last_of_band_above) {
+                (0, _) => dz[..before * dz_row].fill(0.0),
+                (_, Some(last)) => dz.copy_within(last * dz_row..(last + before) * dz_row, 0),
+                (_, None) => first -= before,
             }
-            self.scatter(image, rows.clone(), of_band, db);
-            self.x.with_rows(self.isa, &self.staging, image, rows.clone(), stage, |x| {
+            last_of_band_above = (band + 1 < self.shape.bands()).then_some(rows.len());
+            self.x.with_rows(self.isa, &self.staging, image, first..rows.end, stage, |x| {
+                let (halo, of_band) = dz.split_at_mut(before * dz_row);
+                let (of_band, _) = of_band.split_at_mut(rows.len() * dz_row);
+                let x_of_band = &x[(rows.start - first) * self.staging.row()..];
+                if first < rows.start {
+                    self.scatter(image, first..rows.start, x, own_a, halo, &mut row_sums[..conv.oc]);
+                }
+                self.scatter(image, rows.clone(), x_of_band, own_a, of_band, db);
                 let dy = &of_band[self.dz_left() * conv.oc..];
-                let rows =
-                    Rows { x, x_row: self.staging.row(), dy, dy_row: dz_row, rows: rows.len(), width: conv.ow() };
+                let (x, x_row) = (x_of_band, self.staging.row());
+                let rows = Rows { x, x_row, dy, dy_row: dz_row, rows: rows.len(), width: conv.ow() };
                 gradient.add(rows, dw, self.after(image, band));
             });
             if let Some(to_dx) = self.to_dx {
                 let dx_rows = self.dx_rows(band);
                 let beyond = (dx_rows.end + conv.pad_top()).saturating_sub(rows.end);
-                after[..beyond * dz_row].fill(0.0);
+                dz[(before + rows.len()) * dz_row..][..beyond * dz_row].fill(0.0);
                 let (of_band, others) = dx.split_at_mut(dx_rows.len() * conv.w * conv.ic);
                 dx = others;
                 // Row r of dx begins at row r + pad_top - 2 of dz.
@@ -259,21 +291,50 @@ impl Pass<'_> {
             let row = of.len() / (conv.n * rows_of_image);
             (image * rows_of_image + rows.start) * row..(image * rows_of_image + rows.end) * row
         };
-        let a = part(self.a, conv.oh(), self.shape.band_rows(band));
+        let a = match self.a {
+            Activations::Kept(a) => &a[part(a, conv.oh(), self.shape.band_rows(band))],
+            Activations::Computed(_) => &[],
+        };
         let p = part(self.p, self.shape.ph(), self.shape.band_pooled_rows(band));
-        Ahead([&self.a[a], &self.p[p.clone()], &self.dp[p]])
+        Ahead([a, &self.p[p.clone()], &self.dp[p]])
+    }
+
+    /// Values of `a` that exist at a time where it is computed once more.
+    fn a_len(&self) -> usize {
+        match self.a {
+            Activations::Kept(_) => 0,
+            Activations::Computed(by) => by.at_once() * self.shape.conv.ow() * self.shape.conv.oc,
+        }
     }
 
     /// Rows of `dz` with zeros left and right of them; their sum is added to `db`. The first of the
-    /// rows is even.
-    fn scatter(&self, image: usize, rows: Range<usize>, dz: &mut [f32], db: &mut [f32]) {
+    /// rows is even; `x` has those under their windows.
+    fn scatter(&self, image: usize, rows: Range<usize>, x: &[f32], own_a: &mut [f32], dz: &mut [f32], db: &mut [f32]) {
         let conv = &self.shape.conv;
-        let c = conv.oc;
+        let (a_row, dz_row) = (conv.ow() * conv.oc, self.dz_width() * conv.oc);
+        match self.a {
+            Activations::Kept(a) => {
+                let a = &a[(image * conv.oh() + rows.start) * a_row..][..rows.len() * a_row];
+                self.scatter_from(image, rows.start, a, dz, db);
+            }
+            Activations::Computed(by) => {
+                for (step, dz) in dz.chunks_mut(by.at_once() * dz_row).enumerate() {
+                    let first = step * by.at_once();
+                    let a = &mut own_a[..dz.len() / dz_row * a_row];
+                    by.run(&x[first * self.staging.row()..], self.staging.row(), a, conv.ow(), &mut Ahead::default());
+                    self.scatter_from(image, rows.start + first, a, dz, db);
+                }
+            }
+        }
+    }
+
+    /// The same from the rows of `a`, from row `first` of the image on.
+    fn scatter_from(&self, image: usize, first: usize, a: &[f32], dz: &mut [f32], db: &mut [f32]) {
+        let c = self.shape.conv.oc;
         let (a_row, p_row, dz_row, left) =
-            (conv.ow() * c, self.shape.pw() * c, self.dz_width() * c, self.dz_left() * c);
-        for (pair, dz) in dz.chunks_mut(2 * dz_row).enumerate() {
-            let (r, pooled_r) = (rows.start + 2 * pair, rows.start / 2 + pair);
-            let a = &self.a[(image * conv.oh() + r) * a_row..][..dz.len() / dz_row * a_row];
+            (self.shape.conv.ow() * c, self.shape.pw() * c, self.dz_width() * c, self.dz_left() * c);
+        for (pair, (a, dz)) in a.chunks(2 * a_row).zip(dz.chunks_mut(2 * dz_row)).enumerate() {
+            let pooled_r = first / 2 + pair;
             let pooled = (pooled_r < self.shape.ph()).then(|| {
                 let at = (image * self.shape.ph() + pooled_r) * p_row;
                 [&self.p[at..][..p_row], &self.dp[at..][..p_row]]

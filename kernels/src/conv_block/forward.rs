@@ -34,8 +34,9 @@ pub struct Forward<'a> {
     pub bias: &'a [f32],
     /// Batch norm's factor, of which the sign is used.
     pub gamma: &'a [f32],
-    /// Output of the ReLU, which the backward pass reads.
-    pub a: &'a mut [f32],
+    /// Output of the ReLU, which the backward pass reads; none where that
+    /// [computes it once more](ConvBlockShape::keeps_a).
+    pub a: Option<&'a mut [f32]>,
     /// Pooled values, which whoever reads them normalises.
     pub p: &'a mut [f32],
     /// The mean of each channel.
@@ -54,7 +55,9 @@ impl Forward<'_> {
         let Conv2dSizes { n, oc, .. } = **conv;
         x.check(conv);
         assert_eq!(w.len(), conv.w_len(), "w is [kh, kw, ic, oc]: {shape:?}");
-        assert_eq!(a.len(), conv.y_len(), "a is [n, oh, ow, oc]: {shape:?}");
+        let keeps_a = a.is_some();
+        let a = a.unwrap_or_default();
+        assert_eq!(a.len(), if keeps_a { conv.y_len() } else { 0 }, "a is [n, oh, ow, oc]: {shape:?}");
         assert_eq!(p.len(), shape.p_len(), "p is [n, oh/2, ow/2, oc]: {shape:?}");
         assert!(
             [bias.len(), gamma.len(), mean.len(), variance.len()] == [oc; 4],
@@ -67,21 +70,25 @@ impl Forward<'_> {
         let sums = sized(&mut workspace.sums, n * bands * 2 * oc);
         let starts = |task: usize| {
             let (image, band) = (task / bands, task % bands);
-            let a = (image * conv.oh() + shape.band_rows(band).start) * a_row;
+            let a = if keeps_a { (image * conv.oh() + shape.band_rows(band).start) * a_row } else { 0 };
             let p = (image * shape.ph() + shape.band_pooled_rows(band).start) * p_row;
             ([a, p], task * 2 * oc)
         };
         each_task(0..n * bands, [a, p], sums, &starts, &|task, [a, p], sums| {
             let band = shape.band_rows(task % bands);
-            let stage_len = staging.len(band.len());
-            scratch::with(stage_len + 2 * oc, |scratch| {
-                let (stage, pair_sums) = scratch.split_at_mut(stage_len);
+            let stage_len = staging.len(band.len()).next_multiple_of(16);
+            let own_len = if keeps_a { 0 } else { at_once * a_row };
+            scratch::with(stage_len + own_len + 2 * oc, |scratch| {
+                let (stage, rest) = scratch.split_at_mut(stage_len);
+                let (own, pair_sums) = rest.split_at_mut(own_len);
                 sums.fill(0.0);
                 let mut ahead = x.after(shape, task / bands, task % bands);
-                x.with_rows(isa, &staging, task / bands, band, stage, |x| {
+                x.with_rows(isa, &staging, task / bands, band.clone(), stage, |x| {
                     let mut pooled = p.chunks_exact_mut(p_row);
-                    for (step, a) in a.chunks_mut(at_once * a_row).enumerate() {
-                        correlation.run(&x[step * at_once * staging.row()..], staging.row(), a, conv.ow(), &mut ahead);
+                    for first in (0..band.len()).step_by(at_once) {
+                        let len = at_once.min(band.len() - first) * a_row;
+                        let a = if keeps_a { &mut a[first * a_row..][..len] } else { &mut own[..len] };
+                        correlation.run(&x[first * staging.row()..], staging.row(), a, conv.ow(), &mut ahead);
                         for a in a.chunks(2 * a_row) {
                             pair_sums.fill(0.0);
                             let (sum, squares) = pair_sums.split_at_mut(oc);

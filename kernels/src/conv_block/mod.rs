@@ -45,8 +45,9 @@ mod source;
 
 use crate::ShapeError;
 use crate::buffer::{Buffer, sized};
-use crate::conv2d::{Conv2dShape, Conv2dSizes, MOST_TASKS, Staging};
-use crate::conv2d::{gradient_len, gradient_tasks, most_rows_at_once, winograd_len};
+use crate::conv2d::{Algorithm, Conv2dShape, Conv2dSizes, MOST_TASKS, Pass, Staging};
+use crate::conv2d::{correlation_len, gradient_len, gradient_tasks, rows_at_once};
+use crate::simd::Isa;
 
 pub use backward::{Backward, pooled_sums};
 pub use forward::Forward;
@@ -143,6 +144,37 @@ impl ConvBlockShape {
         (band / self.bands(), band % self.bands())
     }
 
+    /// Whether the forward pass is best given room for `a`, the full-size image, which the backward
+    /// pass then reads: unless the convolution takes less time than its output takes to be written and
+    /// read, 12 bytes for each value with the line that is read before it is written.
+    ///
+    /// Milliseconds an image for both passes with `a` and without, one core of a Granite Rapids:
+    ///
+    /// | block | f32 | bf16 in blocks |
+    /// |---|--:|--:|
+    /// | 3 to 16 channels on 254x254 | 1.46, 1.36 | 1.78, 1.25 |
+    /// | 16 to 32 on 125x125 | | 1.78, 1.17 |
+    /// | 32 to 64 on 60x60 | | 0.85, 0.73 |
+    /// | 64 to 128 on 32x32 | | 0.75, 0.88 |
+    pub fn keeps_a(&self, isa: Isa) -> bool {
+        if !self.can_recompute_a(isa) {
+            return true;
+        }
+        // Processors with a matrix unit multiply so fast, in f32 too, that memory cannot follow.
+        let most_products = match Algorithm::choose(isa, &self.conv, Pass::Forward) {
+            Algorithm::Blocks => 9 * 32,
+            _ if isa.has_matrix_unit() => 9 * 3,
+            _ => 0,
+        };
+        self.conv.window() > most_products
+    }
+
+    /// Whether the backward pass can compute `a` once more to the same bits: not where minimal filtering
+    /// computes it, whose rounding depends on where its tiles begin.
+    pub fn can_recompute_a(&self, isa: Isa) -> bool {
+        !matches!(Algorithm::choose(isa, &self.conv, Pass::Forward), Algorithm::Winograd2x2 | Algorithm::Winograd4x4)
+    }
+
     /// The tasks of the backward pass, each of which sums its own weight gradient: enough for every
     /// core to have work to the end of a step.
     fn gradient_tasks(&self) -> usize {
@@ -157,15 +189,19 @@ impl ConvBlockShape {
     }
 
     /// The most values that a task of a pass borrows from its thread.
-    pub fn scratch_len(&self, training: bool) -> usize {
+    pub fn scratch_len(&self, isa: Isa, training: bool) -> usize {
         let Conv2dSizes { ic, oc, .. } = *self.conv;
-        let stage = Staging::forward(&self.conv).len(MOST_BAND_ROWS);
-        let own = match training {
-            // Rows of the convolution, and a pooled row, which is no longer.
-            false => (most_rows_at_once(&self.conv) + 1) * self.conv.ow() * oc,
-            true => backward::most_dz_len(&self.conv) + gradient_len(&self.conv) + 2 * ic.max(oc),
+        let conv = &self.conv;
+        let stage = Staging::forward(conv).len(MOST_BAND_ROWS + if training { backward::BEFORE } else { 0 });
+        // Rows of the convolution, and in inference a pooled row, which is no longer.
+        let rows = |rows: usize| rows * conv.ow() * oc;
+        let own = if training {
+            let a = if self.keeps_a(isa) { 0 } else { rows(rows_at_once(isa, conv)) };
+            a + backward::most_dz_len(conv) + gradient_len(isa, conv, MOST_BAND_ROWS) + 2 * ic.max(oc)
+        } else {
+            rows(rows_at_once(isa, conv) + 1)
         };
-        stage + own + winograd_len(&self.conv, training)
+        stage + own + correlation_len(isa, conv, training)
     }
 }
 
@@ -174,6 +210,8 @@ impl ConvBlockShape {
 pub struct Workspace {
     /// The weights as an algorithm arranges them.
     arranged: Buffer,
+    /// Those of the forward pass in the backward pass.
+    arranged_forward: Buffer,
     /// The sums of each task, in f64.
     sums: Vec<f64>,
     /// The weight gradients of each task.
@@ -185,27 +223,30 @@ pub struct Workspace {
 impl Workspace {
     /// Claims what the passes over batches of up to the shape's `n` need, so that they allocate
     /// nothing. [`Inference`] needs none.
-    pub fn reserve(&mut self, shape: &ConvBlockShape) {
-        let (sums, [arranged, gradients, coefficients]) = Self::lens(shape);
+    pub fn reserve(&mut self, isa: Isa, shape: &ConvBlockShape) {
+        let (sums, [arranged, arranged_forward, gradients, coefficients]) = Self::lens(isa, shape);
         sized(&mut self.sums, sums);
         self.arranged.resize(arranged);
+        self.arranged_forward.resize(arranged_forward);
         self.gradients.resize(gradients);
         self.coefficients.resize(coefficients);
     }
 
     /// The bytes that [`reserve`](Self::reserve) claims.
-    pub fn bytes(shape: &ConvBlockShape) -> usize {
-        let (sums, buffers) = Self::lens(shape);
+    pub fn bytes(isa: Isa, shape: &ConvBlockShape) -> usize {
+        let (sums, buffers) = Self::lens(isa, shape);
         sums * size_of::<f64>() + buffers.into_iter().map(Buffer::bytes).sum::<usize>()
     }
 
-    /// The lengths of the sums, and of the weights as they are arranged, the gradients and the
-    /// coefficients.
-    fn lens(shape: &ConvBlockShape) -> (usize, [usize; 3]) {
+    /// The lengths of the sums, and of the weights as they are arranged, for the backward pass also as
+    /// the forward pass has them, the gradients and the coefficients.
+    fn lens(isa: Isa, shape: &ConvBlockShape) -> (usize, [usize; 4]) {
         let (conv, bands) = (&shape.conv, shape.bands());
         let Conv2dSizes { n, ic, oc, .. } = **conv;
         let tasks = shape.gradient_tasks();
         let sums = (n * bands * 2 * oc).max(tasks * 2 * ic);
-        (sums, [conv.arranged_len(true), tasks * (conv.w_len() + oc), 3 * oc])
+        let arranged_forward = if shape.keeps_a(isa) { 0 } else { conv.arranged_len(isa, Pass::Forward) };
+        let arranged = conv.arranged_len(isa, Pass::Forward).max(conv.arranged_len(isa, Pass::BackwardX));
+        (sums, [arranged, arranged_forward, tasks * (conv.w_len() + oc), 3 * oc])
     }
 }

@@ -137,6 +137,43 @@ impl<const BF16: bool> Simd for Avx512<BF16> {
             to.cast::<__m256bh>().write_unaligned(_mm512_cvtneps_pbh(v));
         }
     }
+    #[inline(always)]
+    unsafe fn store_transposed_ptr(self, to: *mut u32, to_row: usize, rows: &[Pairs<__m512>; 16]) {
+        // Loops, not closures: nothing says of a closure in an array's constructor that it is inlined.
+        // Of each four rows, the squares of 4 x 4 that lie side by side in their quarters: `quads[i][j]`
+        // has column i of each square of rows 4j to 4j + 3.
+        let mut quads = [[proven!(_mm512_setzero_ps()); 4]; 4];
+        for j in 0..4 {
+            let [a, b, c, d] = [rows[4 * j].0, rows[4 * j + 1].0, rows[4 * j + 2].0, rows[4 * j + 3].0];
+            let low = [proven!(_mm512_unpacklo_ps(a, b)), proven!(_mm512_unpacklo_ps(c, d))];
+            let high = [proven!(_mm512_unpackhi_ps(a, b)), proven!(_mm512_unpackhi_ps(c, d))];
+            quads[0][j] = proven!(_mm512_shuffle_ps::<0b01_00_01_00>(low[0], low[1]));
+            quads[1][j] = proven!(_mm512_shuffle_ps::<0b11_10_11_10>(low[0], low[1]));
+            quads[2][j] = proven!(_mm512_shuffle_ps::<0b01_00_01_00>(high[0], high[1]));
+            quads[3][j] = proven!(_mm512_shuffle_ps::<0b11_10_11_10>(high[0], high[1]));
+        }
+        for (i, &[a, b, c, d]) in quads.iter().enumerate() {
+            // The quarters of four vectors are a square of 4 x 4 themselves.
+            let even = [
+                proven!(_mm512_shuffle_f32x4::<0b10_00_10_00>(a, b)),
+                proven!(_mm512_shuffle_f32x4::<0b10_00_10_00>(c, d)),
+            ];
+            let odd = [
+                proven!(_mm512_shuffle_f32x4::<0b11_01_11_01>(a, b)),
+                proven!(_mm512_shuffle_f32x4::<0b11_01_11_01>(c, d)),
+            ];
+            let columns = [
+                proven!(_mm512_shuffle_f32x4::<0b10_00_10_00>(even[0], even[1])),
+                proven!(_mm512_shuffle_f32x4::<0b10_00_10_00>(odd[0], odd[1])),
+                proven!(_mm512_shuffle_f32x4::<0b11_01_11_01>(even[0], even[1])),
+                proven!(_mm512_shuffle_f32x4::<0b11_01_11_01>(odd[0], odd[1])),
+            ];
+            for (quarter, column) in columns.into_iter().enumerate() {
+                // SAFETY: the caller's promise.
+                unsafe { _mm512_storeu_ps(to.add((4 * quarter + i) * to_row).cast(), column) }
+            }
+        }
+    }
 }
 
 /// The mask of the first `count` lanes.

@@ -80,7 +80,7 @@ pub(super) fn dot<S: Simd>(s: S, a: Pairs<S::F32>, b: Pairs<S::F32>, acc: S::F32
 
 /// `a * b + c` of numbers of which none counts as subnormal, rounded once.
 #[inline(always)]
-fn mul_add(a: f32, b: f32, c: f32) -> f32 {
+pub(crate) fn mul_add(a: f32, b: f32, c: f32) -> f32 {
     // So far up that the sum keeps all its bits where it is subnormal down here. Numbers that
     // become infinite up there have sums that are either 0 or far from subnormal.
     const UP: f32 = (1u64 << 32) as f32;

@@ -6,6 +6,7 @@ use super::{Kernel, Simd, portable::Portable};
 
 #[cfg(target_arch = "x86_64")]
 use super::{avx2::Avx2, avx512::Avx512};
+use crate::matrix::Unit;
 use crate::precision::Precision;
 use std::fmt;
 use std::sync::OnceLock;
@@ -14,6 +15,8 @@ use std::sync::OnceLock;
 #[derive(Clone, Copy, Debug)]
 pub struct Isa {
     token: Token,
+    /// What multiplies blocks of bf16, where that is worth its while.
+    matrix_unit: Option<Unit>,
     precision: Precision,
 }
 
@@ -47,17 +50,28 @@ impl Isa {
     pub fn available() -> Vec<Isa> {
         let found = [
             #[cfg(target_arch = "x86_64")]
-            Avx512::detect().map(|s| Token::Avx512(s, Avx512::detect())),
+            Avx512::<true>::detect().and_then(|with_bf16| {
+                let token = Token::Avx512(Avx512::detect()?, Some(with_bf16));
+                Some((token, Some(Unit::detect()?)))
+            }),
             #[cfg(target_arch = "x86_64")]
-            Avx2::detect().map(Token::Avx2),
+            Avx512::detect().map(|s| (Token::Avx512(s, Avx512::detect()), None)),
+            #[cfg(target_arch = "x86_64")]
+            Avx2::detect().map(|s| (Token::Avx2(s), None)),
             #[cfg(target_arch = "aarch64")]
-            Neon::detect().map(Token::Neon),
-            Some(Token::Portable(Portable)),
+            Neon::detect().map(|s| (Token::Neon(s), None)),
+            Some((Token::Portable(Portable), None)),
         ];
-        found.into_iter().flatten().map(|token| Isa { token, precision: Precision::F32 }).collect()
+        let isa = |(token, matrix_unit)| Isa { token, matrix_unit, precision: Precision::F32 };
+        found.into_iter().flatten().map(isa).collect()
     }
 
-    /// The instruction set that `ONESHEET_ISA` names (avx512, avx2, neon or portable), or else the
+    /// The instruction set that every machine has.
+    pub fn portable() -> Isa {
+        Isa { token: Token::Portable(Portable), matrix_unit: None, precision: Precision::F32 }
+    }
+
+    /// The instruction set that `ONESHEET_ISA` names (amx, avx512, avx2, neon or portable), or else the
     /// best available. The variable is read once per process.
     ///
     /// # Errors
@@ -75,8 +89,11 @@ impl Isa {
             .clone()
     }
 
-    /// The name: `avx512`, `avx2`, `neon` or `portable`.
+    /// The name: `amx` (AVX-512 with a matrix unit), `avx512`, `avx2`, `neon` or `portable`.
     pub fn name(self) -> &'static str {
+        if self.has_matrix_unit() {
+            return "amx";
+        }
         match self.token {
             #[cfg(target_arch = "x86_64")]
             Token::Avx512(..) => "avx512",
@@ -98,8 +115,25 @@ impl Isa {
         }
     }
 
+    /// Whether it has instructions for [blocks of bf16](crate::matrix). Where it has none, blocks are
+    /// multiplied in plain arithmetic, with the same results, many times slower than f32.
+    pub fn has_matrix_unit(self) -> bool {
+        self.matrix_unit.is_some()
+    }
+
+    /// The same instructions with this in the place of a matrix unit. [`Unit::Plain`] computes on any
+    /// machine what one with a matrix unit computes, to the bit.
+    pub fn with_matrix_unit(self, unit: Unit) -> Self {
+        Self { matrix_unit: Some(unit), ..self }
+    }
+
+    /// What multiplies blocks of bf16.
+    pub fn matrix_unit(self) -> Unit {
+        self.matrix_unit.unwrap_or(Unit::Plain)
+    }
+
     /// The same instructions, for convolutions that multiply in this precision wherever their
-    /// algorithm has a form for it: minimal filtering. All else multiplies f32.
+    /// algorithm has a form for it: blocks and minimal filtering. All else multiplies f32.
     pub fn with_precision(self, precision: Precision) -> Self {
         Self { precision, ..self }
     }

@@ -25,7 +25,7 @@ mod ahead;
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
-mod bf16;
+pub(crate) mod bf16;
 mod channels;
 mod dispatch;
 mod map;
@@ -222,6 +222,24 @@ pub trait Simd: Sealed + Copy + Send + Sync + 'static {
     unsafe fn store_bf16_ptr(self, to: *mut u16, v: Self::F32) {
         // SAFETY: the caller's promise.
         unsafe { bf16::store(self, to, v) }
+    }
+
+    /// Writes the pairs of a square of `LANES` by `LANES` with rows and columns exchanged: lane `i` of
+    /// `rows[k]` to place `k` of row `i` of `to`, whose rows begin `to_row` pairs apart.
+    ///
+    /// # Safety
+    /// Each of the `LANES` rows of `to` is valid for writes of `LANES` pairs; `rows` has `LANES`
+    /// vectors that are meant, the first.
+    #[inline(always)]
+    unsafe fn store_transposed_ptr(self, to: *mut u32, to_row: usize, rows: &[Pairs<Self::F32>; MAX_LANES]) {
+        for (k, row) in rows.iter().enumerate().take(Self::LANES) {
+            let mut lanes = [0.0; MAX_LANES];
+            self.store(&mut lanes, row.0);
+            for (i, lane) in lanes.iter().enumerate().take(Self::LANES) {
+                // SAFETY: the caller's promise.
+                unsafe { to.add(i * to_row + k).write_unaligned(lane.to_bits()) }
+            }
+        }
     }
 
     /// Prefetches a cache line that will be read soon, at any address; does nothing where the

@@ -109,7 +109,7 @@ impl Layer for BatchNorm {
         self.norm.parameters_mut().into_iter().for_each(visit);
     }
 
-    fn reserve(&mut self, n: usize, _training: bool) {
+    fn reserve(&mut self, _isa: Isa, n: usize, _training: bool) {
         self.workspace.reserve(n * self.item_len, self.mean.len());
     }
 

@@ -8,6 +8,7 @@ use onesheet_kernels::ShapeError;
 use onesheet_kernels::buffer::Buffer;
 use onesheet_kernels::conv2d::{BackwardW, BackwardX, Conv2dShape, Conv2dSizes, Forward, Inference};
 use onesheet_kernels::conv2d::{PackedWeights, Padding, Workspace};
+use onesheet_kernels::precision::Precision;
 use onesheet_kernels::simd::Isa;
 use rand::Rng;
 
@@ -38,7 +39,7 @@ impl Options {
             return Err("filters, kernel and stride are at most 2^24");
         }
         let shape = self.shape([h, w, ic]).map_err(|error| error.why())?;
-        if shape.scratch_len(false) > MOST_ACTIVATIONS {
+        if shape.scratch_len(Isa::portable(), false) > MOST_ACTIVATIONS {
             return Err("there are more than 2^26 values under the windows of a row");
         }
         Ok(Description {
@@ -50,9 +51,10 @@ impl Options {
 }
 
 /// What a convolution of this shape claims beside its parameters.
-pub fn claims(shape: &Conv2dShape, training: bool) -> Claims {
-    let of_training = if training { Workspace::bytes(shape, true) } else { 0 };
-    Claims::new(PackedWeights::bytes(shape) + of_training, Buffer::bytes(shape.scratch_len(training)))
+pub fn claims(isa: Isa, shape: &Conv2dShape, training: bool) -> Claims {
+    let of_training = if training { Workspace::bytes(isa, shape, true) } else { 0 };
+    let weights = PackedWeights::bytes(isa.with_precision(Precision::F32), shape);
+    Claims::new(weights + of_training, Buffer::bytes(shape.scratch_len(isa, training)))
 }
 
 /// `y = x * kernel + bias`, then ReLU where `relu`.
@@ -88,11 +90,11 @@ impl Layer for Conv2d {
         self.affine.parameters_mut().into_iter().for_each(visit);
     }
 
-    fn reserve(&mut self, n: usize, training: bool) {
+    fn reserve(&mut self, isa: Isa, n: usize, training: bool) {
         let shape = &self.shape(n);
-        self.weights.reserve(shape);
+        self.weights.reserve(isa.with_precision(Precision::F32), shape);
         if training {
-            self.workspace.reserve(shape, true);
+            self.workspace.reserve(isa, shape, true);
         }
     }
 

@@ -16,6 +16,7 @@ use onesheet_kernels::buffer::Buffer;
 use onesheet_kernels::conv_block::{self, ConvBlockShape, Forward, Inference, Source, Workspace};
 use onesheet_kernels::conv_block::{affine_scale, normalise, pooled_sums};
 use onesheet_kernels::conv2d::PackedWeights;
+use onesheet_kernels::precision::Precision;
 use onesheet_kernels::simd::Isa;
 use rand::Rng;
 
@@ -28,25 +29,23 @@ pub struct BlockOptions {
 }
 
 /// What a run of blocks claims beside its parameters for batches of `n` items.
-pub fn claims(blocks: &[BlockOptions], n: usize, training: bool) -> Result<Claims, ShapeError> {
+pub fn claims(isa: Isa, blocks: &[BlockOptions], n: usize, training: bool) -> Result<Claims, ShapeError> {
     let mut all = Claims::default();
     for (i, block) in blocks.iter().enumerate() {
         let shape = &block.shape.of_batch(n)?;
-        let own = lens(shape, training, i + 1 == blocks.len()).map(Buffer::bytes).iter().sum::<usize>();
-        let of_training = if training { Workspace::bytes(shape) } else { 0 };
-        let kept = own + PackedWeights::bytes(shape.conv()) + of_training;
-        all = all.and(Claims::new(kept, Buffer::bytes(shape.scratch_len(training))));
+        let own = lens(isa, shape, training, i + 1 == blocks.len()).map(Buffer::bytes).iter().sum::<usize>();
+        let of_training = if training { Workspace::bytes(isa, shape) } else { 0 };
+        let kept = own + PackedWeights::bytes(isa.with_precision(Precision::F32), shape.conv()) + of_training;
+        all = all.and(Claims::new(kept, Buffer::bytes(shape.scratch_len(isa, training))));
     }
     Ok(all)
 }
 
 /// The lengths of a block's own buffers `a`, `p` and `dp`.
-fn lens(shape: &ConvBlockShape, training: bool, is_last: bool) -> [usize; 3] {
-    match (training, is_last) {
-        (false, _) => [0, shape.p_len(), 0],
-        (true, false) => [shape.conv().y_len(), shape.p_len(), shape.p_len()],
-        (true, true) => [shape.conv().y_len(), shape.p_len(), 0],
-    }
+fn lens(isa: Isa, shape: &ConvBlockShape, training: bool, is_last: bool) -> [usize; 3] {
+    let a = if training && shape.keeps_a(isa) { shape.conv().y_len() } else { 0 };
+    let dp = if training && !is_last { shape.p_len() } else { 0 };
+    [a, shape.p_len(), dp]
 }
 
 /// A run of blocks.
@@ -60,7 +59,7 @@ struct Block {
     shape: ConvBlockShape,
     affine: Affine,
     norm: Norm,
-    /// The convolution's output after its ReLU.
+    /// The convolution's output after its ReLU, where the backward pass does not compute it once more.
     a: Buffer,
     /// Pooled values: in training before, in inference after their normalisation.
     p: Buffer,
@@ -114,8 +113,8 @@ impl Block {
     fn train(&mut self, isa: Isa, x: Source, n: usize) {
         let shape = &self.shape(n);
         let Self { affine: Affine { kernel, bias }, norm, a, p, mean, variance, scale, workspace, .. } = self;
-        a.resize(shape.conv().y_len());
         p.resize(shape.p_len());
+        let a = kept(isa, shape, a);
         let (w, bias, gamma) = (&kernel.value, &bias.value, &norm.gamma.value);
         Forward { shape, x, w, bias, gamma, a, p, mean, variance, workspace }.run(isa);
         norm.follow(mean, variance);
@@ -157,17 +156,17 @@ impl Layer for ConvBlocks {
         true
     }
 
-    fn reserve(&mut self, n: usize, training: bool) {
+    fn reserve(&mut self, isa: Isa, n: usize, training: bool) {
         let last = self.blocks.len() - 1;
         for (i, block) in self.blocks.iter_mut().enumerate() {
             let shape = block.shape(n);
-            let [a, p, dp] = lens(&shape, training, i == last);
+            let [a, p, dp] = lens(isa, &shape, training, i == last);
             block.p.resize(p);
-            block.weights.reserve(shape.conv());
+            block.weights.reserve(isa.with_precision(Precision::F32), shape.conv());
             if training {
                 block.a.resize(a);
                 block.dp.resize(dp);
-                block.workspace.reserve(&shape);
+                block.workspace.reserve(isa, &shape);
             }
         }
     }
@@ -216,7 +215,8 @@ impl Layer for ConvBlocks {
                 shape,
                 x,
                 w: &kernel.value,
-                a,
+                bias: &bias.value,
+                a: kept(isa, shape, a).map(|a| &*a),
                 p,
                 norm: Normalization { gamma: &gamma.value, beta: &beta.value, mean, variance, epsilon: *epsilon },
                 dp: if i == last { dy.values() } else { dp },
@@ -232,6 +232,14 @@ impl Layer for ConvBlocks {
             .run(isa);
         }
     }
+}
+
+/// The values of `a`, where a pass is to be given them.
+fn kept<'a>(isa: Isa, shape: &ConvBlockShape, a: &'a mut Buffer) -> Option<&'a mut [f32]> {
+    shape.keeps_a(isa).then(|| {
+        a.resize(shape.conv().y_len());
+        &mut **a
+    })
 }
 
 /// The input of the first block.

@@ -66,7 +66,7 @@ impl Layer for Dense {
         self.affine.parameters_mut().into_iter().for_each(visit);
     }
 
-    fn reserve(&mut self, n: usize, training: bool) {
+    fn reserve(&mut self, _isa: Isa, n: usize, training: bool) {
         self.workspace.reserve(&self.shape(n), training);
     }
 

@@ -36,7 +36,7 @@ impl Dropout {
 }
 
 impl Layer for Dropout {
-    fn reserve(&mut self, _n: usize, _training: bool) {}
+    fn reserve(&mut self, _isa: Isa, _n: usize, _training: bool) {}
 
     fn forward(&mut self, _isa: Isa, x: &Tensor, y: &mut Tensor, pass: Pass) {
         match pass {

@@ -23,7 +23,7 @@ fn shape(x: &Tensor, y: &Tensor) -> GlobalAveragePool2dShape {
 }
 
 impl Layer for GlobalAveragePool2d {
-    fn reserve(&mut self, _n: usize, _training: bool) {}
+    fn reserve(&mut self, _isa: Isa, _n: usize, _training: bool) {}
 
     fn forward(&mut self, isa: Isa, x: &Tensor, y: &mut Tensor, _pass: Pass) {
         global_average_pool2d::forward(isa, &shape(x, y), x.values(), y.values_mut());

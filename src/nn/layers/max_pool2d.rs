@@ -46,7 +46,7 @@ impl MaxPool2d {
 }
 
 impl Layer for MaxPool2d {
-    fn reserve(&mut self, n: usize, _training: bool) {
+    fn reserve(&mut self, _isa: Isa, n: usize, _training: bool) {
         let len = self.shape(n).y_len();
         self.argmax.resize(self.argmax.len().max(len), 0);
     }

@@ -132,7 +132,7 @@ pub(super) trait Layer: Send {
 
     /// Claims the memory for batches of up to `n` items, that of the backward pass only for
     /// `training`.
-    fn reserve(&mut self, n: usize, training: bool);
+    fn reserve(&mut self, isa: Isa, n: usize, training: bool);
 
     /// Computes `y`, which has the output's shape.
     fn forward(&mut self, isa: Isa, x: &Tensor, y: &mut Tensor, pass: Pass);

@@ -13,7 +13,7 @@ pub fn describe(input: &[usize]) -> Description {
 pub struct Relu;
 
 impl Layer for Relu {
-    fn reserve(&mut self, _n: usize, _training: bool) {}
+    fn reserve(&mut self, _isa: Isa, _n: usize, _training: bool) {}
 
     fn forward(&mut self, isa: Isa, x: &Tensor, y: &mut Tensor, _pass: Pass) {
         y.values_mut().copy_from_slice(x.values());

@@ -5,8 +5,8 @@ use onesheet_kernels::conv2d::{
     Algorithm, BackwardW, BackwardX, Conv2dShape, Conv2dSizes, Forward, Inference, PackedWeights, Padding, Pass,
     Workspace,
 };
-use onesheet_kernels::precision::Precision;
 use onesheet_kernels::reference::conv2d as reference;
+use onesheet_kernels::simd::{from_bf16, to_bf16};
 use proptest::prelude::*;
 
 /// Shapes around every tile's edges: 1 to 70 pixels wide, channels of no, one and several vectors.
@@ -335,7 +335,8 @@ fn bf16_is_near_and_the_same_everywhere() {
         let sizes = Conv2dSizes { n, h, w, ic, oc, kh: 3, kw: 3, stride: 1, padding: Padding::Same };
         let shape = Conv2dShape::new(sizes);
         let expected = expected(&shape, false, 5);
-        let fused = Isa::available().into_iter().filter(|isa| isa.registers() >= 16);
+        // A matrix unit sums in an order of its own.
+        let fused = Isa::available().into_iter().filter(|isa| isa.registers() >= 16 && !isa.has_matrix_unit());
         let all: Vec<_> = fused.map(|isa| all_of(isa.with_precision(Precision::Bf16), &shape, false, 5)).collect();
         for (which, actual) in all.iter().flat_map(|all| all.iter().enumerate()) {
             let square = |values: &mut dyn Iterator<Item = f64>| values.map(|value| value * value).sum::<f64>().sqrt();
@@ -348,6 +349,83 @@ fn bf16_is_near_and_the_same_everywhere() {
         for pair in all.windows(2) {
             pair[0].iter().zip(&pair[1]).for_each(|(a, b)| assert_same_bits(a, b));
         }
+    }
+}
+
+/// Every pass in blocks where there are blocks for it, and else by the product of the view.
+fn in_blocks(isa: Isa, shape: &Conv2dShape) -> [Algorithm; 3] {
+    PASSES.map(|pass| if Algorithm::Blocks.fits(isa, shape, pass) { Algorithm::Blocks } else { Algorithm::View })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    /// With operands that bf16 holds exactly, blocks are as exact as anything, on every instruction
+    /// set, and the same to the bit.
+    #[test]
+    fn blocks_agree_with_the_reference(
+        (n, h, w) in (1..3usize, 1..9usize, prop_oneof![1..20usize, 30..40usize]),
+        (ic, oc) in (prop_oneof![1..6usize, Just(16), Just(32), Just(48)], prop_oneof![Just(16), Just(32), Just(48), Just(80)]),
+        (kh, kw) in prop_oneof![Just((3usize, 3usize)), (1..4usize, 1..5usize)],
+        (same, relu, seed) in any::<(bool, bool, u64)>(),
+    ) {
+        let padding = if same { Padding::Same } else { Padding::Valid };
+        let shape = Conv2dShape::new(Conv2dSizes { n, h: h + kh, w: w + kw, ic, oc, kh, kw, stride: 1, padding });
+        let exact = |data: &mut Data, len| data.vec(len).iter().map(|&x| from_bf16(to_bf16(x))).collect::<Vec<_>>();
+        let data = &mut Data::new(seed);
+        let (x, weights, dy) = (exact(data, shape.x_len()), exact(data, shape.w_len()), exact(data, shape.y_len()));
+        let bias = data.vec(oc);
+        let mut expected_y = reference::forward(&shape, &wide(&x), &wide(&weights), &wide(&bias));
+        if relu {
+            expected_y.iter_mut().for_each(|y| *y = y.max(0.0));
+        }
+        let (expected_dw, _) = reference::backward_w(&shape, &wide(&x), &wide(&dy));
+        let expected = [expected_y, reference::backward_x(&shape, &wide(&dy), &wide(&weights)), expected_dw];
+        let mut first: Option<[Vec<f32>; 3]> = None;
+        for isa in with_matrix_units() {
+            let [forward, backward_x, backward_w] = in_blocks(isa, &shape);
+            let (mut y, mut dx) = (poisoned(shape.y_len()), poisoned(shape.x_len()));
+            let (mut dw, mut db) = (vec![0.0; shape.w_len()], vec![0.0; oc]);
+            let (shape, w, workspace) = (&shape, &weights, &mut Workspace::default());
+            Forward { shape, x: &x, w, bias: &bias, relu, y: &mut y, workspace }.run_with(isa, forward);
+            BackwardX { shape, dy: &dy, w, dx: &mut dx, workspace }.run_with(isa, backward_x);
+            BackwardW { shape, x: &x, dy: &dy, dw: &mut dw, db: &mut db, workspace }.run_with(isa, backward_w);
+            let actual = [y, dx, dw];
+            actual.iter().zip(&expected).for_each(|(actual, expected)| assert_close(actual, expected, 2e-5));
+            let first = first.get_or_insert_with(|| actual.clone());
+            for (which, (a, b)) in actual.iter().zip(&*first).enumerate() {
+                // The view's sums depend on the lanes.
+                if [forward, backward_x, backward_w][which] == Algorithm::Blocks {
+                    assert_same_bits(a, b);
+                }
+            }
+        }
+    }
+}
+
+/// The layers of both models, scaled down in height, get blocks for all that a step computes of them.
+#[test]
+fn the_models_layers_run_in_blocks_where_there_is_a_matrix_unit() {
+    say_which_units_are_compared();
+    let isa = with_matrix_units()[0];
+    for (w, ic, oc) in [(256, 3, 16), (127, 16, 32), (62, 32, 64), (128, 3, 32), (16, 128, 256), (8, 256, 256)] {
+        let sizes = Conv2dSizes { n: 2, h: 9, w, ic, oc, kh: 3, kw: 3, stride: 1, padding: Padding::Same };
+        let shape = Conv2dShape::new(sizes);
+        for pass in PASSES {
+            let chosen = Algorithm::choose(isa, &shape, pass);
+            let wanted = ic > 3 || pass != Pass::BackwardX;
+            assert_eq!(chosen == Algorithm::Blocks, wanted, "{chosen} for {pass:?} of {shape:?}");
+            assert_ne!(Algorithm::choose(isa.with_precision(Precision::F32), &shape, pass), Algorithm::Blocks);
+        }
+        let all = all_of(isa, &shape, true, 5);
+        let exact = expected(&shape, true, 5);
+        for (which, (actual, expected)) in all.iter().zip(&exact).enumerate() {
+            let square = |values: &mut dyn Iterator<Item = f64>| values.map(|value| value * value).sum::<f64>().sqrt();
+            let mut differences = actual.iter().zip(expected).map(|(&a, &b)| f64::from(a) - b);
+            let error = square(&mut differences) / square(&mut expected.iter().copied());
+            assert!(error < 1e-2, "{error} of {which}: {shape:?}");
+        }
+        drop(on_1_2_3_threads(|| all_of(isa, &shape, true, 5)));
     }
 }
 

@@ -78,14 +78,27 @@ impl Case {
         }
     }
 
-    /// a, p, mean, variance, y, the gradients dw, db, dgamma, dbeta, dx, and the sums of dx.
+    /// a, p, mean, variance, y, the gradients dw, db, dgamma, dbeta, dx, and the sums of dx; all but `a`
+    /// the same where it is not kept.
     fn run(&self, isa: Isa) -> (Vec<Vec<f32>>, Vec<f64>) {
+        let kept = self.run_with(isa, true);
+        if !self.shape.can_recompute_a(isa) {
+            return kept;
+        }
+        let computed = self.run_with(isa, false);
+        kept.0.iter().zip(&computed.0).skip(1).for_each(|(kept, computed)| assert_same_bits(kept, computed));
+        assert_eq!(kept.1, computed.1);
+        kept
+    }
+
+    fn run_with(&self, isa: Isa, keeps_a: bool) -> (Vec<Vec<f32>>, Vec<f64>) {
         let Self { shape, w, bias, gamma, beta, dp, .. } = self;
         let (conv, x) = (*shape.conv(), self.source());
         let (mut a, mut p) = (poisoned(conv.y_len()), poisoned(shape.p_len()));
         let (mut mean, mut variance) = (poisoned(conv.oc), poisoned(conv.oc));
         let workspace = &mut Workspace::default();
-        let (a_to, p_to, mean_to, variance_to) = (&mut a, &mut p, &mut mean, &mut variance);
+        let (a_to, p_to) = (keeps_a.then_some(&mut a[..]), &mut p);
+        let (mean_to, variance_to) = (&mut mean, &mut variance);
         Forward { shape, x, w, bias, gamma, a: a_to, p: p_to, mean: mean_to, variance: variance_to, workspace }
             .run(isa);
         let norm = Normalization { gamma, beta, mean: &mean, variance: &variance, epsilon: EPSILON };
@@ -103,7 +116,8 @@ impl Case {
             shape,
             x,
             w,
-            a: &a,
+            bias,
+            a: keeps_a.then_some(&a),
             p: &p,
             norm,
             dp,
@@ -356,5 +370,42 @@ fn the_same_bits_for_any_number_of_threads() {
                 outputs
             });
         });
+    }
+}
+
+/// In bf16, in blocks as a matrix unit makes them: near the reference, and the same bits by plain
+/// arithmetic as by the machine's own unit.
+#[test]
+fn blocks_of_bf16_are_near_the_reference_and_the_same_everywhere() {
+    say_which_units_are_compared();
+    for (n, h, w, ic, oc, padding, kind) in [
+        (2, 21, 40, 3, 16, Padding::Valid, Kind::Bytes),
+        (1, 39, 37, 3, 32, Padding::Same, Kind::Bytes),
+        (1, 37, 30, 16, 32, Padding::Valid, Kind::Normalised),
+        (3, 8, 8, 64, 48, Padding::Same, Kind::Normalised),
+    ] {
+        let conv = Conv2dShape::new(Conv2dSizes { n, h, w, ic, oc, kh: 3, kw: 3, stride: 1, padding });
+        let case = Case::new(conv, kind, 1);
+        // Statistics are sums by fused multiply-adds, which not every instruction set has.
+        let fused = with_matrix_units().into_iter().filter(|isa| isa.registers() >= 16);
+        let all: Vec<_> = fused.map(|isa| case.run(isa)).collect();
+        for pair in all.windows(2) {
+            pair[0].0.iter().zip(&pair[1].0).for_each(|(a, b)| assert_same_bits(a, b));
+            assert_eq!(pair[0].1, pair[1].1);
+        }
+        let (x, w, bias) = (case.effective_x(), wide(&case.w), wide(&case.bias));
+        let expected = reference::activation::relu(&reference::conv2d::forward(&conv, &x, &w, &bias));
+        let square = |values: &mut dyn Iterator<Item = f64>| values.map(|value| value * value).sum::<f64>().sqrt();
+        let a = wide(&all[0].0[0]);
+        let error = square(&mut a.iter().zip(&expected).map(|(a, b)| a - b)) / square(&mut expected.iter().copied());
+        assert!((1e-4..1e-2).contains(&error), "{error}: {conv:?}");
+        let f32 = case.run(Isa::choose().unwrap());
+        for (which, (bf16, f32)) in all[0].0.iter().zip(&f32.0).enumerate().skip(5) {
+            let differences = &mut bf16.iter().zip(f32).map(|(&a, &b)| f64::from(a) - f64::from(b));
+            let error = square(differences) / square(&mut f32.iter().copied().map(f64::from)).max(1.0);
+            // Winners of near ties and values at ReLU's kink fall to either side.
+            assert!(error < 0.1, "{error} of {which}: {conv:?}");
+        }
+        on_1_2_3_threads(|| case.run(with_matrix_units()[0]).0);
     }
 }

@@ -142,8 +142,8 @@ proptest! {
             let beyond = if same { kh as u128 } else { 0 };
             prop_assert!(last <= h as u128 + beyond);
             prop_assert!(shape.pad_top() < kh && shape.pad_left() < kw);
-            prop_assert!(conv2d::Workspace::bytes(&shape, true) >= 4 * shape.w_len());
-            prop_assert!(shape.scratch_len(false) >= product(&[stride.min(2) - 1, shape.ow(), kh, kw, ic]).unwrap() as usize);
+            prop_assert!(conv2d::Workspace::bytes(Isa::choose().unwrap(), &shape, true) >= 4 * shape.w_len());
+            prop_assert!(shape.scratch_len(Isa::choose().unwrap(), false) >= product(&[stride.min(2) - 1, shape.ow(), kh, kw, ic]).unwrap() as usize);
         }
         if let Ok(shape) = DenseShape::try_new(DenseSizes { n, inputs: h, outputs: w }) {
             let lens = [shape.x_len(), shape.w_len(), shape.y_len()].map(|len| Some(len as u128));
@@ -237,7 +237,7 @@ fn convolutions_refuse_weights_that_are_not_packed_for_them() {
     let changes: [Change; 4] = [
         |_, _, _| {},
         |weights, _, _| weights.clear(),
-        |weights, _, shape| weights.reserve(shape),
+        |weights, isa, shape| weights.reserve(isa, shape),
         |weights, isa, shape| {
             let other = Conv2dShape::new(Conv2dSizes { h: shape.h + 1, ..**shape });
             weights.pack(isa, &other, &f32s(other.w_len()));
@@ -277,7 +277,7 @@ fn blocks_refuse_slices_of_other_lengths() {
                 let x = Source::Normalised(&x, Affine { mean: &below[0], scale: &below[1], beta: &below[2] });
                 let (w, bias, gamma, a, p, workspace) = (&w, &bias, &gamma, &mut a, &mut p, &mut Default::default());
                 let (mean, variance) = (&mut mean, &mut variance);
-                conv_block::Forward { shape, x, w, bias, gamma, a, p, mean, variance, workspace }.run(isa);
+                conv_block::Forward { shape, x, w, bias, gamma, a: Some(a), p, mean, variance, workspace }.run(isa);
             },
         );
         refuses_other_lengths([x, w, oc, oc, oc, oc, p], |isa, [x, w, bias, mean, scale, beta, y]| {
@@ -288,19 +288,20 @@ fn blocks_refuse_slices_of_other_lengths() {
             weights.pack(isa, conv, &w);
             conv_block::Inference { shape, x, weights: &weights, bias: &bias, norm, y: &mut y }.run(isa);
         });
-        let lens = [x, ic, w, a, p, oc, p, 2 * oc, w, oc, oc, oc, x, 2 * ic];
+        let lens = [x, ic, w, oc, a, p, oc, p, 2 * oc, w, oc, oc, oc, x, 2 * ic];
         refuses_other_lengths(
             lens,
-            |isa, [x, of_x, w, a, p, norm, dp, dp_sums, dw, db, dgamma, dbeta, dx, dx_sums]| {
-                let (x, of_x, w, a, p, norm, dp) =
-                    (f32s(x), f32s(of_x), f32s(w), f32s(a), f32s(p), f32s(norm), f32s(dp));
+            |isa, [x, of_x, w, bias, a, p, norm, dp, dp_sums, dw, db, dgamma, dbeta, dx, dx_sums]| {
+                let (x, of_x, w, bias, a, p, norm, dp) =
+                    (f32s(x), f32s(of_x), f32s(w), f32s(bias), f32s(a), f32s(p), f32s(norm), f32s(dp));
                 let [mut dw, mut db, mut dgamma, mut dbeta, mut dx] = [dw, db, dgamma, dbeta, dx].map(f32s);
                 let (dp_sums, mut dx_sums) = (vec![0.5; dp_sums], vec![0.5; dx_sums]);
                 conv_block::Backward {
                     shape,
                     x: Source::Normalised(&x, Affine { mean: &of_x, scale: &of_x, beta: &of_x }),
                     w: &w,
-                    a: &a,
+                    bias: &bias,
+                    a: Some(&a),
                     p: &p,
                     norm: Normalization { gamma: &norm, beta: &norm, mean: &norm, variance: &norm, epsilon: 0.1 },
                     dp: &dp,
@@ -450,7 +451,7 @@ fn a_workspace_of_another_shape_serves_as_a_fresh_one() {
                 y
             };
             assert_eq!(forward(&mut used), forward(&mut conv2d::Workspace::default()));
-            used.reserve(&shape.of_batch(1).unwrap(), false);
+            used.reserve(Isa::choose().unwrap(), &shape.of_batch(1).unwrap(), false);
         }
     });
 }

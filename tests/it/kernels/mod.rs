@@ -12,10 +12,13 @@ mod gradient;
 mod hostile;
 mod image;
 mod loss;
+mod matrix;
 mod max_pool2d;
 mod optim;
 mod reference;
 
+use onesheet_kernels::matrix::Unit;
+use onesheet_kernels::precision::Precision;
 use onesheet_kernels::simd::Isa;
 use rand::seq::SliceRandom;
 use rand::{RngExt, SeedableRng};
@@ -152,4 +155,20 @@ pub fn on_1_2_3_threads(work: impl Fn() -> Vec<Vec<f32>> + Sync) -> Vec<Vec<f32>
         }
     }
     one
+}
+
+/// Instruction sets in bf16 with a matrix unit, the machine's own where it has one, or with plain
+/// arithmetic in its place.
+pub fn with_matrix_units() -> Vec<Isa> {
+    let units = Isa::available().into_iter().map(|isa| match isa.has_matrix_unit() {
+        true => isa,
+        false => isa.with_matrix_unit(Unit::Plain),
+    });
+    units.map(|isa| isa.with_precision(Precision::Bf16)).collect()
+}
+
+pub fn say_which_units_are_compared() {
+    if Unit::detect().is_none() {
+        eprintln!("skipped: this machine has no matrix unit; plain arithmetic is compared with itself");
+    }
 }
