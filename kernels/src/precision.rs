@@ -1,6 +1,7 @@
 //! The precision of products, and what either is worth on this machine.
 
-use crate::simd::{Isa, Kernel, MAX_LANES, Simd};
+use crate::matrix::{DEPTH, Product, SIDE, Sizes, Step, Unit};
+use crate::simd::{Isa, Kernel, MAX_LANES, Simd, pair, to_bf16};
 #[cfg(feature = "serde")]
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -43,7 +44,7 @@ impl fmt::Display for Precision {
 pub struct Rates {
     /// By [`Simd::mul_add`].
     pub f32: f64,
-    /// By [`Simd::dot_pairs`].
+    /// In [blocks](crate::matrix), where there is a matrix unit, else by [`Simd::dot_pairs`].
     pub bf16: f64,
 }
 
@@ -55,7 +56,10 @@ impl Rates {
         // What disturbs a burst makes it slower, never faster.
         for _ in 0..ROUNDS {
             best.f32 = best.f32.max(burst(|rounds, values| isa.run(MultiplyAdds { rounds, values })));
-            best.bf16 = best.bf16.max(burst(|rounds, values| isa.run(DotPairs { rounds, values })));
+            best.bf16 = best.bf16.max(match isa.has_matrix_unit() {
+                true => burst(|rounds, values| multiply_blocks(isa.matrix_unit(), rounds, values)),
+                false => burst(|rounds, values| isa.run(DotPairs { rounds, values })),
+            });
         }
         best
     }
@@ -139,6 +143,32 @@ impl Kernel for DotPairs<'_> {
             |sum| s.dot_pairs(a, b, sum),
         ) * 4
     }
+}
+
+/// Products of blocks, as they come from the L1 cache: of registers alone there are none.
+fn multiply_blocks(unit: Unit, rounds: usize, values: &[f32; VALUES]) -> usize {
+    const STEPS: usize = 8;
+    let value = to_bf16(values[0]);
+    let (a, b) = ([value; 2 * SIDE * DEPTH], [pair(value, value); SIDE * DEPTH]);
+    let mut c = [0.0; 4 * SIDE * SIDE];
+    let mut multiplier = unit.with_sizes(Sizes { rows: SIDE, depth: DEPTH });
+    for _ in 0..rounds {
+        multiplier.multiply(Product {
+            a: &a,
+            a_at: [0, SIDE * DEPTH],
+            a_row: DEPTH,
+            b: &b,
+            b_at: [0, SIDE],
+            b_row: 2 * SIDE,
+            steps: &[Step { a: 0, b: 0 }; STEPS],
+            c: &mut c,
+            c_at: [0, 2 * SIDE * SIDE],
+            c_row: 2 * SIDE,
+            accumulate: false,
+        });
+    }
+    black_box(c);
+    rounds * STEPS * 4 * SIDE * SIDE * DEPTH * 2
 }
 
 /// Calls `step` on each of the chains, round by round, and returns the number of lanes that it saw.

@@ -1,8 +1,9 @@
 //! Weight gradient.
 
+use super::blocks::{self, BlockGradients};
 use super::gradient_tile::TapGradients;
 use super::winograd::{self, GradientTiles};
-use super::{Algorithm, Conv2dShape, Conv2dSizes, MOST_TASKS, Pass, Staging, Workspace, blocks, im2col};
+use super::{Algorithm, Conv2dShape, Conv2dSizes, MOST_TASKS, Pass, Staging, Workspace, im2col};
 use crate::gemm::{Init, Product, View};
 use crate::precision::Precision;
 use crate::scratch;
@@ -45,7 +46,10 @@ const _: () = assert!(FEW_TASKS <= MOST_TASKS);
 
 /// Rows of the output that stay in the L2 cache while everything that needs them passes over them.
 /// A multiple of what the tiles of every algorithm cover.
-pub(super) const BAND: usize = 16;
+const BAND: usize = 16;
+
+/// The most rows that a [`WeightGradient`] takes at a time: a band, and an odd one.
+pub(crate) const MOST_ROWS: usize = BAND + 1;
 
 impl Conv2dShape {
     /// Bands of rows of an image.
@@ -187,10 +191,11 @@ pub(crate) struct WeightGradient<'a> {
     sums: Sums<'a>,
 }
 
-/// Where an algorithm sums: in `dw` itself, or per point.
+/// What an algorithm keeps from one band to the next.
 enum Sums<'a> {
-    /// Taps, blocks, or else products of the view.
+    /// Taps, or else products of the view.
     Direct(Algorithm),
+    Blocks(BlockGradients<'a>),
     Tiles2x2(GradientTiles<'a, 4, 2, false>),
     Tiles4x4(GradientTiles<'a, 6, 4, false>),
     Tiles2x2Bf16(GradientTiles<'a, 4, 2, true>),
@@ -202,6 +207,7 @@ impl<'a> WeightGradient<'a> {
     pub fn new(isa: Isa, shape: &'a Conv2dShape, algorithm: Algorithm, workspace: &'a mut [f32]) -> Self {
         let Conv2dSizes { ic, oc, .. } = **shape;
         let sums = match (algorithm, isa.precision()) {
+            (Algorithm::Blocks, _) => Sums::Blocks(BlockGradients::new(isa, shape, workspace)),
             (Algorithm::Winograd2x2, Precision::F32) => Sums::Tiles2x2(GradientTiles::new(isa, ic, oc, workspace)),
             (Algorithm::Winograd4x4, Precision::F32) => Sums::Tiles4x4(GradientTiles::new(isa, ic, oc, workspace)),
             (Algorithm::Winograd2x2, Precision::Bf16) => Sums::Tiles2x2Bf16(GradientTiles::new(isa, ic, oc, workspace)),
@@ -213,17 +219,21 @@ impl<'a> WeightGradient<'a> {
 
     /// Values that it works in.
     pub fn workspace_len(shape: &Conv2dShape, algorithm: Algorithm) -> usize {
-        match algorithm.tile_inputs() {
-            0 => 0,
-            n => winograd::gradient_workspace_len(n, shape.ic, shape.oc),
+        match algorithm {
+            Algorithm::Blocks => blocks::gradient_len(shape),
+            _ => match algorithm.tile_inputs() {
+                0 => 0,
+                n => winograd::gradient_workspace_len(n, shape.ic, shape.oc),
+            },
         }
     }
 
-    /// Takes some rows, and prefetches what lies `ahead` on the way. What has been taken is in `dw`,
+    /// Takes some rows, at most [`MOST_ROWS`], and prefetches what lies `ahead` on the way. What has been taken is in `dw`,
     /// `[kh][kw][ic][oc]`, or will be when it is [finished](Self::finish).
     pub fn add(&mut self, rows: Rows, dw: &mut [f32], ahead: Ahead) {
         match &mut self.sums {
             Sums::Direct(algorithm) => add_directly(self.isa, self.shape, *algorithm, rows, dw, ahead),
+            Sums::Blocks(blocks) => blocks.add(rows, dw, ahead),
             Sums::Tiles2x2(tiles) => tiles.add(rows, dw, ahead),
             Sums::Tiles4x4(tiles) => tiles.add(rows, dw, ahead),
             Sums::Tiles2x2Bf16(tiles) => tiles.add(rows, dw, ahead),
@@ -235,6 +245,7 @@ impl<'a> WeightGradient<'a> {
     pub fn finish(self, dw: &mut [f32]) {
         match self.sums {
             Sums::Direct(_) => {}
+            Sums::Blocks(blocks) => blocks.finish(dw),
             Sums::Tiles2x2(tiles) => tiles.finish(dw),
             Sums::Tiles4x4(tiles) => tiles.finish(dw),
             Sums::Tiles2x2Bf16(tiles) => tiles.finish(dw),
@@ -247,9 +258,6 @@ fn add_directly(isa: Isa, shape: &Conv2dShape, algorithm: Algorithm, of: Rows, d
     /// Pixels that stay in the L1 cache while the tiles of a kernel row pass over them: two vectors
     /// of `dy` and one of `x` for each of 128 pixels are 24 kB.
     const PIXELS: usize = 128;
-    if algorithm == Algorithm::Blocks {
-        return blocks::add_gradient(isa, shape, of, dw, ahead);
-    }
     let Rows { x, x_row, dy, dy_row, rows, width } = of;
     let Conv2dSizes { kw, ic, oc, .. } = **shape;
     let window_row = kw * ic;

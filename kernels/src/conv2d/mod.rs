@@ -66,7 +66,7 @@ mod winograd;
 
 pub use algorithm::{Algorithm, Pass};
 pub use backward_w::BackwardW;
-pub(crate) use backward_w::{Rows, WeightGradient, add_parts, gradient_tasks};
+pub(crate) use backward_w::{MOST_ROWS, Rows, WeightGradient, add_parts, gradient_tasks};
 pub use backward_x::BackwardX;
 pub(crate) use correlation::Correlation;
 pub use forward::Forward;

@@ -1,6 +1,5 @@
 //! The sizes of a convolution, and all that follows from them.
 
-use super::backward_w::BAND;
 use super::{Algorithm, Pass, Staging, WeightGradient, blocks, im2col, winograd};
 use crate::precision::Precision;
 use crate::shape::{check_sizes, product, shape_of_sizes};
@@ -149,7 +148,7 @@ impl Conv2dShape {
         }
         forward.max(staged(Staging::backward_x(self), self.h))
             + correlation_len(isa, self, true)
-            + gradient_len(isa, self, BAND)
+            + gradient_len(isa, self)
     }
 
     pub(super) fn assert_fits(&self, x: &[f32], w: &[f32], y: &[f32]) {
@@ -187,13 +186,9 @@ pub(crate) fn correlation_len(isa: Isa, shape: &Conv2dShape, training: bool) -> 
     of(Pass::Forward).max(if training { of(Pass::BackwardX) } else { 0 })
 }
 
-/// The values that a weight gradient by minimal filtering or in blocks works in, over so many rows at
-/// a time.
-pub(crate) fn gradient_len(isa: Isa, shape: &Conv2dShape, rows: usize) -> usize {
-    match Algorithm::choose(isa, shape, Pass::BackwardW) {
-        Algorithm::Blocks => blocks::gradient_len(shape, rows),
-        algorithm => WeightGradient::workspace_len(shape, algorithm),
-    }
+/// The values that a weight gradient by minimal filtering or in blocks works in.
+pub(crate) fn gradient_len(isa: Isa, shape: &Conv2dShape) -> usize {
+    WeightGradient::workspace_len(shape, Algorithm::choose(isa, shape, Pass::BackwardW))
 }
 
 /// The output rows that are best computed at once.

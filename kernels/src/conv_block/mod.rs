@@ -45,7 +45,7 @@ mod source;
 
 use crate::ShapeError;
 use crate::buffer::{Buffer, sized};
-use crate::conv2d::{Algorithm, Conv2dShape, Conv2dSizes, MOST_TASKS, Pass, Staging};
+use crate::conv2d::{Algorithm, Conv2dShape, Conv2dSizes, MOST_ROWS, MOST_TASKS, Pass, Staging};
 use crate::conv2d::{correlation_len, gradient_len, gradient_tasks, rows_at_once};
 use crate::simd::Isa;
 
@@ -66,6 +66,7 @@ const BAND: usize = 8;
 
 /// The most rows of its convolution that a band has: the last one's may be odd.
 const MOST_BAND_ROWS: usize = 2 * BAND + 1;
+const _: () = assert!(MOST_BAND_ROWS <= MOST_ROWS);
 
 impl ConvBlockShape {
     /// The shape of a block with this convolution.
@@ -197,7 +198,7 @@ impl ConvBlockShape {
         let rows = |rows: usize| rows * conv.ow() * oc;
         let own = if training {
             let a = if self.keeps_a(isa) { 0 } else { rows(rows_at_once(isa, conv)) };
-            a + backward::most_dz_len(conv) + gradient_len(isa, conv, MOST_BAND_ROWS) + 2 * ic.max(oc)
+            a + backward::most_dz_len(conv) + gradient_len(isa, conv) + 2 * ic.max(oc)
         } else {
             rows(rows_at_once(isa, conv) + 1)
         };

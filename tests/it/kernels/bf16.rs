@@ -266,7 +266,7 @@ fn what_a_machine_is_worth_is_measured_in_positive_numbers() {
         let rates = Rates::measure(isa);
         assert!(rates.f32.is_finite() && rates.f32 > 0.0 && rates.bf16.is_finite() && rates.bf16 > 0.0, "{rates:?}");
         assert_eq!(rates.gain(), rates.bf16 / rates.f32);
-        // Lane by lane, bf16 is far from worth its while.
+        // Lane by lane, and in plain arithmetic, bf16 is far from worth its while.
         assert!(isa.has_bf16() || rates.gain() < 0.5, "{rates:?}");
     });
     assert!(!Isa::available().pop().expect("the portable one").has_bf16());

@@ -19,7 +19,7 @@ mod pack;
 mod weights;
 
 pub(super) use correlation::{Blocks, correlation_len, rows_at_once};
-pub(super) use gradient::{add_gradient, gradient_len};
+pub(super) use gradient::{BlockGradients, gradient_len};
 pub(super) use weights::{arrange_backward_x, arrange_forward, arranged_len};
 
 use crate::matrix::{DEPTH, SIDE};
