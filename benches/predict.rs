@@ -5,7 +5,7 @@
 
 use clap::Parser;
 use onesheet::classifier::Classifier;
-use onesheet::nn::{Input, Isa, Pass};
+use onesheet::nn::{Input, Isa, Pass, Precision};
 use std::error::Error;
 use std::hint::black_box;
 use std::path::PathBuf;
@@ -26,6 +26,9 @@ struct Options {
     /// Timed calls, after a warm-up
     #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u16).range(1..))]
     steps: u16,
+    /// Multiply in bf16
+    #[arg(long)]
+    bf16: bool,
     /// Number of threads [default: all cores]
     #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true)]
     threads: usize,
@@ -37,7 +40,8 @@ struct Options {
 fn main() -> Result<(), Box<dyn Error>> {
     let options = Options::parse();
     let batch = usize::from(options.batch);
-    let Classifier { meta, mut network } = Classifier::open(&options.run, Isa::choose()?)?;
+    let precision = if options.bf16 { Precision::Bf16 } else { Precision::F32 };
+    let Classifier { meta, mut network } = Classifier::open(&options.run, Isa::choose()?.with_precision(precision))?;
     let bytes: usize = network.spec().input.iter().product();
     // A product with a large odd number, as random as needed.
     let images = (0..(batch * bytes) as u32).map(|at| (at.wrapping_mul(2_654_435_761) >> 24) as u8);

@@ -60,7 +60,7 @@ struct Options {
     /// Number of threads that "all threads" stands for [default: all cores]
     #[arg(long, value_name = "N", value_parser = at_least_one)]
     threads: Option<usize>,
-    /// Train with products of bf16; prediction stays f32
+    /// Train and predict with products of bf16
     #[arg(long)]
     bf16: bool,
     /// Make only a few short measurements, to see that the bench works

@@ -1,7 +1,7 @@
 //! A model's arithmetic, and a training step of it on a batch in memory.
 
 use crate::models::{self, GENRES, Model};
-use onesheet::nn::{Head, Input, Isa, LayerSpec, ModelSpec, Optimizer, Pass, Precision, Rule, Sequential, Trainer};
+use onesheet::nn::{Head, Input, Isa, LayerSpec, ModelSpec, Optimizer, Pass, Rule, Sequential, Trainer};
 use onesheet_kernels::conv2d::{self, Conv2dShape};
 use rand::{RngExt, SeedableRng};
 use std::hint::black_box;
@@ -53,14 +53,14 @@ pub struct Step {
 }
 
 impl Step {
-    /// Builds the model with fresh weights, and buffers for `batch` images; it trains in the precision
-    /// of `isa`.
+    /// Builds the model with fresh weights, and buffers for `batch` images; it trains and predicts in the
+    /// precision of `isa`.
     pub fn new(isa: Isa, model: Model, batch: usize) -> Result<Self, Box<dyn std::error::Error>> {
         let spec = model.spec();
         let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(1);
         let images = (0..batch * spec.input.iter().product::<usize>()).map(|_| rng.random()).collect();
         let labels = (0..batch * GENRES).map(|_| f32::from(rng.random_bool(0.1))).collect();
-        let mut model = Sequential::build(spec, isa.with_precision(Precision::F32), 1)?;
+        let mut model = Sequential::build(spec, isa, 1)?;
         model.train_in(isa.precision());
         model.reserve(batch);
         let optimizer = Optimizer::new(Rule::adam(1e-3), &mut model);

@@ -135,7 +135,7 @@ impl Sequential {
         &self.spec
     }
 
-    /// The instruction set that the model runs on.
+    /// The instruction set that the model runs on, in the precision of its inference.
     pub fn isa(&self) -> Isa {
         self.isa
     }
@@ -146,8 +146,9 @@ impl Sequential {
     }
 
     /// Has the convolutions of training passes multiply in that precision, which is f32 unless this is
-    /// called. Sums, and all that a model keeps, are f32 either way, and so is inference: a trained
-    /// model's answers do not depend on how it was trained.
+    /// called. Sums, and all that a model keeps, are f32 either way. Inference multiplies in the
+    /// precision of the instruction set that the model was built for: a trained model's answers do not
+    /// depend on how it was trained.
     pub fn train_in(&mut self, precision: Precision) {
         self.precision = precision;
     }
@@ -190,6 +191,7 @@ impl Sequential {
     /// If a batch of `n` items has more values than memory can hold.
     pub fn reserve(&mut self, n: usize) {
         self.claim(n, true);
+        self.claim(n, false);
     }
 
     fn claim(&mut self, n: usize, training: bool) {

@@ -24,6 +24,13 @@ pub fn settled(options: &Options, isa: Isa, progress: &dyn Progress) -> Options 
     options
 }
 
+/// The instruction set in the precision that was asked for, with the same notes.
+pub fn in_precision(asked: PrecisionOption, isa: Isa, progress: &dyn Progress) -> Isa {
+    let (precision, note) = settle(asked, isa);
+    note.iter().for_each(|note| progress.note(note));
+    isa.with_precision(precision.into())
+}
+
 /// What becomes of a precision that was asked for, and why.
 pub fn settle(asked: PrecisionOption, isa: Isa) -> (PrecisionOption, Option<String>) {
     if asked == PrecisionOption::F32 {

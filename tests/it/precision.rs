@@ -1,7 +1,7 @@
 //! `--precision`: what is chosen and said, and where it is kept.
 
 use crate::run::{TINY, command, done, posters, train};
-use onesheet::nn::{Isa, ModelSpec, Padding, Precision, Rates, Sequential};
+use onesheet::nn::{Input, Isa, ModelSpec, Padding, Pass, Precision, Rates, Sequential};
 use onesheet::report::Record;
 use onesheet::run::precision::{in_words, settle};
 use onesheet::run::recipe::{PrecisionOption, Recipe};
@@ -102,4 +102,49 @@ fn a_model_trains_in_f32_until_it_is_told_otherwise() {
     model.train_in(Precision::Bf16);
     assert_eq!(model.precision(), Precision::Bf16);
     assert!(model.summary().contains("training multiplies in bf16\n"), "{}", model.summary());
+}
+
+#[test]
+fn predictions_take_a_precision_too() {
+    let folder = posters();
+    let folder = folder.path();
+    portable(folder, &format!("{TINY} --epochs 1 --out runs"));
+    let answer = |line: &str| {
+        let output = command(folder, line).env("ONESHEET_ISA", "portable").output().unwrap();
+        let (code, out, err) = done(output);
+        // One of the posters is truncated.
+        assert!([0, 3].contains(&code), "{line}: {out}{err}");
+        (out, err)
+    };
+    for line in ["predict runs/multi-label data/posters --csv", "evaluate runs/multi-label --data data --json"] {
+        let (plain, said) = answer(line);
+        assert!(!said.contains("precision"), "{said}");
+        let (auto, said) = answer(&format!("{line} --precision auto"));
+        assert!(auto == plain && said.contains("precision f32: portable has no instructions for bf16"), "{said}");
+        let (_, said) = answer(&format!("{line} --precision bf16"));
+        assert!(said.contains("warning: precision bf16 as asked for"), "{said}");
+    }
+}
+
+#[test]
+fn a_model_answers_in_the_precision_that_it_is_built_for() {
+    let spec = || {
+        let block =
+            |spec: ModelSpec, filters| spec.conv2d(filters, 3, Padding::Same).relu().batch_norm(0.9).max_pool2d(2);
+        block(block(ModelSpec::input(&[16, 16, 3]), 16), 32).flatten().dense(4)
+    };
+    let images: Vec<u8> = (0..5 * 16 * 16 * 3).map(|i| (i * 131 % 251) as u8).collect();
+    let answer = |isa: Isa| {
+        let mut model = Sequential::build(spec(), isa, 1).unwrap();
+        model.train_in(Precision::Bf16);
+        model.forward(Input::U8(&images), Pass::Inference).values().to_vec()
+    };
+    for isa in Isa::available().into_iter().filter(|isa| isa.registers() >= 16) {
+        let (f32, bf16) = (answer(isa), answer(isa.with_precision(Precision::Bf16)));
+        let largest =
+            |values: &mut dyn Iterator<Item = f32>| values.fold(0.0, |most: f32, value| most.max(value.abs()));
+        let difference = largest(&mut f32.iter().zip(&bf16).map(|(f32, bf16)| f32 - bf16));
+        let scale = largest(&mut f32.iter().copied());
+        assert!(difference > 0.0 && difference < 0.02 * scale, "{difference} of {scale} on {}", isa.name());
+    }
 }

@@ -57,6 +57,7 @@ PLAIN = Form("as_it_comes", "as it comes")
 
 CONTESTANTS = [
     Contestant("onesheet", "onesheet", "onesheet"),
+    Contestant("onesheet-bf16", "onesheet, bf16", "onesheet", ("--bf16",), f32=False),
     Contestant("keras", "Keras", "tf"),
     Contestant("torch", "PyTorch contiguous", "torch"),
     Contestant("torch-cl", "PyTorch channels_last", "torch", ("--channels-last",)),
@@ -65,7 +66,7 @@ CONTESTANTS = [
     Contestant("candle", "candle", "rust", ("candle_step",)),
     Contestant("burn", "burn, flex", "rust", ("burn_step",)),
 ]
-OURS = CONTESTANTS[0]
+OURS, OURS_BF16 = CONTESTANTS[:2]
 
 
 def say(*message):

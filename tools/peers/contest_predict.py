@@ -2,8 +2,8 @@
 
 import statistics
 
-from contest import (BUSY, OURS, PEERS, PLAIN, PREDICT, Clock, Failure, build_ours, call, environment, figure, machine,
-                     measure, say, virtual_environment)
+from contest import (BUSY, OURS, OURS_BF16, PEERS, PLAIN, PREDICT, Clock, Failure, build_ours, call, environment, figure,
+                     machine, measure, say, virtual_environment)
 
 # OpenVINO takes its hint at its word: for latency all threads work on one batch, for throughput each on a batch of its
 # own. The time of a single batch is a latency, so batch 1 is measured with that hint alone.
@@ -28,7 +28,8 @@ def compare_predict(options):
         file = options.work / "predict.onnx"
         call(["cargo", "run", "--release", "--locked", "--quiet", "--", "export", str(run.absolute()), "--onnx", str(file),
               "--input", "pixels", "--views", "one", "--fold"])
-        programs = {OURS.name: [bench, "--run", str(run.absolute()), "--bench"]}
+        ours = [bench, "--run", str(run.absolute()), "--bench"]
+        programs = {OURS.name: ours, OURS_BF16.name: [*ours, "--bf16"]}
         for name, (_, arguments) in RUNTIMES.items():
             programs[name] = [python, str(PEERS / "onnx_predict.py"), *arguments, "--model", str(file)]
         rows, versions, others = rounds(options, programs)
@@ -57,7 +58,7 @@ def rounds(options, programs):
             except Failure as failure:
                 say(f"{label}: {failure}")
                 continue
-            if name != OURS.name:
+            if name in RUNTIMES:
                 versions[name] = line["version"]
             rows.setdefault((name, batch), {})[r] = line[PREDICT]
             others.append(clock.read()["others_cores"])
@@ -69,8 +70,9 @@ def print_table(rows, versions):
     """Medians, ranges and ratios; ours are compared round by round."""
     heads = ["batch 1, ms", "img/s", "ours / theirs", "batch 32, img/s", "ours / theirs"]
     print("| | " + " | ".join(heads) + " |\n|---|" + "--:|" * len(heads))
-    for name in [OURS.name, *RUNTIMES]:
-        line = [OURS.title if name == OURS.name else RUNTIMES[name][0]]
+    titles = {ours.name: ours.title for ours in (OURS, OURS_BF16)} | {name: title for name, (title, _) in RUNTIMES.items()}
+    for name, title in titles.items():
+        line = [title]
         for batch in BATCHES:
             speeds, mine = rows.get((name, batch), {}), rows.get((OURS.name, batch), {})
             ratios = [mine[r] / speed for r, speed in speeds.items() if r in mine]

@@ -10,7 +10,7 @@ use onesheet::classifier::explain::Method;
 use onesheet::data::transform::Views;
 use onesheet::export::onnx::{Input, Output};
 use onesheet::nn::Isa;
-use onesheet::run::recipe::Recipe;
+use onesheet::run::recipe::{PrecisionOption, Recipe};
 use onesheet::run::recipe_options::RecipeOptions;
 use onesheet::run::sweep::Axis;
 use onesheet::run::values::{at_least_one, minutes, seed, up_to, up_to_one, which};
@@ -29,7 +29,7 @@ Exit codes:
   70 a bug of onesheet
   130, 143  stopped by Ctrl-C, by SIGTERM
 
-ONESHEET_ISA=avx512|avx2|neon|portable chooses the instruction set; without it, \
+ONESHEET_ISA=amx|avx512|avx2|neon|portable chooses the instruction set; without it, \
 the best one is used. NO_COLOR=1 turns colours off.";
 
 /// The headings that options stand under in the help texts, beside those of the recipe.
@@ -308,6 +308,9 @@ pub struct EvaluateArgs {
     /// [default: those that the run was told to use]
     #[arg(long)]
     pub views: Option<Views>,
+    /// What convolutions multiply in; a run's own test figures are made in f32
+    #[arg(long, value_enum, default_value_t = PrecisionOption::F32)]
+    pub precision: PrecisionOption,
     /// Print one JSON object
     #[arg(long)]
     pub json: bool,
@@ -327,6 +330,10 @@ pub struct PredictArgs {
     /// Number of genres to name
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = at_least_one())]
     pub top: usize,
+    /// What convolutions multiply in: bf16 is faster where the processor has it, and moves
+    /// probabilities in the third digit
+    #[arg(long, value_enum, default_value_t = PrecisionOption::F32)]
+    pub precision: PrecisionOption,
     /// Print a JSON array, element by element
     #[arg(long, group = "form")]
     pub json: bool,

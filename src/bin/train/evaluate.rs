@@ -11,10 +11,12 @@ use onesheet::classifier::evaluate::Examination;
 use onesheet::classifier::seen::Seen;
 use onesheet::nn::Isa;
 use onesheet::report::Table;
+use onesheet::run::precision;
 
 /// Measures a classifier on a folder of posters and prints the metrics.
 pub fn evaluate(args: &EvaluateArgs, threads: usize, isa: Isa) -> Result<()> {
     check_data(&args.data)?;
+    let isa = precision::in_precision(args.precision, isa, &Terminal::on_stderr());
     let mut classifier = Classifier::open(&args.run, isa)?;
     let seen = Seen::by(&Classifier::file_of(&args.run))?;
     let on = Examination { data: &args.data, films: args.split, seen: seen.as_ref(), views: args.views };

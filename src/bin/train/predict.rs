@@ -10,6 +10,7 @@ use onesheet::classifier::{Classifier, MODEL_FILE};
 use onesheet::nn::Isa;
 use onesheet::progress::Progress;
 use onesheet::report::short;
+use onesheet::run::precision;
 use onesheet::text::{cell, printable};
 use onesheet::{Error, Result};
 use std::io::{BufRead, BufReader};
@@ -26,6 +27,7 @@ const NAME: usize = 40;
 pub fn predict(args: PredictArgs, threads: usize, isa: Isa) -> Result<u8> {
     check_order(&args)?;
     let (posters, total) = posters(&args)?;
+    let isa = precision::in_precision(args.precision, isa, &Terminal::on_stderr());
     let mut classifier = Classifier::open(&args.run, isa)?;
     let explainer = Explainer::new(&args, &classifier)?;
     let mut printer = Printer::new(&args, &classifier);

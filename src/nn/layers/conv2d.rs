@@ -92,9 +92,9 @@ impl Layer for Conv2d {
 
     fn reserve(&mut self, isa: Isa, n: usize, training: bool) {
         let shape = &self.shape(n);
-        self.weights.reserve(isa.with_precision(Precision::F32), shape);
-        if training {
-            self.workspace.reserve(isa, shape, true);
+        match training {
+            true => self.workspace.reserve(isa, shape, true),
+            false => self.weights.reserve(isa, shape),
         }
     }
 

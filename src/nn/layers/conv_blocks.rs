@@ -162,11 +162,12 @@ impl Layer for ConvBlocks {
             let shape = block.shape(n);
             let [a, p, dp] = lens(isa, &shape, training, i == last);
             block.p.resize(p);
-            block.weights.reserve(isa.with_precision(Precision::F32), shape.conv());
             if training {
                 block.a.resize(a);
                 block.dp.resize(dp);
                 block.workspace.reserve(isa, &shape);
+            } else {
+                block.weights.reserve(isa, shape.conv());
             }
         }
     }
