@@ -13,7 +13,7 @@ import zlib
 import numpy
 
 SIDE = 256
-VERSION, HEADER, ENTRY, PAGE = 2, 80, 56, 4096
+VERSION, HEADER, ENTRY, PAGE = 3, 80, 120, 4096
 VIEWS = {"one": 1, "flip": 2, "crops": 10}
 
 

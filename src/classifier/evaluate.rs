@@ -8,6 +8,7 @@ use crate::classifier::seen::Seen;
 use crate::data::batches::Source;
 use crate::data::decode::ImageSpec;
 use crate::data::films::{Film, Films};
+use crate::data::frames::Side;
 use crate::data::ledger::Ledger;
 use crate::data::refusal::{OnBadImage, Refusal};
 use crate::data::split::Split;
@@ -15,6 +16,7 @@ use crate::data::transform::Views;
 use crate::error::{Error, Result};
 use crate::progress::Progress;
 use crate::report::{Evaluation, Metrics};
+use std::collections::BTreeMap;
 use std::path::Path;
 
 /// Which films a classifier is measured on, and how.
@@ -55,11 +57,12 @@ impl Classifier {
         let films = Films::open(on.data, Some(self.meta.max_genres))?;
         films.warnings.iter().for_each(|warning| progress.note(&format!("warning: {warning}")));
         let rule = experiment.film_rule(usize::MAX, false);
-        let side = if let Which::Side(side) = on.films { Some(side) } else { None };
+        let known = on.seen.map(|seen| seen.sides(&films)).unwrap_or_default();
+        let side = if let Which::Side(split) = on.films { Some(Side { split, known: &known }) } else { None };
         let (mut chosen, left_out) = rule.select(&films, &self.meta.genres, side);
         let mut ledger = films.ledger.clone();
         ledger.extend(left_out);
-        let split = leave_seen(on, &films, &mut chosen, &mut ledger, progress);
+        let split = leave_seen(on, &known, &mut chosen, &mut ledger, progress);
         let source =
             &Source::Files { posters: films.posters.clone(), spec: ImageSpec::POSTER, on_bad_image: OnBadImage::Skip };
         let views = on.views.unwrap_or(self.meta.views);
@@ -100,7 +103,7 @@ const SEEN: &str = "films that the model was trained or chosen with";
 /// measured, and returns the name of the set that is left.
 fn leave_seen(
     on: Examination,
-    films: &Films,
+    sides: &BTreeMap<u64, Split>,
     chosen: &mut Vec<Film>,
     ledger: &mut Ledger,
     progress: &dyn Progress,
@@ -109,12 +112,12 @@ fn leave_seen(
         Which::Side(side) => side.to_string(),
         Which::Unseen | Which::All => "all".to_owned(),
     };
-    let Some(seen) = on.seen else {
+    if on.seen.is_none() {
         progress.note("there are no frames beside the model: which films it was trained with is not known");
         return name;
-    };
-    let (ids, all) = (seen.among(films), chosen.len());
-    let known = chosen.iter().filter(|film| ids.contains(&film.id)).count();
+    }
+    let is_seen = |film: &Film| sides.get(&film.id).is_some_and(|&side| side != Split::Test);
+    let (known, all) = (chosen.iter().filter(|film| is_seen(film)).count(), chosen.len());
     if known == 0 {
         return name;
     }
@@ -125,7 +128,7 @@ fn leave_seen(
     }
     progress.note(&format!("{share}: the others are measured"));
     chosen.retain(|film| {
-        let is_seen = ids.contains(&film.id);
+        let is_seen = is_seen(film);
         if is_seen {
             ledger.add(SEEN, film.id.to_string());
         }

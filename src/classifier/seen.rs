@@ -1,5 +1,6 @@
 //! The films that a classifier has seen: those that it was trained on, and those that chose its
-//! epoch and thresholds. Measured on them, any classifier looks better than it is.
+//! epoch and thresholds. Measured on them, any classifier looks better than it is. And the films
+//! that were kept for its test.
 
 use crate::data::films::Films;
 use crate::data::frame_files::read_rows;
@@ -9,10 +10,18 @@ use crate::text::cell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-/// The films that a run trained and validated with, each with the names of its genres.
+/// The films that a run trained, validated and tested with.
 #[derive(Debug, Default)]
 pub struct Seen {
-    films: BTreeMap<u64, BTreeSet<String>>,
+    films: BTreeMap<u64, Known>,
+}
+
+/// A film of a run.
+#[derive(Debug)]
+struct Known {
+    side: Split,
+    /// The names of its genres.
+    genres: BTreeSet<String>,
 }
 
 impl Seen {
@@ -32,38 +41,42 @@ impl Seen {
         let entries = frames.read_dir().map_err(Error::io(&frames, "list the frames"))?;
         for entry in entries {
             let folder = entry.map_err(Error::io(&frames, "list the frames"))?.path();
-            for split in [Split::Train, Split::Val] {
-                seen.read(&folder.join(format!("{split}.csv")))?;
+            for side in Split::ALL {
+                seen.read(&folder.join(format!("{side}.csv")), side)?;
             }
         }
         Ok((!seen.films.is_empty()).then_some(seen))
     }
 
     /// Reads the films of a frame's file, if there is one.
-    fn read(&mut self, path: &Path) -> Result<()> {
+    fn read(&mut self, path: &Path, side: Split) -> Result<()> {
         if !path.exists() {
             return Ok(());
         }
         read_rows(path, |_, id, genres| {
-            self.films.entry(id).or_default().extend(genres.split('|').map(str::to_owned));
+            let known = self.films.entry(id).or_insert_with(|| Known { side, genres: BTreeSet::new() });
+            known.genres.extend(genres.split('|').map(str::to_owned));
+            // Whatever one experiment was trained with, the next may have started from.
+            known.side = known.side.min(side);
             Ok(())
         })
     }
 
-    /// The ids of those among `films` that were seen.
+    /// The sides of those among `films` that are known: the film was seen unless it is on the side
+    /// of the test.
     ///
     /// Other collections have films of the same ids that are other films. If most of the films with
-    /// the ids of seen ones have other genres, it is another collection, and none was seen.
-    pub fn among(&self, films: &Films) -> BTreeSet<u64> {
-        let (mut ids, mut same) = (BTreeSet::new(), 0);
+    /// the ids of known ones have other genres, it is another collection, and none is known.
+    pub fn sides(&self, films: &Films) -> BTreeMap<u64, Split> {
+        let (mut sides, mut same) = (BTreeMap::new(), 0);
         for film in &films.films {
-            if let Some(genres) = self.films.get(&film.id) {
-                ids.insert(film.id);
+            if let Some(Known { side, genres }) = self.films.get(&film.id) {
+                sides.insert(film.id, *side);
                 // The first name of a cell may be written so that the cell is no formula.
                 let has = |name: &str| genres.contains(name) || genres.contains(&*cell(name));
                 same += usize::from(film.genres.iter().all(|&genre| has(&films.genres[genre])));
             }
         }
-        if 2 * same > ids.len() { ids } else { BTreeSet::new() }
+        if 2 * same > sides.len() { sides } else { BTreeMap::new() }
     }
 }

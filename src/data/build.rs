@@ -21,6 +21,7 @@ use crate::data::cache::{
 use crate::data::cache_ledger::{self, CacheLedger};
 use crate::data::changes::{Survey, Wanted, kept};
 use crate::data::decode::{Decoder, ImageSpec};
+use crate::data::dhash::DHash;
 use crate::data::layout::PosterFolder;
 use crate::data::poster;
 use crate::data::refusal::{OnBadImage, Reason, Refusal};
@@ -229,7 +230,10 @@ impl Build<'_> {
             let place = Place { file, path, at, of: wanted.len() };
             let before = read_entry(&before[at]);
             let filled = match self.is_there(worker, &place, &before, poster)? {
-                true => Filled { entry: Entry { look: poster.look, ..before }, refusal: None, tried: false },
+                true => {
+                    let hash = DHash::of(&worker.record, self.spec);
+                    Filled { entry: Entry { look: poster.look, hash, ..before }, refusal: None, tried: false }
+                }
                 false => {
                     let filled = self.record(worker, poster, old)?;
                     place.write(&worker.record, &filled.entry)?;
@@ -294,10 +298,14 @@ impl Build<'_> {
             Some(refusal) if refusal.reason == Reason::Unreadable => Verdict::Unread,
             Some(_) => Verdict::Refused,
         };
-        if verdict != Verdict::Image {
-            record.fill(0);
-        }
-        let entry = Entry { id: wanted.id, look: wanted.look, crc: crc32fast::hash(record), content, verdict };
+        let hash = match verdict {
+            Verdict::Image => DHash::of(record, self.spec),
+            _ => {
+                record.fill(0);
+                DHash::default()
+            }
+        };
+        let entry = Entry { id: wanted.id, look: wanted.look, crc: crc32fast::hash(record), content, verdict, hash };
         Ok(Filled { entry, refusal, tried: true })
     }
 }

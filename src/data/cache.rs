@@ -15,7 +15,7 @@
 //! | 64..72 | length of the refusals, u64 |
 //! | 72..76 | CRC-32 of the refusals |
 //! | 76..80 | zero |
-//! | 80..80 + 56 n | the index, see below |
+//! | 80..80 + 120 n | the index, see below |
 //! | up to a multiple of 4096 | zero |
 //! | then `n` records | u8 `[height, width, 3]`, RGB; zero where the poster was refused |
 //! | to the end | the refusals: a JSON list of `[id, {reason, detail}]`, in the order of the ids |
@@ -32,6 +32,7 @@
 //! | 44..48 | CRC-32 of the poster's file; 0 if it was not read |
 //! | 48..52 | 0 if the record is an image, 1 if the poster was refused, 2 if the system did not let it be read |
 //! | 52..56 | 1 if the file was younger than the grain of the clock may be, else 0, u32 |
+//! | 56..120 | the perceptual hash of the record ([`DHash`]), eight u64; zero where the poster was refused |
 //!
 //! A poster whose length or mtime is another than in its entry has changed. One whose file was
 //! young, or whose ctime or inode is another, may have: the CRC of its bytes tells. What the system
@@ -59,6 +60,7 @@ use rayon::prelude::*;
 use sha2::{Digest, Sha256};
 
 use crate::data::decode::ImageSpec;
+use crate::data::dhash::DHash;
 use crate::data::mmap::Map;
 use crate::data::poster::{Look, Stamp};
 use crate::data::refusal::Refusal;
@@ -67,9 +69,9 @@ use crate::files;
 use crate::files::system::read_exact_at;
 
 pub(super) const MAGIC: &[u8; 8] = b"ONESHEET";
-pub(super) const VERSION: u32 = 2;
+pub(super) const VERSION: u32 = 3;
 pub(super) const FIXED_BYTES: usize = 80;
-pub(super) const ENTRY_BYTES: usize = 56;
+pub(super) const ENTRY_BYTES: usize = 120;
 const PAGE: usize = 4096;
 /// How far around an accessed byte Linux also maps pages, by default.
 const FAULT_AROUND: usize = 64 << 10;
@@ -90,6 +92,8 @@ pub(super) struct Entry {
     /// The CRC-32 of the poster's file.
     pub(super) content: u32,
     pub(super) verdict: Verdict,
+    /// The perceptual hash of the image; zero where there is none.
+    pub(super) hash: DHash,
 }
 
 /// What became of a poster.
@@ -307,6 +311,13 @@ impl Cache {
         }
     }
 
+    /// The perceptual hash of the poster of the film `id`, as it was when it was decoded; `None` if
+    /// the cache has no image of this film.
+    pub fn hash(&self, id: u64) -> Option<DHash> {
+        let entry = &self.entries[self.position(id)?];
+        (entry.verdict == Verdict::Image).then_some(entry.hash)
+    }
+
     /// Asks the system to read the images of these films soon, without waiting for them. Films that
     /// are not in the cache are skipped.
     pub fn will_need(&self, ids: impl IntoIterator<Item = u64>) {
@@ -405,6 +416,7 @@ pub(super) fn write_entry(to: &mut [u8; ENTRY_BYTES], entry: &Entry) {
     to[44..48].copy_from_slice(&entry.content.to_le_bytes());
     to[48..52].copy_from_slice(&(entry.verdict as u32).to_le_bytes());
     to[52..56].copy_from_slice(&u32::from(racy).to_le_bytes());
+    to[56..].copy_from_slice(&entry.hash.to_bytes());
 }
 
 pub(super) fn read_entry(from: &[u8; ENTRY_BYTES]) -> Entry {
@@ -420,7 +432,8 @@ pub(super) fn read_entry(from: &[u8; ENTRY_BYTES]) -> Entry {
         _ => Verdict::Unread,
     };
     let look = Look { stamp, racy: u32_at(from, 52) != 0 };
-    Entry { id: u64_at(from, 0), look, crc: u32_at(from, 40), content: u32_at(from, 44), verdict }
+    let hash = DHash::from_bytes(from[56..].try_into().expect("as many as are left"));
+    Entry { id: u64_at(from, 0), look, crc: u32_at(from, 40), content: u32_at(from, 44), verdict, hash }
 }
 
 pub(super) fn rules(spec: ImageSpec) -> [u8; 32] {

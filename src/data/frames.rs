@@ -1,7 +1,7 @@
 //! The frames of an experiment: which of the cleaned films it trains on, watches during training,
 //! and is measured on.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
 
 use serde::Serialize;
@@ -41,6 +41,22 @@ pub struct Limits {
     pub val: Option<usize>,
 }
 
+/// A side of the split, of which it is known that some films are on other sides than their ids say.
+#[derive(Clone, Copy, Debug)]
+pub struct Side<'a> {
+    /// The side.
+    pub split: Split,
+    /// The sides of the films that are known; those of others are what their ids say.
+    pub known: &'a BTreeMap<u64, Split>,
+}
+
+impl Side<'_> {
+    /// Whether the film `id` is on this side.
+    fn has(self, id: u64) -> bool {
+        self.split == self.known.get(&id).copied().unwrap_or_else(|| Split::of(id))
+    }
+}
+
 /// The films of an experiment, by side of the split; each list is ordered by id.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Frame {
@@ -72,8 +88,8 @@ impl FilmRule {
 
     /// The films that a model with the classes `genres` can be asked about, and a ledger of what
     /// was left out. The rule decides which films qualify, but nothing is cut or balanced; with
-    /// `split`, only the films on that side are taken. The films' genres are indexes into `genres`.
-    pub fn select(&self, films: &Films, genres: &[String], split: Option<Split>) -> (Vec<Film>, Ledger) {
+    /// `side`, only the films on that side are taken. The films' genres are indexes into `genres`.
+    pub fn select(&self, films: &Films, genres: &[String], side: Option<Side>) -> (Vec<Film>, Ledger) {
         const MORE_THAN_ONE: &str = "films with more than one genre";
         const OTHER_GENRE: &str = "films with a genre that is not one of the model's";
         let mut ledger = Ledger::default();
@@ -81,7 +97,7 @@ impl FilmRule {
             ledger.declare(MORE_THAN_ONE);
         }
         ledger.declare(OTHER_GENRE);
-        let other_side = split.map(|split| format!("films that are not in {split}"));
+        let other_side = side.map(|side| format!("films that are not in {}", side.split));
         other_side.iter().for_each(|reason| ledger.declare(reason));
 
         let classes: HashMap<&String, usize> = genres.iter().zip(0..).collect();
@@ -93,7 +109,9 @@ impl FilmRule {
                 ledger.add(MORE_THAN_ONE, film.id.to_string());
             } else if let Some(genres) = known {
                 match &other_side {
-                    Some(reason) if split != Some(Split::of(film.id)) => ledger.add(reason, film.id.to_string()),
+                    Some(reason) if side.is_some_and(|side| !side.has(film.id)) => {
+                        ledger.add(reason, film.id.to_string())
+                    }
                     _ => chosen.push(Film { id: film.id, genres }),
                 }
             } else {
@@ -118,9 +136,32 @@ impl Frame {
         for film in chosen {
             frame.side_mut(Split::of(film.id)).push(film);
         }
-        let balanced = frame.cut(rule, &mut ledger);
-        frame.limit(limits, balanced, &mut ledger);
+        frame.arrange(rule, limits, &mut ledger);
         (frame, ledger)
+    }
+
+    /// Moves those films of a frame that are in `sides` to the sides that stand there, then cuts
+    /// and limits it again under the rule and limits that it was made with. The ledger counts what
+    /// was left out.
+    pub fn move_films(&mut self, sides: &BTreeMap<u64, Split>, rule: &FilmRule, limits: Limits, ledger: &mut Ledger) {
+        let mut moved = Vec::new();
+        for split in Split::ALL {
+            let leaves = |film: &mut Film| sides.get(&film.id).is_some_and(|&to| to != split);
+            moved.extend(self.side_mut(split).extract_if(.., leaves));
+        }
+        if moved.is_empty() {
+            return;
+        }
+        for film in moved {
+            self.side_mut(sides[&film.id]).push(film);
+        }
+        self.arrange(rule, limits, ledger);
+    }
+
+    /// Cuts the films of each side as the rule and the limits say, and orders what is left.
+    fn arrange(&mut self, rule: &FilmRule, limits: Limits, ledger: &mut Ledger) {
+        let balanced = self.cut(rule, ledger);
+        self.limit(limits, balanced, ledger);
     }
 
     /// Cuts train and val to the limits; where they are `balanced`, the genres take turns.
@@ -147,14 +188,13 @@ impl Frame {
     /// afterwards.
     fn cut(&mut self, rule: &FilmRule, ledger: &mut Ledger) -> bool {
         let &FilmRule::TopGenres { per_genre, balance, .. } = rule else { return false };
+        let val: BTreeSet<u64> = self.val.iter().map(|film| film.id).collect();
         let mut both: Vec<Film> = self.train.drain(..).chain(self.val.drain(..)).collect();
         both.sort_by_cached_key(|film| rank(film.id));
         if per_genre < usize::MAX {
             cap(&mut both, per_genre, ledger, &format!("films beyond {per_genre} of their genre"));
         }
-        for film in both {
-            self.side_mut(Split::of(film.id)).push(film);
-        }
+        (self.val, self.train) = both.into_iter().partition(|film| val.contains(&film.id));
         if balance {
             for split in [Split::Train, Split::Val] {
                 let mut support = vec![0; self.genres.len()];

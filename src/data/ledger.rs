@@ -27,6 +27,11 @@ pub const SECOND_FILES: &str = "posters beside another of the same film";
 pub const DUPLICATE_ROWS: &str = "duplicate rows";
 /// Posters whose file has the same bytes as the poster of another film.
 pub const DUPLICATE_POSTERS: &str = "posters with the bytes of another";
+/// Posters that show the same picture as that of another film, though not in the same bytes.
+pub const TWINS: &str = "posters that show the picture of another";
+/// Films that are on another side of the split than their id says, since their poster shows the
+/// picture of another.
+pub const MOVED: &str = "films moved to the side of that other";
 
 /// The number of names per reason in the table that is shown.
 const SHOWN: usize = 4;

@@ -7,7 +7,7 @@
 //! | [`ledger`] | what was dropped, how much of it, and why |
 //! | [`layout`] | the folder's layout: where labels and posters are, whose poster a file is |
 //! | [`labels`] | `genres.csv` -> films and their genres |
-//! | [`split`] | film id -> train, val or test, the same for ever |
+//! | [`split`] | film id -> train, val or test |
 //! | [`duplicates`] | posters with the same bytes under several ids |
 //! | [`films`] | labels and `posters/` -> the cleaned films |
 //! | [`frames`] | cleaned films -> those of an experiment on each side |
@@ -16,6 +16,8 @@
 //! | `poster` | the file of a poster: its bytes, and whether it has changed |
 //! | `jpeg` | the structure of a JPEG file: checked, and written anew for the decoder |
 //! | [`decode`] | a poster's file -> pixels of one size, or the reason why it is refused |
+//! | [`dhash`] | pixels -> a perceptual hash |
+//! | [`twins`] | posters that show the same picture under several ids |
 //! | `mmap` | memory-mapped files: the only module of this folder with `unsafe` |
 //! | [`cache`] | the decoded posters, all in one file |
 //! | `cache_ledger` | what was refused, in a file beside the cache |
@@ -33,6 +35,7 @@ mod cache_ledger;
 mod changes;
 pub mod decode;
 pub mod demo;
+pub mod dhash;
 pub mod duplicates;
 pub mod films;
 pub(crate) mod frame_files;
@@ -46,3 +49,4 @@ mod poster;
 pub mod refusal;
 pub mod split;
 pub mod transform;
+pub mod twins;

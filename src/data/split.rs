@@ -1,8 +1,9 @@
 //! The split of the films into those that are trained on, those that steer the training, and those
-//! that are kept for the end: a function of the film's id alone.
+//! that are kept for the end: a function of the film's id.
 //!
 //! A film is on the same side in every experiment and under every seed, and stays there as the data
-//! grows.
+//! grows. The one exception are films whose posters show the same picture: they are all on the side
+//! of the one with the smallest id (see [`twins`](super::twins)).
 
 use std::fmt;
 use std::str::FromStr;
@@ -26,7 +27,7 @@ impl Split {
     /// All three sides, in their usual order.
     pub const ALL: [Self; 3] = [Self::Train, Self::Val, Self::Test];
 
-    /// The side that the film `id` is on; it never changes.
+    /// The side that the film `id` is on, if its poster has no twin; it never changes.
     pub fn of(id: u64) -> Self {
         match hash("split", id) % 10 {
             0..8 => Self::Train,

@@ -7,25 +7,24 @@ pub use report::{ExperimentPlan, GenreCount, Plan, RefusedPoster, Report, Sizes}
 
 use crate::classifier::experiment::Experiment;
 use crate::data::cache::Cache;
-use crate::data::decode::{Decoder, ImageSpec};
+use crate::data::decode::ImageSpec;
 use crate::data::duplicates::duplicates;
 use crate::data::films::Films;
 use crate::data::frames::{Frame, Limits};
 use crate::data::labels::Labels;
 use crate::data::layout::{self, PosterFolder};
-use crate::data::refusal::Refusal;
 use crate::data::split::Split;
+use crate::data::twins::Twins;
 use crate::error::Result;
 use crate::nn::{Isa, Rates};
 use crate::progress::Progress;
 use crate::run::options::Options;
 use crate::run::plan::free_space;
+use crate::run::posters::{Decoded, decode_each};
 use crate::run::recipe::Recipe;
 use crate::run::speed::Speed;
-use rayon::prelude::*;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
 /// Reads all of `data` on the current rayon pool; `cache` is the folder in which a cache would
@@ -40,21 +39,25 @@ pub fn examine(data: &Path, cache: &Path, isa: Isa, progress: &dyn Progress) -> 
     let films = Films::clean(&labels, &posters, None)?;
     let found: Vec<u64> = films.posters.ids().iter().copied().collect();
     let begin = Instant::now();
-    let decoded = decode_all(&films.posters, &found, progress)?;
+    let decoded = decode_each(&films.posters, &found, progress)?;
     let posters_per_second = found.len() as f64 / begin.elapsed().as_secs_f64();
 
-    let (mut sizes, mut refused, mut bad) = (Vec::new(), Vec::new(), BTreeSet::new());
+    let (mut sizes, mut hashes, mut refused) = (Vec::new(), BTreeMap::new(), Vec::new());
     for (&id, result) in found.iter().zip(decoded) {
         match result {
-            Ok(size) => sizes.push(size),
+            Ok(Decoded { size, hash }) => {
+                sizes.push(size);
+                hashes.insert(id, hash);
+            }
             Err(refusal) => {
-                bad.insert(id);
                 refused.push(RefusedPoster { poster: films.posters.name(id), reason: refusal.to_string() });
             }
         }
     }
     let images_per_second = 1.0 / training_speed(films.genres.len(), isa)?.train;
     let usable = Films::clean(&labels, &posters, Some(Options::MAX_GENRES))?;
+    let twins = Twins::among(usable.films.iter().filter_map(|film| Some((film.id, *hashes.get(&film.id)?))));
+    let named = |group: &Vec<u64>| group.iter().map(|&id| films.posters.name(id)).collect();
     let with_genre = found.iter().filter(|id| labels.films.contains_key(id)).count();
     Ok(Report {
         rows: labels.rows,
@@ -67,7 +70,8 @@ pub fn examine(data: &Path, cache: &Path, isa: Isa, progress: &dyn Progress) -> 
         genres_per_film: genres_per_film(&films),
         sizes: Sizes::of(sizes),
         duplicates: groups(&films.posters, &found)?,
-        experiments: experiments(&usable, &bad, images_per_second),
+        twins: twins.groups().iter().map(named).collect(),
+        experiments: experiments(&usable, |id| hashes.contains_key(&id), &twins.moved(), images_per_second),
         plan: Plan {
             cache_bytes: Cache::bytes_for(with_genre, ImageSpec::POSTER),
             free_bytes: free_space(cache)?,
@@ -82,26 +86,6 @@ pub fn examine(data: &Path, cache: &Path, isa: Isa, progress: &dyn Progress) -> 
     })
 }
 
-/// The sizes of all posters, or why they do not decode.
-///
-/// # Errors
-/// If this process is out of file handles or memory.
-fn decode_all(
-    posters: &PosterFolder,
-    found: &[u64],
-    progress: &dyn Progress,
-) -> Result<Vec<Result<(usize, usize), Refusal>>> {
-    let bar = progress.bar("reading", found.len());
-    let done = AtomicUsize::new(0);
-    let read = |(decoder, image): &mut (Decoder, Vec<u8>), &id: &u64| {
-        let result = decoder.decode_poster(&posters.file(id), ImageSpec::POSTER, image)?;
-        bar.at(done.fetch_add(1, Ordering::Relaxed) + 1, None);
-        Ok(result.map(|()| decoder.size()))
-    };
-    let start = || (Decoder::new(), vec![0; ImageSpec::POSTER.bytes()]);
-    found.par_iter().map_init(start, read).collect()
-}
-
 fn genre_counts(films: &Films) -> Vec<GenreCount> {
     let counts = films.genres.iter().zip(films.support());
     counts.map(|(genre, films)| GenreCount { genre: genre.clone(), films }).collect()
@@ -113,12 +97,19 @@ fn genres_per_film(films: &Films) -> BTreeMap<usize, usize> {
     counts
 }
 
-/// What each experiment of a default run would train on, without the films whose posters are `bad`.
-fn experiments(films: &Films, bad: &BTreeSet<u64>, images_per_second: f64) -> Vec<ExperimentPlan> {
+/// What each experiment of a default run would train on: films whose posters decode, with twins on
+/// the sides where `moved` has them.
+fn experiments(
+    films: &Films,
+    decodes: impl Fn(u64) -> bool,
+    moved: &BTreeMap<u64, Split>,
+    images_per_second: f64,
+) -> Vec<ExperimentPlan> {
     let plan = |(turn, experiment): (usize, &Experiment)| {
         let rule = experiment.film_rule(Options::PER_GENRE, false);
-        let (mut frame, _) = Frame::new(films, &rule, Limits::default());
-        frame.without(|id| bad.contains(&id));
+        let (mut frame, mut left_out) = Frame::new(films, &rule, Limits::default());
+        frame.without(|id| !decodes(id));
+        frame.move_films(moved, &rule, Limits::default(), &mut left_out);
         ExperimentPlan {
             experiment: experiment.name,
             train: frame.side(Split::Train).len(),

@@ -38,6 +38,8 @@ pub struct Report {
     pub sizes: Option<Sizes>,
     /// The groups of posters with the same bytes.
     pub duplicates: Vec<Vec<String>>,
+    /// The groups of posters that show the same picture, among those that a run uses.
+    pub twins: Vec<Vec<String>>,
     /// The films that each experiment would train on.
     pub experiments: Vec<ExperimentPlan>,
     /// The costs of a run on this machine.
@@ -168,8 +170,12 @@ impl Report {
     }
 
     fn duplicate_posters(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        let heading = "Same bytes under several ids, of which the first is used:";
-        first_lines(f, heading, self.duplicates.iter().map(|group| group.join(", ")), 10, "more groups")
+        let bytes = "Same bytes under several ids, of which the first is used:";
+        let picture = "Same picture under several ids, which are kept on one side of the split:";
+        for (heading, groups) in [(bytes, &self.duplicates), (picture, &self.twins)] {
+            first_lines(f, heading, groups.iter().map(|group| group.join(", ")), 10, "more groups")?;
+        }
+        Ok(())
     }
 
     fn genre_counts(&self, f: &mut fmt::Formatter) -> fmt::Result {

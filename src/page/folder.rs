@@ -37,8 +37,9 @@ pub(super) struct Folder {
     pub metrics: Option<Metrics>,
     pub predictions: Option<Predictions>,
     pub record: Option<Record>,
-    /// What was left out before the experiment began, and of it alone.
-    pub ledger: Option<[Vec<Entry>; 2]>,
+    /// What was left out before the experiment began, which films are kept on one side of the split,
+    /// and what was left out of the experiment alone.
+    pub ledger: Option<[Vec<Entry>; 3]>,
     pub classifier: Option<Classifier>,
     /// The names of the genres, safe to show, in the order of the model's outputs.
     pub genres: Vec<String>,
@@ -57,6 +58,9 @@ pub(super) struct ResultFile {
 #[derive(Deserialize)]
 struct Ledgers {
     cleaning: Ledger,
+    /// Runs of earlier versions did not look for them.
+    #[serde(default)]
+    twins: Ledger,
     experiments: Vec<OfExperiment>,
 }
 
@@ -106,9 +110,10 @@ impl Folder {
         let metrics = if_there(&path.join(METRICS), read_metrics)?;
         let ledgers: Option<Ledgers> =
             path.parent().map(|run| if_there(&run.join(LEDGER), read_json)).transpose()?.flatten();
-        let ledger = ledgers.map(|Ledgers { cleaning, experiments }| {
+        let ledger = ledgers.map(|Ledgers { cleaning, twins, experiments }| {
             let own = experiments.into_iter().find(|of| of.experiment == experiment);
-            [cleaning, own.map(|of| of.ledger).unwrap_or_default()].map(|ledger| ledger.entries().to_vec())
+            let own = own.map(|of| of.ledger).unwrap_or_default();
+            [cleaning, twins, own].map(|ledger| ledger.entries().to_vec())
         });
         Ok(Self {
             path: path.to_owned(),

@@ -27,7 +27,7 @@ pub(super) fn report(run: &Path) -> Result<Document> {
         return Err(Error::data(run, "it holds no experiment", remedy));
     }
     let name = run.file_name().map_or("run".to_owned(), |name| printable(&name.to_string_lossy()).into_owned());
-    let cleaning = folders.iter().find_map(|folder| folder.ledger.as_ref()).map(|[cleaning, _]| cleaning);
+    let ledger = folders.iter().find_map(|folder| folder.ledger.as_ref());
     Ok(Document {
         title: if name.bytes().all(|byte| byte.is_ascii_digit()) { format!("Run {name}") } else { name },
         above: html! { "Run" },
@@ -39,8 +39,11 @@ pub(super) fn report(run: &Path) -> Result<Document> {
             Section {
                 id: "left-out",
                 title: "What was left out",
-                body: match cleaning {
-                    Some(entries) => left_out::table("Before all experiments", entries),
+                body: match ledger {
+                    Some([cleaning, twins, _]) => html! {
+                        (left_out::table("Before all experiments", cleaning))
+                        @if !twins.is_empty() { (left_out::table("Kept on one side of the split", twins)) }
+                    },
                     None => absent("There is no ledger.json in the folder."),
                 },
             },

@@ -247,8 +247,8 @@ impl Card<'_> {
              shown, lettering or colours. Do not use it to judge people, or to rate or bar films without a person \
              who looks."
                 .to_owned(),
-            "Posters with the same bytes are on one side of the split; another edition of a poster, or a sequel's \
-             that looks alike, may be on another. That makes the results look better than they are."
+            "Posters that show the same picture are on one side of the split; one that is cropped or laid out anew, or \
+             a sequel's that looks alike, may be on another. That makes the results look better than they are."
                 .to_owned(),
             "One training with one seed: another seed gives other numbers, by a few points.".to_owned(),
         ];

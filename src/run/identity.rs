@@ -9,16 +9,24 @@ use crate::classifier::experiment::Experiment;
 use crate::data::cache::PIXEL_RULES;
 use crate::data::films::Films;
 use crate::data::frames::FilmRule;
+use crate::data::split::Split;
 use crate::nn::Isa;
 use crate::run::options::Options;
 use crate::version::VERSION;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use toml::{Table, Value};
 
 /// The identity of an experiment's frames: what decides which films are in them. `refused` are the
-/// ids of those films in them whose posters do not decode.
-pub fn of_frames(options: &Options, rule: &FilmRule, films: &Films, refused: impl Iterator<Item = u64>) -> String {
+/// ids of those films in them whose posters do not decode, `moved` the films that are on other sides
+/// than their ids say.
+pub fn of_frames(
+    options: &Options,
+    rule: &FilmRule,
+    films: &Films,
+    refused: impl Iterator<Item = u64>,
+    moved: &BTreeMap<u64, Split>,
+) -> String {
     let refused: Vec<u8> = refused.flat_map(u64::to_le_bytes).collect();
     let mut table = Table::new();
     table.insert("data".into(), options.data.display().to_string().into());
@@ -29,6 +37,7 @@ pub fn of_frames(options: &Options, rule: &FilmRule, films: &Films, refused: imp
     table.insert("max_genres".into(), Value::Integer(options.max_genres as i64));
     table.insert("films".into(), checksum_text(films.digest()));
     table.insert("refused".into(), checksum(&refused));
+    table.insert("moved".into(), checksum(format!("{moved:?}").as_bytes()));
     with_version(table)
 }
 

@@ -2,17 +2,22 @@
 
 use crate::data::batches::Source;
 use crate::data::cache::{Building, Built, Cache};
-use crate::data::decode::ImageSpec;
+use crate::data::decode::{Decoder, ImageSpec};
+use crate::data::dhash::DHash;
 use crate::data::films::Films;
 use crate::data::layout::PosterFolder;
-use crate::data::ledger::{Ledger, WITHOUT_POSTER};
+use crate::data::ledger::{Ledger, MOVED, TWINS, WITHOUT_POSTER};
 use crate::data::refusal::{OnBadImage, Refusal};
+use crate::data::split::Split;
+use crate::data::twins::Twins;
 use crate::error::{Error, Result};
 use crate::progress::Progress;
 use crate::run::options::Options;
+use rayon::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// The posters of a run, and those that do not decode.
 pub(crate) struct Posters {
@@ -20,11 +25,13 @@ pub(crate) struct Posters {
     pub folder: PosterFolder,
     /// Where the images of the films come from.
     pub source: Source,
-    /// The posters that are known not to decode before anything is trained: those of a cache.
+    /// The posters that do not decode, known before anything is trained.
     pub refused: BTreeMap<u64, Refusal>,
-    /// The posters that turn out not to decode once the run is under way: without a cache they come
-    /// to light one by one.
+    /// The posters that turn out not to decode once the run is under way: without a cache, files
+    /// that were replaced or removed meanwhile.
     pub late: BTreeMap<u64, Refusal>,
+    /// The posters that show the same picture as others.
+    pub twins: Twins,
     /// How many films the run has in all its frames.
     films: usize,
     /// The share of films that have no poster.
@@ -33,7 +40,7 @@ pub(crate) struct Posters {
 
 impl Posters {
     /// The posters of the films `ids`, from their files or from a cache, which is made if it does
-    /// not exist.
+    /// not exist. Either way all are decoded before the run goes on, if they have not been.
     ///
     /// # Errors
     /// If more posters are missing or do not decode than the options allow, or the cache cannot be
@@ -41,20 +48,57 @@ impl Posters {
     pub fn open(options: &Options, films: &Films, ids: &BTreeSet<u64>, progress: &dyn Progress) -> Result<Self> {
         let without = films.ledger.count(WITHOUT_POSTER) as f64;
         let without = without / (without + films.films.len() as f64);
-        let on_bad_image = options.on_bad_image;
-        let files = Source::Files { posters: films.posters.clone(), spec: ImageSpec::POSTER, on_bad_image };
-        let (refused, late) = Default::default();
-        let folder = films.posters.clone();
-        let mut posters = Self { folder, source: files, refused, late, films: ids.len(), without };
+        let (folder, on_bad_image) = (films.posters.clone(), options.on_bad_image);
+        let source = Source::Files { posters: folder.clone(), spec: ImageSpec::POSTER, on_bad_image };
+        let (refused, late, twins) = Default::default();
+        let mut posters = Self { folder, source, refused, late, twins, films: ids.len(), without };
         posters.check_missing(options)?;
-        let Some(cache) = &options.cache else { return Ok(posters) };
-
-        let cache = cache_of(cache, &films.posters, ids, on_bad_image, progress)?;
-        // The cache may hold the posters of other runs, too.
-        posters.refused = cache.refused().iter().filter(|(id, _)| ids.contains(id)).cloned().collect();
+        let hashes = match &options.cache {
+            Some(cache) => posters.open_cache(cache, ids, on_bad_image, progress)?,
+            None => posters.look_through(ids, on_bad_image, progress)?,
+        };
         posters.check_missing(options)?;
-        posters.source = Source::Cache(Arc::new(cache));
+        posters.twins = Twins::among(hashes);
         Ok(posters)
+    }
+
+    /// Takes the posters from a cache, which is made if it does not exist; returns the hashes of
+    /// those that decode.
+    fn open_cache(
+        &mut self,
+        folder: &Path,
+        ids: &BTreeSet<u64>,
+        on_bad_image: OnBadImage,
+        progress: &dyn Progress,
+    ) -> Result<Vec<(u64, DHash)>> {
+        let cache = cache_of(folder, &self.folder, ids, on_bad_image, progress)?;
+        // The cache may hold the posters of other runs, too.
+        self.refused = cache.refused().iter().filter(|(id, _)| ids.contains(id)).cloned().collect();
+        let hashes = ids.iter().filter_map(|&id| Some((id, cache.hash(id)?))).collect();
+        self.source = Source::Cache(Arc::new(cache));
+        Ok(hashes)
+    }
+
+    /// Decodes the posters once before they are decoded again and again; returns the hashes of
+    /// those that decode.
+    fn look_through(
+        &mut self,
+        ids: &BTreeSet<u64>,
+        on_bad_image: OnBadImage,
+        progress: &dyn Progress,
+    ) -> Result<Vec<(u64, DHash)>> {
+        let ids: Vec<u64> = ids.iter().copied().collect();
+        let mut hashes = Vec::new();
+        for (&id, decoded) in ids.iter().zip(decode_each(&self.folder, &ids, progress)?) {
+            match decoded {
+                Ok(Decoded { hash, .. }) => hashes.push((id, hash)),
+                Err(refusal) if on_bad_image == OnBadImage::Fail => {
+                    return Err(refusal.into_error(&self.folder.file(id)));
+                }
+                Err(refusal) => drop(self.refused.insert(id, refusal)),
+            }
+        }
+        Ok(hashes)
     }
 
     /// Notes posters that turned out not to decode, and ends the run where there are more of them
@@ -77,9 +121,59 @@ impl Posters {
     }
 }
 
+/// What is kept of a poster that decodes.
+pub(crate) struct Decoded {
+    /// The width and height, upright.
+    pub size: (usize, usize),
+    /// The hash at [`ImageSpec::POSTER`].
+    pub hash: DHash,
+}
+
+/// Decodes posters on the current rayon pool: what is kept of each, or why it does not decode, in
+/// the order of `ids`.
+///
+/// # Errors
+/// [`Error::Io`] if this process is out of file handles or memory; [`Error::Stopped`] if `progress`
+/// asks for it.
+pub(crate) fn decode_each(
+    posters: &PosterFolder,
+    ids: &[u64],
+    progress: &dyn Progress,
+) -> Result<Vec<std::result::Result<Decoded, Refusal>>> {
+    const SPEC: ImageSpec = ImageSpec::POSTER;
+    let bar = progress.bar("reading", ids.len());
+    let done = AtomicUsize::new(0);
+    let one = |(decoder, image): &mut (Decoder, Vec<u8>), &id: &u64| {
+        if progress.stops() {
+            return Err(Error::stopped("while posters were read", "the same command reads them again"));
+        }
+        let result = decoder.decode_poster(&posters.file(id), SPEC, image)?;
+        bar.at(done.fetch_add(1, Ordering::Relaxed) + 1, None);
+        Ok(result.map(|()| Decoded { size: decoder.size(), hash: DHash::of(image, SPEC) }))
+    };
+    let start = || (Decoder::new(), vec![0; SPEC.bytes()]);
+    ids.par_iter().map_init(start, one).collect()
+}
+
 /// Counts refused posters by reason.
 pub(crate) fn refusals(posters: &PosterFolder, refused: &BTreeMap<u64, Refusal>) -> Ledger {
     Refusal::ledger(refused.iter().map(|(id, refusal)| (posters.name(*id), refusal)))
+}
+
+/// Counts the posters that show the same picture as that of a film with a smaller id, and the films
+/// that are moved to its side of the split.
+pub(crate) fn twins_ledger(posters: &PosterFolder, twins: &Twins) -> Ledger {
+    let mut ledger = Ledger::default();
+    [TWINS, MOVED].iter().for_each(|reason| ledger.declare(reason));
+    for group in twins.groups() {
+        for &id in &group[1..] {
+            ledger.add(TWINS, format!("{} ({})", posters.name(id), posters.name(group[0])));
+        }
+    }
+    for (id, side) in twins.moved() {
+        ledger.add(MOVED, format!("{} ({} to {side})", posters.name(id), Split::of(id)));
+    }
+    ledger
 }
 
 /// A cache of these posters, which is made if it does not exist. Notes how many posters were

@@ -13,7 +13,7 @@ use crate::run::memory::check_memory;
 use crate::run::options::Options;
 use crate::run::out::FRAMES;
 use crate::run::plan::Plan;
-use crate::run::posters::{Posters, refusals};
+use crate::run::posters::{Posters, refusals, twins_ledger};
 use crate::run::recipe::Balance;
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
@@ -68,7 +68,8 @@ pub(crate) fn prepare(
             kept.push(of);
         }
     }
-    let mut ledger = RunLedger { cleaning: films.ledger, experiments: Vec::new() };
+    let twins = twins_ledger(&posters.folder, &posters.twins);
+    let mut ledger = RunLedger { cleaning: films.ledger, twins, experiments: Vec::new() };
     ledger.cleaning.extend(refusals(&posters.folder, &posters.refused));
     let mut experiments = Vec::new();
     for Chosen { experiment, frame, left_out, .. } in kept {
@@ -148,7 +149,7 @@ fn choose_frames(
     films: &Films,
     runnable: &mut Runnable,
 ) -> Result<Vec<Chosen>> {
-    let limits = Limits { train: options.limit, val: options.limit_val };
+    let limits = limits(options);
     let balance = options.recipe.balance == Balance::Undersample;
     let mut chosen = Vec::new();
     for &experiment in experiments {
@@ -162,6 +163,11 @@ fn choose_frames(
         }
     }
     Ok(chosen)
+}
+
+/// The most films of each side.
+fn limits(options: &Options) -> Limits {
+    Limits { train: options.limit, val: options.limit_val }
 }
 
 /// Refuses a frame that nothing can be learned or measured on: one with fewer training films than a
@@ -199,8 +205,8 @@ fn check_frame(options: &Options, of: &Chosen) -> Result<()> {
     refuse(format!("too few films: {counts}"), remedy)
 }
 
-/// Step 4, after the posters were opened: keeps the films whose posters decode, and returns the
-/// identity of the frame. Where an earlier frame was made from the same films and options it is
+/// Step 4, after the posters were opened: keeps the films whose posters decode, has those of twins on
+/// one side, and returns the identity of the frame. Where an earlier frame was made from the same films and options it is
 /// used instead, since it may have been edited.
 fn keep_frame(
     options: &Options,
@@ -209,12 +215,14 @@ fn keep_frame(
     posters: &Posters,
     progress: &dyn Progress,
 ) -> Result<String> {
-    let Chosen { experiment, rule, frame, refused, .. } = of;
+    let Chosen { experiment, rule, frame, left_out, refused } = of;
     let folder = options.out.join(FRAMES).join(experiment.name);
     let of_frame = frame.ids().into_iter().filter_map(|id| Some((id, posters.refused.get(&id)?.clone())));
     *refused = of_frame.collect();
-    let identity = identity::of_frames(options, rule, films, refused.keys().copied());
+    let moved = posters.twins.moved();
+    let identity = identity::of_frames(options, rule, films, refused.keys().copied(), &moved);
     frame.without(|id| refused.contains_key(&id));
+    frame.move_films(&moved, rule, limits(options), left_out);
     if let Some(earlier) = Frame::read_back(&folder, rule, &identity, films)? {
         progress.note(&format!("{}: the frames in {} are used again", experiment.name, folder.display()));
         let own = frame.ids();
@@ -228,12 +236,14 @@ fn keep_frame(
     Ok(identity)
 }
 
-/// The content of `ledger.json`: what cleaning dropped for all experiments, then what each
-/// experiment's own rule left out.
+/// The content of `ledger.json`: what cleaning dropped for all experiments, which films are kept on
+/// one side of the split, then what each experiment's own rule left out.
 #[derive(Debug, Serialize)]
 pub(crate) struct RunLedger {
     /// Films and posters that no experiment uses.
     pub cleaning: Ledger,
+    /// Films whose posters show the same picture.
+    twins: Ledger,
     experiments: Vec<ExperimentLedger>,
 }
 
@@ -246,6 +256,7 @@ struct ExperimentLedger {
 impl fmt::Display for RunLedger {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         write!(f, "{}", self.cleaning)?;
+        write!(f, "kept on one side of the split:\n{}", self.twins)?;
         for of in &self.experiments {
             write!(f, "{}:\n{}", of.experiment, of.ledger)?;
         }

@@ -132,11 +132,6 @@ fn without_a_cache_a_run_ends_the_same() {
         let told = done(output);
         told.lines().find(|line| line.contains("sha256")).unwrap().to_owned()
     };
-    let report = done(train(folder.path(), &["doctor", "--data", "data", "--json"]).output().unwrap());
-    let report: serde_json::Value = serde_json::from_str(&report).unwrap();
-    let bad: Vec<&str> =
-        report["refused"].as_array().unwrap().iter().map(|of| of["poster"].as_str().unwrap()).collect();
-    assert_eq!(bad.len(), 3);
     let failed = run("failed", &["--on-bad-image", "fail", "--limit", "60"]);
     let error = String::from_utf8_lossy(&failed.stderr).into_owned();
     assert_eq!(failed.status.code(), Some(3), "{error}");
@@ -147,9 +142,6 @@ fn without_a_cache_a_run_ends_the_same() {
         assert_eq!(failed.status.code(), Some(3), "{error}");
         assert!(error.contains("% of the films lack a poster that decodes, and --max-missing allows 3.0 %"), "{error}");
     }
-    // A poster that does not decode changes where batches end, so the runs are compared without
-    // any.
-    bad.iter().for_each(|name| fs::remove_file(folder.path().join("data/posters").join(name)).unwrap());
     assert_eq!(told(run("cached", &[])), told(run("streamed", &["--no-cache"])));
     assert!(!folder.path().join("streamed/cache").exists());
 }

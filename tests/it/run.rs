@@ -1,7 +1,10 @@
 //! Runs beside other runs, over earlier ones, and under conditions that do not allow them.
 
 use assert_cmd::cargo::CommandCargoExt;
+use jpeg_encoder::{ColorType, Encoder};
+use onesheet::data::decode::Decoder;
 use onesheet::data::demo;
+use onesheet::data::split::Split;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
@@ -313,6 +316,76 @@ fn a_full_disk_leaves_the_earlier_model() {
         [".onesheet", "config.toml", "frames", "ledger.json", "multi-label", "report.html"],
         "nothing is left"
     );
+}
+
+/// A poster's file in another quality.
+fn compressed_anew(file: &[u8], quality: u8) -> Vec<u8> {
+    let mut decoder = Decoder::new();
+    let pixels = decoder.decode_pixels(file).unwrap().to_vec();
+    let (width, height) = decoder.size();
+    let mut anew = Vec::new();
+    Encoder::new(&mut anew, quality).encode(&pixels, width as u16, height as u16, ColorType::Rgb).unwrap();
+    anew
+}
+
+#[test]
+fn posters_of_one_picture_are_on_one_side_of_the_split() {
+    let folder = posters();
+    let folder = folder.path();
+    let file = |id: u64| folder.join(format!("data/posters/{id}.jpg"));
+    let csv = folder.join("data/genres.csv");
+    let mut rows = fs::read_to_string(&csv).unwrap();
+    // A test film, and others of the same picture and genre that are not in the test by their ids.
+    let ids = rows.lines().skip(1).filter_map(|row| row.split(',').next()?.parse::<u64>().ok());
+    let first = ids.filter(|&id| Split::of(id) == Split::Test && file(id).exists()).min().unwrap();
+    let last = |split| (first + 1_000_000..).find(|&id| Split::of(id) == split).unwrap();
+    let twins = [last(Split::Train), last(Split::Val)];
+    for (id, quality) in twins.into_iter().zip([50, 70]) {
+        fs::write(file(id), compressed_anew(&fs::read(file(first)).unwrap(), quality)).unwrap();
+        rows += &format!("{id},Drama\n");
+    }
+    fs::write(csv, rows).unwrap();
+
+    let (code, out, err) = train(folder, &format!("{TINY} --epochs 1 --out run"));
+    assert_eq!(code, 0, "{err}");
+    let counts = |reason: &str| (out.clone() + &err).contains(&format!("        2  {reason}: "));
+    assert!(
+        counts("posters that show the picture of another") && counts("films moved to the side of that other"),
+        "{out}{err}"
+    );
+    let frame = |side: &str| fs::read_to_string(folder.join(format!("run/frames/multi-label/{side}.csv"))).unwrap();
+    for id in [first, twins[0], twins[1]] {
+        let name = format!("\n{id}.jpg,");
+        assert_eq!(["train", "val", "test"].map(|side| frame(side).contains(&name)), [false, false, true], "{id}");
+    }
+    let ledger: serde_json::Value = serde_json::from_slice(&fs::read(folder.join("run/ledger.json")).unwrap()).unwrap();
+    let mut moved = vec![format!("{}.jpg (train to test)", twins[0]), format!("{}.jpg (val to test)", twins[1])];
+    moved.sort();
+    assert_eq!(ledger["twins"][1]["names"], serde_json::json!(moved));
+    let report = fs::read_to_string(folder.join("run/multi-label/report.html")).unwrap();
+    assert!(report.contains("Kept on one side of the split"));
+
+    let (code, out, err) = train(folder, "evaluate run/multi-label --data data --split test --json");
+    assert_eq!(code, 0, "{err}");
+    assert_eq!(measured(&out).0, frame("test").lines().count() as u64 - 1, "the sides are those of the run");
+    assert!(!err.contains("chosen with"), "{err}");
+
+    let (code, out, err) = train(folder, "doctor --data data --json");
+    assert_eq!(code, 0, "{err}");
+    let doctor: serde_json::Value = serde_json::from_str(&out).unwrap();
+    let mut group = [first, twins[0], twins[1]];
+    group.sort_unstable();
+    let group: Vec<String> = group.iter().map(|id| format!("{id}.jpg")).collect();
+    assert_eq!(doctor["twins"], serde_json::json!([group]));
+    let plan = &doctor["experiments"][0];
+    let of_plan = ["train", "val", "test"].map(|side| plan[side].as_u64().unwrap());
+    assert_eq!(of_plan, ["train", "val", "test"].map(|side| frame(side).lines().count() as u64 - 1));
+
+    // Without a cache they are found, too.
+    let line = TINY.replace("--cache cache", "--no-cache");
+    assert_eq!(train(folder, &format!("{line} --epochs 1 --out streamed")).0, 0);
+    let model = |run: &str| fs::read(folder.join(run).join("multi-label/model.safetensors")).unwrap();
+    assert!(model("run") == model("streamed"));
 }
 
 /// The number of films in a table of `evaluate --json`, and the name of their set.

@@ -248,7 +248,8 @@ pub struct RunArgs {
     /// [default: OUT/cache]
     #[arg(long, value_name = "DIR", help_heading = POSTERS)]
     pub cache: Option<PathBuf>,
-    /// Decode posters whenever they are needed instead: for a single pass, or a small disk
+    /// Decode posters whenever they are needed instead, and once beforehand to compare them: for a
+    /// small disk
     #[arg(long, conflicts_with = "cache", help_heading = POSTERS)]
     pub no_cache: bool,
     /// What to do about a poster that does not decode: go on without it, or stop

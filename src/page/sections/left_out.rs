@@ -14,9 +14,10 @@ const NAME: usize = 40;
 
 pub(in crate::page) fn section(folder: &Folder) -> Section {
     let body = match &folder.ledger {
-        Some([cleaning, own]) => html! {
+        Some([cleaning, twins, own]) => html! {
             p { "Nothing is left out silently: every row, film and poster that the run did without, by reason. All names are in ledger.json." }
             (table("Before all experiments", cleaning))
+            @if !twins.is_empty() { (table("Kept on one side of the split", twins)) }
             @if !own.is_empty() { (table("For this experiment", own)) }
         },
         None => absent("There is no ledger.json beside the experiment."),

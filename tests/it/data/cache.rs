@@ -9,6 +9,7 @@ use std::time::{Duration, SystemTime};
 
 use onesheet::data::cache::{Building, Cache};
 use onesheet::data::decode::{Decoder, ImageSpec};
+use onesheet::data::dhash::DHash;
 use onesheet::data::refusal::OnBadImage::{Fail, Skip};
 use onesheet::data::refusal::Reason;
 
@@ -57,8 +58,11 @@ fn holds_what_the_decoder_made_and_is_used_again() {
     assert_eq!(steps.len(), 5, "{steps:?}");
     assert!((1..=5).all(|done| steps.contains(&Building::Posters { done, of: 5 })), "{steps:?}");
     for id in [1, 2, 9, 1] {
-        assert_eq!(cache.image(id).unwrap(), decoded(data.path(), id), "film {id}");
+        let image = decoded(data.path(), id);
+        assert_eq!(cache.image(id).unwrap(), image, "film {id}");
+        assert_eq!(cache.hash(id), Some(DHash::of(&image, SPEC)), "film {id}");
     }
+    assert_eq!([3, 4].map(|id| cache.hash(id)), [None; 2], "no image, no hash");
     let refused: Vec<_> = cache.refused().iter().map(|(id, refusal)| (*id, refusal.reason)).collect();
     assert_eq!(refused, [(4, Reason::Png), (6, Reason::Truncated)]);
     for id in [3, 4] {
@@ -83,7 +87,9 @@ fn grows_to_the_union_and_decodes_only_what_is_new() {
     assert_eq!((built.why.as_str(), built.decoded), ("it had not 2 of the 3 posters", 2));
     assert_eq!((both.len(), both.refused().len()), (5, 1));
     for id in [1, 2, 3, 5] {
-        assert_eq!(both.image(id).unwrap(), decoded(data.path(), id), "film {id}");
+        let image = decoded(data.path(), id);
+        assert_eq!(both.image(id).unwrap(), image, "film {id}");
+        assert_eq!(both.hash(id), Some(DHash::of(&image, SPEC)), "film {id}");
     }
 }
 
@@ -145,7 +151,7 @@ fn damaged_files_are_refused_by_name_and_made_again() {
         (&good[..good.len() - 1], "truncated"),
         (&[&good[..], b"x"].concat(), "bytes instead of"),
         (&patched(0, 1), "not a cache of posters"),
-        (&patched(8, 6), "a cache of version 4, not 2"),
+        (&patched(8, 6), "a cache of version 5, not 3"),
         (&patched(20, 1), "the header of the cache is damaged"),
         (&patched(85, 1), "the header of the cache is damaged"),
         (&patched(63, 0x40), "truncated"),
@@ -354,7 +360,7 @@ fn an_edit_within_the_grain_of_the_clock_is_noticed() {
         assert_eq!(bytes[80 + 52], 1, "the poster was young");
         bytes[80 + 24..80 + 32].copy_from_slice(&changed.to_le_bytes());
         bytes[80 + 52] = racy;
-        let crc = crc32fast::hash(&bytes[16..80 + 56]);
+        let crc = crc32fast::hash(&bytes[16..80 + 120]);
         bytes[12..16].copy_from_slice(&crc.to_le_bytes());
         fs::write(&cache, &bytes).unwrap();
         bytes[80 + 52] = 1;

@@ -2,7 +2,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::time::{Duration, Instant};
 
 use onesheet::data::films::{Film, Films};
-use onesheet::data::frames::{FilmRule, Frame, Limits, RareGenre};
+use onesheet::data::frames::{FilmRule, Frame, Limits, RareGenre, Side};
 use onesheet::data::layout::PosterFolder;
 use onesheet::data::ledger::Ledger;
 use onesheet::data::split::Split;
@@ -196,12 +196,69 @@ fn selects_what_a_model_can_be_asked_about() {
     assert!(all.iter().any(|film| film.genres == [1, 2]), "F is the model's third genre");
     assert_eq!(ledger.count("films with a genre that is not one of the model's") as usize, 1000 - all.len());
 
+    let side = |known| Side { split: Split::Test, known };
+    let none = BTreeMap::new();
     // The test side is never cut or balanced, whatever the rule under which the model was trained.
-    let (test, ledger) = top(2, 1, true).select(&films, &names(&["B", "D"]), Some(Split::Test));
+    let (test, ledger) = top(2, 1, true).select(&films, &names(&["B", "D"]), Some(side(&none)));
     assert!(test.len() > 10 && test.iter().all(|film| Split::of(film.id) == Split::Test));
     assert_eq!(ledger.entries().iter().map(|entry| entry.count).sum::<u64>() as usize, 1000 - test.len());
     assert_eq!(ledger.count("films with more than one genre"), 1000 / 7);
     assert!(ledger.count("films that are not in test") > 100);
+
+    // Two of them are known to be on other sides than their ids say.
+    let [here, there] =
+        [test[0].id, all.iter().find(|film| film.genres == [1] && Split::of(film.id) != Split::Test).unwrap().id];
+    let known = BTreeMap::from([(here, Split::Train), (there, Split::Test)]);
+    let (moved, _) = top(2, 1, true).select(&films, &names(&["B", "D"]), Some(side(&known)));
+    let mut expected: Vec<u64> = test.iter().map(|film| film.id).filter(|&id| id != here).chain([there]).collect();
+    expected.sort_unstable();
+    assert_eq!(moved.iter().map(|film| film.id).collect::<Vec<_>>(), expected);
+}
+
+#[test]
+fn films_that_move_take_no_place_beyond_the_limits() {
+    let films = films(4000);
+    let sides = |frame: &Frame| {
+        // Forty films from each side to the next.
+        let next = |split| Split::ALL[(split as usize + 1) % 3];
+        let of = |&split| frame.side(split).iter().take(40).map(move |film| (film.id, next(split)));
+        Split::ALL.iter().flat_map(of).collect::<BTreeMap<u64, Split>>()
+    };
+    for (rule, limits) in [
+        (FilmRule::MultiLabel, NO_LIMITS),
+        (FilmRule::SingleGenre, Limits { train: Some(500), val: Some(60) }),
+        (top(3, 400, false), NO_LIMITS),
+        (top(3, 400, true), Limits { train: None, val: Some(61) }),
+    ] {
+        let (frame, _) = Frame::new(&films, &rule, limits);
+        let moved = sides(&frame);
+        let (mut after, mut ledger) = (frame.clone(), Ledger::default());
+        after.move_films(&moved, &rule, limits, &mut ledger);
+        for split in Split::ALL {
+            let side = after.side(split);
+            assert!(side.is_sorted_by_key(|film| film.id));
+            let of = |id: &u64| moved.get(id).copied().unwrap_or(Split::of(*id));
+            assert!(side.iter().all(|film| of(&film.id) == split));
+        }
+        let left_out: u64 = ledger.entries().iter().map(|entry| entry.count).sum();
+        assert_eq!(after.ids().len() as u64 + left_out, frame.ids().len() as u64, "{ledger}");
+        assert!(limits.train.is_none_or(|limit| after.train.len() <= limit));
+        assert!(limits.val.is_none_or(|limit| after.val.len() <= limit));
+        if rule == FilmRule::MultiLabel {
+            assert_eq!(left_out, 0);
+        } else if let FilmRule::TopGenres { per_genre, .. } = rule {
+            let both = support(&[after.train.clone(), after.val.clone()].concat());
+            assert!(both.values().all(|&count| count <= per_genre), "{both:?}");
+        }
+        let mut same = frame.clone();
+        same.move_films(
+            &BTreeMap::from([(frame.train[0].id, Split::Train), (5_000, Split::Val)]),
+            &rule,
+            limits,
+            &mut ledger,
+        );
+        assert_eq!(same, frame, "where no film moves, none is cut");
+    }
 }
 
 #[test]

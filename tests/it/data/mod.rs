@@ -20,6 +20,7 @@ mod ledger;
 mod resize;
 mod split;
 mod transform;
+mod twins;
 
 /// A JPEG file of `width` by `height` pixels with a smooth picture that differs for each `seed`.
 pub fn jpeg(seed: u64, width: u16, height: u16) -> Vec<u8> {
