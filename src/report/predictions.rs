@@ -72,21 +72,20 @@ pub struct Predictions {
 }
 
 impl Predictions {
-    /// Reads a file that [`write_predictions`] wrote.
+    /// Reads a file that [`write_predictions`] wrote, or that of another program: the columns `id`,
+    /// `true_genres` and a `p_<genre>` for each genre, in any order. Other columns are passed over:
+    /// the most probable genres follow from these.
     ///
     /// # Errors
     /// [`Error::Io`] if the file cannot be read; [`Error::Data`], with the row, if it is anything
-    /// else: other columns, a film that has no number or is there twice, a genre that has no column,
-    /// a probability that is none. A file without the probabilities of all genres, as earlier
-    /// versions wrote it, is told so.
+    /// else: a column that is missing or there twice, a film that has no number or is there twice, a
+    /// genre that has no column, a probability that is none. A file without the probabilities of all
+    /// genres, as earlier versions wrote it, is told so.
     pub fn read(path: &Path) -> Result<Self> {
         let mut reader = csv::Reader::from_reader(open(path)?);
-        let head: Vec<String> = reader.headers().map_err(|e| from_csv(path, e))?.iter().map(str::to_owned).collect();
-        let genres: Vec<String> = head.iter().filter_map(|name| name.strip_prefix(PREFIX)).map(str::to_owned).collect();
-        if genres.is_empty() || head != header(&genres) {
-            let what = "the columns are not those of predictions with the probability of every genre";
-            return Err(Error::row(path, 1, what, REMEDY));
-        }
+        let columns = Columns::of(reader.headers().map_err(|e| from_csv(path, e))?);
+        let columns = columns.map_err(|what| Error::row(path, 1, what, REMEDY))?;
+        let genres = columns.genres.iter().map(|(name, _)| name.clone()).collect();
         let mut read = Self { genres, ids: Vec::new(), probabilities: Vec::new(), labels: Vec::new() };
         let mut classes: HashMap<_, usize> = read.genres.iter().map(|name| name.as_str().into()).zip(0..).collect();
         // The first name of a cell may be written so that the cell is no formula.
@@ -97,7 +96,7 @@ impl Predictions {
         let mut record = StringRecord::new();
         while reader.read_record(&mut record).map_err(|e| from_csv(path, e))? {
             let row = record.position().map_or(0, csv::Position::line);
-            read.push(&record, &classes).map_err(|what| Error::row(path, row, what, REMEDY))?;
+            read.push(&record, &columns, &classes).map_err(|what| Error::row(path, row, what, REMEDY))?;
         }
         let mut sorted = read.ids.clone();
         sorted.sort_unstable();
@@ -109,21 +108,51 @@ impl Predictions {
     }
 
     /// Takes the film of a row, whose fields are as many as the header's.
-    fn push(&mut self, record: &StringRecord, classes: &HashMap<String, usize>) -> Result<(), String> {
-        let id = record[0].parse().map_err(|_| format!("`{}` is no film's number", excerpt(&record[0])))?;
-        let count = self.genres.len();
-        let mut labels = vec![0.0; count];
-        for name in record[1].split('|').filter(|name| !name.is_empty()) {
+    fn push(
+        &mut self,
+        record: &StringRecord,
+        columns: &Columns,
+        classes: &HashMap<String, usize>,
+    ) -> Result<(), String> {
+        let (id, truth) = (&record[columns.id], &record[columns.true_genres]);
+        let id = id.parse().map_err(|_| format!("`{}` is no film's number", excerpt(id)))?;
+        let mut labels = vec![0.0; self.genres.len()];
+        for name in truth.split('|').filter(|name| !name.is_empty()) {
             let class = classes.get(name).ok_or_else(|| format!("`{}` is no genre of this file", excerpt(name)))?;
             labels[*class] = 1.0;
         }
-        let cells = record.iter().skip(record.len() - count);
-        for text in cells {
+        for text in columns.genres.iter().map(|(_, at)| &record[*at]) {
             let probability = text.parse().ok().filter(|p| (0.0..=1.0).contains(p));
             self.probabilities.push(probability.ok_or_else(|| format!("`{}` is no probability", excerpt(text)))?);
         }
         self.labels.extend(labels);
         self.ids.push(id);
         Ok(())
+    }
+}
+
+/// Where the columns of a file are.
+struct Columns {
+    id: usize,
+    true_genres: usize,
+    /// The genres in the order of their columns.
+    genres: Vec<(String, usize)>,
+}
+
+impl Columns {
+    fn of(header: &StringRecord) -> Result<Self, String> {
+        let at = |column: &str| header.iter().position(|name| name == column);
+        let genres =
+            header.iter().enumerate().filter_map(|(at, name)| Some((name.strip_prefix(PREFIX)?.to_owned(), at)));
+        let genres: Vec<(String, usize)> = genres.collect();
+        let (Some(id), Some(true_genres), false) = (at("id"), at("true_genres"), genres.is_empty()) else {
+            return Err("the columns are not those of predictions with the probability of every genre".to_owned());
+        };
+        let mut names: Vec<&str> = header.iter().collect();
+        names.sort_unstable();
+        match names.windows(2).find(|pair| pair[0] == pair[1]) {
+            Some(pair) => Err(format!("the column `{}` is there twice", excerpt(pair[0]))),
+            None => Ok(Self { id, true_genres, genres }),
+        }
     }
 }

@@ -262,6 +262,24 @@ fn predictions_that_are_none_are_refused_with_their_row() {
 }
 
 #[test]
+fn predictions_of_another_program_are_read_by_the_names_of_their_columns() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("predictions.csv");
+    fs::write(&path, "p_Drama,true_genres,note,p_Comedy,id\n0.75,Comedy|Drama,x,0.250001,7\n1e-3,,y,1,5\n").unwrap();
+    let read = Predictions::read(&path).unwrap();
+    let expected = Predictions {
+        genres: genres(&["Drama", "Comedy"]),
+        ids: vec![7, 5],
+        probabilities: vec![0.75, 0.250001, 1e-3, 1.0],
+        labels: vec![1.0, 1.0, 0.0, 0.0],
+    };
+    assert_eq!(read, expected);
+    fs::write(&path, "id,true_genres,p_Drama,p_Drama\n5,Drama,0.5,0.5\n").unwrap();
+    let error = Predictions::read(&path).unwrap_err().to_string();
+    assert!(error.contains("row 1: the column `p_Drama` is there twice"), "{error}");
+}
+
+#[test]
 fn a_history_reads_back_and_a_broken_one_is_refused_with_its_row() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("history.csv");
