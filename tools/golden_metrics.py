@@ -27,6 +27,10 @@ def mean(values):
     return float(np.mean(values)) if values else None
 
 
+def weighted(score, probabilities, labels, genres):
+    return float(score(labels[:, genres], probabilities[:, genres], average="weighted")) if genres else None
+
+
 def genre_metrics(scores, labels):
     support = int(labels.sum())
     if support == 0:
@@ -46,11 +50,14 @@ def expected(head, probabilities, labels):
     predicted = probabilities > 0.5
     per_genre = [genre_metrics(probabilities[:, g], labels[:, g]) for g in range(labels.shape[1])]
     supported = [g for g, m in enumerate(per_genre) if m["support"] > 0]
+    divided = [g for g in supported if per_genre[g]["support"] < len(labels)]
     result = dict(
         top1_hit=top_hit(probabilities, labels, 1),
         top3_hit=top_hit(probabilities, labels, 3),
         macro_ap=mean(m["ap"] for m in per_genre),
         macro_auc=mean(m["auc"] for m in per_genre),
+        weighted_ap=weighted(sk.average_precision_score, probabilities, labels, supported),
+        weighted_auc=weighted(sk.roc_auc_score, probabilities, labels, divided),
         micro_f1=float(sk.f1_score(labels, predicted, average="micro", zero_division=0)),
         macro_f1=float(sk.f1_score(labels, predicted, average="macro", labels=supported, zero_division=0)),
         hamming_accuracy=None,
@@ -68,6 +75,9 @@ def expected(head, probabilities, labels):
         result["balanced_accuracy"] = float(sk.balanced_accuracy_score(truth, answer))
     result["constant_scores_macro_ap"] = mean(
         sk.average_precision_score(labels[:, g], np.zeros(len(labels))) for g in supported
+    )
+    result["constant_scores_weighted_ap"] = weighted(
+        sk.average_precision_score, np.zeros(labels.shape), labels, supported
     )
     result["all_zeros_hamming_accuracy"] = float(1 - sk.hamming_loss(labels, np.zeros_like(labels)))
     return result

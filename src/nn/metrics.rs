@@ -77,13 +77,7 @@ impl Ranking {
     /// # Source
     /// scikit-learn's `average_precision_score`.
     pub fn average_precision(&self) -> Option<f64> {
-        let (mut found, mut seen, mut sum) = (0, 0, 0.0);
-        for group in &self.groups {
-            found += group.positives;
-            seen += group.positives + group.negatives;
-            sum += group.positives as f64 * (found as f64 / seen as f64);
-        }
-        (self.positives > 0).then(|| sum / self.positives as f64)
+        areas(self.counts())[0]
     }
 
     /// Area under the ROC curve: the chance that a positive scores above a negative, an equal score
@@ -95,14 +89,7 @@ impl Ranking {
     /// scikit-learn's `roc_auc_score`; the equality with the pairwise chance is Mann and Whitney's
     /// U statistic.
     pub fn roc_auc(&self) -> Option<f64> {
-        // In halves of a pair, so that the sum is exact.
-        let (mut below, mut halves) = (self.negatives, 0_u64);
-        for group in &self.groups {
-            below -= group.negatives;
-            halves += group.positives * (2 * below + group.negatives);
-        }
-        let pairs = self.positives * self.negatives;
-        (pairs > 0).then(|| halves as f64 / (2 * pairs) as f64)
+        areas(self.counts())[1]
     }
 
     /// The points `[recall, precision]` as the threshold falls, one per group. The curve is a flight
@@ -136,6 +123,11 @@ impl Ranking {
         (self.positives * self.negatives > 0).then(|| std::iter::once([0.0; 2]).chain(points).collect())
     }
 
+    /// The positives and the negatives of each group.
+    fn counts(&self) -> impl Iterator<Item = [u64; 2]> {
+        self.groups.iter().map(|group| [group.positives, group.negatives])
+    }
+
     /// The positives and the negatives from the highest score down to each group, itself included.
     fn cumulative(&self) -> impl Iterator<Item = [u64; 2]> {
         self.groups.iter().scan([0; 2], |seen, group| {
@@ -143,6 +135,25 @@ impl Ranking {
             Some(*seen)
         })
     }
+}
+
+/// The average precision and the area under the ROC curve of groups of items, each of so many
+/// `[positives, negatives]` of one score, the highest score first. See
+/// [`average_precision`](Ranking::average_precision) and [`roc_auc`](Ranking::roc_auc).
+pub(crate) fn areas(groups: impl Iterator<Item = [u64; 2]>) -> [Option<f64>; 2] {
+    let (mut found, mut wrong, mut sum) = (0, 0, 0.0);
+    // In halves of a pair, so that the sum is exact.
+    let mut halves = 0;
+    for [positives, negatives] in groups {
+        halves += negatives * (2 * found + positives);
+        found += positives;
+        wrong += negatives;
+        if positives > 0 {
+            sum += positives as f64 * (found as f64 / (found + wrong) as f64);
+        }
+    }
+    let pairs = found * wrong;
+    [(found > 0).then(|| sum / found as f64), (pairs > 0).then(|| halves as f64 / (2 * pairs) as f64)]
 }
 
 /// A threshold is tuned for classes with at least this many positives: on a handful, the best one

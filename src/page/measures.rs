@@ -1,7 +1,7 @@
 //! The headline metrics of an experiment, each with its interval and the trivial answer that it has
 //! to beat.
 
-use crate::report::{Metrics, percent, score};
+use crate::report::{CHANCE_AUC, Metrics, percent, score};
 
 /// A metric.
 pub(super) struct Measure {
@@ -36,10 +36,6 @@ impl Measure {
         let top_k = |name, meaning, value, interval, baseline, trivial| {
             Some(Self { name, meaning, value, interval, baseline, trivial, is_share: true })
         };
-        let mean = |name, meaning, value: Option<f64>, interval, baseline: Option<f64>, trivial| {
-            let (value, baseline) = (value?, baseline?);
-            Some(Self { name, meaning, value, interval, baseline, trivial, is_share: false })
-        };
         let of = [
             top_k(
                 "Top-1 hit",
@@ -57,7 +53,7 @@ impl Measure {
                 metrics.baselines.constant_top3_hit,
                 "best three constants",
             ),
-            mean(
+            Self::mean(
                 "Macro AP",
                 "average precision, the mean over the genres",
                 metrics.macro_ap,
@@ -65,15 +61,15 @@ impl Measure {
                 metrics.baselines.chance_macro_ap,
                 "chance",
             ),
-            mean(
+            Self::mean(
                 "Macro AUC",
                 "area under the ROC curve, the mean over the genres",
                 metrics.macro_auc,
                 intervals.and_then(|all| all.macro_auc),
-                Some(0.5),
+                Some(CHANCE_AUC),
                 "chance",
             ),
-            mean(
+            Self::mean(
                 "Balanced accuracy",
                 "recall, the mean over the genres",
                 metrics.balanced_accuracy,
@@ -83,6 +79,42 @@ impl Measure {
             ),
         ];
         of.into_iter().flatten().collect()
+    }
+
+    /// The means in which a genre counts by its films, as far as they exist.
+    pub fn weighted(metrics: &Metrics) -> Vec<Self> {
+        let intervals = metrics.intervals.as_ref();
+        let of = [
+            Self::mean(
+                "Weighted AP",
+                "average precision, the mean over the genres by their films",
+                metrics.weighted_ap,
+                intervals.and_then(|all| all.weighted_ap),
+                metrics.baselines.chance_weighted_ap,
+                "chance",
+            ),
+            Self::mean(
+                "Weighted AUC",
+                "area under the ROC curve, the mean over the genres by their films",
+                metrics.weighted_auc,
+                intervals.and_then(|all| all.weighted_auc),
+                Some(CHANCE_AUC),
+                "chance",
+            ),
+        ];
+        of.into_iter().flatten().collect()
+    }
+
+    /// A mean over the genres; `None` where it or its baseline does not exist.
+    fn mean(
+        name: &'static str,
+        meaning: &'static str,
+        value: Option<f64>,
+        interval: Option<[f64; 2]>,
+        baseline: Option<f64>,
+        trivial: &'static str,
+    ) -> Option<Self> {
+        Some(Self { name, meaning, value: value?, interval, baseline: baseline?, trivial, is_share: false })
     }
 
     /// A value of the metric as it is shown.

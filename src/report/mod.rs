@@ -3,17 +3,19 @@
 //!
 //! All files are written whole or not at all (see [`crate::files`]).
 
+mod comparison;
 mod history;
 mod metrics;
 mod predictions;
 mod record;
 mod table;
 
+pub use comparison::{Comparison, Difference};
 pub use history::{Epoch, Monitor, read_history, write_history};
 pub use metrics::{Baselines, Bin, Calibration, Confusion, Evaluation, GenreMetrics, Intervals, Metrics};
 pub use predictions::{Predictions, write_predictions};
 pub use record::{Record, Stage};
-pub(crate) use table::FEW;
+pub(crate) use table::{CHANCE_AUC, FEW};
 pub use table::{Table, columns, percent, score, short};
 
 use crate::error::{Error, Result};

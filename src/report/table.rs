@@ -13,6 +13,9 @@ const WIDTH: u16 = 80;
 /// wide.
 pub(crate) const FEW: usize = 100;
 
+/// The AUC of scores that say nothing.
+pub(crate) const CHANCE_AUC: f64 = 0.5;
+
 /// The results of experiments, a column each. Under a metric stands that of the trivial answer,
 /// which it has to beat; in brackets its interval, where there is one.
 ///
@@ -35,19 +38,25 @@ impl fmt::Display for Table<'_> {
         };
         let rows = vec![
             row("films", &|of| of.films.to_string()),
-            row("top-1", &|of| hit(of.top1_hit, of.intervals.as_ref().map(|all| all.top1_hit))),
+            row("top-1 hit", &|of| hit(of.top1_hit, of.intervals.as_ref().map(|all| all.top1_hit))),
             row("  constant", &|of| percent(of.baselines.constant_top1_hit)),
-            row("top-3", &|of| hit(of.top3_hit, of.intervals.as_ref().map(|all| all.top3_hit))),
+            row("top-3 hit", &|of| hit(of.top3_hit, of.intervals.as_ref().map(|all| all.top3_hit))),
             row("  constant", &|of| percent(of.baselines.constant_top3_hit)),
             row("macro AP", &|of| mean(of.macro_ap, of.intervals.as_ref().and_then(|all| all.macro_ap))),
             row("  chance", &|of| score(of.baselines.chance_macro_ap)),
+            row("weighted AP", &|of| mean(of.weighted_ap, of.intervals.as_ref().and_then(|all| all.weighted_ap))),
+            row("  chance", &|of| score(of.baselines.chance_weighted_ap)),
             row("macro AUC", &|of| mean(of.macro_auc, of.intervals.as_ref().and_then(|all| all.macro_auc))),
+            row("  chance", &|of| score(of.macro_auc.map(|_| CHANCE_AUC))),
+            row("weighted AUC", &|of| mean(of.weighted_auc, of.intervals.as_ref().and_then(|all| all.weighted_auc))),
+            row("  chance", &|of| score(of.weighted_auc.map(|_| CHANCE_AUC))),
             row("loss", &|of| score(Some(of.loss))),
         ];
         let names = self.0.iter().map(|of| short(&of.experiment, 20));
         let head: Vec<String> = std::iter::once(String::new()).chain(names).collect();
         let all: Vec<usize> = (0..head.len()).collect();
         write!(f, "{}", columns(head, rows, &all))?;
+        writeln!(f, "weighted: the mean over the genres, each counting by its films; macro: all alike")?;
         if self.0.iter().any(|of| of.intervals.is_some()) {
             writeln!(f, "[..]: 95 % intervals over other films of the same kind")?;
         }

@@ -8,7 +8,7 @@ use crate::data::frames::Frame;
 use crate::error::Result;
 use crate::files;
 use crate::nn::Head;
-use crate::report::{FEW, Metrics, percent, score, short};
+use crate::report::{CHANCE_AUC, FEW, Metrics, percent, score, short};
 use crate::run::options::Options;
 use crate::run::recipe::Keep;
 use crate::version::VERSION;
@@ -195,10 +195,22 @@ impl Card<'_> {
                 format!("{} (chance)", score(baselines.chance_macro_ap)),
             ],
             [
+                "weighted AP".into(),
+                score(metrics.weighted_ap),
+                range(intervals.and_then(|of| of.weighted_ap), plain),
+                format!("{} (chance)", score(baselines.chance_weighted_ap)),
+            ],
+            [
                 "macro AUC".into(),
                 score(metrics.macro_auc),
                 range(intervals.and_then(|of| of.macro_auc), plain),
-                "0.500 (chance)".into(),
+                format!("{CHANCE_AUC:.3} (chance)"),
+            ],
+            [
+                "weighted AUC".into(),
+                score(metrics.weighted_auc),
+                range(intervals.and_then(|of| of.weighted_auc), plain),
+                format!("{CHANCE_AUC:.3} (chance)"),
             ],
             ["macro F1".into(), score(metrics.macro_f1), String::new(), String::new()],
             ["micro F1".into(), score(Some(metrics.micro_f1)), String::new(), String::new()],
@@ -222,8 +234,9 @@ impl Card<'_> {
             metrics.films
         );
         rows.iter().for_each(|row| text += &format!("| {} |\n", row.join(" | ")));
-        text += "\nA hit is a film of which a genre is among the k most probable ones. The intervals are of other \
-                 films of the same kind, not of other seeds.\n\n\
+        text += "\nA hit is a film of which a genre is among the k most probable ones. A macro mean counts all \
+                 genres alike, a weighted one by their films. The intervals are of other films of the same kind, not of \
+                 other seeds.\n\n\
                  | genre | films | AP | AUC | precision | recall | F1 |\n|---|--:|--:|--:|--:|--:|--:|\n";
         for genre in &metrics.per_genre {
             let numbers = [genre.ap, genre.auc, genre.precision, genre.recall, genre.f1].map(score);

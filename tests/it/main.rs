@@ -5,6 +5,7 @@ mod cache_command;
 mod card;
 mod checkpoints;
 mod cli;
+mod compare;
 mod data;
 mod documents;
 mod explain;

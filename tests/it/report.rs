@@ -2,8 +2,8 @@ use std::fs;
 
 use onesheet::nn::Head;
 use onesheet::report::{
-    Epoch, Evaluation, Metrics, Monitor, Predictions, Record, Stage, Table, columns, read_history, read_metrics, short,
-    write_history, write_metrics, write_predictions,
+    Comparison, Epoch, Evaluation, Metrics, Monitor, Predictions, Record, Stage, Table, columns, read_history,
+    read_metrics, short, write_history, write_metrics, write_predictions,
 };
 use proptest::prelude::*;
 use std::time::{Duration, SystemTime};
@@ -39,10 +39,10 @@ fn metrics_json_has_the_documented_keys_in_order_and_reads_back_to_the_bit() {
         let keys = text.lines().filter_map(|line| line.strip_prefix(indent)?.strip_prefix('"')?.split_once("\": "));
         keys.map(|(key, _)| key.to_string()).collect()
     };
-    let top = "experiment split films genres loss thresholds top1_hit top3_hit macro_ap macro_auc micro_f1 macro_f1 \
-               hamming_accuracy subset_accuracy categorical_accuracy balanced_accuracy intervals baselines per_genre";
+    let top = "experiment split films genres loss thresholds top1_hit top3_hit macro_ap weighted_ap macro_auc weighted_auc \
+               micro_f1 macro_f1 hamming_accuracy subset_accuracy categorical_accuracy balanced_accuracy intervals baselines per_genre";
     assert_eq!(keys_at("  ").join(" "), top);
-    let baselines = "constant_top1_hit constant_top3_hit all_zeros_hamming_accuracy chance_macro_ap";
+    let baselines = "constant_top1_hit constant_top3_hit all_zeros_hamming_accuracy chance_macro_ap chance_weighted_ap";
     assert_eq!(keys_at("    ").join(" "), baselines);
     assert_eq!(keys_at("      ").join(" "), ["genre support ap auc precision recall f1"; 4].join(" "));
 
@@ -126,16 +126,22 @@ fn the_table_sets_each_result_above_its_trivial_answer() {
     let table = Table(&[multi_label, top_6]).to_string();
     assert_eq!(
         table,
-        "            multi-label  top-6
-films       3            12345
-top-1       33.3%        33.3%
-  constant  66.7%        66.7%
-top-3       100.0%       100.0%
-  constant  100.0%       100.0%
-macro AP    0.861        0.861
-  chance    0.444        0.444
-macro AUC   0.667        n/a
-loss        0.438        0.438
+        "              multi-label  top-6
+films         3            12345
+top-1 hit     33.3%        33.3%
+  constant    66.7%        66.7%
+top-3 hit     100.0%       100.0%
+  constant    100.0%       100.0%
+macro AP      0.861        0.861
+  chance      0.444        0.444
+weighted AP   0.792        0.792
+  chance      0.500        0.500
+macro AUC     0.667        n/a
+  chance      0.500        n/a
+weighted AUC  0.500        0.500
+  chance      0.500        0.500
+loss          0.438        0.438
+weighted: the mean over the genres, each counting by its films; macro: all alike
 rough, on fewer than 100 films: multi-label
 "
     );
@@ -277,6 +283,100 @@ fn predictions_of_another_program_are_read_by_the_names_of_their_columns() {
     fs::write(&path, "id,true_genres,p_Drama,p_Drama\n5,Drama,0.5,0.5\n").unwrap();
     let error = Predictions::read(&path).unwrap_err().to_string();
     assert!(error.contains("row 1: the column `p_Drama` is there twice"), "{error}");
+}
+
+/// Answers on films over three genres, a film of each in turn; every `wrong`th answer is of the next
+/// genre.
+fn predictions(ids: std::ops::Range<u64>, wrong: u64) -> Predictions {
+    let genre = |id: u64| (id % 3) as usize;
+    let named = |id: u64| if id.is_multiple_of(wrong) { (genre(id) + 1) % 3 } else { genre(id) };
+    let rows = |of: &dyn Fn(u64, usize) -> f32| ids.clone().flat_map(|id| [of(id, 0), of(id, 1), of(id, 2)]).collect();
+    Predictions {
+        genres: genres(&["Action", "Comedy", "Drama"]),
+        probabilities: rows(&|id, at| {
+            if at == named(id) { 0.5 + (id % 7) as f32 / 16.0 } else { (id % 5) as f32 / 16.0 }
+        }),
+        labels: rows(&|id, at| f32::from(at == genre(id))),
+        ids: ids.collect(),
+    }
+}
+
+fn compared(a: &Predictions, b: &Predictions) -> onesheet::Result<Comparison> {
+    Comparison::of(("a.csv".as_ref(), a), ("b.csv".as_ref(), b))
+}
+
+#[test]
+fn a_comparison_tells_a_better_model_from_one_that_is_as_good() {
+    let (worse, better) = (predictions(1..400, 4), predictions(1..400, 8));
+    let comparison = compared(&worse, &better).unwrap();
+    assert_eq!((comparison.films, comparison.films_left_out), (399, [0, 0]));
+    let names: Vec<&str> = comparison.differences.iter().map(|of| of.metric).collect();
+    let expected = "top1_hit top3_hit macro_ap weighted_ap macro_auc weighted_auc balanced_accuracy";
+    assert_eq!(names.join(" "), expected);
+    for of in comparison.differences.iter().filter(|of| of.metric != "top3_hit") {
+        assert!(of.difference == of.b - of.a && of.difference > 0.05, "{of:?}");
+        assert!(0.0 < of.interval[0] && of.interval[0] < of.difference && of.difference < of.interval[1], "{of:?}");
+        assert!(of.b_is_better > 0.99, "{of:?}");
+    }
+    // Hits in three of three genres are certain.
+    assert_eq!((comparison.differences[1].interval, comparison.differences[1].b_is_better), ([0.0; 2], 0.5));
+    // Of the films, 49 are answered better: a share of n films has the variance p (1 - p) / n.
+    let [low, high] = comparison.differences[0].interval;
+    let width = 2.0 * 1.96 * (49.0 / 399.0 * (350.0 / 399.0) / 399.0_f64).sqrt();
+    assert!((high - low - width).abs() < 0.1 * width, "{low} {high}, expected {width}");
+    assert_eq!(compared(&worse, &better).unwrap(), comparison, "the same draws each time");
+
+    let turned = compared(&better, &worse).unwrap();
+    for (of, turned) in comparison.differences.iter().zip(&turned.differences) {
+        assert!(turned.difference == -of.difference && (turned.b_is_better + of.b_is_better - 1.0).abs() < 1e-12);
+    }
+    // As many answers of each are wrong, of other films.
+    let mut other = worse.clone();
+    let film = |id: usize| 3 * (id - 1)..3 * id;
+    for id in (4..399).step_by(4) {
+        let (wrong, right) = (film(id), film(id - 3));
+        for (to, from) in [(wrong.clone(), 0.0), (right, 1.0)] {
+            let shift = usize::from(from == 1.0);
+            let own = (0..3).find(|at| worse.labels[to.start + at] == 1.0).unwrap();
+            let named = (own + shift) % 3;
+            to.clone().enumerate().for_each(|(at, i)| other.probabilities[i] = if at == named { 0.75 } else { 0.125 });
+        }
+    }
+    let equal = compared(&worse, &other).unwrap().differences[0];
+    assert!(equal.difference.abs() < 0.01 && equal.interval[0] < 0.0 && equal.interval[1] > 0.0, "{equal:?}");
+    assert!((0.2..0.8).contains(&equal.b_is_better), "{equal:?}");
+}
+
+#[test]
+fn models_are_compared_on_what_both_know() {
+    let a = predictions(1..60, 4);
+    let mut b = predictions(20..90, 8);
+    b.genres = genres(&["Horror", "Comedy", "Drama"]);
+    b.ids.reverse();
+    let turned = |values: &[f32]| values.chunks(3).rev().flatten().copied().collect();
+    (b.probabilities, b.labels) = (turned(&b.probabilities), turned(&b.labels));
+    let comparison = compared(&a, &b).unwrap();
+    assert_eq!((comparison.films, comparison.films_left_out), (40, [19, 30]));
+    assert_eq!(comparison.genres, ["Comedy", "Drama"]);
+    assert_eq!(comparison.genres_left_out, [vec!["Action".to_owned()], vec!["Horror".to_owned()]]);
+    let text = comparison.to_string();
+    for line in [
+        "on 40 films and 2 genres, 10000 paired resamples of the films\n",
+        "left out: 19 films that only A has\n",
+        "left out: 30 films that only B has\n",
+        "left out: genres that only B knows: Horror\n",
+    ] {
+        assert!(text.contains(line), "{text}");
+    }
+    assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
+
+    let error = |b: &Predictions| compared(&a, b).unwrap_err().to_string();
+    assert!(error(&predictions(100..120, 4)).contains("b.csv: it has no film in common with a.csv; compare"));
+    let other = Predictions { genres: genres(&["x", "y", "z"]), ..a.clone() };
+    assert!(error(&other).contains("b.csv: it has no genre in common with a.csv"));
+    let mut other = a.clone();
+    other.labels.swap(4, 5);
+    assert!(error(&other).contains("b.csv: film 2 has other genres than in a.csv"), "{}", error(&other));
 }
 
 #[test]

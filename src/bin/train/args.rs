@@ -163,6 +163,9 @@ pub enum Command {
     /// Measure a trained model on any folder of posters
     #[command(after_help = EXIT_CODES)]
     Evaluate(EvaluateArgs),
+    /// Say how sure the difference between two models is, from their answers on the same films
+    #[command(after_help = EXIT_CODES)]
+    Compare(CompareArgs),
     /// Name the most probable genres of posters, of one or of a hundred thousand
     #[command(after_help = EXIT_CODES)]
     Predict(PredictArgs),
@@ -313,6 +316,18 @@ pub struct EvaluateArgs {
     #[arg(long, value_enum, default_value_t = PrecisionOption::F32)]
     pub precision: PrecisionOption,
     /// Print one JSON object
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Group)]
+pub struct CompareArgs {
+    /// A run, one of its experiments, or a file with the columns of predictions.csv, which may be
+    /// another program's: id, true_genres and p_GENRE for each genre
+    pub a: PathBuf,
+    /// What is set beside it
+    pub b: PathBuf,
+    /// Print a JSON array, an object per experiment
     #[arg(long)]
     pub json: bool,
 }

@@ -89,7 +89,8 @@ const COMMANDS: &[(&[&str], &str)] = &[
     (&["tune", "search", "grid", "optimize", "hyperopt", "gridsearch"], "sweep"),
     (&["prepare", "preprocess", "decode", "build"], "cache build"),
     (&["convert", "onnx", "to-onnx", "export-onnx", "freeze"], "export"),
-    (&["compare", "plot", "html", "visualize", "visualise", "show", "summary"], "report"),
+    (&["diff", "versus", "vs", "significance"], "compare"),
+    (&["plot", "html", "visualize", "visualise", "show", "summary"], "report"),
     (&["example", "generate", "draw", "synthetic"], "demo"),
 ];
 

@@ -4,6 +4,7 @@
 mod args;
 mod cache;
 mod checks;
+mod compare;
 mod config;
 mod demo;
 mod doctor;
@@ -75,6 +76,7 @@ fn dispatch(args: Args) -> onesheet::Result<u8> {
         Some(Command::Run(args)) => run::run(*args, cores, isa),
         Some(Command::Sweep(args)) => sweep::sweep(&args, cores, isa),
         Some(Command::Evaluate(args)) => evaluate::evaluate(&args, cores, isa),
+        Some(Command::Compare(args)) => compare::compare(&args, cores),
         Some(Command::Predict(args)) => return predict::predict(args, cores, isa),
         Some(Command::Export(args)) => export::export(&args, isa),
         Some(Command::Report(args)) => report::report(&args, cores, isa),

@@ -194,7 +194,8 @@ fn read(Ready { name, options, experiments, .. }: &Ready) -> Result<Vec<Row>> {
 }
 
 fn print(rows: &[Row]) {
-    let head = ["experiment", "loss", "AP", "AUC", "top-1", "top-3", "epoch", "time", "trial"].map(str::to_owned);
+    let head =
+        ["experiment", "loss", "AP", "AUC", "top-1 hit", "top-3 hit", "epoch", "time", "trial"].map(str::to_owned);
     let cells = |row: &Row| {
         vec![
             row.experiment.clone(),

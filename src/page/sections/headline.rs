@@ -23,7 +23,7 @@ fn body(metrics: &Metrics) -> Markup {
             p.note {
                 "The bar is the 95\u{a0}% interval, from " (intervals.resamples) " bootstrap draws of the test films; the dot is
                  the result, the upright line the trivial answer. The interval says how far a figure would move with other
-                 test films, not with another seed."
+                 test films, not with another seed. It is corrected for the bias of resampled AP (BCa)."
             }
         }
         @if metrics.films < 100 {
@@ -90,6 +90,7 @@ fn strip(id: &str, measure: &Measure) -> Markup {
 fn all<'a>(metrics: &Metrics, measures: &[Measure]) -> Table<'a> {
     let mut rows: Vec<Vec<String>> = measures
         .iter()
+        .chain(&Measure::weighted(metrics))
         .map(|of| {
             let interval = of.shown_interval().unwrap_or_default();
             vec![of.name.into(), of.shown(of.value), interval, format!("{} ({})", of.shown(of.baseline), of.trivial)]

@@ -20,6 +20,8 @@ pub struct Baselines {
     /// The mean share of the films, over the genres with films: the macro AP of one constant score.
     /// `None` if no genre has films.
     pub chance_macro_ap: Option<f64>,
+    /// The same mean, in which a genre counts by its films: the weighted AP of one constant score.
+    pub chance_weighted_ap: Option<f64>,
 }
 
 impl Baselines {
@@ -41,11 +43,13 @@ impl Baselines {
 
         let with_films = genres.iter().filter(|set| set.len > 0).count();
         let positives: usize = genres.iter().map(|set| set.len).sum();
+        let squares: f64 = genres.iter().map(|set| (set.len as f64).powi(2)).sum();
         Self {
             constant_top1_hit: share(genres[0].len),
             constant_top3_hit: share(best_cover_by_three(&genres)),
             all_zeros_hamming_accuracy: (labels.len() - positives) as f64 / labels.len() as f64,
             chance_macro_ap: (with_films > 0).then(|| share(positives) / with_films as f64),
+            chance_weighted_ap: (with_films > 0).then(|| squares / (positives * films) as f64),
         }
     }
 }

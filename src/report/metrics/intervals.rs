@@ -1,79 +1,57 @@
 //! How much of a result is luck: bootstrap intervals.
 
-use rand::RngExt;
-use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use super::{Evaluation, Metrics};
-use crate::error::Result;
-use crate::rng::{Purpose, stream};
+use super::Evaluation;
+use super::bootstrap::{
+    BALANCED_ACCURACY, MACRO_AP, MACRO_AUC, Resampled, Sample, TOP1_HIT, TOP3_HIT, WEIGHTED_AP, WEIGHTED_AUC,
+};
+use crate::nn::Head;
 
-/// The middle 95 % of each metric, as its low and high end, over sets of as many films as were
-/// evaluated, drawn from these with replacement.
+/// 95 % intervals of the headline metrics, each as its low and high end: bias-corrected and
+/// accelerated bootstrap intervals (Efron 1987, Better Bootstrap Confidence Intervals), over sets of
+/// as many films as were evaluated, drawn from these with replacement.
 ///
 /// The intervals say how far a number would move with other test films of the same kind, not how
-/// far it would move with another seed of the training.
-///
-/// Efron 1979, Bootstrap Methods: Another Look at the Jackknife; percentile intervals.
+/// far it would move with another seed of the training. The AP of a few films is on average higher
+/// than that of many, and its interval may lie below it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Intervals {
     /// The number of times that films were drawn.
     pub resamples: usize,
-    /// The interval of [`Metrics::top1_hit`].
+    /// The interval of [`Metrics::top1_hit`](super::Metrics::top1_hit).
     pub top1_hit: [f64; 2],
-    /// The interval of [`Metrics::top3_hit`].
+    /// The interval of [`Metrics::top3_hit`](super::Metrics::top3_hit).
     pub top3_hit: [f64; 2],
-    /// The interval of [`Metrics::macro_ap`].
+    /// The interval of [`Metrics::macro_ap`](super::Metrics::macro_ap).
     pub macro_ap: Option<[f64; 2]>,
-    /// The interval of [`Metrics::macro_auc`].
+    /// The interval of [`Metrics::weighted_ap`](super::Metrics::weighted_ap).
+    pub weighted_ap: Option<[f64; 2]>,
+    /// The interval of [`Metrics::macro_auc`](super::Metrics::macro_auc).
     pub macro_auc: Option<[f64; 2]>,
-    /// The interval of [`Metrics::balanced_accuracy`].
+    /// The interval of [`Metrics::weighted_auc`](super::Metrics::weighted_auc).
+    pub weighted_auc: Option<[f64; 2]>,
+    /// The interval of [`Metrics::balanced_accuracy`](super::Metrics::balanced_accuracy).
     pub balanced_accuracy: Option<[f64; 2]>,
 }
 
-/// The most resamples: enough for two digits of a percentile.
-const RESAMPLES: usize = 1_000;
-/// The most films in all resamples together (of which there are at least 100): large sets have
-/// narrow intervals, which fewer draws find as well.
-const FILMS: usize = 4_000_000;
-
 impl Intervals {
-    /// The intervals of a classifier's answers, on all threads of the current pool; the same for
-    /// any number of them.
-    ///
-    /// # Errors
-    /// Those of [`Metrics::of`].
-    /// # Panics
-    /// Where [`Metrics::of`] does.
-    pub fn of(evaluation: &Evaluation) -> Result<Self> {
-        let classes = evaluation.genres.len();
-        let films = evaluation.labels.len() / classes;
-        let resamples = (FILMS / films).clamp(100, RESAMPLES);
-        let resample = |i: usize| {
-            let mut random = stream(0, Purpose::Bootstrap, i as u64);
-            let drawn: Vec<usize> = (0..films).map(|_| random.random_range(0..films)).collect();
-            let rows = |of: &[f32]| drawn.iter().flat_map(|&film| &of[film * classes..][..classes]).copied().collect();
-            let (probabilities, labels): (Vec<f32>, Vec<f32>) =
-                (rows(evaluation.probabilities), rows(evaluation.labels));
-            Metrics::of(&Evaluation { probabilities: &probabilities, labels: &labels, ..*evaluation })
-        };
-        let all: Vec<Metrics> = (0..resamples).into_par_iter().map(resample).collect::<Result<_>>()?;
-        let some = |of: fn(&Metrics) -> Option<f64>| middle(all.iter().filter_map(of).collect());
-        let each = |of: fn(&Metrics) -> f64| middle(all.iter().map(of).collect()).expect("there are resamples");
-        Ok(Self {
-            resamples,
-            top1_hit: each(|metrics| metrics.top1_hit),
-            top3_hit: each(|metrics| metrics.top3_hit),
-            macro_ap: some(|metrics| metrics.macro_ap),
-            macro_auc: some(|metrics| metrics.macro_auc),
-            balanced_accuracy: some(|metrics| metrics.balanced_accuracy),
-        })
+    /// The intervals of a classifier's answers, on all threads of the current pool; the same for any
+    /// number of them.
+    pub(super) fn of(&Evaluation { head, genres, probabilities, labels, .. }: &Evaluation) -> Self {
+        let sample = Sample::new(genres.len(), probabilities, labels);
+        let resampled = Resampled::of(sample.films(), |weights| sample.values(weights));
+        let some = |metric| resampled.interval(metric, [0.0, 1.0]);
+        let each = |metric| some(metric).expect("every set of films has it");
+        Self {
+            resamples: resampled.resamples(),
+            top1_hit: each(TOP1_HIT),
+            top3_hit: each(TOP3_HIT),
+            macro_ap: some(MACRO_AP),
+            weighted_ap: some(WEIGHTED_AP),
+            macro_auc: some(MACRO_AUC),
+            weighted_auc: some(WEIGHTED_AUC),
+            balanced_accuracy: if head == Head::Softmax { some(BALANCED_ACCURACY) } else { None },
+        }
     }
-}
-
-/// The value that 2.5 % of the values lie below, and the one that 2.5 % lie above.
-fn middle(mut values: Vec<f64>) -> Option<[f64; 2]> {
-    values.sort_by(f64::total_cmp);
-    let last = values.len().checked_sub(1)?;
-    Some([0.025, 0.975].map(|share| values[(share * last as f64).round() as usize]))
 }

@@ -6,6 +6,7 @@
 //! `null`, and stays out of the means.
 
 mod baselines;
+pub(super) mod bootstrap;
 mod calibration;
 mod confusion;
 mod intervals;
@@ -15,6 +16,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 pub use baselines::Baselines;
+use bootstrap::Means;
 pub use calibration::{Bin, Calibration};
 pub use confusion::Confusion;
 pub use intervals::Intervals;
@@ -76,8 +78,12 @@ pub struct Metrics {
     pub top3_hit: f64,
     /// Mean AP over the genres with films.
     pub macro_ap: Option<f64>,
+    /// Mean AP over the genres with films, in which a genre counts by its films.
+    pub weighted_ap: Option<f64>,
     /// Mean AUC over the genres that some films have and some have not.
     pub macro_auc: Option<f64>,
+    /// The same mean, in which a genre counts by its films.
+    pub weighted_auc: Option<f64>,
     /// F1 over all (film, genre) pairs, at the thresholds.
     pub micro_f1: f64,
     /// Mean F1 over the genres with films, at the thresholds.
@@ -128,7 +134,9 @@ impl Metrics {
     /// # Panics
     /// Where [`Metrics::of`] does.
     pub fn with_intervals(evaluation: &Evaluation) -> Result<Self> {
-        Ok(Self { intervals: Some(Intervals::of(evaluation)?), ..Self::of(evaluation)? })
+        // What the intervals rely on is checked with the metrics.
+        let metrics = Self::of(evaluation)?;
+        Ok(Self { intervals: Some(Intervals::of(evaluation)), ..metrics })
     }
 
     /// All metrics of a classifier's answers but the intervals. Takes `O(n log n)` per genre.
@@ -156,6 +164,11 @@ impl Metrics {
         let all = Counts::sum(&counts);
         let right_pairs = labels.len() + 2 * all.true_positives - all.support - all.predicted;
 
+        let (mut ap, mut auc) = (Means::default(), Means::default());
+        for genre in &per_genre {
+            ap.add(genre.ap, genre.support as u64);
+            auc.add(genre.auc, genre.support as u64);
+        }
         let top1_hit = ratio(top1_hits, films);
         let sigmoid = |value: f64| (head == Head::Sigmoid).then_some(value);
         Ok(Self {
@@ -167,8 +180,10 @@ impl Metrics {
             thresholds: thresholds.map(<[f32]>::to_vec),
             top1_hit,
             top3_hit: ratio(top3_hits, films),
-            macro_ap: mean(per_genre.iter().filter_map(|genre| genre.ap)),
-            macro_auc: mean(per_genre.iter().filter_map(|genre| genre.auc)),
+            macro_ap: ap.of_genres(),
+            weighted_ap: ap.by_support(),
+            macro_auc: auc.of_genres(),
+            weighted_auc: auc.by_support(),
             micro_f1: all.f1(),
             macro_f1: mean(per_genre.iter().filter_map(|genre| genre.f1)),
             hamming_accuracy: sigmoid(ratio(right_pairs, labels.len())),
