@@ -52,9 +52,9 @@ impl Fit<'_, '_> {
         let experiment = self.experiment.name.to_owned();
         let model_sha256 = training.classifier.save(&model_file)?;
         let begin = Instant::now();
-        let (metrics, examples) = match self.options.measures_test {
-            true => self.measure(&mut training.classifier, folder)?,
-            false => (None, Vec::new()),
+        let (metrics, examples) = match self.options.no_test {
+            true => (None, Vec::new()),
+            false => self.measure(&mut training.classifier, folder)?,
         };
         let test = metrics.is_some().then(|| begin.elapsed().as_secs_f64());
         self.record(&training, &model_sha256, test, isa).write(&folder.join(RECORD_FILE))?;

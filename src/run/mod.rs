@@ -61,7 +61,6 @@ use crate::nn::Isa;
 use crate::nn::checkpoint::Checkpoint;
 use crate::page;
 use crate::progress::Progress;
-use crate::report::METRICS_FILE;
 use crate::run::checkpoint::{CHECKPOINT_FILE, Checkpoints, RunState};
 use crate::run::config::{CONFIG_FILE, write_config};
 use crate::run::fit::BrokenOff;
@@ -111,10 +110,8 @@ pub fn run(options: &Options, experiments: &[Experiment], isa: Isa, progress: &d
     let outcomes = work(options, experiments, isa, &mut out, progress);
     let outcomes = outcomes.and_then(|outcomes| out.finish().map(|()| outcomes));
     let outcomes = outcomes.map_err(|error| with_a_way_on(error, out.work(), progress))?;
-    if options.measures_test {
-        // Its links are those of the folder.
-        warn(page::write_run(&options.out), progress);
-    }
+    // Its links are those of the folder.
+    warn(page::write_run(&options.out), progress);
     Ok(outcomes)
 }
 
@@ -188,10 +185,8 @@ fn work(
         ledger.cleaning.extend(late);
         files::write_json(&ledger_file, &ledger)?;
     }
-    if options.measures_test {
-        let folders = experiments.iter().map(|(experiment, _)| out.work().join(experiment.name));
-        folders.for_each(|folder| warn(page::write_experiment(&folder, isa), progress));
-    }
+    let folders = experiments.iter().map(|(experiment, _)| out.work().join(experiment.name));
+    folders.for_each(|folder| warn(page::write_experiment(&folder, isa), progress));
     checkpoints.finish(&posters.late)
 }
 
@@ -218,8 +213,8 @@ fn finished(options: &Options, experiments: &[Experiment]) -> Result<Option<Vec<
     if !options.resume || options.overwrite || Out::has_checkpoint(&options.out) || !config.exists() {
         return Ok(None);
     }
-    let folders = experiments.iter().map(|of| options.out.join(of.name));
-    let complete: Vec<PathBuf> = folders.filter(|folder| folder.join(METRICS_FILE).exists()).collect();
+    let complete: Vec<&Experiment> =
+        experiments.iter().filter(|of| Outcome::is_in(&options.out.join(of.name))).collect();
     if complete.is_empty() {
         return Ok(None);
     }
@@ -229,7 +224,7 @@ fn finished(options: &Options, experiments: &[Experiment]) -> Result<Option<Vec<
         let what = format!("{} holds a finished run of other options: {}", options.out.display(), other.join(", "));
         return Err(Error::usage(what, "name another --out, or add --overwrite"));
     }
-    complete.iter().map(|folder| Outcome::read(folder)).collect::<Result<_>>().map(Some)
+    complete.iter().map(|of| Outcome::read(&options.out, of)).collect::<Result<_>>().map(Some)
 }
 
 /// The error of a run that ends before its time, with the command that goes on from its last

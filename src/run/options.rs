@@ -52,9 +52,13 @@ pub struct Options {
     /// Whether a run that did not finish is taken up where its last checkpoint left it.
     #[serde(skip)]
     pub resume: bool,
-    /// Whether the test films are looked at in the end. Where runs are compared, they are not.
-    #[serde(skip)]
-    pub measures_test: bool,
+    /// Whether the test films are left alone, as where recipes are compared.
+    #[serde(skip_serializing_if = "is_false")]
+    pub no_test: bool,
+}
+
+fn is_false(value: &bool) -> bool {
+    !value
 }
 
 /// A path that is not UTF-8 is shown as well as it can be.
@@ -96,7 +100,7 @@ impl Options {
             checkpoint_every: Self::CHECKPOINT_EVERY,
             overwrite: false,
             resume: false,
-            measures_test: true,
+            no_test: false,
         }
     }
 

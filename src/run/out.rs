@@ -11,6 +11,7 @@ use crate::report::{HISTORY_FILE, METRICS_FILE, PREDICTIONS_FILE, RECORD_FILE};
 use crate::run::card::CARD_FILE;
 use crate::run::checkpoint::CHECKPOINT_FILE;
 use crate::run::config::CONFIG_FILE;
+use crate::run::outcome::Outcome;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -80,8 +81,8 @@ impl Out {
             return Ok(());
         }
         let has = |experiment: &&Experiment| RESULTS.iter().any(|name| out.join(experiment.name).join(name).exists());
-        let is_finished = |of: &Experiment| out.join(of.name).join(METRICS_FILE).exists();
-        // Without a checkpoint and without metrics, a run has nothing to go on from and nothing to keep.
+        let is_finished = |of: &Experiment| Outcome::is_in(&out.join(of.name));
+        // Without a checkpoint and without an outcome, a run has nothing to go on from and nothing to keep.
         let is_nothing = may.resume && !Experiment::ALL.iter().any(is_finished);
         match Experiment::ALL.iter().find(has) {
             Some(earlier) if !is_nothing => {

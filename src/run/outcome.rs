@@ -1,8 +1,9 @@
 //! What becomes of an experiment.
 
+use crate::classifier::experiment::Experiment;
 use crate::classifier::{Classifier, MODEL_FILE};
 use crate::error::Result;
-use crate::report::{self, METRICS_FILE, Metrics};
+use crate::report::{self, METRICS_FILE, Metrics, RECORD_FILE};
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 
@@ -31,17 +32,23 @@ pub struct Example {
 }
 
 impl Outcome {
-    /// The outcome that an experiment's folder holds, without its examples.
+    /// Whether an experiment's folder holds an outcome. Its record is written last.
+    pub(crate) fn is_in(folder: &Path) -> bool {
+        [RECORD_FILE, METRICS_FILE].iter().any(|name| folder.join(name).exists())
+    }
+
+    /// The outcome that the folder of a run holds of an experiment, without its examples.
     ///
     /// # Errors
     /// [`Error::Io`] or [`Error::Data`] where its files cannot be read.
     ///
     /// [`Error::Io`]: crate::Error::Io
     /// [`Error::Data`]: crate::Error::Data
-    pub fn read(folder: &Path) -> Result<Self> {
-        let metrics = report::read_metrics(&folder.join(METRICS_FILE))?;
+    pub fn read(run: &Path, experiment: &Experiment) -> Result<Self> {
+        let folder = run.join(experiment.name);
+        let metrics = folder.join(METRICS_FILE);
+        let metrics = if metrics.exists() { Some(report::read_metrics(&metrics)?) } else { None };
         let model_sha256 = Classifier::sha256_of(&folder.join(MODEL_FILE))?;
-        let experiment = metrics.experiment.clone();
-        Ok(Self { experiment, metrics: Some(metrics), model_sha256, examples: Vec::new() })
+        Ok(Self { experiment: experiment.name.to_owned(), metrics, model_sha256, examples: Vec::new() })
     }
 }

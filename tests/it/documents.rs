@@ -89,6 +89,7 @@ fn the_fields_of_config_toml_are_those_in_the_documents() {
             limit_val: limit,
             init_from,
             cache,
+            no_test: true,
             ..Options::new("data".as_ref(), "out".as_ref(), recipe)
         };
         serde_json::json!({ "options": serde_json::to_value(options).unwrap() })

@@ -243,3 +243,29 @@ fn a_disk_without_room_for_a_checkpoint_does_not_end_a_run() {
     assert_eq!(code, 0, "{err}");
     assert!(out.contains("warning: no checkpoint was written, and training goes on"), "{out}");
 }
+
+#[test]
+fn a_run_that_leaves_the_test_films_alone_is_finished_without_them() {
+    let folder = posters();
+    let folder = folder.path();
+    let line = format!("{TINY} --epochs 1 --out run --no-test");
+    let (code, out, err) = train(folder, &line);
+    assert!(code == 0 && out.contains("The test films were not looked at."), "{out}{err}");
+    assert!(!out.contains("On the test films") && !out.contains("five test posters"), "{out}");
+    let left = ["README.md", "config.toml", "history.csv", "model.safetensors", "report.html", "run.json"];
+    assert_eq!(names(&folder.join("run/multi-label")), left);
+    let model = || fs::metadata(folder.join("run/multi-label/model.safetensors")).unwrap().modified().unwrap();
+    let before = model();
+    let (code, out, err) = train(folder, &format!("{line} --resume"));
+    assert!(code == 0 && out.contains("this run is finished") && model() == before, "{out}{err}");
+    let (code, _, err) = train(folder, &line);
+    assert!(code == 2 && err.contains("run already holds a run (multi-label)"), "{err}");
+    let (code, _, err) = train(folder, &format!("{} --resume", line.replace(" --no-test", "")));
+    assert!(code == 2 && err.contains("other options: no_test (true, and now none)"), "{err}");
+
+    let (code, out, err) = train(folder, "run --config run/config.toml --out again");
+    assert!(code == 0 && out.contains("The test films were not looked at."), "{out}{err}");
+    // The same model is measured on them when all is decided.
+    let (code, out, err) = train(folder, "evaluate run/multi-label --data data --split test");
+    assert!(code == 0 && out.contains("macro AP") && !err.contains("trained or chosen with"), "{out}{err}");
+}

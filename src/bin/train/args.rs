@@ -157,7 +157,8 @@ fn recipes() -> String {
 pub enum Command {
     /// Train on a folder of posters, measure on its test films, and write everything down
     Run(Box<RunArgs>),
-    /// Run many trials over a grid of options and compare them on the validation films
+    /// Run many trials over a grid of options and compare them on the validation films; the test
+    /// films are left alone
     #[command(after_help = SWEEP_HELP, override_usage = SWEEP_USAGE)]
     Sweep(SweepArgs),
     /// Measure a trained model on any folder of posters
@@ -219,6 +220,10 @@ pub struct RunArgs {
     /// Stop before the work: check everything, time a few steps, print the plan, and leave nothing
     #[arg(long, help_heading = OUTPUT)]
     pub dry_run: bool,
+    /// Leave the test films alone, as while recipes are compared: `train evaluate RUN --split test`
+    /// measures on them later
+    #[arg(long, help_heading = OUTPUT)]
+    pub no_test: bool,
     /// Replace the results of an earlier run in OUT, once the new ones are complete
     #[arg(long, help_heading = OUTPUT)]
     pub overwrite: bool,

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use toml::Value;
 
 /// Options of `train run` beside those of a recipe, by the names of their fields.
-const OPTIONS: [&str; 13] = [
+const OPTIONS: [&str; 14] = [
     "data",
     "out",
     "cache",
@@ -24,6 +24,7 @@ const OPTIONS: [&str; 13] = [
     "seed",
     "threads",
     "checkpoint_every",
+    "no_test",
 ];
 /// What a configuration says that is no option: constants of the update rules.
 const CONSTANTS: [&str; 3] = ["beta_1", "beta_2", "epsilon"];
@@ -75,6 +76,7 @@ pub fn arguments(line: &ArgMatches) -> Result<Option<Vec<OsString>>> {
         match (of_recipe, value) {
             // An option without a value.
             (Some(option), Value::Boolean(is)) if field == "nesterov" => arguments.extend(is.then_some(option)),
+            (None, Value::Boolean(is)) if field == "no_test" => arguments.extend(is.then(|| "--no-test".to_owned())),
             (Some(option), value) => arguments.push(format!("{option}={}", text(value).replace('_', "-"))),
             (None, value) if OPTIONS.contains(&&field[..]) => {
                 arguments.push(format!("--{}={}", field.replace('_', "-"), text(value)));

@@ -62,6 +62,9 @@ pub fn train(options: &Options, experiments: &[Experiment], isa: Isa) -> Result<
         say("\nOn the test films, each result above the best constant answer:");
         say(Table(&metrics).to_string().trim_end());
     }
+    if options.no_test {
+        say("\nThe test films were not looked at.");
+    }
     print_files(options, &outcomes);
     Ok(())
 }
@@ -146,7 +149,7 @@ pub fn options(args: RunArgs, threads: usize) -> Result<Options> {
         checkpoint_every: args.checkpoint_every,
         overwrite: args.overwrite,
         resume: args.resume,
-        measures_test: true,
+        no_test: args.no_test,
     })
 }
 

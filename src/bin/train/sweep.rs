@@ -164,6 +164,8 @@ fn ready(args: &SweepArgs, trial: &Trial, threads: usize, isa: Isa) -> Result<Re
     if !args.options.iter().any(|option| option.starts_with("--cache") || option == "--no-cache") {
         line.extend(["--cache".into(), cache.into()]);
     }
+    // The test films have no part in the choice.
+    line.push("--no-test".into());
     line.extend(args.options.iter().map(Into::into));
     line.extend(trial.arguments().into_iter().map(Into::into));
     let named = |error: Error| match error {
@@ -179,8 +181,7 @@ fn ready(args: &SweepArgs, trial: &Trial, threads: usize, isa: Isa) -> Result<Re
         return Err(Error::usage("--data and --out are the sweep's own", "name them before the --"));
     }
     let experiments = run::experiments(&run);
-    // The test films have no part in the choice.
-    let mut options = Options { measures_test: false, ..run::options(run, threads).map_err(named)? };
+    let mut options = run::options(run, threads).map_err(named)?;
     // Settled now, so that the trial's identity says what it was trained in.
     options.recipe.precision = settle(options.recipe.precision, isa).0;
     Ok(Ready { name, identity: identity::of_trial(&options, experiments), options, experiments })
