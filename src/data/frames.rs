@@ -8,7 +8,8 @@ use serde::Serialize;
 
 use crate::data::films::{Film, Films};
 use crate::data::ledger::Ledger;
-use crate::data::split::{Split, rank};
+use crate::data::split::{Fold, Split, rank};
+use crate::data::twins::Sides;
 use crate::text::excerpt;
 
 /// The fewest training films from which something can be learnt about a genre.
@@ -140,20 +141,23 @@ impl Frame {
         (frame, ledger)
     }
 
-    /// Moves those films of a frame that are in `sides` to the sides that stand there, then cuts
-    /// and limits it again under the rule and limits that it was made with. The ledger counts what
-    /// was left out.
-    pub fn move_films(&mut self, sides: &BTreeMap<u64, Split>, rule: &FilmRule, limits: Limits, ledger: &mut Ledger) {
+    /// Moves those films of a frame that are in `sides` to the sides that stand there, or out of it where
+    /// none does, then cuts and limits it again under the rule and limits that it was made with. The
+    /// ledger counts what was left out.
+    pub fn move_films(&mut self, sides: &Sides, rule: &FilmRule, limits: Limits, ledger: &mut Ledger) {
         let mut moved = Vec::new();
         for split in Split::ALL {
-            let leaves = |film: &mut Film| sides.get(&film.id).is_some_and(|&to| to != split);
+            let leaves = |film: &mut Film| sides.get(&film.id).is_some_and(|&to| to != Some(split));
             moved.extend(self.side_mut(split).extract_if(.., leaves));
         }
         if moved.is_empty() {
             return;
         }
         for film in moved {
-            self.side_mut(sides[&film.id]).push(film);
+            match sides[&film.id] {
+                Some(split) => self.side_mut(split).push(film),
+                None => ledger.add("films whose picture is that of a test film", film.id.to_string()),
+            }
         }
         self.arrange(rule, limits, ledger);
     }
@@ -162,6 +166,18 @@ impl Frame {
     fn arrange(&mut self, rule: &FilmRule, limits: Limits, ledger: &mut Ledger) {
         let balanced = self.cut(rule, ledger);
         self.limit(limits, balanced, ledger);
+    }
+
+    /// Takes the films of a fold out of train and val and keeps them for the end, in the place of the
+    /// test films, which leave the frame. The ledger counts these.
+    pub fn hold_out(&mut self, fold: Fold, ledger: &mut Ledger) {
+        const TEST: &str = "test films, which cross-fitting leaves alone";
+        ledger.declare(TEST);
+        self.test.drain(..).for_each(|film| ledger.add(TEST, film.id.to_string()));
+        for side in [&mut self.train, &mut self.val] {
+            self.test.extend(side.extract_if(.., |film| fold.has(film.id)));
+        }
+        self.test.sort_unstable_by_key(|film| film.id);
     }
 
     /// Cuts train and val to the limits; where they are `balanced`, the genres take turns.

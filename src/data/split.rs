@@ -37,6 +37,29 @@ impl Split {
     }
 }
 
+/// A part of the films: those that are predicted by what was learned from the others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Fold {
+    /// Which one, counted from 1.
+    pub number: usize,
+    /// How many there are; each film is in one of them.
+    pub of: usize,
+}
+
+impl Fold {
+    /// Whether the film `id` is in the fold. That follows from the hash that its side follows from,
+    /// never changes, and has nothing to do with the side.
+    pub fn has(self, id: u64) -> bool {
+        (hash("split", id) / 10 % self.of as u64) as usize + 1 == self.number
+    }
+}
+
+impl fmt::Display for Fold {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        write!(f, "fold {} of {}", self.number, self.of)
+    }
+}
+
 impl fmt::Display for Split {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         f.pad(match self {

@@ -26,7 +26,7 @@ use std::collections::BTreeMap;
 use rayon::prelude::*;
 
 use crate::data::dhash::DHash;
-use crate::data::split::Split;
+use crate::data::split::{Fold, Split};
 
 /// One more than the bits in which twins may differ: see the head of this file.
 const BANDS: usize = Twins::WITHIN as usize + 1;
@@ -83,7 +83,25 @@ impl Twins {
         };
         self.groups.iter().flat_map(of).collect()
     }
+
+    /// The side of every film that has a twin: the one of the smallest id of its group. With a fold,
+    /// those of a group are in it, and so kept for the end, as the smallest id is; those of a test film
+    /// have no side.
+    pub fn sides(&self, fold: Option<Fold>) -> Sides {
+        let of = |group: &Vec<u64>| {
+            let side = match (Split::of(group[0]), fold) {
+                (Split::Test, Some(_)) => None,
+                (_, Some(fold)) if fold.has(group[0]) => Some(Split::Test),
+                (side, _) => Some(side),
+            };
+            group.clone().into_iter().map(move |id| (id, side))
+        };
+        self.groups.iter().flat_map(of).collect()
+    }
 }
+
+/// Where films belong: on a side of the split, or on none.
+pub type Sides = BTreeMap<u64, Option<Split>>;
 
 /// Pairs of hashes that agree in a band and are those of twins, as indexes: as many as it takes to
 /// connect all of these, at most one fewer than there are hashes.

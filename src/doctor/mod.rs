@@ -14,7 +14,7 @@ use crate::data::frames::{Frame, Limits};
 use crate::data::labels::Labels;
 use crate::data::layout::{self, PosterFolder};
 use crate::data::split::Split;
-use crate::data::twins::Twins;
+use crate::data::twins::{Sides, Twins};
 use crate::error::Result;
 use crate::nn::{Isa, Rates};
 use crate::progress::Progress;
@@ -71,7 +71,7 @@ pub fn examine(data: &Path, cache: &Path, isa: Isa, progress: &dyn Progress) -> 
         sizes: Sizes::of(sizes),
         duplicates: groups(&films.posters, &found)?,
         twins: twins.groups().iter().map(named).collect(),
-        experiments: experiments(&usable, |id| hashes.contains_key(&id), &twins.moved(), images_per_second),
+        experiments: experiments(&usable, |id| hashes.contains_key(&id), &twins.sides(None), images_per_second),
         plan: Plan {
             cache_bytes: Cache::bytes_for(with_genre, ImageSpec::POSTER),
             free_bytes: free_space(cache)?,
@@ -98,18 +98,18 @@ fn genres_per_film(films: &Films) -> BTreeMap<usize, usize> {
 }
 
 /// What each experiment of a default run would train on: films whose posters decode, with twins on
-/// the sides where `moved` has them.
+/// one side.
 fn experiments(
     films: &Films,
     decodes: impl Fn(u64) -> bool,
-    moved: &BTreeMap<u64, Split>,
+    sides: &Sides,
     images_per_second: f64,
 ) -> Vec<ExperimentPlan> {
     let plan = |(turn, experiment): (usize, &Experiment)| {
         let rule = experiment.film_rule(Options::PER_GENRE, false);
         let (mut frame, mut left_out) = Frame::new(films, &rule, Limits::default());
         frame.without(|id| !decodes(id));
-        frame.move_films(moved, &rule, Limits::default(), &mut left_out);
+        frame.move_films(sides, &rule, Limits::default(), &mut left_out);
         ExperimentPlan {
             experiment: experiment.name,
             train: frame.side(Split::Train).len(),

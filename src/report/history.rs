@@ -53,6 +53,23 @@ impl Monitor {
         }
     }
 
+    /// The score of metrics on any films, as of an epoch's: more is better.
+    pub(crate) fn score_of(self, head: Head, of: &Metrics) -> f64 {
+        self.score(head, of.loss, [of.top1_hit, of.top3_hit], [of.macro_ap, of.macro_auc])
+    }
+
+    fn score(self, head: Head, loss: f64, [top1, top3]: [f64; 2], [ap, auc]: [Option<f64>; 2]) -> f64 {
+        match self.of(head) {
+            Measure::Loss => -loss,
+            // There is a macro AP wherever any film has a genre; without one, and so with the AUC,
+            // all are equally good.
+            Measure::Ap => ap.unwrap_or(0.0),
+            Measure::Auc => auc.unwrap_or(0.0),
+            Measure::Top1 => top1,
+            Measure::Top3 => top3,
+        }
+    }
+
     /// A phrase that says what the best [`score`](Epoch::score) is, such as "lowest loss on val".
     pub fn best(self, head: Head) -> &'static str {
         match self.of(head) {
@@ -126,15 +143,8 @@ impl Epoch {
     /// The score by which epochs of the same experiment, whose model has this head, are compared:
     /// more is better.
     pub fn score(&self, monitor: Monitor, head: Head) -> f64 {
-        match monitor.of(head) {
-            Measure::Loss => -self.val_loss,
-            // There is a macro AP wherever any film has a genre; without one, and so with the AUC,
-            // all epochs are equally good.
-            Measure::Ap => self.val_macro_ap.unwrap_or(0.0),
-            Measure::Auc => self.val_macro_auc.unwrap_or(0.0),
-            Measure::Top1 => self.val_top1_hit,
-            Measure::Top3 => self.val_top3_hit,
-        }
+        let (hits, means) = ([self.val_top1_hit, self.val_top3_hit], [self.val_macro_ap, self.val_macro_auc]);
+        monitor.score(head, self.val_loss, hits, means)
     }
 
     /// The line of the epoch on the terminal: its losses, the metrics on the validation films, its

@@ -30,6 +30,7 @@ use std::time::Instant;
 /// Those that the run would end with before it trains, as far as they can be known.
 pub fn dry_run(options: &Options, experiments: &[Experiment], isa: Isa, progress: &dyn Progress) -> Result<Plan> {
     options.recipe.model(1).plan()?;
+    options.check_start_of_folds()?;
     let options = &precision::settled(options, isa, progress);
     if let Some(run) = &options.init_from {
         let folders: Vec<PathBuf> = experiments.iter().map(|experiment| options.out.join(experiment.name)).collect();

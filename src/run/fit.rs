@@ -12,7 +12,7 @@ use crate::report::{self, METRICS_FILE, Metrics, PREDICTIONS_FILE, RECORD_FILE, 
 use crate::run::card::{Card, write_card};
 use crate::run::checkpoint::{FitState, Position};
 use crate::run::config::{CONFIG_FILE, write_config};
-use crate::run::options::Options;
+use crate::run::options::{OUT_OF_FOLD, Options};
 use crate::run::outcome::{Example, Outcome};
 use crate::run::posters::Posters;
 use crate::run::recipe::Recipe;
@@ -67,7 +67,7 @@ impl Fit<'_, '_> {
     /// Measures the classifier on the test films, and writes down what came of it.
     fn measure(&mut self, classifier: &mut Classifier, folder: &Path) -> Result<(Option<Metrics>, Vec<Example>)> {
         let answers = self.answers(classifier, Split::Test, self.options.recipe.views)?;
-        let evaluation = classifier.evaluation("test", &answers);
+        let evaluation = classifier.evaluation(self.options.held_out().map_or("test", |_| OUT_OF_FOLD), &answers);
         let metrics = Metrics::with_intervals(&evaluation)?;
         report::write_metrics(&folder.join(METRICS_FILE), &metrics)?;
         report::write_predictions(&folder.join(PREDICTIONS_FILE), &answers.ids, &evaluation)?;
@@ -135,7 +135,9 @@ impl Fit<'_, '_> {
     fn introduce(&self, classifier: &Classifier) {
         let Self { experiment, frame, progress, .. } = self;
         let (train, val, test) = (frame.train.len(), frame.val.len(), frame.test.len());
-        progress.note(&format!("\n{}: {train} films to train, {val} to validate, {test} to test", experiment.name));
+        let kept_for = if self.options.held_out().is_some() { "predict" } else { "test" };
+        let name = experiment.name;
+        progress.note(&format!("\n{name}: {train} films to train, {val} to validate, {test} to {kept_for}"));
         // The later models of a run differ from the first in their last layer alone.
         if self.share.begin == 0.0 {
             progress.note(&classifier.network.summary());

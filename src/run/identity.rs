@@ -9,23 +9,23 @@ use crate::classifier::experiment::Experiment;
 use crate::data::cache::PIXEL_RULES;
 use crate::data::films::Films;
 use crate::data::frames::FilmRule;
-use crate::data::split::Split;
+use crate::data::twins::Sides;
 use crate::nn::Isa;
 use crate::run::options::Options;
 use crate::version::VERSION;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::path::Path;
 use toml::{Table, Value};
 
 /// The identity of an experiment's frames: what decides which films are in them. `refused` are the
-/// ids of those films in them whose posters do not decode, `moved` the films that are on other sides
-/// than their ids say.
+/// ids of those films in them whose posters do not decode, `sides` the films that have twins, with the
+/// sides that they belong to.
 pub fn of_frames(
     options: &Options,
     rule: &FilmRule,
     films: &Films,
     refused: impl Iterator<Item = u64>,
-    moved: &BTreeMap<u64, Split>,
+    sides: &Sides,
 ) -> String {
     let refused: Vec<u8> = refused.flat_map(u64::to_le_bytes).collect();
     let mut table = Table::new();
@@ -34,10 +34,13 @@ pub fn of_frames(
         table.insert(limit.into(), of.map_or("none".into(), |limit| Value::Integer(limit as i64)));
     }
     table.insert("rule".into(), format!("{rule:?}").into());
+    if let Some(fold) = options.held_out() {
+        table.insert("held_out".into(), fold.to_string().into());
+    }
     table.insert("max_genres".into(), Value::Integer(options.max_genres as i64));
     table.insert("films".into(), checksum_text(films.digest()));
     table.insert("refused".into(), checksum(&refused));
-    table.insert("moved".into(), checksum(format!("{moved:?}").as_bytes()));
+    table.insert("twins".into(), checksum(format!("{sides:?}").as_bytes()));
     with_version(table)
 }
 

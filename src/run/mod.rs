@@ -27,11 +27,13 @@
 //! | `training` | the epochs of an experiment, from wherever its training is |
 //! | `fit` | one experiment, from training to results |
 //! | `mod` | [`run`]: all experiments, one after the other |
+//! | [`cross_fit`] | a run per fold, and the answers of all |
 //! | [`sweep`] | a grid of runs, and the results of each |
 
 pub mod card;
 mod checkpoint;
 pub mod config;
+pub mod cross_fit;
 pub mod dry_run;
 mod fit;
 pub mod identity;
@@ -89,10 +91,11 @@ use std::time::Duration;
 /// asks the run to stop; see [`Error`].
 pub fn run(options: &Options, experiments: &[Experiment], isa: Isa, progress: &dyn Progress) -> Result<Vec<Outcome>> {
     options.recipe.model(1).plan()?;
+    options.check_start_of_folds()?;
     let options = &precision::settled(options, isa, progress);
     if let Some(outcomes) = finished(options, experiments)? {
         progress.note(&format!("{}: this run is finished, and there is nothing to go on with", options.out.display()));
-        if !options.out.join(page::FILE).exists() {
+        if options.fold.is_none() && !options.out.join(page::FILE).exists() {
             warn(page::write_run(&options.out), progress);
         }
         return Ok(outcomes);
@@ -110,8 +113,10 @@ pub fn run(options: &Options, experiments: &[Experiment], isa: Isa, progress: &d
     let outcomes = work(options, experiments, isa, &mut out, progress);
     let outcomes = outcomes.and_then(|outcomes| out.finish().map(|()| outcomes));
     let outcomes = outcomes.map_err(|error| with_a_way_on(error, out.work(), progress))?;
-    // Its links are those of the folder.
-    warn(page::write_run(&options.out), progress);
+    if options.fold.is_none() {
+        // Its links are those of the folder.
+        warn(page::write_run(&options.out), progress);
+    }
     Ok(outcomes)
 }
 
@@ -185,8 +190,11 @@ fn work(
         ledger.cleaning.extend(late);
         files::write_json(&ledger_file, &ledger)?;
     }
-    let folders = experiments.iter().map(|(experiment, _)| out.work().join(experiment.name));
-    folders.for_each(|folder| warn(page::write_experiment(&folder, isa), progress));
+    // A report is of test films.
+    if options.fold.is_none() {
+        let folders = experiments.iter().map(|(experiment, _)| out.work().join(experiment.name));
+        folders.for_each(|folder| warn(page::write_experiment(&folder, isa), progress));
+    }
     checkpoints.finish(&posters.late)
 }
 

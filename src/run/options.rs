@@ -1,9 +1,14 @@
 //! The options of a run.
 
 use crate::data::refusal::OnBadImage;
+use crate::data::split::Fold;
+use crate::error::{Error, Result};
 use crate::run::recipe::Recipe;
 use serde::Serialize;
 use std::path::{Path, PathBuf};
+
+/// What the films of folds are called in `metrics.json`.
+pub const OUT_OF_FOLD: &str = "out-of-fold";
 
 /// All effective options of a run; written to `config.toml`.
 #[derive(Clone, Debug, Serialize)]
@@ -42,6 +47,14 @@ pub struct Options {
     pub init_from: Option<PathBuf>,
     /// The seed of everything random.
     pub seed: u64,
+    /// The number of folds into which the films of train and val fall; see
+    /// [`cross_fit`](crate::run::cross_fit). `None` where there are none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub folds: Option<usize>,
+    /// The fold, counted from 1, that this run predicts; it learns from the others. `None` where it
+    /// is a run for each of them, or none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fold: Option<usize>,
     /// The number of worker threads.
     pub threads: usize,
     /// The most minutes between two checkpoints.
@@ -96,11 +109,38 @@ impl Options {
             recipe,
             init_from: None,
             seed: 1,
+            folds: None,
+            fold: None,
             threads: rayon::current_num_threads(),
             checkpoint_every: Self::CHECKPOINT_EVERY,
             overwrite: false,
             resume: false,
             no_test: false,
+        }
+    }
+
+    /// The fold that this run keeps for its end.
+    pub fn held_out(&self) -> Option<Fold> {
+        let (number, of) = (self.fold?, self.folds?);
+        Some(Fold { number, of })
+    }
+
+    /// Whether they ask for a run for each fold.
+    pub fn is_cross_fit(&self) -> bool {
+        self.folds.is_some() && self.fold.is_none()
+    }
+
+    /// Refuses a model to start from that may have seen what is held out.
+    ///
+    /// # Errors
+    /// [`Error::Usage`].
+    pub(crate) fn check_start_of_folds(&self) -> Result<()> {
+        match (self.folds, &self.init_from) {
+            (Some(_), Some(run)) => {
+                let what = format!("{} may have seen the films that the folds predict", run.display());
+                Err(Error::usage(what, "leave --init-from out, or --folds"))
+            }
+            _ => Ok(()),
         }
     }
 

@@ -154,7 +154,10 @@ fn choose_frames(
     let mut chosen = Vec::new();
     for &experiment in experiments {
         let rule = experiment.film_rule(options.per_genre, balance);
-        let (frame, left_out) = Frame::new(films, &rule, limits);
+        let (mut frame, mut left_out) = Frame::new(films, &rule, limits);
+        if let Some(fold) = options.held_out() {
+            frame.hold_out(fold, &mut left_out);
+        }
         let of = Chosen { experiment, rule, frame, left_out, refused: BTreeMap::new() };
         // Checked here so that a frame that is too small is refused before anything is decoded.
         let result = check_frame(options, &of);
@@ -219,10 +222,10 @@ fn keep_frame(
     let folder = options.out.join(FRAMES).join(experiment.name);
     let of_frame = frame.ids().into_iter().filter_map(|id| Some((id, posters.refused.get(&id)?.clone())));
     *refused = of_frame.collect();
-    let moved = posters.twins.moved();
-    let identity = identity::of_frames(options, rule, films, refused.keys().copied(), &moved);
+    let sides = posters.twins.sides(options.held_out());
+    let identity = identity::of_frames(options, rule, films, refused.keys().copied(), &sides);
     frame.without(|id| refused.contains_key(&id));
-    frame.move_films(&moved, rule, limits(options), left_out);
+    frame.move_films(&sides, rule, limits(options), left_out);
     if let Some(earlier) = Frame::read_back(&folder, rule, &identity, films)? {
         progress.note(&format!("{}: the frames in {} are used again", experiment.name, folder.display()));
         let own = frame.ids();

@@ -3,8 +3,9 @@
 use crate::classifier::experiment::Experiment;
 use crate::error::Result;
 use crate::files;
-use crate::report::{Epoch, HISTORY_FILE, Monitor, read_history};
+use crate::report::{Epoch, HISTORY_FILE, METRICS_FILE, Monitor, read_history, read_metrics};
 use crate::rng::{Purpose, stream};
+use crate::run::cross_fit;
 use crate::text::cell;
 use rand::Rng;
 use serde::Serialize;
@@ -71,17 +72,18 @@ pub fn trials(axes: &[Axis], random: Option<usize>, seed: u64) -> Vec<Trial> {
     drawn.into_iter().take(count).map(|(_, trial)| trial).collect()
 }
 
-/// The result of a trial in one experiment, on the validation films: the test films have no part in
-/// the choice.
+/// The result of a trial in one experiment, on the validation films, or, of a trial that is
+/// cross-fitted, out of fold on those and the training films: the test films have no part in the
+/// choice.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Row {
     /// The name of the trial; see [`Trial::name`].
     pub trial: String,
     /// The name of the experiment.
     pub experiment: String,
-    /// The epoch with the best [`Epoch::score`].
-    pub epoch: usize,
-    /// The score of that epoch.
+    /// The epoch with the best [`Epoch::score`]; `None` out of fold, where each fold has its own.
+    pub epoch: Option<usize>,
+    /// The score by which trials are compared.
     #[serde(skip)]
     pub score: f64,
     /// The mean loss per film.
@@ -113,13 +115,45 @@ impl Row {
         Ok(Self {
             trial: trial.into(),
             experiment: experiment.name.into(),
-            epoch: best.epoch,
+            epoch: Some(best.epoch),
             score: score(&best),
             val_loss: best.val_loss,
             val_macro_ap: best.val_macro_ap,
             val_macro_auc: best.val_macro_auc,
             val_top1_hit: best.val_top1_hit,
             val_top3_hit: best.val_top3_hit,
+            seconds,
+        })
+    }
+}
+
+impl Row {
+    /// Reads the answers of all folds of an experiment in the folder `out` of a trial.
+    ///
+    /// # Errors
+    /// If its metrics, or a fold's `history.csv`, cannot be read.
+    pub fn of_folds(
+        trial: &str,
+        experiment: &Experiment,
+        (out, folds): (&Path, usize),
+        monitor: Monitor,
+    ) -> Result<Self> {
+        let metrics = read_metrics(&out.join(experiment.name).join(METRICS_FILE))?;
+        let mut seconds = 0.0;
+        for fold in cross_fit::folders(out, folds) {
+            let epochs = read_history(&fold.join(experiment.name).join(HISTORY_FILE))?;
+            seconds += epochs.iter().map(|epoch| epoch.seconds).sum::<f64>();
+        }
+        Ok(Self {
+            trial: trial.into(),
+            experiment: experiment.name.into(),
+            epoch: None,
+            score: monitor.score_of(experiment.head, &metrics),
+            val_loss: metrics.loss,
+            val_macro_ap: metrics.macro_ap,
+            val_macro_auc: metrics.macro_auc,
+            val_top1_hit: metrics.top1_hit,
+            val_top3_hit: metrics.top3_hit,
             seconds,
         })
     }

@@ -46,6 +46,11 @@ pub fn up_to(most: u64) -> RangedU64ValueParser<usize> {
     RangedU64ValueParser::new().range(1..=most)
 }
 
+/// A parser of the number of folds: 2 at least, and no more than anybody waits for.
+pub fn folds() -> RangedU64ValueParser<usize> {
+    RangedU64ValueParser::new().range(2..=100)
+}
+
 /// A parser of counts from 0 to `most`.
 pub fn at_most(most: u64) -> RangedU64ValueParser<usize> {
     RangedU64ValueParser::new().range(..=most)

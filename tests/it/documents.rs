@@ -90,6 +90,8 @@ fn the_fields_of_config_toml_are_those_in_the_documents() {
             init_from,
             cache,
             no_test: true,
+            folds: limit,
+            fold: limit,
             ..Options::new("data".as_ref(), "out".as_ref(), recipe)
         };
         serde_json::json!({ "options": serde_json::to_value(options).unwrap() })

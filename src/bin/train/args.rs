@@ -13,7 +13,7 @@ use onesheet::nn::Isa;
 use onesheet::run::recipe::{PrecisionOption, Recipe};
 use onesheet::run::recipe_options::RecipeOptions;
 use onesheet::run::sweep::Axis;
-use onesheet::run::values::{at_least_one, minutes, seed, up_to, up_to_one, which};
+use onesheet::run::values::{at_least_one, folds, minutes, seed, up_to, up_to_one, which};
 use onesheet::version::{COMMIT, TARGET, VERSION};
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -214,6 +214,13 @@ pub struct RunArgs {
     /// In top-6, use at most N films of each genre, training and validation together
     #[arg(long, value_name = "N", default_value_t = 25_000, value_parser = at_least_one(), help_heading = DATA)]
     pub per_genre: usize,
+    /// Cross-fit: let N runs predict a part each of the training and validation films from the others;
+    /// the test films are left alone
+    #[arg(long, visible_alias = "cross-fit", value_name = "N", value_parser = folds(), help_heading = DATA)]
+    pub folds: Option<usize>,
+    /// Of the folds, run this one alone, as on one of several machines
+    #[arg(long, value_name = "N", value_parser = at_least_one(), requires = "folds", help_heading = DATA)]
+    pub fold: Option<usize>,
     /// Folder for the results [default: the first free of runs/1, runs/2, ...]
     #[arg(long, value_name = "DIR", help_heading = OUTPUT)]
     pub out: Option<PathBuf>,

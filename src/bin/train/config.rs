@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use toml::Value;
 
 /// Options of `train run` beside those of a recipe, by the names of their fields.
-const OPTIONS: [&str; 14] = [
+const OPTIONS: [&str; 16] = [
     "data",
     "out",
     "cache",
@@ -25,6 +25,8 @@ const OPTIONS: [&str; 14] = [
     "threads",
     "checkpoint_every",
     "no_test",
+    "folds",
+    "fold",
 ];
 /// What a configuration says that is no option: constants of the update rules.
 const CONSTANTS: [&str; 3] = ["beta_1", "beta_2", "epsilon"];

@@ -35,6 +35,10 @@ const OPTIONS: &[(&[&str], &str)] = &[
     (&["--metric", "--watch", "--best-metric", "--eval-metric", "--checkpoint-metric"], MONITOR),
     (&["--reduce-lr-on-plateau", "--lr-patience", "--plateau-patience"], "name --plateau N, and --plateau-factor F"),
     (&["--val-split", "--validation-split", "--test-split", "--split-ratio", "--test-size", "--val-size"], SPLIT),
+    (
+        &["--kfold", "--k-fold", "--cv", "--cross-validation", "--cross-validate", "--n-splits", "--n-folds"],
+        "name --folds N, by which every film but the test films is predicted",
+    ),
     (&["--save-dir", "--output", "--output-dir", "--out-dir", "--outdir", "-o", "--project", "--logdir"], OUTPUT),
     (
         &["--force", "-f", "--exist-ok", "--clobber", "--yes", "-y"],

@@ -10,7 +10,7 @@ use onesheet::classifier::experiment::Experiment;
 use onesheet::data::refusal::OnBadImage;
 use onesheet::nn::{Head, Isa};
 use onesheet::page;
-use onesheet::report::{Metrics, Table, columns, short};
+use onesheet::report::{Metrics, PREDICTIONS_FILE, Table, columns, short};
 use onesheet::run::options::Options;
 use onesheet::run::outcome::{Example, Outcome};
 use onesheet::run::recipe::{Balance, Recipe};
@@ -41,8 +41,16 @@ pub fn run(args: RunArgs, threads: usize, isa: Isa) -> Result<()> {
 
 /// Prints what a run would do and take, and leaves nothing.
 fn plan(options: &Options, experiments: &[Experiment], isa: Isa) -> Result<()> {
+    // One fold is as good as another.
+    let options = &match options.is_cross_fit() {
+        true => Options { fold: Some(1), out: options.out.join("fold-1"), ..options.clone() },
+        false => options.clone(),
+    };
     let plan = || onesheet::run::dry_run::dry_run(options, experiments, isa, &Terminal::new());
     let plan = threads::compute(options.threads, plan)?;
+    if let Some(fold) = options.held_out() {
+        say(&format!("{fold}:"));
+    }
     say(&plan.to_string());
     say(&format!("measured on the first steps with {} threads, {}; nothing was written", options.threads, isa.name()));
     plan.check()
@@ -54,18 +62,36 @@ pub fn train(options: &Options, experiments: &[Experiment], isa: Isa) -> Result<
     note(&format!("{} threads, {}", options.threads, isa.name()));
     detail(&format!("onesheet {VERSION}, commit {}, {TARGET}", COMMIT.unwrap_or("unknown")));
     detail(&format!("\nOptions in force:\n{}", toml::to_string(options).expect("plain data")));
+    if options.is_cross_fit() {
+        return cross_fit(options, experiments, isa);
+    }
     let work = || onesheet::run::run(options, experiments, isa, &Terminal::new());
     let outcomes = threads::compute(options.threads, work)?;
     outcomes.iter().for_each(print_examples);
     let metrics: Vec<Metrics> = outcomes.iter().filter_map(|outcome| outcome.metrics.clone()).collect();
     if !metrics.is_empty() {
-        say("\nOn the test films, each result above the best constant answer:");
+        let films = options.held_out().map_or("the test films".to_owned(), |fold| format!("the films of {fold}"));
+        say(&format!("\nOn {films}, each result above the best constant answer:"));
         say(Table(&metrics).to_string().trim_end());
     }
     if options.no_test {
         say("\nThe test films were not looked at.");
     }
     print_files(options, &outcomes);
+    Ok(())
+}
+
+/// Runs the experiments on each fold and prints what all answers together are worth.
+fn cross_fit(options: &Options, experiments: &[Experiment], isa: Isa) -> Result<()> {
+    let work = || onesheet::run::cross_fit::cross_fit(options, experiments, isa, &Terminal::new());
+    let metrics = threads::compute(options.threads, work)?;
+    say("\nOut of fold, on the training and validation films, each result above the best constant answer:");
+    say(Table(&metrics).to_string().trim_end());
+    say(&format!("\nResults in {}:", options.out.display()));
+    let file = |of: &Metrics| options.out.join(&of.experiment).join(PREDICTIONS_FILE);
+    metrics.iter().for_each(|of| say(&format!("  {}", file(of).display())));
+    note("\nNext:");
+    note(&format!("  train compare {} OTHER", shell_word(&options.out)));
     Ok(())
 }
 
@@ -150,12 +176,19 @@ pub fn options(args: RunArgs, threads: usize) -> Result<Options> {
         overwrite: args.overwrite,
         resume: args.resume,
         no_test: args.no_test,
+        folds: args.folds,
+        fold: args.fold,
     })
 }
 
 /// Refuses options that none of the named experiments could use.
 fn check_use(args: &RunArgs) -> Result<()> {
     let (experiments, options) = (experiments(args), &args.options);
+    if let (Some(fold), Some(folds)) = (args.fold, args.folds)
+        && fold > folds
+    {
+        return Err(Error::usage(format!("--fold {fold} of --folds {folds}"), format!("name one from 1 to {folds}")));
+    }
     let none_of_top_genres = !experiments.iter().any(Experiment::is_of_top_genres);
     if options.given("balance") == Some(Balance::Undersample) && none_of_top_genres {
         let what = "--balance undersample is of the experiment top-6";

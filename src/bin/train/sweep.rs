@@ -7,7 +7,7 @@ use onesheet::classifier::experiment::Experiment;
 use onesheet::files::OwnFolder;
 use onesheet::nn::Isa;
 use onesheet::progress::duration;
-use onesheet::report::{HISTORY_FILE, columns, percent, score};
+use onesheet::report::{HISTORY_FILE, METRICS_FILE, columns, percent, score};
 use onesheet::run::identity;
 use onesheet::run::options::Options;
 use onesheet::run::precision::settle;
@@ -122,10 +122,14 @@ pub fn sweep(args: &SweepArgs, threads: usize, isa: Isa) -> Result<()> {
         }
         write(&args.out.join("sweep.csv"), &mut rows)?;
     }
-    say("\nThe best epoch of each trial on the validation films:");
+    let is_cross_fit = trials.iter().any(|trial| trial.options.is_cross_fit());
+    say(match is_cross_fit {
+        true => "\nThe answers of each trial, out of fold on the training and validation films:",
+        false => "\nThe best epoch of each trial on the validation films:",
+    });
     print(&rows);
     diverged.iter().for_each(|trial| say(trial));
-    if !rows.is_empty() {
+    if !rows.is_empty() && !is_cross_fit {
         // The results are there without it.
         match page::write_sweep(&args.out) {
             Ok(path) => say(&format!("\nSide by side: {}", path.display())),
@@ -154,8 +158,9 @@ fn ready(args: &SweepArgs, trial: &Trial, threads: usize, isa: Isa) -> Result<Re
             format!("--vary {option}: a sweep compares epochs on the validation films, which it does not change");
         return Err(Error::usage(what, "leave it out"));
     }
-    if trial.0.iter().any(|(option, _)| option == "monitor") {
-        let what = "--vary monitor: a sweep compares all trials by one metric";
+    const ONE: [&str; 5] = ["monitor", "folds", "cross-fit", "fold", "no-test"];
+    if let Some((option, _)) = trial.0.iter().find(|(option, _)| ONE.contains(&&option[..])) {
+        let what = format!("--vary {option}: a sweep compares all trials by one metric, on the same films");
         return Err(Error::usage(what, "name it behind the --"));
     }
     let (out, cache) = (args.out.join(&name), args.out.join("cache"));
@@ -189,9 +194,14 @@ fn ready(args: &SweepArgs, trial: &Trial, threads: usize, isa: Isa) -> Result<Re
 
 /// The results of a trial in those of its experiments that were not passed over.
 fn read(Ready { name, options, experiments, .. }: &Ready) -> Result<Vec<Row>> {
+    let monitor = options.recipe.monitor;
+    if let (Some(folds), true) = (options.folds, options.is_cross_fit()) {
+        let ran = experiments.iter().filter(|of| options.out.join(of.name).join(METRICS_FILE).exists());
+        return ran.map(|of| Row::of_folds(name, of, (&options.out, folds), monitor)).collect();
+    }
     let folder = |of: &Experiment| options.out.join(of.name);
     let ran = experiments.iter().filter(|of| folder(of).join(HISTORY_FILE).exists());
-    ran.map(|of| Row::read(name, of, &folder(of), options.recipe.monitor)).collect()
+    ran.map(|of| Row::read(name, of, &folder(of), monitor)).collect()
 }
 
 fn print(rows: &[Row]) {
@@ -205,7 +215,7 @@ fn print(rows: &[Row]) {
             score(row.val_macro_auc),
             percent(row.val_top1_hit),
             percent(row.val_top3_hit),
-            row.epoch.to_string(),
+            row.epoch.map_or(String::new(), |epoch| epoch.to_string()),
             duration(Duration::from_secs_f64(row.seconds.max(0.0))),
             row.trial.clone(),
         ]

@@ -221,8 +221,8 @@ fn films_that_move_take_no_place_beyond_the_limits() {
     let sides = |frame: &Frame| {
         // Forty films from each side to the next.
         let next = |split| Split::ALL[(split as usize + 1) % 3];
-        let of = |&split| frame.side(split).iter().take(40).map(move |film| (film.id, next(split)));
-        Split::ALL.iter().flat_map(of).collect::<BTreeMap<u64, Split>>()
+        let of = |&split| frame.side(split).iter().take(40).map(move |film| (film.id, Some(next(split))));
+        Split::ALL.iter().flat_map(of).collect::<BTreeMap<u64, Option<Split>>>()
     };
     for (rule, limits) in [
         (FilmRule::MultiLabel, NO_LIMITS),
@@ -237,8 +237,8 @@ fn films_that_move_take_no_place_beyond_the_limits() {
         for split in Split::ALL {
             let side = after.side(split);
             assert!(side.is_sorted_by_key(|film| film.id));
-            let of = |id: &u64| moved.get(id).copied().unwrap_or(Split::of(*id));
-            assert!(side.iter().all(|film| of(&film.id) == split));
+            let of = |id: &u64| moved.get(id).copied().unwrap_or(Some(Split::of(*id)));
+            assert!(side.iter().all(|film| of(&film.id) == Some(split)));
         }
         let left_out: u64 = ledger.entries().iter().map(|entry| entry.count).sum();
         assert_eq!(after.ids().len() as u64 + left_out, frame.ids().len() as u64, "{ledger}");
@@ -252,12 +252,15 @@ fn films_that_move_take_no_place_beyond_the_limits() {
         }
         let mut same = frame.clone();
         same.move_films(
-            &BTreeMap::from([(frame.train[0].id, Split::Train), (5_000, Split::Val)]),
+            &BTreeMap::from([(frame.train[0].id, Some(Split::Train)), (5_000, Some(Split::Val))]),
             &rule,
             limits,
             &mut ledger,
         );
         assert_eq!(same, frame, "where no film moves, none is cut");
+        let gone = frame.val[3].id;
+        same.move_films(&BTreeMap::from([(gone, None)]), &rule, limits, &mut ledger);
+        assert!(same.ids().binary_search(&gone).is_err(), "it belongs to no side");
     }
 }
 

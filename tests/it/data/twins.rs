@@ -4,7 +4,7 @@ use jpeg_encoder::{ColorType, Encoder};
 use onesheet::data::decode::{Decoder, ImageSpec, resize};
 use onesheet::data::demo;
 use onesheet::data::dhash::DHash;
-use onesheet::data::split::Split;
+use onesheet::data::split::{Fold, Split};
 use onesheet::data::twins::Twins;
 use proptest::prelude::*;
 
@@ -90,6 +90,17 @@ fn all_are_on_the_side_of_the_smallest_id() {
     let twins = Twins::among(chain);
     assert_eq!(twins.groups(), [[1, 2, 4, 7]], "the twins of twins are twins");
     assert_eq!(twins.moved(), BTreeMap::from([(2, Split::Train), (4, Split::Train), (7, Split::Train)]));
+    assert_eq!(twins.sides(None), BTreeMap::from([1, 2, 4, 7].map(|id| (id, Some(Split::of(1))))));
+    for number in 1..=5 {
+        let fold = Fold { number, of: 5 };
+        let side = if fold.has(1) { Split::Test } else { Split::of(1) };
+        let expected = BTreeMap::from([1, 2, 4, 7].map(|id| (id, Some(side))));
+        assert_eq!(twins.sides(Some(fold)), expected, "all are in the fold of the first");
+    }
+    let of_test = (1..).find(|&id| Split::of(id) == Split::Test).unwrap();
+    let twins_of_test = Twins::among([(of_test, hash), (of_test + 1, hash)]);
+    let sides = twins_of_test.sides(Some(Fold { number: 1, of: 5 }));
+    assert_eq!(sides, BTreeMap::from([(of_test, None), (of_test + 1, None)]), "no fold has a test film's picture");
     let twins = Twins::among(chain[..2].iter().copied());
     assert_eq!(twins.moved(), BTreeMap::from([(4, Split::Val)]));
     assert_eq!(Twins::among([(7, hash), (2, hash)]).moved(), BTreeMap::new(), "they are on one side as it is");
