@@ -35,7 +35,7 @@ pub fn cross_fit(
     let folds = options.folds.expect("a number of folds");
     let options = &precision::settled(options, isa, progress);
     let names: Vec<&str> = experiments.iter().map(|experiment| experiment.name).collect();
-    let folders: Vec<String> = (1..=folds).map(|number| folder_of(number)).collect();
+    let folders: Vec<String> = (1..=folds).map(folder_of).collect();
     let written: Vec<&str> =
         folders.iter().map(String::as_str).chain(names.iter().copied()).chain([CONFIG_FILE]).collect();
     let _folder = OwnFolder::claim(&options.out, "a cross-fitting", &written)?;
