@@ -8,7 +8,7 @@
 //! # Semantics
 //! `c += even + odd`, where `even` and `odd` are the sums of the products of the even and of the odd
 //! numbers of all pairs, from 0 on, in the order of the pairs, each product and its sum rounded once.
-//! Subnormal operands and sums count as 0. [`plain`] computes the same bits.
+//! Subnormal operands and sums count as 0. [`Unit::Plain`] computes the same bits.
 //!
 //! # Source
 //! Intel 64 and IA-32 Architectures Software Developer's Manual, volume 2, `TDPBF16PS`; compared with

@@ -67,7 +67,7 @@ impl Layout {
     /// so that rows lie in different sets.
     fn x_row(&self) -> usize {
         let most = self.pixels(MOST_ROWS).max(2 * STEPS * DEPTH);
-        (most / DEPTH | 1) * DEPTH
+        ((most / DEPTH) | 1) * DEPTH
     }
 
     fn x_len(&self) -> usize {
