@@ -2,8 +2,9 @@
 //!
 //! Done one after the other, each of these writes and reads the full-size image in both directions,
 //! which takes about as long as the arithmetic of the convolutions. Here the full-size image is
-//! written once, by [`Forward`], and read once, by [`Backward`]; normalised values and their
-//! gradients exist for a few rows at a time.
+//! written once, by [`Forward`], and read once, by [`Backward`], or, where the convolution takes less
+//! time than that ([`ConvBlockShape::keeps_a`]), never written but computed twice; normalised values
+//! and their gradients exist for a few rows at a time.
 //!
 //! # Forward: pool first, normalise later
 //! Let `a = relu(conv(x) + bias)`. Batch norm is affine in each channel,
