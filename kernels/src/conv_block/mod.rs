@@ -40,6 +40,7 @@
 
 mod backward;
 mod forward;
+mod gradient_sums;
 mod inference;
 mod rows;
 mod source;
@@ -50,8 +51,9 @@ use crate::conv2d::{Algorithm, Conv2dShape, Conv2dSizes, MOST_ROWS, MOST_TASKS, 
 use crate::conv2d::{correlation_len, gradient_len, gradient_tasks, rows_at_once};
 use crate::simd::Isa;
 
-pub use backward::{Backward, pooled_sums};
+pub use backward::Backward;
 pub use forward::Forward;
+pub use gradient_sums::pooled_sums;
 pub use inference::{Inference, normalise};
 pub use source::{Affine, Source, affine_scale};
 
