@@ -8,8 +8,7 @@ use serde::Serialize;
 
 use crate::data::films::{Film, Films};
 use crate::data::ledger::Ledger;
-use crate::data::split::{Fold, Split, rank};
-use crate::data::twins::Sides;
+use crate::data::split::{Fold, Sides, Split, rank};
 use crate::text::excerpt;
 
 /// The fewest training films from which something can be learnt about a genre.

@@ -5,6 +5,7 @@
 //! grows. The one exception are films whose posters show the same picture: they are all on the side
 //! of the one with the smallest id (see [`twins`](super::twins)).
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 
@@ -36,6 +37,9 @@ impl Split {
         }
     }
 }
+
+/// Where films belong: on a side of the split, or on none.
+pub type Sides = BTreeMap<u64, Option<Split>>;
 
 /// A part of the films: those that are predicted by what was learned from the others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

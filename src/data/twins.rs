@@ -26,7 +26,7 @@ use std::collections::BTreeMap;
 use rayon::prelude::*;
 
 use crate::data::dhash::DHash;
-use crate::data::split::{Fold, Split};
+use crate::data::split::{Fold, Sides, Split};
 
 /// One more than the bits in which twins may differ: see the head of this file.
 const BANDS: usize = Twins::WITHIN as usize + 1;
@@ -99,9 +99,6 @@ impl Twins {
         self.groups.iter().flat_map(of).collect()
     }
 }
-
-/// Where films belong: on a side of the split, or on none.
-pub type Sides = BTreeMap<u64, Option<Split>>;
 
 /// Pairs of hashes that agree in a band and are those of twins, as indexes: as many as it takes to
 /// connect all of these, at most one fewer than there are hashes.

@@ -9,7 +9,7 @@ use crate::classifier::experiment::Experiment;
 use crate::data::cache::PIXEL_RULES;
 use crate::data::films::Films;
 use crate::data::frames::FilmRule;
-use crate::data::twins::Sides;
+use crate::data::split::Sides;
 use crate::nn::Isa;
 use crate::run::options::Options;
 use crate::version::VERSION;

@@ -58,7 +58,7 @@ use crate::classifier::experiment::Experiment;
 use crate::classifier::{Classifier, MODEL_FILE};
 use crate::data::frames::Frame;
 use crate::error::{Error, Result};
-use crate::files;
+use crate::files::{self, OwnFolder};
 use crate::nn::Isa;
 use crate::nn::checkpoint::Checkpoint;
 use crate::page;
@@ -94,6 +94,9 @@ pub fn run(options: &Options, experiments: &[Experiment], isa: Isa, progress: &d
     options.check_start_of_folds()?;
     let options = &precision::settled(options, isa, progress);
     if let Some(outcomes) = finished(options, experiments)? {
+        // For what a process that was killed at its very end has left. It stays where another is at work
+        // or nothing can be written.
+        let _tidied = OwnFolder::claim(&options.out, "tidies up", &[page::FILE]);
         progress.note(&format!("{}: this run is finished, and there is nothing to go on with", options.out.display()));
         if options.fold.is_none() && !options.out.join(page::FILE).exists() {
             warn(page::write_run(&options.out), progress);

@@ -64,6 +64,19 @@ fn a_run_that_is_killed_again_and_again_ends_with_the_same_bits() {
 }
 
 #[test]
+fn what_a_run_killed_at_its_very_end_left_is_tidied_up() {
+    let folder = posters();
+    let folder = folder.path();
+    let line = format!("{TINY} --epochs 1 --out run");
+    assert_eq!(train(folder, &line).0, 0);
+    let (run, whole) = (folder.join("run"), names(&folder.join("run")));
+    fs::write(run.join(".onesheet.lock"), "onesheet, process 1, since 2020-01-01 00:00:00 UTC: trains\n").unwrap();
+    let (code, out, err) = train(folder, &format!("{line} --resume"));
+    assert!(code == 0 && out.contains("this run is finished"), "{out}{err}");
+    assert_eq!(names(&run), whole);
+}
+
+#[test]
 fn a_run_that_replaces_another_is_taken_up_too() {
     let folder = posters();
     let folder = folder.path();
