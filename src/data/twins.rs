@@ -76,12 +76,9 @@ impl Twins {
     /// The films that are on another side of the split than their id alone says, each with that
     /// side: the one of the smallest id of its group.
     pub fn moved(&self) -> BTreeMap<u64, Split> {
-        let of = |group: &Vec<u64>| {
-            let side = Split::of(group[0]);
-            let others: Vec<u64> = group.iter().copied().filter(|&id| Split::of(id) != side).collect();
-            others.into_iter().map(move |id| (id, side))
-        };
-        self.groups.iter().flat_map(of).collect()
+        let moved =
+            |(id, side): (u64, Option<Split>)| side.filter(|&side| side != Split::of(id)).map(|side| (id, side));
+        self.sides(None).into_iter().filter_map(moved).collect()
     }
 
     /// The side of every film that has a twin: the one of the smallest id of its group. With a fold,

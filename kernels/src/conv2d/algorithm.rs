@@ -45,7 +45,8 @@ impl Algorithm {
 
     /// In bf16, where there is a [matrix unit](Isa::has_matrix_unit), blocks: they multiply most, but
     /// ten times as fast (GFLOP/s of one core of a Xeon, 4x4 in f32 and blocks: 315 and 577 from 16 to
-    /// 32 channels, 459 and 1016 from 32 to 64, 246 and 956 from 128 to 256). Else the algorithm that multiplies least, of those that [fit](Self::fits).
+    /// 32 channels, 459 and 1016 from 32 to 64, 246 and 956 from 128 to 256). Else the algorithm that
+    /// multiplies least, of those that [fit](Self::fits).
     ///
     /// Shares of the FMA peak by the arithmetic of the direct sum, one core of a Zen 4, AVX-512 (AVX2),
     /// images in memory; im2col is the explicit matrix with our matrix product:

@@ -228,8 +228,8 @@ impl<'a> WeightGradient<'a> {
         }
     }
 
-    /// Takes some rows, at most [`MOST_ROWS`], and prefetches what lies `ahead` on the way. What has been taken is in `dw`,
-    /// `[kh][kw][ic][oc]`, or will be when it is [finished](Self::finish).
+    /// Takes some rows, at most [`MOST_ROWS`], and prefetches what lies `ahead` on the way. What has been
+    /// taken is in `dw`, `[kh][kw][ic][oc]`, or will be when it is [finished](Self::finish).
     pub fn add(&mut self, rows: Rows, dw: &mut [f32], ahead: Ahead) {
         match &mut self.sums {
             Sums::Direct(algorithm) => add_directly(self.isa, self.shape, *algorithm, rows, dw, ahead),

@@ -2,7 +2,7 @@
 
 use super::gradient_sums::add_gradient_sums;
 use super::rows::Scatter;
-use super::{ConvBlockShape, MOST_BAND_ROWS, Source, Workspace};
+use super::{BAND, ConvBlockShape, MOST_BAND_ROWS, Source, Workspace};
 use crate::batch_norm::Normalization;
 use crate::buffer::sized;
 use crate::conv2d::{self, Algorithm, Conv2dShape, Conv2dSizes, Correlation, Rows, Staging, WeightGradient, add_parts};
@@ -240,17 +240,17 @@ impl Pass<'_> {
         // zeros.
         let before = if self.to_dx.is_some() { BEFORE } else { 0 };
         let dz_row = self.dz_width() * conv.oc;
-        let mut last_of_band_above = None;
-        for (image, band) in self.bands(task).map(|band| self.shape.place(band)) {
+        let bands = self.bands(task);
+        for of_all in bands.clone() {
+            let (image, band) = self.shape.place(of_all);
             let rows = self.shape.band_rows(band);
             // Those of the band above are there still, unless another task had it.
             let mut first = rows.start;
-            match (band, last_of_band_above) {
-                (0, _) => dz[..before * dz_row].fill(0.0),
-                (_, Some(last)) => dz.copy_within(last * dz_row..(last + before) * dz_row, 0),
-                (_, None) => first -= before,
+            match band {
+                0 => dz[..before * dz_row].fill(0.0),
+                _ if of_all > bands.start => dz.copy_within(2 * BAND * dz_row..(2 * BAND + before) * dz_row, 0),
+                _ => first -= before,
             }
-            last_of_band_above = (band + 1 < self.shape.bands()).then_some(rows.len());
             self.x.with_rows(self.isa, &self.staging, image, first..rows.end, stage, |x| {
                 let (halo, of_band) = dz.split_at_mut(before * dz_row);
                 let (of_band, _) = of_band.split_at_mut(rows.len() * dz_row);

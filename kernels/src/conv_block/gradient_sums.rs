@@ -27,8 +27,8 @@ pub(super) fn add_gradient_sums(
     }
 }
 
-/// The sums of `dp` and of `dp * (p - mean)` per channel, [`dp_sums`](super::Backward::dp_sums) for the last block,
-/// above which no other takes them.
+/// The sums of `dp` and of `dp * (p - mean)` per channel: [`dp_sums`](super::Backward::dp_sums) for the
+/// last block, above which no other takes them.
 ///
 /// # Shapes
 /// `p`, `dp`: `[n, rows, c]`, f32; `mean`: `[c]`; `sums`: `[2, c]`, f64, overwritten

@@ -19,6 +19,7 @@ mod amx;
 mod plain;
 
 use bytemuck::{Pod, Zeroable};
+use std::cell::Cell;
 
 /// The most rows of a block of A and C, and the columns of one of B and C.
 pub const SIDE: usize = 16;
@@ -86,6 +87,11 @@ pub struct Product<'a, const N: usize> {
     pub accumulate: bool,
 }
 
+thread_local! {
+    /// Whether this thread has a [`Multiplier`].
+    static IS_READY: Cell<bool> = const { Cell::new(false) };
+}
+
 /// A unit that is ready for blocks of certain sizes. The thread's own, and its only one: a unit may
 /// keep its sizes in registers.
 pub struct Multiplier {
@@ -107,10 +113,11 @@ impl Unit {
     /// Makes the unit ready for blocks of these sizes, for as long as the multiplier lives.
     ///
     /// # Panics
-    /// If the sizes are too large, or the depth is odd.
+    /// If the sizes are too large, the depth is odd, or the thread has a multiplier already.
     pub fn with_sizes(self, sizes: Sizes) -> Multiplier {
         let Sizes { rows, depth } = sizes;
         assert!((1..=SIDE).contains(&rows) && (2..=DEPTH).contains(&depth) && depth.is_multiple_of(2), "{sizes:?}");
+        assert!(!IS_READY.replace(true), "a thread has one multiplier at a time");
         match self {
             #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
             Self::Amx(amx) => amx.configure(sizes),
@@ -129,7 +136,7 @@ impl Multiplier {
         product.check(self.sizes);
         match self.unit {
             // SAFETY: the blocks lie in their slices; this thread's unit has these sizes, because a
-            // multiplier is not sent, and while it lives no other is made on its thread.
+            // multiplier is not sent, and `with_sizes` makes no other on its thread while it lives.
             #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
             Unit::Amx(amx) => unsafe { amx.multiply(product) },
             Unit::Plain => plain::multiply(self.sizes, product),
@@ -144,6 +151,7 @@ impl Drop for Multiplier {
             Unit::Amx(amx) => amx.release(),
             Unit::Plain => {}
         }
+        IS_READY.set(false);
     }
 }
 
@@ -154,11 +162,15 @@ impl<const N: usize> Product<'_, N> {
         let most = |of: fn(&Step) -> usize| self.steps.iter().map(of).max().unwrap_or(0);
         let [a_at, c_at] = [self.a_at, self.c_at].map(|[first, second]| first.max(second));
         let b_at = self.b_at.into_iter().max().unwrap_or(0);
-        assert!(a_at + most(|step| step.a) + (rows - 1) * self.a_row + depth <= self.a.len(), "blocks of A lie in it");
-        assert!(
-            b_at + most(|step| step.b) + (depth / 2 - 1) * self.b_row + SIDE <= self.b.len(),
-            "blocks of B lie in it"
-        );
-        assert!(c_at + (rows - 1) * self.c_row + N * SIDE <= self.c.len(), "blocks of C lie in it");
+        // Offsets may be any numbers: a sum that wraps would let a block through.
+        let end = |first: usize, step: usize, [rows, row]: [usize; 2], last: usize| {
+            first.checked_add(step)?.checked_add((rows - 1).checked_mul(row)?)?.checked_add(last)
+        };
+        let of_a = end(a_at, most(|step| step.a), [rows, self.a_row], depth);
+        let of_b = end(b_at, most(|step| step.b), [depth / 2, self.b_row], SIDE);
+        let of_c = end(c_at, 0, [rows, self.c_row], N * SIDE);
+        assert!(of_a.is_some_and(|end| end <= self.a.len()), "blocks of A lie in it");
+        assert!(of_b.is_some_and(|end| end <= self.b.len()), "blocks of B lie in it");
+        assert!(of_c.is_some_and(|end| end <= self.c.len()), "blocks of C lie in it");
     }
 }

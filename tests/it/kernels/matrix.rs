@@ -154,6 +154,19 @@ fn even_and_odd_products_are_summed_apart() {
     assert_eq!(sum([f32::MIN_POSITIVE / 2.0, 0.0, 0.0, 0.0], [1.0; 4], 0.0), 0.0);
 }
 
+/// Two would share the registers that hold their sizes.
+#[test]
+fn a_thread_has_one_multiplier_at_a_time() {
+    let sizes = |rows| Sizes { rows, depth: DEPTH };
+    for unit in [Some(Unit::Plain), Unit::detect()].into_iter().flatten() {
+        let first = unit.with_sizes(sizes(16));
+        assert!(std::panic::catch_unwind(|| drop(unit.with_sizes(sizes(8)))).is_err());
+        std::thread::scope(|scope| scope.spawn(|| drop(unit.with_sizes(sizes(8)))).join().unwrap());
+        drop(first);
+        drop(unit.with_sizes(sizes(8)));
+    }
+}
+
 #[test]
 fn a_block_beyond_its_slice_panics() {
     let sizes = Sizes { rows: SIDE, depth: DEPTH };
@@ -164,6 +177,8 @@ fn a_block_beyond_its_slice_panics() {
         |case| _ = case.c.pop(),
         |case| case.steps[1].a += 1 << 40,
         |case| case.steps[0].b += 1,
+        // An end that wraps.
+        |case| case.steps[1].a = usize::MAX - 8,
     ] {
         let mut case = Case::new(sizes, 2, 0, 1, value);
         case.multiply::<2>(Unit::Plain, false);

@@ -1,7 +1,7 @@
 //! Correlations.
 
-use super::depth;
 use super::pack::Round;
+use super::{depth, steps_len};
 use crate::matrix::{Multiplier, Product, SIDE, Sizes, Step};
 use crate::scratch;
 use crate::simd::{Ahead, Isa, Kernel, Simd};
@@ -43,11 +43,6 @@ pub(in super::super) fn correlation_len([kh, kw]: [usize; 2], row: usize, ic: us
 /// Values of bf16 that blocks are read from.
 fn x_len([kh, kw]: [usize; 2], row: usize, ic: usize, rows: usize) -> usize {
     (rows * row / ic).next_multiple_of(PIXELS) * ic + (kh - 1) * row + kw * ic + 1
-}
-
-/// Values of f32 in whose place so many steps lie.
-fn steps_len(steps: usize) -> usize {
-    (steps * size_of::<Step>() / size_of::<f32>()).next_multiple_of(SIDE)
 }
 
 impl Blocks<'_> {

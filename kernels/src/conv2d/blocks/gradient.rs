@@ -1,6 +1,7 @@
 //! Weight gradients.
 
 use super::pack::{PixelPairs, Transpose};
+use super::steps_len;
 use crate::conv2d::backward_w::MOST_ROWS;
 use crate::conv2d::{Conv2dShape, Conv2dSizes, Rows};
 use crate::matrix::{DEPTH, Multiplier, Product, SIDE, Sizes, Step};
@@ -78,10 +79,6 @@ impl Layout {
         self.most_steps() * DEPTH / 2 * self.oc
     }
 
-    fn steps_len(&self) -> usize {
-        (self.most_steps() * size_of::<Step>() / size_of::<f32>()).next_multiple_of(SIDE)
-    }
-
     /// The blocks of A of all weights, as where they begin in A and in `dw`.
     fn blocks(self) -> impl Iterator<Item = [usize; 2]> {
         let (x_row, values) = (self.x_row(), self.values);
@@ -95,7 +92,7 @@ impl Layout {
 /// Values that a gradient works in.
 pub(in super::super) fn gradient_len(shape: &Conv2dShape) -> usize {
     let layout = Layout::new(shape);
-    layout.x_len() + layout.dy_len() + layout.steps_len()
+    layout.x_len() + layout.dy_len() + steps_len(layout.most_steps())
 }
 
 impl<'a> BlockGradients<'a> {
@@ -105,7 +102,7 @@ impl<'a> BlockGradients<'a> {
         let (x, rest) = workspace.split_at_mut(layout.x_len());
         let (dy, steps) = rest.split_at_mut(layout.dy_len());
         let [x, dy] = [x, dy].map(bytemuck::cast_slice_mut);
-        let steps = bytemuck::cast_slice_mut(&mut steps[..layout.steps_len()]);
+        let steps = bytemuck::cast_slice_mut(&mut steps[..steps_len(layout.most_steps())]);
         Self { isa, layout, x, dy, steps, pixels: 0, count: 0 }
     }
 

@@ -22,7 +22,7 @@ pub(super) use correlation::{Blocks, correlation_len, rows_at_once};
 pub(super) use gradient::{BlockGradients, gradient_len};
 pub(super) use weights::{arrange_backward_x, arrange_forward, arranged_len};
 
-use crate::matrix::{DEPTH, SIDE};
+use crate::matrix::{DEPTH, SIDE, Step};
 
 /// Whether there are products of blocks for so many inputs to a kernel row and so many outputs: inputs
 /// in whole blocks, or a kernel row that fits into one.
@@ -33,6 +33,11 @@ pub(super) fn fits(kw: usize, ic: usize, oc: usize) -> bool {
 /// The same for an input gradient, of whole blocks alone: images need none.
 pub(super) fn fits_backward_x(ic: usize, oc: usize) -> bool {
     ic.is_multiple_of(SIDE) && oc.is_multiple_of(SIDE)
+}
+
+/// Values of f32 in whose place so many steps lie.
+fn steps_len(steps: usize) -> usize {
+    (steps * size_of::<Step>() / size_of::<f32>()).next_multiple_of(SIDE)
 }
 
 /// The depth of a block, and the blocks that it takes for the inputs of a kernel row.
