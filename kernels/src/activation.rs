@@ -1,4 +1,5 @@
-//! Rectified linear unit, in place.
+//! Rectified linear unit, in place; the gradient of the sigmoid, whose values are those of
+//! [`loss::sigmoid`](crate::loss::sigmoid).
 
 use crate::simd::{Isa, Kernel, Simd, VALUES_PER_TASK, map};
 use rayon::prelude::*;
@@ -66,6 +67,44 @@ impl Kernel for ReluBackward<'_> {
             [self.dy],
             #[inline(always)]
             |[y], [dy]| [s.select(s.gt(y, s.zero()), dy, s.zero())],
+        );
+    }
+}
+
+/// `dx = dy * y * (1 - y)`.
+///
+/// # Shapes
+/// `y`: any f32, the output of [`loss::sigmoid`](crate::loss::sigmoid); `dy`, `dx` (overwritten): as `y`
+/// # Units
+/// As `dy`.
+/// # Accuracy
+/// Three roundings.
+/// # Panics
+/// If the lengths differ.
+pub fn sigmoid_backward(isa: Isa, y: &[f32], dy: &[f32], dx: &mut [f32]) {
+    assert_eq!((y.len(), dy.len()), (dx.len(), dx.len()), "y, dy and dx");
+    let inputs = y.par_chunks(VALUES_PER_TASK).zip(dy.par_chunks(VALUES_PER_TASK));
+    let tasks = inputs.zip(dx.par_chunks_mut(VALUES_PER_TASK));
+    tasks.for_each(|((y, dy), dx)| isa.run(SigmoidBackward { y, dy, dx }));
+}
+
+struct SigmoidBackward<'a> {
+    y: &'a [f32],
+    dy: &'a [f32],
+    dx: &'a mut [f32],
+}
+
+impl Kernel for SigmoidBackward<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        map(
+            s,
+            [self.y, self.dy],
+            [self.dx],
+            #[inline(always)]
+            |[y, dy], [_]| [s.mul(dy, s.mul(y, s.sub(s.splat(1.0), y)))],
         );
     }
 }

@@ -57,10 +57,11 @@
 //! | [`conv_block`] | convolution + bias + ReLU + batch norm + max-pooling in one |
 //! | [`matrix`] | products of blocks of bf16, as matrix units make them |
 //! | [`dense`] | fully connected layer: forward, both gradients |
-//! | [`activation`] | ReLU |
+//! | [`activation`] | ReLU; the sigmoid's gradient |
 //! | [`batch_norm`] | batch normalisation: statistics, forward, backward |
 //! | [`max_pool2d`] | max-pooling |
 //! | [`global_average_pool2d`] | the mean of an image's pixels |
+//! | [`join`] | where two paths meet: sums, scaled channels |
 //! | [`dropout`] | inverted dropout from a seed |
 //! | [`loss`] | sigmoid and softmax cross-entropy from logits |
 //! | [`gradient`] | the norm of a gradient, and its clipping |
@@ -79,6 +80,7 @@ mod gemm;
 pub mod global_average_pool2d;
 pub mod gradient;
 pub mod image;
+pub mod join;
 pub mod loss;
 pub mod matrix;
 pub mod max_pool2d;

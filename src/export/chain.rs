@@ -15,6 +15,17 @@ pub struct Step {
 pub enum Operation {
     Conv(Conv),
     Relu,
+    Sigmoid,
+    /// The value as it is, kept under the step's name for a step that joins it.
+    Keep,
+    /// The sum of the value and of that which was kept under this name.
+    Add {
+        kept: String,
+    },
+    /// The images that were kept under this name, times the value, a factor for each channel.
+    Multiply {
+        kept: String,
+    },
     BatchNormalization {
         gamma: Vec<f32>,
         beta: Vec<f32>,
@@ -65,7 +76,7 @@ pub fn of(network: &Sequential) -> Vec<Step> {
     let plan = network.spec().plan().expect("the network was built from it");
     let parameters = network.parameters().into_iter();
     let parameters: HashMap<_, _> = parameters.map(|of| ((&of.layer[..], of.role.name()), of)).collect();
-    let layers = network.spec().layers.iter().zip(&plan);
+    let layers = &network.spec().layers;
     let operation = |(layer, planned): (&LayerSpec, &PlannedLayer)| {
         let value = |role: Role| -> &Parameter { parameters[&(&planned.name[..], role.name())] };
         let values = |role| value(role).value.to_vec();
@@ -87,6 +98,9 @@ pub fn of(network: &Sequential) -> Vec<Step> {
                 })
             }
             LayerSpec::Relu => Operation::Relu,
+            LayerSpec::Sigmoid => Operation::Sigmoid,
+            LayerSpec::Add { .. } => Operation::Add { kept: kept_for(planned) },
+            LayerSpec::Multiply { .. } => Operation::Multiply { kept: kept_for(planned) },
             LayerSpec::BatchNormalization { epsilon, .. } => Operation::BatchNormalization {
                 gamma: values(Role::Gamma),
                 beta: values(Role::Beta),
@@ -112,7 +126,19 @@ pub fn of(network: &Sequential) -> Vec<Step> {
             LayerSpec::Dropout { .. } => return None,
         })
     };
-    layers.filter_map(|of| operation(of).map(|operation| Step { name: of.1.name.clone(), operation })).collect()
+    let mut steps = Vec::new();
+    for (i, (layer, planned)) in layers.iter().zip(&plan).enumerate() {
+        let joins = layers.iter().zip(&plan).enumerate().skip(i);
+        let joins = joins.filter(|(at, (layer, _))| layer.joins().is_some_and(|layers| at - layers == i));
+        steps.extend(joins.map(|(_, (_, join))| Step { name: kept_for(join), operation: Operation::Keep }));
+        steps.extend(operation((layer, planned)).map(|operation| Step { name: planned.name.clone(), operation }));
+    }
+    steps
+}
+
+/// The name that an earlier value is kept under for a layer that joins it.
+fn kept_for(join: &PlannedLayer) -> String {
+    format!("{}/earlier", join.name)
 }
 
 /// How many zeros an axis gets at both ends together.

@@ -9,7 +9,8 @@
 //!   and flattening, and becomes part of the convolution or the dense layer there, factor and
 //!   summand;
 //! - unless that convolution pads with zeros: zeros at the border are not the zeros of the values
-//!   before batch norm. Then it stays as an operation of its own, on the smaller image.
+//!   before batch norm. Then it stays as an operation of its own, on the smaller image;
+//! - nothing moves past a value that is kept for a join.
 //!
 //! All of this is exact but for rounding, and is computed in f64.
 
@@ -98,10 +99,12 @@ fn is_not_negative(scale: &[f64]) -> bool {
 
 /// Whether what comes out of the steps is images; a network begins with images.
 fn is_of_images(steps: &[Step]) -> bool {
-    let flattens = |step: &Step| {
-        matches!(step.operation, Operation::GlobalAveragePool | Operation::Flatten { .. } | Operation::Gemm(_))
+    let says = |step: &Step| match step.operation {
+        Operation::GlobalAveragePool | Operation::Flatten { .. } | Operation::Gemm(_) => Some(false),
+        Operation::Multiply { .. } => Some(true),
+        _ => None,
     };
-    !steps.iter().any(flattens)
+    steps.iter().rev().find_map(says).unwrap_or(true)
 }
 
 impl Operation {

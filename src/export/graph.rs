@@ -75,6 +75,14 @@ impl Graph {
                 self.node(name, "Conv", &[x, &kernel, &bias], attributes)
             }
             Operation::Relu => self.node(name, "Relu", &[x], Vec::new()),
+            Operation::Sigmoid => self.node(name, "Sigmoid", &[x], Vec::new()),
+            Operation::Keep => self.node(name, "Identity", &[x], Vec::new()),
+            Operation::Add { kept } => self.node(name, "Add", &[x, kept], Vec::new()),
+            Operation::Multiply { kept } => {
+                let axes = self.whole_numbers(&part("axes"), &[2, 3]);
+                let factors = self.node(&part("factors"), "Unsqueeze", &[x, &axes], Vec::new());
+                self.node(name, "Mul", &[kept, &factors], Vec::new())
+            }
             Operation::BatchNormalization { gamma, beta, mean, variance, epsilon } => {
                 let parameters =
                     [("gamma", gamma), ("beta", beta), ("moving_mean", mean), ("moving_variance", variance)];

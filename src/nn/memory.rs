@@ -73,7 +73,7 @@ impl ModelSpec {
 
         let mut claims = Claims { buffers: input + outputs + gradients, per_thread: 0 };
         for operation in &all.operations {
-            let of_operation = operation.claims(isa, &all.plan, batch, training);
+            let of_operation = operation.claims(isa, &all, batch, training);
             let of_operation =
                 of_operation.map_err(|what| Error::Shape(format!("a batch of {batch} items: {what}")))?;
             claims = claims.and(of_operation);

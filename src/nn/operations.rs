@@ -9,8 +9,10 @@ use super::layers::conv2d::{self, Conv2d, Options};
 use super::layers::dense::{self, Dense};
 use super::layers::dropout::Dropout;
 use super::layers::global_average_pool2d::GlobalAveragePool2d;
+use super::layers::join::{self, Join, JoinLayer};
 use super::layers::max_pool2d::{self, MaxPool2d};
 use super::layers::relu::Relu;
+use super::layers::sigmoid::Sigmoid;
 use super::layers::{Claims, Layer};
 use super::spec::{LayerSpec, ModelSpec, PlannedLayer};
 use crate::error::Result;
@@ -41,13 +43,30 @@ pub struct Operation {
 /// What is computed. The shapes are those of a batch of one.
 enum Kind {
     ConvBlocks(Vec<BlockOptions>),
-    Conv2d { shape: Conv2dShape, relu: bool },
-    Dense { shape: DenseShape, relu: bool },
+    Conv2d {
+        shape: Conv2dShape,
+        relu: bool,
+    },
+    Dense {
+        shape: DenseShape,
+        relu: bool,
+    },
     MaxPool2d(MaxPool2dShape),
-    BatchNorm { momentum: f32, epsilon: f32 },
-    Dropout { rate: f32 },
+    BatchNorm {
+        momentum: f32,
+        epsilon: f32,
+    },
+    Dropout {
+        rate: f32,
+    },
     GlobalAveragePool2d,
     Relu,
+    Sigmoid,
+    /// Joins the value at the place `earlier` among the activations.
+    Join {
+        join: Join,
+        earlier: usize,
+    },
 }
 
 /// How many layers of a spec a fused block is made of.
@@ -60,13 +79,22 @@ impl Operations {
     /// Those of [`ModelSpec::plan`].
     pub fn of(spec: &ModelSpec, fuse: bool) -> Result<Self> {
         let plan = spec.plan()?;
+        let joined = Joined::of(spec);
         let (mut operations, mut shapes, mut i) = (Vec::new(), vec![spec.input.clone()], 0);
+        // The place among the activations of what comes into each layer, where it exists at all.
+        let mut places = vec![None; plan.len()];
         while i < plan.len() {
-            let (layers, rest) = (&spec.layers[i..], &plan[i..]);
+            places[i] = Some(operations.len());
+            let within = i..joined.next_after(i);
+            let (layers, rest) = (&spec.layers[within.clone()], &plan[within]);
             let blocks = if fuse { blocks(layers, rest) } else { Vec::new() };
-            let (kind, count) = match blocks.len() {
-                0 => single(layers, &rest[0]),
-                count => (Some(Kind::ConvBlocks(blocks)), count * LAYERS_OF_A_BLOCK),
+            let (kind, count) = match (spec.layers[i].join(), blocks.len()) {
+                (Some((join, layers)), _) => {
+                    let earlier = places[i - layers].expect("no operation goes past what is joined");
+                    (Some(Kind::Join { join, earlier }), 1)
+                }
+                (None, 0) => single(layers, &rest[0]),
+                (None, count) => (Some(Kind::ConvBlocks(blocks)), count * LAYERS_OF_A_BLOCK),
             };
             operations.extend(kind.map(|kind| Operation { first: i, kind }));
             i += count;
@@ -90,6 +118,27 @@ impl Operations {
     /// Whether the first of them takes images as bytes.
     pub fn take_bytes(&self) -> bool {
         self.operations.first().is_some_and(|first| matches!(first.kind, Kind::ConvBlocks(_)))
+    }
+}
+
+/// What is joined later on: values between layers that have to exist.
+struct Joined {
+    /// The layers that they come into, in order, and the end of the model.
+    layers: Vec<usize>,
+}
+
+impl Joined {
+    fn of(spec: &ModelSpec) -> Self {
+        let joins = spec.layers.iter().enumerate();
+        let mut layers: Vec<usize> = joins.filter_map(|(i, layer)| Some(i - layer.join()?.1)).collect();
+        layers.push(spec.layers.len());
+        layers.sort_unstable();
+        Self { layers }
+    }
+
+    /// The next of these layers after layer `i`.
+    fn next_after(&self, i: usize) -> usize {
+        self.layers[self.layers.partition_point(|&layer| layer <= i)]
     }
 }
 
@@ -125,20 +174,21 @@ impl Operation {
     ///
     /// # Errors
     /// If such a batch has more values than memory can hold.
-    pub fn claims(&self, isa: Isa, plan: &[PlannedLayer], n: usize, training: bool) -> Result<Claims, ShapeError> {
+    pub fn claims(&self, isa: Isa, of: &Operations, n: usize, training: bool) -> Result<Claims, ShapeError> {
         Ok(match &self.kind {
             Kind::ConvBlocks(blocks) => conv_blocks::claims(isa, blocks, n, training)?,
             Kind::Conv2d { shape, .. } => conv2d::claims(isa, &shape.of_batch(n)?, training),
             Kind::Dense { shape, .. } => dense::claims(&shape.of_batch(n)?, training),
             Kind::MaxPool2d(shape) => max_pool2d::claims(&shape.of_batch(n)?),
-            Kind::BatchNorm { .. } => batch_norm::claims(n, &plan[self.first].input),
-            Kind::Dropout { .. } | Kind::GlobalAveragePool2d | Kind::Relu => Claims::default(),
+            Kind::BatchNorm { .. } => batch_norm::claims(n, &of.plan[self.first].input),
+            Kind::Join { earlier, .. } => join::claims(n, &of.shapes[*earlier], training),
+            Kind::Dropout { .. } | Kind::GlobalAveragePool2d | Kind::Relu | Kind::Sigmoid => Claims::default(),
         })
     }
 
     /// The layer that computes it, with initial weights drawn from `seed`.
-    pub fn build(&self, plan: &[PlannedLayer], seed: u64) -> Box<dyn Layer> {
-        let i = self.first;
+    pub fn build(&self, of: &Operations, seed: u64) -> Box<dyn Layer> {
+        let (i, plan) = (self.first, &of.plan);
         let (PlannedLayer { name, input, .. }, rng) = (&plan[i], &mut initial(seed, i));
         match &self.kind {
             Kind::ConvBlocks(blocks) => {
@@ -158,6 +208,8 @@ impl Operation {
             &Kind::Dropout { rate } => Box::new(Dropout::new(rate, i)),
             Kind::GlobalAveragePool2d => Box::new(GlobalAveragePool2d),
             Kind::Relu => Box::new(Relu),
+            Kind::Sigmoid => Box::new(Sigmoid),
+            &Kind::Join { join, earlier } => Box::new(JoinLayer::new(join, earlier, &of.shapes[earlier])),
         }
     }
 }
@@ -167,7 +219,8 @@ fn initial(seed: u64, i: usize) -> impl rand::Rng {
     stream(seed, Purpose::Init, i as u64)
 }
 
-/// The run of fused blocks that the layers begin with; it may be empty.
+/// The run of fused blocks that the layers begin with; it may be empty. All layers are given that may
+/// run as one.
 fn blocks(layers: &[LayerSpec], plan: &[PlannedLayer]) -> Vec<BlockOptions> {
     let starts = (0..layers.len()).step_by(LAYERS_OF_A_BLOCK);
     starts.map_while(|at| block(&layers[at..], &plan[at])).collect()
@@ -213,6 +266,7 @@ fn single(layers: &[LayerSpec], plan: &PlannedLayer) -> (Option<Kind>, usize) {
         (&LayerSpec::Dropout { rate }, _) => Some(Kind::Dropout { rate }),
         (LayerSpec::GlobalAveragePooling2d, _) => Some(Kind::GlobalAveragePool2d),
         (LayerSpec::Relu, _) => Some(Kind::Relu),
+        (LayerSpec::Sigmoid, _) => Some(Kind::Sigmoid),
         // NHWC is contiguous: the values stay as they are.
         (LayerSpec::Flatten, _) => None,
         (layer, shape) => unreachable!("plan() refuses {layer:?} after {shape:?}"),

@@ -1,17 +1,18 @@
-//! A chain of layers, with the buffers between them.
+//! A model that is built: its layers, with the buffers between them.
 
-use super::layers::{BYTE_SCALE, Backward, Layer, Pass};
+use super::layers::{BYTE_SCALE, Backward, Inputs, Layer, Pass};
 use super::operations::{Operation, Operations, check_batch, item_len, largest_output};
 use super::parameter::Parameter;
 use super::spec::ModelSpec;
 use super::tensor::Tensor;
 use crate::error::Result;
-use onesheet_kernels::image;
 use onesheet_kernels::optim::Step;
 use onesheet_kernels::precision::Precision;
 use onesheet_kernels::simd::Isa;
+use onesheet_kernels::{image, join};
 
-/// A built model: a chain of layers with their parameters, and the buffers between them.
+/// A built model: layers with their parameters, and the buffers between them. Each layer reads what the
+/// one before it gives; a layer that joins two paths also reads an earlier value.
 ///
 /// ```
 /// use onesheet::nn::{Input, Isa, ModelSpec, Pass, Sequential};
@@ -114,15 +115,14 @@ impl Sequential {
     fn build_with(spec: ModelSpec, isa: Isa, seed: u64, fuse: bool) -> Result<Self> {
         let all = Operations::of(&spec, fuse)?;
         let last_images = all.last_images();
-        let Operations { plan, operations, shapes } = all;
-        let layers: Vec<_> = operations.iter().map(|operation| operation.build(&plan, seed)).collect();
+        let layers: Vec<_> = all.operations.iter().map(|operation| operation.build(&all, seed)).collect();
         Ok(Self {
             spec,
             isa,
             precision: Precision::F32,
-            shapes,
             last_images,
-            fused_blocks: operations.iter().map(Operation::fused_blocks).sum(),
+            fused_blocks: all.operations.iter().map(Operation::fused_blocks).sum(),
+            shapes: all.shapes,
             activations: vec![Tensor::default(); layers.len() + 1],
             layers,
             gradients: Default::default(),
@@ -243,9 +243,10 @@ impl Sequential {
         let isa = if pass.is_training() { self.isa.with_precision(self.precision) } else { self.isa };
         for (i, layer) in self.layers.iter_mut().enumerate() {
             let (before, after) = self.activations.split_at_mut(i + 1);
-            let (x, y) = (&before[i], &mut after[0]);
+            let inputs = Inputs { x: &before[i], earlier: layer.earlier().map(|earlier| &before[earlier]) };
+            let y = &mut after[0];
             y.reshape(n, &self.shapes[i + 1]);
-            layer.forward(isa, x, y, pass);
+            layer.forward(isa, inputs, y, pass);
         }
         &self.activations[self.layers.len()]
     }
@@ -316,14 +317,18 @@ impl Sequential {
         let [dy, dx] = &mut self.gradients;
         dy.reshape(n, self.activations[self.layers.len()].shape());
         dy.values_mut().copy_from_slice(d_output);
-        for (i, layer) in self.layers.iter_mut().enumerate().skip(first).rev() {
+        for i in (first..self.layers.len()).rev() {
+            let (layer, after) = self.layers[i..].split_first_mut().expect("i is a layer");
             let (x, y) = (&self.activations[i], &self.activations[i + 1]);
+            let inputs = Inputs { x, earlier: layer.earlier().map(|earlier| &self.activations[earlier]) };
             // The gradient of the input itself is not asked for.
             let wanted = i > 0;
             if wanted {
                 dx.reshape(n, x.shape());
             }
-            backward(&mut **layer, self.isa, Backward { x, y, dy, dx: wanted.then_some(&mut *dx) });
+            backward(&mut **layer, self.isa, Backward { inputs, y, dy, dx: wanted.then_some(&mut *dx) });
+            let joins = after.iter().filter(|layer| wanted && layer.earlier() == Some(i));
+            joins.for_each(|join| join::accumulate(self.isa, join.earlier_gradient(), dx.values_mut()));
             std::mem::swap(dy, dx);
         }
     }

@@ -1,8 +1,8 @@
 //! What a model is, as data: written into every model file, read back to rebuild the model.
 
 use super::layers::{
-    Description, LARGEST, MOST_ACTIVATIONS, batch_norm, conv2d, dense, dropout, global_average_pool2d, max_pool2d,
-    relu, values,
+    Description, LARGEST, MOST_ACTIVATIONS, batch_norm, conv2d, dense, dropout, global_average_pool2d, join::Join,
+    max_pool2d, relu, sigmoid, values,
 };
 use super::parameter::Role;
 use crate::error::{Error, Result};
@@ -17,7 +17,7 @@ const MOST_LAYERS: usize = 1_000;
 /// The most values of all parameters together: 4 GiB.
 const MOST_PARAMETERS: usize = 1 << 30;
 
-/// A chain of layers.
+/// A chain of layers, some of which join what an earlier one gives.
 ///
 /// ```
 /// use onesheet::nn::{ModelSpec, Padding};
@@ -54,6 +54,8 @@ pub enum LayerSpec {
     },
     /// `max(x, 0)`.
     Relu,
+    /// `1 / (1 + exp(-x))`.
+    Sigmoid,
     /// Batch normalisation over all but the last axis.
     BatchNormalization {
         /// `moving = momentum * moving + (1 - momentum) * batch`: Keras' sense; PyTorch's momentum
@@ -81,6 +83,22 @@ pub enum LayerSpec {
         /// The fraction dropped.
         rate: f32,
     },
+    /// The sum of its input and of what came into the `layers` layers before it: the end of a residual
+    /// branch.
+    ///
+    /// He et al. 2015, Deep Residual Learning, <https://arxiv.org/abs/1512.03385>.
+    Add {
+        /// How many layers the branch has.
+        layers: usize,
+    },
+    /// The images that came into the `layers` layers before it, times its input, one factor for each
+    /// channel: the end of squeeze-and-excite.
+    ///
+    /// Hu et al. 2017, Squeeze-and-Excitation Networks, <https://arxiv.org/abs/1709.01507>.
+    Multiply {
+        /// How many layers the factors are made by.
+        layers: usize,
+    },
 }
 
 impl LayerSpec {
@@ -89,22 +107,40 @@ impl LayerSpec {
         match self {
             Self::Conv2d { .. } => "conv2d",
             Self::Relu => "re_lu",
+            Self::Sigmoid => "sigmoid",
             Self::BatchNormalization { .. } => "batch_normalization",
             Self::MaxPooling2d { .. } => "max_pooling2d",
             Self::GlobalAveragePooling2d => "global_average_pooling2d",
             Self::Flatten => "flatten",
             Self::Dense { .. } => "dense",
             Self::Dropout { .. } => "dropout",
+            Self::Add { .. } => "add",
+            Self::Multiply { .. } => "multiply",
         }
     }
 
-    /// What the layer makes of an input, or why it cannot take it.
-    fn describe(&self, input: &[usize]) -> Result<Description, &'static str> {
+    /// How many layers before it what it joins came in, if it joins an earlier value.
+    pub fn joins(&self) -> Option<usize> {
+        self.join().map(|(_, layers)| layers)
+    }
+
+    /// How the layer joins an earlier value, if it does, and how many layers lie between.
+    pub(super) fn join(&self) -> Option<(Join, usize)> {
+        match *self {
+            Self::Add { layers } => Some((Join::Add, layers)),
+            Self::Multiply { layers } => Some((Join::Multiply, layers)),
+            _ => None,
+        }
+    }
+
+    /// What the layer makes of an input, or why it cannot take it; `before` are the layers before it.
+    fn describe(&self, input: &[usize], before: &[PlannedLayer]) -> Result<Description, &'static str> {
         match *self {
             Self::Conv2d { filters, kernel, stride, padding } => {
                 conv2d::Options { filters, kernel, stride, padding }.describe(input)
             }
             Self::Relu => Ok(relu::describe(input)),
+            Self::Sigmoid => Ok(sigmoid::describe(input)),
             Self::BatchNormalization { momentum, epsilon } => batch_norm::describe(input, momentum, epsilon),
             Self::MaxPooling2d { size } => max_pool2d::describe(input, size),
             Self::GlobalAveragePooling2d => global_average_pool2d::describe(input),
@@ -114,7 +150,17 @@ impl LayerSpec {
             }
             Self::Dense { units } => dense::describe(input, units),
             Self::Dropout { rate } => dropout::describe(input, rate),
+            Self::Add { layers } => Join::Add.describe(input, earlier(before, layers)?),
+            Self::Multiply { layers } => Join::Multiply.describe(input, earlier(before, layers)?),
         }
+    }
+}
+
+/// The shape of what came into the last `layers` of the layers; a layer has given it.
+fn earlier(before: &[PlannedLayer], layers: usize) -> Result<&[usize], &'static str> {
+    match before.len().checked_sub(layers) {
+        Some(at) if layers > 0 && at > 0 => Ok(&before[at].input),
+        _ => Err("it joins what one of the layers before gives"),
     }
 }
 
@@ -170,6 +216,23 @@ impl ModelSpec {
         self.layer(LayerSpec::Dropout { rate })
     }
 
+    /// Adds a residual branch: what the layers of `branch` make of their input is added to it.
+    pub fn residual(self, branch: impl FnOnce(Self) -> Self) -> Self {
+        let begin = self.layers.len();
+        let spec = branch(self);
+        let layers = spec.layers.len() - begin;
+        spec.layer(LayerSpec::Add { layers })
+    }
+
+    /// Adds squeeze-and-excite: the channels of images, each times a factor that two dense layers make
+    /// of the means of all channels, with `units` values between them.
+    pub fn squeeze_excite(self, units: usize) -> Self {
+        let channels = self.plan().ok().and_then(|plan| plan.last()?.output.last().copied());
+        // Without images before it the plan refuses the pooling.
+        let spec = self.global_average_pool2d().dense(units).relu().dense(channels.unwrap_or(1));
+        spec.layer(LayerSpec::Sigmoid).layer(LayerSpec::Multiply { layers: 5 })
+    }
+
     /// What each layer is called and makes of what comes in, without building anything.
     ///
     /// A model is bounded, so that a small file cannot fill a machine: 1,000 layers, 2^24 for any
@@ -201,7 +264,8 @@ impl ModelSpec {
             };
             *before += 1;
             let input = plan.last().map_or(&self.input, |before| &before.output).clone();
-            let described = layer.describe(&input).and_then(|described| sizes.add(&described).map(|()| described));
+            let described = layer.describe(&input, &plan);
+            let described = described.and_then(|described| sizes.add(&described).map(|()| described));
             let Description { output, parameters, flops } =
                 described.map_err(|why| Error::Shape(format!("{name} after a shape of {input:?}: {why}")))?;
             plan.push(PlannedLayer { name, input, output, parameters, flops });

@@ -37,6 +37,14 @@ pub struct Recipe {
     // The path in full keeps clap from taking one value for several.
     #[arg(long, value_name = "N,N,..", value_parser = filters, help_heading = MODEL)]
     pub filters: ::std::vec::Vec<usize>,
+    /// Convolutions of a residual branch after each block but the first, each with ReLU and batch norm,
+    /// whose result is added to the block's; 0 is no branch.
+    #[arg(long, value_name = "N", value_parser = at_most(16), help_heading = MODEL)]
+    pub residual: usize,
+    /// Squeeze-and-excite at the end of each branch, or of each block where there are none: as many
+    /// channels share a unit of its hidden layer; 0 is none.
+    #[arg(long, value_name = "N", value_parser = at_most(1_024), help_heading = MODEL)]
+    pub squeeze_excite: usize,
     /// How the last block's image becomes a vector: all its values, or the mean of its pixels.
     #[arg(long, help_heading = MODEL)]
     pub pooling: Pooling,
@@ -216,6 +224,8 @@ impl Recipe {
         Self {
             input: ImageSpec::POSTER.height,
             filters: vec![16, 32, 64],
+            residual: 0,
+            squeeze_excite: 0,
             pooling: Pooling::Flatten,
             dense: 64,
             dropout: 0.5,
@@ -305,12 +315,28 @@ impl Recipe {
         }
     }
 
-    /// Blocks of convolution + ReLU, batch norm and max-pooling, then dense layers.
+    /// Blocks of convolution + ReLU, batch norm and max-pooling, each with its residual branch, then
+    /// dense layers.
     pub fn model(&self, classes: usize) -> ModelSpec {
         let Self { input, filters, pooling, dense, dropout, bn_momentum, padding, .. } = self;
+        let normalised =
+            |spec: ModelSpec, filters, padding| spec.conv2d(filters, 3, padding).relu().batch_norm(*bn_momentum);
+        let excited = |spec: ModelSpec, filters: usize| match self.squeeze_excite {
+            0 => spec,
+            channels => spec.squeeze_excite(filters.div_ceil(channels)),
+        };
+        let branch = |spec: ModelSpec, filters| {
+            let convolved = (0..self.residual).fold(spec, |spec, _| normalised(spec, filters, Padding::Same));
+            excited(convolved, filters)
+        };
         let mut spec = ModelSpec::input(&[*input, *input, 3]);
-        for &filters in filters {
-            spec = spec.conv2d(filters, 3, *padding).relu().batch_norm(*bn_momentum).max_pool2d(2);
+        for (i, &filters) in filters.iter().enumerate() {
+            spec = normalised(spec, filters, *padding).max_pool2d(2);
+            spec = match self.residual {
+                0 => excited(spec, filters),
+                _ if i == 0 => spec,
+                _ => spec.residual(|spec| branch(spec, filters)),
+            };
         }
         spec = match pooling {
             Pooling::Flatten => spec.flatten(),

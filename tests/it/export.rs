@@ -59,6 +59,17 @@ fn unpadded(input: usize) -> ModelSpec {
     spec.flatten().dense(8).relu().dropout(0.5).dense(GENRES.len())
 }
 
+/// Residual branches with squeeze-and-excite at their ends.
+fn residual(input: usize) -> ModelSpec {
+    let mut spec = ModelSpec::input(&[input, input, 3]);
+    for filters in [4, 6] {
+        spec = spec.conv2d(filters, 3, Padding::Same).relu().batch_norm(0.9).max_pool2d(2);
+        let normalised = |spec: ModelSpec| spec.conv2d(filters, 3, Padding::Same).relu().batch_norm(0.9);
+        spec = spec.residual(|spec| normalised(normalised(spec)).squeeze_excite(2));
+    }
+    spec.global_average_pool2d().dense(GENRES.len())
+}
+
 /// What no recipe makes: other windows, strides and orders of the layers.
 fn unusual() -> ModelSpec {
     let conv2d = |filters, kernel, stride, padding| LayerSpec::Conv2d { filters, kernel, stride, padding };
@@ -215,6 +226,16 @@ fn batch_norm_is_folded_as_far_as_that_is_exact() {
         ]
     );
     assert_eq!(shape(&tensor(&some, &node(&some, "batch_normalization").input[1]).dims), [4, 1, 1]);
+
+    // What is kept for a sum is behind batch norm, so that this stays in front of it; a batch norm at the
+    // end of a branch goes into no layer after the sum.
+    let joined = folded(residual(20));
+    let block = ["Conv", "Relu", "MaxPool", "Add", "Identity"];
+    let excite = ["Identity", "GlobalAveragePool", "Flatten", "Gemm", "Relu", "Gemm", "Sigmoid", "Unsqueeze", "Mul"];
+    let branch = ["Conv", "Relu", "Add", "Conv", "Relu", "Add"];
+    let stage = [&block[..], &branch, &excite, &["Add"]].concat();
+    let end = ["GlobalAveragePool", "Flatten", "Gemm", "Identity"];
+    assert_eq!(operations(&joined), [&stage[..], &stage, &end].concat());
 
     // A factor that is negative does not pass a ReLU or a maximum.
     let mut of = classifier(unpadded(20), Head::Sigmoid, Views::One);
@@ -407,6 +428,7 @@ fn onnx_runtime_answers_as_we_do() {
         ("padded", classifier(padded(48), Head::Sigmoid, Views::Flip)),
         ("unpadded", classifier(unpadded(100), Head::Softmax, Views::One)),
         ("unusual", classifier(unusual(), Head::Sigmoid, Views::Flip)),
+        ("residual", classifier(residual(40), Head::Sigmoid, Views::One)),
     ];
     let mut runs = vec![run_folder().join("multi-label")];
     for (name, of) in made {
@@ -420,5 +442,5 @@ fn onnx_runtime_answers_as_we_do() {
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     let (table, errors) = (text(&output.stdout), text(&output.stderr));
     assert!(output.status.success(), "{table}{errors}");
-    assert_eq!(table.matches("safetensors | as it comes").count(), 3, "{table}{errors}");
+    assert_eq!(table.matches("safetensors | as it comes").count(), 4, "{table}{errors}");
 }

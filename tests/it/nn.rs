@@ -25,6 +25,17 @@ fn small_model(h: usize, w: usize, padding: Padding, classes: usize) -> ModelSpe
     spec.layer(conv).batch_norm(0.9).relu().flatten().dense(7).relu().dropout(0.3).dense(classes)
 }
 
+/// A block, then a branch that is added to it with squeeze-and-excite at its end, and a sum of vectors.
+fn residual_model(h: usize, w: usize, padding: Padding, classes: usize) -> ModelSpec {
+    let spec = ModelSpec::input(&[h, w, 3]).conv2d(6, 3, padding).relu().batch_norm(0.9).max_pool2d(2);
+    let branch = |spec: ModelSpec| {
+        let normalised = |spec: ModelSpec| spec.conv2d(6, 3, Padding::Same).relu().batch_norm(0.9);
+        normalised(normalised(spec)).squeeze_excite(4)
+    };
+    let spec = spec.residual(branch).conv2d(5, 3, padding).relu().batch_norm(0.9);
+    spec.global_average_pool2d().dense(7).residual(|spec| spec.dense(7).relu().dropout(0.3)).dense(classes)
+}
+
 /// The values of all parameters.
 fn values(model: &Sequential) -> Vec<Vec<f32>> {
     model.parameters().iter().map(|parameter| parameter.value.to_vec()).collect()
@@ -80,6 +91,12 @@ fn every_shape_error_surfaces_in_build() {
         (ModelSpec::input(&[8]).dropout(1.0), "below 1"),
         (ModelSpec::input(&[8]).dense(0), "at least one unit"),
         (ModelSpec::input(&[0, 8, 3]).flatten(), "input"),
+        (ModelSpec::input(&[8]).residual(|spec| spec.dense(8)), "add after a shape of [8]: it joins what one of the"),
+        (ModelSpec::input(&[8]).dense(4).residual(|spec| spec), "it joins what one of the layers before gives"),
+        (ModelSpec::input(&[8]).dense(4).layer(LayerSpec::Add { layers: usize::MAX }), "it joins what one of"),
+        (ModelSpec::input(&[8]).dense(4).residual(|spec| spec.dense(5)), "it adds values of one shape"),
+        (ModelSpec::input(&[8, 8, 3]).flatten().squeeze_excite(4), "global_average_pooling2d after a shape of [192]"),
+        (ModelSpec::input(&[8, 8, 3]).relu().relu().layer(LayerSpec::Multiply { layers: 1 }), "one factor per channel"),
     ];
     for (spec, message) in wrong {
         let Err(error) = Sequential::build(spec, best(), 1) else { panic!("built: {message}") };
@@ -157,6 +174,7 @@ proptest! {
         (h, w, n) in (9..16usize, 9..16usize, 3..7usize),
         same: bool,
         softmax: bool,
+        residual: bool,
         seed in 0..1000u64,
     ) {
         let padding = if same { Padding::Same } else { Padding::Valid };
@@ -165,7 +183,8 @@ proptest! {
         let mut data = Data::new(seed);
         let x = data.vec(n * h * w * 3);
         let labels: Vec<f32> = (0..n * classes).map(|i| f32::from(u8::from(i % classes == i / classes % 3))).collect();
-        let mut model = Sequential::build(small_model(h, w, padding, classes), best(), seed).unwrap();
+        let spec = if residual { residual_model } else { small_model }(h, w, padding, classes);
+        let mut model = Sequential::build(spec, best(), seed).unwrap();
         let start = loss(&mut model, head, &x, &labels);
         prop_assert!(start.is_finite());
         let gradients: Vec<Vec<f32>> = model.parameters().iter().map(|parameter| parameter.gradient.clone()).collect();
@@ -194,9 +213,11 @@ proptest! {
 #[test]
 fn training_gives_the_same_bits_on_any_number_of_threads() {
     let batches: Vec<_> = (0..4).map(|seed| Data::new(seed).vec(9 * 20 * 20 * 3)).collect();
-    for isa in Isa::available() {
+    for (isa, spec) in
+        Isa::available().into_iter().flat_map(|isa| [(isa, small_model as fn(_, _, _, _) -> _), (isa, residual_model)])
+    {
         let weights = on_1_2_3_threads(|| {
-            let mut model = Sequential::build(small_model(20, 20, Padding::Valid, 4), isa, 1).unwrap();
+            let mut model = Sequential::build(spec(20, 20, Padding::Valid, 4), isa, 1).unwrap();
             let optimizer = Optimizer::new(Rule::adam(1e-2), &mut model);
             let mut trainer = Trainer::new(Head::Sigmoid, optimizer, 1);
             let labels = [[1.0, 0.0, 0.0, 1.0], [0.0, 1.0, 0.0, 0.0], [1.0, 1.0, 1.0, 0.0]].concat().repeat(3);
@@ -238,6 +259,31 @@ fn training_gives_the_same_bits_on_avx2_and_avx512() {
     for (f32, bf16) in f32.iter().zip(&bf16) {
         let differences = f32.iter().zip(bf16).filter(|(a, b)| (*a - *b).abs() > 1e-4).count();
         assert!(differences > 0 && differences < f32.len() / 5, "{differences} of {}", f32.len());
+    }
+}
+
+/// Where a value is joined later on, it exists: no block is fused across it, and what is joined is what
+/// a chain of the same layers gives there.
+#[test]
+fn fused_blocks_end_where_a_value_is_joined() {
+    let block = |spec: ModelSpec| spec.conv2d(4, 3, Padding::Same).relu().batch_norm(0.9).max_pool2d(2);
+    let begin = block(block(ModelSpec::input(&[16, 16, 3])));
+    // From the second block's input to its end, and around its batch norm alone.
+    let around = |layers| {
+        let spec = block(ModelSpec::input(&[16, 16, 3])).conv2d(4, 3, Padding::Same).relu().batch_norm(0.9);
+        spec.layer(LayerSpec::Add { layers })
+    };
+    for (spec, fused) in [(begin.clone().relu().layer(LayerSpec::Add { layers: 1 }), 2), (around(3), 1), (around(1), 1)]
+    {
+        let spec = spec.global_average_pool2d().dense(3);
+        let x = Data::new(3).whole(256, 2 * 16 * 16 * 3).iter().map(|&x| x as u8).collect::<Vec<_>>();
+        let [fused_model, single] = [true, false].map(|fuse| {
+            let build = if fuse { Sequential::build } else { Sequential::build_unfused };
+            let mut model = build(spec.clone(), best(), 1).unwrap();
+            assert_eq!(model.summary().contains(&format!("fused: {fused} x")), fuse, "{}", model.summary());
+            model.forward(Input::U8(&x), Pass::Inference).values().to_vec()
+        });
+        assert_close(&fused_model, &wide(&single), 1e-5);
     }
 }
 

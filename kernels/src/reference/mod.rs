@@ -14,6 +14,7 @@ pub mod dense;
 pub mod dropout;
 pub mod global_average_pool2d;
 pub mod gradient;
+pub mod join;
 pub mod loss;
 pub mod max_pool2d;
 pub mod optim;

@@ -1,6 +1,6 @@
 //! Batch normalisation.
 
-use super::{Backward, Claims, Description, Layer, Pass, values};
+use super::{Backward, Claims, Description, Inputs, Layer, Pass, values};
 use crate::nn::parameter::{Parameter, Role};
 use crate::nn::tensor::Tensor;
 use onesheet_kernels::batch_norm::{self, Gradients, Normalization, Workspace};
@@ -113,7 +113,7 @@ impl Layer for BatchNorm {
         self.workspace.reserve(n * self.item_len, self.mean.len());
     }
 
-    fn forward(&mut self, isa: Isa, x: &Tensor, y: &mut Tensor, pass: Pass) {
+    fn forward(&mut self, isa: Isa, Inputs { x, .. }: Inputs, y: &mut Tensor, pass: Pass) {
         let Self { norm, mean, variance, workspace, .. } = self;
         if pass.is_training() {
             batch_norm::statistics(isa, x.values(), mean, variance, workspace);
@@ -126,7 +126,7 @@ impl Layer for BatchNorm {
         batch_norm::forward(isa, &by, x.values(), y.values_mut(), workspace);
     }
 
-    fn backward(&mut self, isa: Isa, Backward { x, dy, dx, .. }: Backward) {
+    fn backward(&mut self, isa: Isa, Backward { inputs: Inputs { x, .. }, dy, dx, .. }: Backward) {
         let Self { norm: Norm { gamma, beta, epsilon, .. }, mean, variance, workspace, .. } = self;
         let by = Normalization { gamma: &gamma.value, beta: &beta.value, mean, variance, epsilon: *epsilon };
         let dx = dx.map(Tensor::values_mut);

@@ -1,7 +1,7 @@
 //! 2-D convolution, with the ReLU that may follow it.
 
 use super::affine::{Affine, through_relu};
-use super::{Backward, Claims, Description, LARGEST, Layer, MOST_ACTIVATIONS, Pass, flops, known};
+use super::{Backward, Claims, Description, Inputs, LARGEST, Layer, MOST_ACTIVATIONS, Pass, flops, known};
 use crate::nn::parameter::{Parameter, Role};
 use crate::nn::tensor::Tensor;
 use onesheet_kernels::ShapeError;
@@ -98,7 +98,7 @@ impl Layer for Conv2d {
         }
     }
 
-    fn forward(&mut self, isa: Isa, x: &Tensor, y: &mut Tensor, pass: Pass) {
+    fn forward(&mut self, isa: Isa, Inputs { x, .. }: Inputs, y: &mut Tensor, pass: Pass) {
         let shape = &self.shape(x.n());
         let Self { relu, affine: Affine { kernel, bias }, weights, workspace, .. } = self;
         let (relu, x, w, bias, y) = (*relu, x.values(), &kernel.value, &bias.value, y.values_mut());
@@ -111,7 +111,7 @@ impl Layer for Conv2d {
         Inference { shape, x, weights, bias, relu, y }.run(isa);
     }
 
-    fn backward(&mut self, isa: Isa, Backward { x, y, dy, dx }: Backward) {
+    fn backward(&mut self, isa: Isa, Backward { inputs: Inputs { x, .. }, y, dy, dx }: Backward) {
         let shape = &self.shape(x.n());
         through_relu(isa, self.relu, y, dy);
         let Self { affine: Affine { kernel, bias }, workspace, .. } = self;

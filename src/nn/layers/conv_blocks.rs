@@ -7,7 +7,7 @@
 
 use super::affine::Affine;
 use super::batch_norm::Norm;
-use super::{BYTE_SCALE, Backward, Claims, Layer, Pass, known};
+use super::{BYTE_SCALE, Backward, Claims, Inputs, Layer, Pass, known};
 use crate::nn::parameter::Parameter;
 use crate::nn::tensor::Tensor;
 use onesheet_kernels::ShapeError;
@@ -172,7 +172,7 @@ impl Layer for ConvBlocks {
         }
     }
 
-    fn forward(&mut self, isa: Isa, x: &Tensor, y: &mut Tensor, pass: Pass) {
+    fn forward(&mut self, isa: Isa, Inputs { x, .. }: Inputs, y: &mut Tensor, pass: Pass) {
         let (n, last) = (y.n(), self.blocks.len() - 1);
         for i in 0..=last {
             let (below, rest) = self.blocks.split_at_mut(i);
@@ -193,7 +193,7 @@ impl Layer for ConvBlocks {
         }
     }
 
-    fn backward(&mut self, isa: Isa, Backward { x, dy, mut dx, .. }: Backward) {
+    fn backward(&mut self, isa: Isa, Backward { inputs: Inputs { x, .. }, dy, mut dx, .. }: Backward) {
         let (n, last) = (dy.n(), self.blocks.len() - 1);
         let shape = &self.blocks[last].shape(n);
         let Block { mean, p, dp_sums, workspace, .. } = &mut self.blocks[last];

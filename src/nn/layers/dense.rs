@@ -1,7 +1,7 @@
 //! The dense layer, with the ReLU that may follow it.
 
 use super::affine::{Affine, through_relu};
-use super::{Backward, Claims, Description, LARGEST, Layer, Pass, flops, known};
+use super::{Backward, Claims, Description, Inputs, LARGEST, Layer, Pass, flops, known};
 use crate::nn::parameter::{Parameter, Role};
 use crate::nn::tensor::Tensor;
 use onesheet_kernels::ShapeError;
@@ -70,14 +70,14 @@ impl Layer for Dense {
         self.workspace.reserve(&self.shape(n), training);
     }
 
-    fn forward(&mut self, isa: Isa, x: &Tensor, y: &mut Tensor, _pass: Pass) {
+    fn forward(&mut self, isa: Isa, Inputs { x, .. }: Inputs, y: &mut Tensor, _pass: Pass) {
         let shape = &self.shape(x.n());
         let Self { relu, affine: Affine { kernel, bias }, workspace, .. } = self;
         let (x, w, bias, y) = (x.values(), &kernel.value, &bias.value, y.values_mut());
         Forward { shape, x, w, bias, relu: *relu, y, workspace }.run(isa);
     }
 
-    fn backward(&mut self, isa: Isa, Backward { x, y, dy, dx }: Backward) {
+    fn backward(&mut self, isa: Isa, Backward { inputs: Inputs { x, .. }, y, dy, dx }: Backward) {
         let shape = &self.shape(x.n());
         through_relu(isa, self.relu, y, dy);
         let Self { affine: Affine { kernel, bias }, workspace, .. } = self;
@@ -88,7 +88,7 @@ impl Layer for Dense {
         }
     }
 
-    fn input_gradient(&mut self, isa: Isa, Backward { x, y, dy, dx }: Backward) {
+    fn input_gradient(&mut self, isa: Isa, Backward { inputs: Inputs { x, .. }, y, dy, dx }: Backward) {
         let shape = &self.shape(x.n());
         through_relu(isa, self.relu, y, dy);
         if let Some(dx) = dx {
@@ -97,7 +97,7 @@ impl Layer for Dense {
         }
     }
 
-    fn backward_and_step(&mut self, isa: Isa, Backward { x, y, dy, dx }: Backward, step: &Step) {
+    fn backward_and_step(&mut self, isa: Isa, Backward { inputs: Inputs { x, .. }, y, dy, dx }: Backward, step: &Step) {
         let shape = &self.shape(x.n());
         through_relu(isa, self.relu, y, dy);
         let Self { affine: Affine { kernel, bias }, workspace, .. } = self;

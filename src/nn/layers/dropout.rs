@@ -1,6 +1,6 @@
 //! Dropout.
 
-use super::{Backward, Description, Layer, Pass};
+use super::{Backward, Description, Inputs, Layer, Pass};
 use crate::nn::tensor::Tensor;
 use crate::rng::{Purpose, stream};
 use onesheet_kernels::dropout;
@@ -38,7 +38,7 @@ impl Dropout {
 impl Layer for Dropout {
     fn reserve(&mut self, _isa: Isa, _n: usize, _training: bool) {}
 
-    fn forward(&mut self, _isa: Isa, x: &Tensor, y: &mut Tensor, pass: Pass) {
+    fn forward(&mut self, _isa: Isa, Inputs { x, .. }: Inputs, y: &mut Tensor, pass: Pass) {
         match pass {
             Pass::Inference => y.values_mut().copy_from_slice(x.values()),
             Pass::Training { seed, step } => {

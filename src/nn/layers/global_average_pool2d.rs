@@ -1,6 +1,6 @@
 //! Global average pooling.
 
-use super::{Backward, Description, Layer, Pass};
+use super::{Backward, Description, Inputs, Layer, Pass};
 use crate::nn::tensor::Tensor;
 use onesheet_kernels::global_average_pool2d::{self, GlobalAveragePool2dShape, GlobalAveragePool2dSizes};
 use onesheet_kernels::simd::Isa;
@@ -25,11 +25,11 @@ fn shape(x: &Tensor, y: &Tensor) -> GlobalAveragePool2dShape {
 impl Layer for GlobalAveragePool2d {
     fn reserve(&mut self, _isa: Isa, _n: usize, _training: bool) {}
 
-    fn forward(&mut self, isa: Isa, x: &Tensor, y: &mut Tensor, _pass: Pass) {
+    fn forward(&mut self, isa: Isa, Inputs { x, .. }: Inputs, y: &mut Tensor, _pass: Pass) {
         global_average_pool2d::forward(isa, &shape(x, y), x.values(), y.values_mut());
     }
 
-    fn backward(&mut self, isa: Isa, Backward { x, y, dy, dx }: Backward) {
+    fn backward(&mut self, isa: Isa, Backward { inputs: Inputs { x, .. }, y, dy, dx }: Backward) {
         if let Some(dx) = dx {
             global_average_pool2d::backward(isa, &shape(x, y), dy.values(), dx.values_mut());
         }

@@ -1,6 +1,6 @@
 //! 2-D max-pooling.
 
-use super::{Backward, Claims, Description, Layer, Pass, known};
+use super::{Backward, Claims, Description, Inputs, Layer, Pass, known};
 use crate::nn::tensor::Tensor;
 use onesheet_kernels::ShapeError;
 use onesheet_kernels::max_pool2d::{self, MaxPool2dShape, MaxPool2dSizes};
@@ -51,12 +51,12 @@ impl Layer for MaxPool2d {
         self.argmax.resize(self.argmax.len().max(len), 0);
     }
 
-    fn forward(&mut self, isa: Isa, x: &Tensor, y: &mut Tensor, _pass: Pass) {
+    fn forward(&mut self, isa: Isa, Inputs { x, .. }: Inputs, y: &mut Tensor, _pass: Pass) {
         let shape = self.shape(x.n());
         max_pool2d::forward(isa, &shape, x.values(), y.values_mut(), &mut self.argmax[..shape.y_len()]);
     }
 
-    fn backward(&mut self, isa: Isa, Backward { x, dy, dx, .. }: Backward) {
+    fn backward(&mut self, isa: Isa, Backward { inputs: Inputs { x, .. }, dy, dx, .. }: Backward) {
         let shape = self.shape(x.n());
         if let Some(dx) = dx {
             max_pool2d::backward(isa, &shape, &self.argmax[..shape.y_len()], dy.values(), dx.values_mut());

@@ -12,8 +12,10 @@ pub(super) mod conv_blocks;
 pub(super) mod dense;
 pub(super) mod dropout;
 pub(super) mod global_average_pool2d;
+pub(super) mod join;
 pub(super) mod max_pool2d;
 pub(super) mod relu;
+pub(super) mod sigmoid;
 
 use super::parameter::{Parameter, Role};
 use super::tensor::Tensor;
@@ -114,7 +116,23 @@ impl Claims {
     }
 }
 
-/// A layer of a chain. The shapes were checked when the model was built.
+/// What a layer reads in a forward pass.
+#[derive(Clone, Copy)]
+pub(super) struct Inputs<'a> {
+    /// What the layer before it gives.
+    pub x: &'a Tensor,
+    /// The value that the layer asks for by [`Layer::earlier`].
+    pub earlier: Option<&'a Tensor>,
+}
+
+impl<'a> Inputs<'a> {
+    /// The earlier value of a layer that asks for one.
+    fn earlier(&self) -> &'a Tensor {
+        self.earlier.expect("the layer asks for an earlier value")
+    }
+}
+
+/// A layer of a model. The shapes were checked when the model was built.
 pub(super) trait Layer: Send {
     /// Calls `visit` with each parameter, in Keras' order.
     fn each_parameter<'a>(&'a self, _visit: &mut dyn FnMut(&'a Parameter)) {}
@@ -130,12 +148,24 @@ pub(super) trait Layer: Send {
         false
     }
 
+    /// The place among the model's activations of a value, beside `x`, that the layer reads: given by
+    /// a layer farther up.
+    fn earlier(&self) -> Option<usize> {
+        None
+    }
+
+    /// The gradient of the [earlier](Layer::earlier) value, from the last backward pass; of the length
+    /// of its batch.
+    fn earlier_gradient(&self) -> &[f32] {
+        &[]
+    }
+
     /// Claims the memory for batches of up to `n` items, that of the backward pass only for
     /// `training`.
     fn reserve(&mut self, isa: Isa, n: usize, training: bool);
 
     /// Computes `y`, which has the output's shape.
-    fn forward(&mut self, isa: Isa, x: &Tensor, y: &mut Tensor, pass: Pass);
+    fn forward(&mut self, isa: Isa, inputs: Inputs, y: &mut Tensor, pass: Pass);
 
     /// Adds to the gradients of the parameters and, where `dx` is asked for, overwrites it. Follows
     /// a training [`forward`](Layer::forward) of the same `x` and `y`; may use `dy` as workspace.
@@ -160,7 +190,7 @@ pub(super) trait Layer: Send {
 
 /// The tensors of a backward pass; see [`Layer::backward`] and [`Layer::input_gradient`].
 pub(super) struct Backward<'a> {
-    pub x: &'a Tensor,
+    pub inputs: Inputs<'a>,
     pub y: &'a Tensor,
     pub dy: &'a mut Tensor,
     pub dx: Option<&'a mut Tensor>,

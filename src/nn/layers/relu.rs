@@ -1,6 +1,6 @@
 //! ReLU where it follows neither a convolution nor a dense layer.
 
-use super::{Backward, Description, Layer, Pass};
+use super::{Backward, Description, Inputs, Layer, Pass};
 use crate::nn::tensor::Tensor;
 use onesheet_kernels::activation;
 use onesheet_kernels::simd::Isa;
@@ -15,7 +15,7 @@ pub struct Relu;
 impl Layer for Relu {
     fn reserve(&mut self, _isa: Isa, _n: usize, _training: bool) {}
 
-    fn forward(&mut self, isa: Isa, x: &Tensor, y: &mut Tensor, _pass: Pass) {
+    fn forward(&mut self, isa: Isa, Inputs { x, .. }: Inputs, y: &mut Tensor, _pass: Pass) {
         y.values_mut().copy_from_slice(x.values());
         activation::relu(isa, y.values_mut());
     }

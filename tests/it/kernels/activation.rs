@@ -1,5 +1,5 @@
 use super::*;
-use onesheet_kernels::activation::{relu, relu_backward};
+use onesheet_kernels::activation::{relu, relu_backward, sigmoid_backward};
 use onesheet_kernels::reference::activation as reference;
 use proptest::prelude::*;
 
@@ -23,6 +23,24 @@ proptest! {
             });
             assert_close(&outputs[0], &y, 0.0);
             assert_close(&outputs[1], &dx, 0.0);
+        });
+    }
+
+    #[test]
+    fn the_gradient_of_the_sigmoid_follows_the_reference(
+        len in prop_oneof![0..70usize, 20_000..30_000usize],
+        seed: u64,
+    ) {
+        let mut data = Data::new(seed);
+        let (y, dy) = (data.between(0.0, 1.0, len), data.vec(len));
+        let expected = reference::sigmoid_backward(&wide(&y), &wide(&dy));
+        for_each_isa(|isa| {
+            let outputs = on_1_2_3_threads(|| {
+                let mut dx = poisoned(len);
+                sigmoid_backward(isa, &y, &dy, &mut dx);
+                vec![dx]
+            });
+            assert_close(&outputs[0], &expected, 1e-6);
         });
     }
 }

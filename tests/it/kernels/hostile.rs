@@ -12,7 +12,7 @@ use onesheet_kernels::loss::{self, CrossEntropy};
 use onesheet_kernels::max_pool2d::{self, MaxPool2dShape, MaxPool2dSizes};
 use onesheet_kernels::optim::{Rule, Sgd, Step};
 use onesheet_kernels::simd::Isa;
-use onesheet_kernels::{activation, dropout, image};
+use onesheet_kernels::{activation, dropout, image, join};
 use proptest::prelude::*;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -408,11 +408,28 @@ fn poolings_refuse_slices_of_other_lengths() {
     refuses_other_lengths([shape.y_len(), shape.x_len()], |isa, [dy, dx]| {
         global_average_pool2d::backward(isa, shape, &f32s(dy), &mut f32s(dx));
     });
+    let [x, factors] = [shape.x_len(), shape.y_len()];
+    refuses_other_lengths([x, factors, x], |isa, [x, factors, y]| {
+        join::scale_channels(isa, shape, &f32s(x), &f32s(factors), &mut f32s(y));
+    });
+    refuses_other_lengths([x, factors, x, x, factors], |isa, [x, factors, dy, dx, dfactors]| {
+        let (x, factors, dy) = (f32s(x), f32s(factors), f32s(dy));
+        join::scale_channels_backward(isa, shape, [&x, &factors, &dy], [&mut f32s(dx), &mut f32s(dfactors)]);
+    });
 }
 
 #[test]
 fn the_other_kernels_refuse_slices_of_other_lengths() {
     refuses_other_lengths([100, 100], |isa, [y, dy]| activation::relu_backward(isa, &f32s(y), &mut f32s(dy)));
+    refuses_other_lengths([100, 100, 100], |isa, [y, dy, dx]| {
+        activation::sigmoid_backward(isa, &f32s(y), &f32s(dy), &mut f32s(dx));
+    });
+    refuses_other_lengths([100, 100], |isa, [gradient, dx]| {
+        join::accumulate(isa, &f32s(gradient), &mut f32s(dx));
+    });
+    refuses_other_lengths([100, 100, 100], |isa, [x, earlier, y]| {
+        join::add(isa, &f32s(x), &f32s(earlier), &mut f32s(y));
+    });
     refuses_other_lengths([100, 100], |isa, [x, y]| image::u8_to_f32(isa, &vec![1; x], 0.1, &mut f32s(y)));
     refuses_other_lengths([100, 100], |_, [x, y]| dropout::apply(0.5, 1, 20, &f32s(x), &mut f32s(y)));
     refuses_other_lengths([100, 100], |_, [x, y]| loss::sigmoid(&f32s(x), &mut f32s(y)));

@@ -11,6 +11,7 @@ mod global_average_pool2d;
 mod gradient;
 mod hostile;
 mod image;
+mod join;
 mod loss;
 mod matrix;
 mod max_pool2d;

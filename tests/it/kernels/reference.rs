@@ -6,7 +6,7 @@ use onesheet_kernels::global_average_pool2d::{GlobalAveragePool2dShape, GlobalAv
 use onesheet_kernels::max_pool2d::{MaxPool2dShape, MaxPool2dSizes};
 use onesheet_kernels::reference::batch_norm::Normalization;
 use onesheet_kernels::reference::{
-    activation, batch_norm, conv2d, dense, dropout, global_average_pool2d, loss, max_pool2d, optim,
+    activation, batch_norm, conv2d, dense, dropout, global_average_pool2d, join, loss, max_pool2d, optim,
 };
 use proptest::prelude::*;
 
@@ -122,6 +122,26 @@ proptest! {
         let (x, dy) = (wide(&data.distinct(shape.x_len())), wide(&data.vec(shape.y_len())));
         let dx = max_pool2d::backward(&shape, &max_pool2d::forward(&shape, &x).1, &dy);
         assert_close_f64(&dx, &numeric_gradient(&x, |x| dot(&max_pool2d::forward(&shape, x).0, &dy)), TOLERANCE);
+    }
+
+    #[test]
+    fn scaled_channels_gradients((n, pixels, c) in (1..3usize, 1..7usize, 1..4usize), seed: u64) {
+        let shape = GlobalAveragePool2dShape::new(GlobalAveragePool2dSizes { n, pixels, c });
+        let mut data = Data::new(seed);
+        let [x, dy] = [0; 2].map(|_| wide(&data.vec(shape.x_len())));
+        let factors = wide(&data.vec(shape.y_len()));
+        let loss = |x: &[f64], factors: &[f64]| dot(&join::scale_channels(&shape, x, factors), &dy);
+        let (dx, dfactors) = join::scale_channels_backward(&shape, &x, &factors, &dy);
+        assert_close_f64(&dx, &numeric_gradient(&x, |x| loss(x, &factors)), TOLERANCE);
+        assert_close_f64(&dfactors, &numeric_gradient(&factors, |factors| loss(&x, factors)), TOLERANCE);
+    }
+
+    #[test]
+    fn sigmoid_gradient(len in 1..20usize, seed: u64) {
+        let mut data = Data::new(seed);
+        let (x, dy) = (wide(&data.between(-4.0, 4.0, len)), wide(&data.vec(len)));
+        let dx = activation::sigmoid_backward(&loss::sigmoid(&x), &dy);
+        assert_close_f64(&dx, &numeric_gradient(&x, |x| dot(&loss::sigmoid(x), &dy)), TOLERANCE);
     }
 
     #[test]
