@@ -23,6 +23,7 @@
 //! | `cache_ledger` | what was refused, in a file beside the cache |
 //! | `changes` | which posters of a cache are not as they were |
 //! | `build` | how that file is made |
+//! | [`retouch`] | what changes an image in place |
 //! | [`transform`] | an image as a model sees it: a fixed view of it, or a random variation |
 //! | [`batches`] | the images and labels of one step after the other, made ahead of time |
 //!
@@ -47,6 +48,7 @@ pub mod ledger;
 mod mmap;
 mod poster;
 pub mod refusal;
+pub mod retouch;
 pub mod split;
 pub mod transform;
 pub mod twins;

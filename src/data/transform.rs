@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use std::f64::consts::TAU;
 
 use crate::data::decode::ImageSpec;
+use crate::data::retouch::{self, Operation, Rectangle, colour, mirror};
 use crate::rng::{self, Purpose};
 
 /// How an image becomes the input of a model.
@@ -97,6 +98,13 @@ pub struct Augment {
     /// Krizhevsky, Sutskever and Hinton 2012, in the simpler form of Howard 2013,
     /// <https://arxiv.org/abs/1312.5402>.
     pub jitter: f32,
+    /// How many operations of [`Operation::ALL`] are drawn and applied; 0 applies none.
+    ///
+    /// RandAugment, Cubuk et al. 2019, <https://arxiv.org/abs/1909.13719>, but with the strength of each
+    /// drawn, too, as in TrivialAugment, Müller and Hutter 2021, <https://arxiv.org/abs/2103.10158>.
+    pub randaugment: usize,
+    /// The greatest strength of these operations, as a share of what they can do.
+    pub magnitude: f32,
     /// The side of a grey square at a random place, as a share of the image's side; 0 is no square.
     ///
     /// DeVries and Taylor 2017, <https://arxiv.org/abs/1708.04552>.
@@ -106,11 +114,26 @@ pub struct Augment {
     ///
     /// Zhang et al. 2018, <https://arxiv.org/abs/1710.09412>.
     pub mixup: f32,
+    /// The parameter of CutMix: a rectangle of each image is taken from the next image in the batch, and
+    /// as large a share of its labels, by shares from Beta(cutmix, cutmix); 0 does not. With mixup, each
+    /// image draws one of the two.
+    ///
+    /// Yun et al. 2019, <https://arxiv.org/abs/1905.04899>.
+    pub cutmix: f32,
 }
 
 impl Augment {
     /// The setting under which nothing varies.
-    pub const NONE: Self = Self { flip: false, crop: 1.0, jitter: 0.0, cutout: 0.0, mixup: 0.0 };
+    pub const NONE: Self = Self {
+        flip: false,
+        crop: 1.0,
+        jitter: 0.0,
+        randaugment: 0,
+        magnitude: 0.0,
+        cutout: 0.0,
+        mixup: 0.0,
+        cutmix: 0.0,
+    };
 }
 
 /// The part of an image that is shown, in pixels from the image's upper left corner.
@@ -126,12 +149,14 @@ struct Crop {
 pub struct Transformer {
     transform: Transform,
     resizer: Resizer,
+    /// A copy of an image whose pixels move.
+    spare: Vec<u8>,
 }
 
 impl Transformer {
     /// A transformer that applies `transform`.
     pub fn new(transform: Transform) -> Self {
-        Self { transform, resizer: Resizer::new() }
+        Self { transform, resizer: Resizer::new(), spare: Vec::new() }
     }
 
     /// Makes the input from the image that stands at `position` in the epoch.
@@ -158,7 +183,7 @@ impl Transformer {
                 }
             }
             Look::Varied { augment, seed, epoch } => {
-                let Augment { flip, crop, jitter, cutout, .. } = augment;
+                let Augment { flip, crop, jitter, randaugment, magnitude, cutout, .. } = augment;
                 let random = |part| stream(seed, epoch, position, part);
                 let crop = (crop < 1.0).then(|| random_crop(&mut random(Part::Crop), crop, width, height));
                 self.resize(image, from, crop, out);
@@ -169,9 +194,14 @@ impl Transformer {
                     let mut random = random(Part::Jitter);
                     colour(out, [0; 3].map(|_| 1.0 + jitter * random.random_range(-1.0..1.0f32)));
                 }
+                if randaugment > 0 {
+                    let operations = random_operations(&mut random(Part::RandAugment), randaugment, magnitude);
+                    retouch::apply(out, size, &operations, &mut self.spare);
+                }
                 if cutout > 0.0 {
                     let mut random = random(Part::Cutout);
-                    cut_out(out, size, cutout, [0; 2].map(|_| random.random()));
+                    let centre = [0; 2].map(|_| random.random());
+                    Rectangle { centre, sides: [cutout; 2] }.cut_out(out, size);
                 }
             }
         }
@@ -183,23 +213,25 @@ impl Transformer {
     /// # Shapes
     /// `images`: u8 `[n, size.height, size.width, 3]`; `labels`: `[n, classes]`
     pub fn mix(&self, images: &mut [u8], labels: &mut [f32], position: u64) {
-        let Look::Varied { augment: Augment { mixup, .. }, seed, epoch } = self.transform.look else { return };
-        let bytes = self.transform.size.bytes();
+        let Look::Varied { augment: Augment { mixup, cutmix, .. }, seed, epoch } = self.transform.look else { return };
+        let size = self.transform.size;
+        let bytes = size.bytes();
         let n = images.len() / bytes;
-        if mixup <= 0.0 || n < 2 {
+        if mixup.max(cutmix) <= 0.0 || n < 2 {
             return;
         }
         let classes = labels.len() / n;
         let (first_image, first_labels) = (images[..bytes].to_vec(), labels[..classes].to_vec());
         for at in 0..n {
-            let share = beta(&mut stream(seed, epoch, position + at as u64, Part::Mixup), f64::from(mixup));
-            // The larger share is the image's own.
-            let share = share.max(1.0 - share) as f32;
+            let random = |part| stream(seed, epoch, position + at as u64, part);
             let (image, rest) = images[at * bytes..].split_at_mut(bytes);
             let next = if rest.is_empty() { &first_image[..] } else { &rest[..bytes] };
-            for (pixel, &other) in image.iter_mut().zip(next) {
-                *pixel = (share * f32::from(*pixel) + (1.0 - share) * f32::from(other)).round() as u8;
-            }
+            let rectangle = random_rectangle(&mut random(Part::CutMix), cutmix, mixup > 0.0);
+            // The share of the image's own labels.
+            let share = match rectangle {
+                Some(rectangle) => 1.0 - rectangle.paste(image, next, size),
+                None => blend(&mut random(Part::Mixup), mixup, image, next),
+            };
             let (of_image, rest) = labels[at * classes..].split_at_mut(classes);
             let next = if rest.is_empty() { &first_labels[..] } else { &rest[..classes] };
             of_image.iter_mut().zip(next).for_each(|(label, &other)| *label += (1.0 - share) * (other - *label));
@@ -234,6 +266,8 @@ enum Part {
     Jitter,
     Cutout,
     Mixup,
+    RandAugment,
+    CutMix,
 }
 
 /// The random numbers of a part, for the image at a position in an epoch.
@@ -257,38 +291,34 @@ fn random_crop(random: &mut ChaCha8Rng, least: f32, width: f64, height: f64) -> 
     Crop { left: left * width, top: top * height, width: w * width, height: h * height }
 }
 
-fn mirror(image: &mut [u8], width: usize) {
-    for row in image.chunks_exact_mut(width * 3) {
-        let (pixels, _) = row.as_chunks_mut::<3>();
-        pixels.reverse();
-    }
-}
-
-/// Multiplies brightness, contrast (the distance from the image's mean grey) and saturation (the
-/// distance from the pixel's own grey).
-fn colour(image: &mut [u8], [brightness, contrast, saturation]: [f32; 3]) {
-    let grey = |[r, g, b]: [f32; 3]| 0.299 * r + 0.587 * g + 0.114 * b;
-    let (pixels, _) = image.as_chunks_mut::<3>();
-    let sum: f64 = pixels.iter().map(|pixel| f64::from(grey(pixel.map(f32::from)))).sum();
-    let mean = brightness * (sum / pixels.len() as f64) as f32;
-    for pixel in pixels {
-        let changed = pixel.map(|value| mean + contrast * (brightness * f32::from(value) - mean));
-        let own = grey(changed);
-        *pixel = changed.map(|value| (own + saturation * (value - own)).round().clamp(0.0, 255.0) as u8);
-    }
-}
-
-/// Greys a square whose centre is anywhere in the image; what lies outside of the image is cut off.
-fn cut_out(image: &mut [u8], size: ImageSpec, side: f32, place: [f32; 2]) {
-    const GREY: u8 = 128;
-    let range = |place: f32, len: usize| {
-        let (middle, half) = (place * len as f32, side * len as f32 / 2.0);
-        (middle - half).max(0.0).round() as usize..((middle + half).round() as usize).min(len)
+/// Operations with their strengths, of which none is above `magnitude`.
+fn random_operations(random: &mut ChaCha8Rng, n: usize, magnitude: f32) -> Vec<(Operation, f32)> {
+    let one = |_| {
+        let operation = Operation::ALL[random.random_range(0..Operation::ALL.len() as u32) as usize];
+        (operation, magnitude * random.random_range(-1.0..1.0f32))
     };
-    let (rows, columns) = (range(place[0], size.height), range(place[1], size.width));
-    for row in image.chunks_exact_mut(size.width * 3).take(rows.end).skip(rows.start) {
-        row[columns.start * 3..columns.end * 3].fill(GREY);
+    (0..n).map(one).collect()
+}
+
+/// The part of an image that CutMix takes from another one; `None` where it is not to, which is decided
+/// by a coin if there is another way to mix.
+fn random_rectangle(random: &mut ChaCha8Rng, cutmix: f32, or_mixup: bool) -> Option<Rectangle> {
+    if cutmix <= 0.0 || (or_mixup && random.random()) {
+        return None;
     }
+    let side = (1.0 - beta(random, f64::from(cutmix))).sqrt() as f32;
+    Some(Rectangle { centre: [0; 2].map(|_| random.random()), sides: [side; 2] })
+}
+
+/// Mixes an image with another one, by shares from Beta(mixup, mixup), of which the larger one is its
+/// own; returns that.
+fn blend(random: &mut ChaCha8Rng, mixup: f32, image: &mut [u8], other: &[u8]) -> f32 {
+    let share = beta(random, f64::from(mixup));
+    let share = share.max(1.0 - share) as f32;
+    for (pixel, &other) in image.iter_mut().zip(other) {
+        *pixel = (share * f32::from(*pixel) + (1.0 - share) * f32::from(other)).round() as u8;
+    }
+    share
 }
 
 /// A number from Beta(a, a).

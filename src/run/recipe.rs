@@ -108,12 +108,24 @@ pub struct Recipe {
     /// Change brightness, contrast and saturation by up to this share.
     #[arg(long, value_name = "SHARE", value_parser = share::<f32>, help_heading = VARIATIONS)]
     pub jitter: f32,
+    /// Apply N operations to each poster, drawn from the list of RandAugment: turn, shear, move, colours,
+    /// sharpness, fewer levels, and the like; 0 applies none.
+    #[arg(long, value_name = "N", value_parser = at_most(10), help_heading = VARIATIONS)]
+    pub randaugment: usize,
+    /// The greatest strength of the operations of --randaugment, as a share of what each can do; theirs is
+    /// drawn from 0 to this.
+    #[arg(long, value_name = "SHARE", value_parser = share_up_to_one::<f32>, help_heading = VARIATIONS)]
+    pub magnitude: f32,
     /// Grey a square at a random place, its side this share of the poster's.
     #[arg(long, value_name = "SHARE", value_parser = share::<f32>, help_heading = VARIATIONS)]
     pub cutout: f32,
     /// Mix posters and their genres in pairs, by shares from Beta(F, F).
     #[arg(long, value_name = "F", value_parser = not_negative::<f32>, help_heading = VARIATIONS)]
     pub mixup: f32,
+    /// Take a rectangle of each poster, and a share of its genres, from another poster, by shares from
+    /// Beta(F, F); with --mixup each poster draws one of the two.
+    #[arg(long, value_name = "F", value_parser = not_negative::<f32>, help_heading = VARIATIONS)]
+    pub cutmix: f32,
     /// What to do about rare genres: what suits the experiment; nothing; cut train and val to the
     /// smallest (top-6); weigh them more in the loss, by number of films or by their effective
     /// number; draw them more often.
@@ -245,8 +257,11 @@ impl Recipe {
             flip: false,
             crop: 1.0,
             jitter: 0.0,
+            randaugment: 0,
+            magnitude: 0.5,
             cutout: 0.0,
             mixup: 0.0,
+            cutmix: 0.0,
             balance: Balance::None,
             focal: 0.0,
             label_smoothing: 0.0,
@@ -302,8 +317,8 @@ impl Recipe {
 
     /// What varies from one showing of a poster to the next.
     pub fn augment(&self) -> Augment {
-        let &Self { flip, crop, jitter, cutout, mixup, .. } = self;
-        Augment { flip, crop, jitter, cutout, mixup }
+        let &Self { flip, crop, jitter, randaugment, magnitude, cutout, mixup, cutmix, .. } = self;
+        Augment { flip, crop, jitter, randaugment, magnitude, cutout, mixup, cutmix }
     }
 
     /// What is done about rare genres in an experiment.

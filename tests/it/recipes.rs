@@ -38,7 +38,8 @@ fn done(folder: &Path, line: &str) -> String {
 /// Options for everything that `--recipe best` is made of, on a model of a few filters.
 const SMALL: &str = "--data data --cache cache --recipe best --input 32 --filters 4,8 --epochs 2 --batch 16";
 /// Options for what the best recipe leaves out.
-const REST: &str = "--ema 0.9 --mixup 0.2 --cutout 0.2 --focal 1.5 --label-smoothing 0.1 --views crops";
+const REST: &str =
+    "--ema 0.9 --mixup 0.2 --cutmix 0.5 --randaugment 2 --cutout 0.2 --focal 1.5 --label-smoothing 0.1 --views crops";
 
 fn metrics(run: PathBuf) -> Value {
     serde_json::from_str(&fs::read_to_string(run.join("metrics.json")).unwrap()).unwrap()

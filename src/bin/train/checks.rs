@@ -56,7 +56,7 @@ pub fn check_model(recipe: &Recipe) -> Result<()> {
     }
 }
 
-/// Refuses controls of the training that would never act.
+/// Refuses what only another option would use.
 ///
 /// # Errors
 /// [`Error::Usage`] with the options that contradict each other.
@@ -64,6 +64,9 @@ pub fn check_controls(recipe: &Recipe, options: &RecipeOptions) -> Result<()> {
     let &Recipe { patience, plateau, .. } = recipe;
     if options.given::<f64>("plateau_factor").is_some() && plateau == 0 {
         return Err(Error::usage("--plateau-factor is of --plateau", "add --plateau N, such as --plateau 3"));
+    }
+    if options.given::<f32>("magnitude").is_some() && recipe.randaugment == 0 {
+        return Err(Error::usage("--magnitude is of --randaugment", "add --randaugment N, such as --randaugment 2"));
     }
     if (1..=plateau).contains(&patience) {
         let what = format!("--patience {patience} ends the training before --plateau {plateau} could help it");

@@ -60,6 +60,7 @@ pub fn arguments(line: &ArgMatches) -> Result<Option<Vec<OsString>>> {
         let of_experiment = |name: &str| [name, "all"].contains(&&*config.experiment);
         let has_no_effect = match &field[..] {
             "plateau_factor" => is_off("plateau"),
+            "magnitude" => is_off("randaugment"),
             "tune_thresholds" => !of_experiment("multi-label"),
             "balance" => value.as_str() == Some("undersample") && !of_experiment("top-6"),
             "monitor" => value.as_str() == Some("auto"),

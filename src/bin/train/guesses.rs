@@ -52,7 +52,11 @@ const OPTIONS: &[(&[&str], &str)] = &[
     (&["--no-flip", "--hflip", "--horizontal-flip", "--mirror", "--fliplr"], FLIP),
     (
         &["--augment", "--no-augment", "--augmentation"],
-        "name the variations: --flip, --crop, --jitter, --cutout, --mixup",
+        "name the variations: --flip, --crop, --jitter, --randaugment, --cutout, --mixup, --cutmix",
+    ),
+    (
+        &["--rand-augment", "--auto-augment", "--aa", "--trivial-augment", "--trivialaugment"],
+        "name --randaugment N and --magnitude SHARE",
     ),
     (&["--threshold", "--conf", "--confidence", "--cutoff"], THRESHOLD),
     (&["--lr-scheduler", "--scheduler", "--lr-schedule", "--lr-decay", "--cos-lr", "--cosine"], DROP),

@@ -18,6 +18,7 @@ mod frames;
 mod labels;
 mod ledger;
 mod resize;
+mod retouch;
 mod split;
 mod transform;
 mod twins;

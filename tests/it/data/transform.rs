@@ -34,7 +34,16 @@ fn mean(image: &[u8], channel: usize) -> f64 {
     values.map(|&value| f64::from(value)).sum::<f64>() / (image.len() / 3) as f64
 }
 
-const ALL: Augment = Augment { flip: true, crop: 0.5, jitter: 0.3, cutout: 0.25, mixup: 0.0 };
+const ALL: Augment = Augment {
+    flip: true,
+    crop: 0.5,
+    jitter: 0.3,
+    randaugment: 2,
+    magnitude: 0.5,
+    cutout: 0.25,
+    mixup: 0.0,
+    cutmix: 0.0,
+};
 
 #[test]
 fn the_whole_image_in_its_own_size_is_the_image() {
@@ -103,6 +112,33 @@ fn an_option_changes_nothing_but_its_own_part() {
 }
 
 #[test]
+fn randaugment_changes_nothing_but_its_own_part() {
+    for position in 0..50 {
+        let rest = Augment { randaugment: 0, ..ALL };
+        // Three operations without strength are none, so all else is as it was.
+        assert_eq!(varied(Augment { randaugment: 3, magnitude: 0.0, ..ALL }, position), varied(rest, position));
+        let alone = |randaugment| varied(Augment { randaugment, magnitude: 1.0, ..Augment::NONE }, position);
+        let cut = varied(Augment { randaugment: 2, magnitude: 1.0, cutout: 0.25, ..Augment::NONE }, position);
+        let changed = cut.iter().zip(alone(2)).filter(|(cut, plain)| *cut != plain);
+        assert!(changed.clone().all(|(cut, _)| *cut == 128) && changed.count() <= 4 * 4 * 3);
+    }
+}
+
+#[test]
+fn randaugment_varies_more_with_more_operations_and_magnitude() {
+    let plain = varied(Augment::NONE, 0);
+    let distance = |randaugment, magnitude| {
+        let one = |position| {
+            let shown = varied(Augment { randaugment, magnitude, ..Augment::NONE }, position);
+            shown.iter().zip(&plain).map(|(a, b)| f64::from(a.abs_diff(*b))).sum::<f64>() / plain.len() as f64
+        };
+        (0..200).map(one).sum::<f64>() / 200.0
+    };
+    let [weak, strong, twice] = [distance(1, 0.2), distance(1, 1.0), distance(2, 1.0)];
+    assert!(weak > 1.0 && strong > 2.0 * weak && twice > 1.3 * strong, "{weak} {strong} {twice}");
+}
+
+#[test]
 fn crops_keep_their_share_and_reach_everywhere() {
     let shown: Vec<Vec<u8>> = (0..200).map(|at| varied(Augment { crop: 0.25, ..Augment::NONE }, at)).collect();
     let range = |channel: usize| {
@@ -150,13 +186,7 @@ fn colours_vary_around_the_images_own() {
 
 #[test]
 fn mixing_mixes_labels_as_it_mixes_images() {
-    let look = Look::Varied { augment: Augment { mixup: 0.4, ..Augment::NONE }, seed: 1, epoch: 1 };
-    let transformer = Transformer::new(Transform { size: SIZE, look });
-    // Every value of image k is 100 k; its only label is class k.
-    let grey = |k: usize| vec![100 * k as u8; SIZE.bytes()];
-    let mut images: Vec<u8> = (0..3).flat_map(grey).collect();
-    let mut labels: Vec<f32> = (0..9).map(|at| f32::from(u8::from(at % 3 == at / 3))).collect();
-    transformer.mix(&mut images, &mut labels, 0);
+    let (images, labels) = mixed(Augment { mixup: 0.4, ..Augment::NONE }, 0);
     for k in 0..3 {
         let labels = &labels[k * 3..][..3];
         let own = labels[k];
@@ -167,6 +197,62 @@ fn mixing_mixes_labels_as_it_mixes_images() {
         assert!(image.iter().all(|&value| (f32::from(value) - pixel).abs() <= 0.51), "{pixel} {}", image[0]);
     }
     assert!(labels.iter().filter(|&&label| label > 0.0 && label < 1.0).count() >= 4, "{labels:?}");
+}
+
+/// Mixes three images of which all values of image k are 100 k, and whose only label is class k.
+fn mixed(augment: Augment, position: u64) -> (Vec<u8>, Vec<f32>) {
+    let look = Look::Varied { augment, seed: 1, epoch: 1 };
+    let mut images: Vec<u8> = (0..3).flat_map(|k| vec![100 * k as u8; SIZE.bytes()]).collect();
+    let mut labels: Vec<f32> = (0..9).map(|at| f32::from(u8::from(at % 3 == at / 3))).collect();
+    Transformer::new(Transform { size: SIZE, look }).mix(&mut images, &mut labels, position);
+    (images, labels)
+}
+
+#[test]
+fn cutmix_gives_each_label_the_share_of_its_pixels() {
+    let mut own_shares = Vec::new();
+    for position in 0..100 {
+        let (images, labels) = mixed(Augment { cutmix: 1.0, ..Augment::NONE }, 3 * position);
+        for k in 0..3 {
+            let (image, labels) = (&images[k * SIZE.bytes()..][..SIZE.bytes()], &labels[k * 3..][..3]);
+            let share = |of: usize| {
+                let is_of = |value: &&u8| usize::from(**value) == 100 * of;
+                image.iter().filter(is_of).count() as f32 / image.len() as f32
+            };
+            (0..3).for_each(|of| assert!((labels[of] - share(of)).abs() < 1e-6, "{labels:?}"));
+            // What is taken is a rectangle: all its rows are alike.
+            let rows: Vec<&[u8]> =
+                image.chunks(16 * 3).filter(|row| row.iter().any(|&of| of != 100 * k as u8)).collect();
+            assert!(rows.iter().all(|row| row == &rows[0]));
+            own_shares.push(labels[k]);
+        }
+    }
+    // Beta(1, 1) gives 1/2, and what lies outside is cut off.
+    let mean = own_shares.iter().sum::<f32>() / own_shares.len() as f32;
+    assert!((0.5..0.7).contains(&mean), "{mean}");
+    assert!(own_shares.iter().any(|&share| share < 0.2) && own_shares.iter().any(|&share| share > 0.95));
+}
+
+#[test]
+fn with_both_ways_of_mixing_each_image_draws_one() {
+    let (mut blended, mut pasted) = (0, 0);
+    for position in 0..100 {
+        let all = [[0.4, 0.0], [0.0, 1.0], [0.4, 1.0]]
+            .map(|[mixup, cutmix]| mixed(Augment { mixup, cutmix, ..Augment::NONE }, 3 * position));
+        let image = |of: usize, k: usize| &all[of].0[k * SIZE.bytes()..][..SIZE.bytes()];
+        for k in 0..3 {
+            let labels = &all[2].1[k * 3..][..3];
+            assert!((labels.iter().sum::<f32>() - 1.0).abs() < 1e-6, "{labels:?}");
+            if image(2, k) == image(0, k) {
+                blended += 1;
+            } else {
+                let is_whole = |value: &u8| value.is_multiple_of(100);
+                assert!(image(2, k).iter().all(is_whole), "neither was drawn");
+                pasted += 1;
+            }
+        }
+    }
+    assert!(blended > 110 && pasted > 110, "{blended} and {pasted}");
 }
 
 #[test]
