@@ -64,7 +64,7 @@ pub fn arguments(line: &ArgMatches) -> Result<Option<Vec<OsString>>> {
             "tune_thresholds" => !of_experiment("multi-label"),
             "balance" => value.as_str() == Some("undersample") && !of_experiment("top-6"),
             "monitor" => value.as_str() == Some("auto"),
-            "transfer" => config.options.contains_key("init_from"),
+            "transfer" => config.options.contains_key("init_from") || config.experiment != "all",
             _ => false,
         };
         if has_no_effect {
