@@ -5,6 +5,7 @@ use onesheet::classifier::Classifier;
 use onesheet::classifier::evaluate::{Examination, Which};
 use onesheet::classifier::experiment::Experiment;
 use onesheet::classifier::seen::Seen;
+use onesheet::data::decode::ImageSpec;
 use onesheet::data::demo;
 use onesheet::data::split::Split;
 use onesheet::nn::Isa;
@@ -33,7 +34,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     println!("{}", demo::draw(&data, 240, 1)?);
 
     // Any field of a recipe can be changed; what is small here is small for the sake of time.
-    let recipe = Recipe { input: 64, filters: vec![8, 16, 32], epochs: 6, batch: 16, ..Recipe::best() };
+    let recipe =
+        Recipe { input: ImageSpec::square(64), filters: vec![8, 16, 32], epochs: 6, batch: 16, ..Recipe::best() };
     let options = Options { cache: Some(out.join("cache")), ..Options::new(&data, &out, recipe) };
     let experiment = Experiment::named("top-6").expect("one of the three");
     let outcomes = onesheet::run::run(&options, &[experiment], isa, &Notes)?;

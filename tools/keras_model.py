@@ -225,9 +225,9 @@ def save(model, path, genres=None, head=None, like=None, experiment=None):
     named = zip(names(spec["layer"] for spec in specs), entries)
     tensors = {f"{name}/{role}": values for name, (_, weights) in named for role, values in weights.items()}
 
-    side, outputs = model.inputs[0].shape[1:], model.outputs[0].shape[-1]
-    if len(side) != 3 or None in side or side[0] != side[1] or side[2] != 3 or side[0] > posters.SIDE:
-        raise Misfit(f"an input of {side}: posters are [side, side, 3], with a side of at most {posters.SIDE}")
+    shape, outputs = model.inputs[0].shape[1:], model.outputs[0].shape[-1]
+    if len(shape) != 3 or None in shape or shape[2] != 3 or max(shape) > posters.SIDE:
+        raise Misfit(f"an input of {shape}: posters are [height, width, 3], each side at most {posters.SIDE}")
     description = {"experiment": EXPERIMENTS[head], "max_genres": 3, "views": "one",
                    "genres": [f"output_{i}" for i in range(outputs)]}
     if like is not None:
@@ -236,7 +236,7 @@ def save(model, path, genres=None, head=None, like=None, experiment=None):
     description |= {"experiment": experiment or description["experiment"], "genres": genres or description["genres"]}
     if len(description["genres"]) != outputs:
         raise Misfit(f"{len(description['genres'])} genres for {outputs} outputs")
-    description |= {"head": head, "model": {"input": list(side), "layers": specs}}
+    description |= {"head": head, "model": {"input": list(shape), "layers": specs}}
     text = json.dumps(description, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     save_file(tensors, path, {"onesheet": text})
 
@@ -248,7 +248,7 @@ def answers_of(run):
     model, description = load(run)
     # The views are averaged before the head, so that it is the logits that are asked for.
     logits = keras.Model(model.inputs, model.layers[-1].input)
-    size, head, views = description["model"]["input"][0], description["head"], description.get("views", "one")
+    size, head, views = description["model"]["input"][:2], description["head"], description.get("views", "one")
     logits_of = lambda batch: numpy.asarray(logits.predict_on_batch(batch.astype("f4")))
     return lambda images: posters.probabilities(logits_of, images, size, views, head)
 
@@ -259,7 +259,7 @@ def answers_of_keras(file, views):
         raise Misfit(f"{file}: Keras' own model has one view, and the other one {views}")
     model = keras.models.load_model(file, compile=False)
     scale = 1 if type(model.layers[0]) is layers.Rescaling else SCALE
-    shown = lambda images: numpy.stack([posters.seen(image, model.inputs[0].shape[1]) for image in images])
+    shown = lambda images: numpy.stack([posters.seen(image, model.inputs[0].shape[1:3]) for image in images])
     return lambda images: numpy.asarray(model.predict_on_batch(shown(images).astype("f4") * numpy.float32(scale)))
 
 

@@ -83,20 +83,20 @@ def resized(image, height, width, box=None):
 
 
 def seen(image, size, view=0):
-    """What a model with an input of `size` sees of a poster in the view of that number: 0 is all of it, 2, 4, 6 and 8
+    """What a model with an input of `size`, its height and width, sees of a poster in the view of that number: 0 is all of it, 2, 4, 6 and 8
     are its corners, 7/8 of each side, and the odd numbers are the mirror images of those before them."""
     box = None
     if view >= 2:
         right, bottom = [(0, 0), (1, 0), (0, 1), (1, 1)][view // 2 - 1]
         left, top = right * SIDE / 8, bottom * SIDE / 8
         box = left, top, left + SIDE * 7 / 8, top + SIDE * 7 / 8
-    image = resized(image, size, size, box)
+    image = resized(image, *size, box)
     return image[:, ::-1] if view % 2 else image
 
 
 def probabilities(logits_of, images, size, views, head):
     """A model's answers on posters, float32 [n, genres]: the mean of its logits over the views ("one", "flip" or
-    "crops"), through its head ("sigmoid" or "softmax"). `logits_of` takes uint8 [n, size, size, 3]."""
+    "crops"), through its head ("sigmoid" or "softmax"). `logits_of` takes uint8 [n, *size, 3]."""
     shown = ([seen(image, size, view) for image in images] for view in range(VIEWS[views]))
     logits = numpy.mean([logits_of(numpy.stack(view)) for view in shown], 0)
     if head == "sigmoid":

@@ -125,7 +125,7 @@ impl Classifier {
         let (Read { meta, pixels }, network) = weights::read(&path, isa)?;
         let refuse = |what: String| Err(Error::data(&path, what, "name a model that `train run` made"));
         match network.spec().input[..] {
-            [height, width, 3] if height == width && height <= ImageSpec::POSTER.height => {}
+            [height, width, 3] if height <= ImageSpec::POSTER.height && width <= ImageSpec::POSTER.width => {}
             ref input => return refuse(format!("its input is {input:?}, which posters cannot be brought to")),
         }
         let classifier = Self { meta, network };

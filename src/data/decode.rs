@@ -76,7 +76,12 @@ pub struct ImageSpec {
 
 impl ImageSpec {
     /// 256 by 256 pixels, the size at which posters are decoded for the models.
-    pub const POSTER: Self = Self { height: 256, width: 256 };
+    pub const POSTER: Self = Self::square(256);
+
+    /// As high as wide.
+    pub const fn square(side: usize) -> Self {
+        Self { height: side, width: side }
+    }
 
     /// The size of one image in bytes: `height * width * 3`.
     pub const fn bytes(self) -> usize {

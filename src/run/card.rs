@@ -112,11 +112,12 @@ impl Card<'_> {
         format!(
             "\n# Film genres from posters: {}\n\n\
              A convolutional network that sees the poster of a film and says {answer}: {}.\n\n\
-             It has {parameters} weights and takes RGB images of {size}x{size}. It was trained on CPUs by onesheet \
+             It has {parameters} weights and takes RGB images of {height}x{width}. It was trained on CPUs by onesheet \
              {VERSION}; {start}.\n",
             classifier.meta.experiment,
             genres.join(", "),
-            size = options.recipe.input,
+            height = options.recipe.input.height,
+            width = options.recipe.input.width,
         )
     }
 

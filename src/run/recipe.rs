@@ -13,10 +13,11 @@ use crate::nn::{Decay, Head, ModelSpec, Padding, Rule};
 use crate::report::Monitor;
 use crate::run::recipe::headings::{KEPT, LOSS, MODEL, TRAINING, VARIATIONS};
 use crate::run::values::{
-    at_least_one, at_most, choice, filters, not_negative, part, share, share_up_to_one, up_to, up_to_one,
+    at_least_one, at_most, choice, filters, image_size, image_size_text, not_negative, part, share, share_up_to_one,
+    up_to, up_to_one,
 };
 use clap::{ArgAction, Args, ValueEnum};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 
 /// The headings that the options stand under in the help text.
 pub(super) mod headings {
@@ -30,9 +31,11 @@ pub(super) mod headings {
 /// A model, its training and its use.
 #[derive(Clone, Debug, PartialEq, Serialize, Args)]
 pub struct Recipe {
-    /// Height and width that posters are brought to, at most 256.
-    #[arg(long, value_name = "N", value_parser = up_to(256), help_heading = MODEL)]
-    pub input: usize,
+    /// Size that posters are brought to: N pixels high and wide, or height and width; each at most 256.
+    /// Posters are about 3 high and 2 wide, which 160x112 keeps.
+    #[serde(serialize_with = "number_or_sides")]
+    #[arg(long, value_name = "N|HxW", value_parser = image_size, help_heading = MODEL)]
+    pub input: ImageSpec,
     /// Filters of the convolutions, one block each.
     // The path in full keeps clap from taking one value for several.
     #[arg(long, value_name = "N,N,..", value_parser = filters, help_heading = MODEL)]
@@ -230,11 +233,19 @@ pub enum Keep {
     Best,
 }
 
+/// A square as the number of its pixels a side, another size as text.
+fn number_or_sides<S: Serializer>(size: &ImageSpec, to: S) -> Result<S::Ok, S::Error> {
+    match size.height == size.width {
+        true => size.height.serialize(to),
+        false => image_size_text(*size).serialize(to),
+    }
+}
+
 impl Recipe {
     /// The recipe of the starting report: what Keras does when nothing is asked of it.
     pub fn report() -> Self {
         Self {
-            input: ImageSpec::POSTER.height,
+            input: ImageSpec::POSTER,
             filters: vec![16, 32, 64],
             residual: 0,
             squeeze_excite: 0,
@@ -276,7 +287,7 @@ impl Recipe {
     /// The recipe that learns most from the sample of real posters that it was chosen on.
     pub fn best() -> Self {
         Self {
-            input: 128,
+            input: ImageSpec::square(128),
             filters: vec![32, 64, 128, 256, 256],
             pooling: Pooling::Average,
             dense: 0,
@@ -312,7 +323,7 @@ impl Recipe {
 
     /// The size of the model's input.
     pub fn size(&self) -> ImageSpec {
-        ImageSpec { height: self.input, width: self.input }
+        self.input
     }
 
     /// What varies from one showing of a poster to the next.
@@ -344,7 +355,7 @@ impl Recipe {
             let convolved = (0..self.residual).fold(spec, |spec, _| normalised(spec, filters, Padding::Same));
             excited(convolved, filters)
         };
-        let mut spec = ModelSpec::input(&[*input, *input, 3]);
+        let mut spec = ModelSpec::input(&[input.height, input.width, 3]);
         for (i, &filters) in filters.iter().enumerate() {
             spec = normalised(spec, filters, *padding).max_pool2d(2);
             spec = match self.residual {

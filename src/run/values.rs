@@ -1,6 +1,7 @@
 //! The values that options may take: numbers within bounds, lists, names.
 
 use crate::classifier::evaluate::Which;
+use crate::data::decode::ImageSpec;
 use clap::builder::{PossibleValue, PossibleValuesParser, RangedU64ValueParser, TypedValueParser};
 use std::str::FromStr;
 
@@ -12,6 +13,32 @@ pub fn filters(text: &str) -> Result<Vec<usize>, String> {
     let number = |part: &str| part.trim().parse().ok().filter(|number| (1..=1_024).contains(number));
     let all: Option<Vec<usize>> = text.split(',').map(number).collect();
     all.ok_or_else(|| "it is a list of numbers from 1 to 1024, such as 16,32,64".into())
+}
+
+/// Reads a size that posters can be brought to: `128`, or height and width as in `160x112`.
+///
+/// # Errors
+/// A message that says what a size looks like, or states the bounds.
+pub fn image_size(text: &str) -> Result<ImageSpec, String> {
+    let side = |part: &str| part.trim().parse::<usize>().ok();
+    let size = match text.split_once(['x', 'X']) {
+        Some((height, width)) => side(height).zip(side(width)).map(|(height, width)| ImageSpec { height, width }),
+        None => side(text).map(ImageSpec::square),
+    };
+    let most = ImageSpec::POSTER.height;
+    match size {
+        Some(size) if [size.height, size.width].iter().all(|side| (1..=most).contains(side)) => Ok(size),
+        Some(_) => Err(format!("each side is from 1 to {most}")),
+        None => Err("it is a number of pixels such as 128, or height and width such as 160x112".into()),
+    }
+}
+
+/// A size as [`image_size`] reads it.
+pub fn image_size_text(size: ImageSpec) -> String {
+    match size.height == size.width {
+        true => size.height.to_string(),
+        false => format!("{}x{}", size.height, size.width),
+    }
 }
 
 /// Reads `unseen`, `all`, or the name of a side of the split.

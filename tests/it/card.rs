@@ -1,6 +1,7 @@
 //! Model cards: a header that is YAML, a text that is Markdown, whatever the genres are called.
 
 use onesheet::classifier::{Classifier, Meta};
+use onesheet::data::decode::ImageSpec;
 use onesheet::data::films::Film;
 use onesheet::data::frames::Frame;
 use onesheet::data::transform::Views;
@@ -43,7 +44,7 @@ fn frame(genres: &[String]) -> Frame {
 
 /// A tiny classifier, and metrics of answers that are right for every other film.
 fn trained(head: Head, genres: &[String]) -> (Options, Classifier, Metrics) {
-    let recipe = Recipe { input: 8, filters: vec![2], ..Recipe::best() };
+    let recipe = Recipe { input: ImageSpec::square(8), filters: vec![2], ..Recipe::best() };
     let network = Sequential::build(recipe.model(genres.len()), Isa::available()[0], 1).unwrap();
     let experiment = if head == Head::Sigmoid { "multi-label" } else { "single-genre" };
     let best = Some("highest macro AP on val".to_owned());

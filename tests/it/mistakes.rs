@@ -51,6 +51,10 @@ fn mistakes_of_newcomers_are_answered_with_what_to_do() {
         ("run --data DATA --dropout 50", 2, &["below 1"]),
         ("run --data DATA --batch 0", 2, &["from 1 to 4096"]),
         ("run --data DATA --input 512", 2, &["from 1 to 256"]),
+        ("run --data DATA --input 160x0", 2, &["from 1 to 256"]),
+        ("run --data DATA --input 160:112", 2, &["such as 160x112"]),
+        ("run --data DATA --out OUT --input 160x16", 2, &["--input 160x16 is too small", "--input 160x32 or more"]),
+        ("run --data DATA --out OUT --magnitude 0.3", 2, &["--magnitude is of --randaugment"]),
         ("run --data DATA --filters 16 32 64", 2, &["--filters 16,32,64"]),
         // Spelling.
         ("run --data DATA --weight_decay 0.1", 2, &["write --weight-decay"]),

@@ -104,6 +104,29 @@ fn a_recipe_s_model_is_measured_as_it_was_trained() {
 }
 
 #[test]
+fn an_input_that_is_not_square_goes_all_the_way() {
+    let folder = posters();
+    let train = |line: &str| done(folder.path(), line);
+    train(&format!("run --out run {SMALL} --input 48x32 --epochs 1 --experiment multi-label"));
+    let run = folder.path().join("run/multi-label");
+    let meta = metadata(&run);
+    assert_eq!(meta["model"]["input"], serde_json::json!([48, 32, 3]));
+    assert_eq!((&meta["pixels"]["input"]["height"], &meta["pixels"]["input"]["width"]), (&48.into(), &32.into()));
+    let again = train("evaluate run/multi-label --data data --split test --json");
+    assert_eq!(serde_json::from_str::<Value>(&again).unwrap(), metrics(run.clone()));
+    let config = fs::read_to_string(folder.path().join("run/config.toml")).unwrap();
+    assert!(config.contains("input = \"48x32\""), "{config}");
+    train("run --config run/config.toml --out again");
+    let model = |run: &str| fs::read(folder.path().join(run).join("multi-label/model.safetensors")).unwrap();
+    assert!(model("run") == model("again"));
+    let poster = fs::read_dir(folder.path().join("data/posters")).unwrap().next().unwrap().unwrap().path();
+    train(&format!("predict run/multi-label {} --explain heat", poster.display()));
+    assert_eq!(fs::read_dir(folder.path().join("heat")).unwrap().count(), 1);
+    train("export run/multi-label --onnx genres.onnx");
+    assert!(folder.path().join("genres.onnx").exists());
+}
+
+#[test]
 fn help_lists_the_recipes_values() {
     let folder = tempfile::tempdir().unwrap();
     let help = done(folder.path(), "run --help");

@@ -4,6 +4,7 @@ use onesheet::data::decode::ImageSpec;
 use onesheet::report::Monitor;
 use onesheet::run::recipe::{Keep, Recipe};
 use onesheet::run::recipe_options::RecipeOptions;
+use onesheet::run::values::image_size_text;
 use onesheet::{Error, Result};
 use std::path::Path;
 
@@ -41,9 +42,11 @@ pub fn check_data(data: &Path) -> Result<()> {
 /// [`Error::Usage`] with the smallest input that would do.
 pub fn check_model(recipe: &Recipe) -> Result<()> {
     let Err(error) = recipe.model(1).plan() else { return Ok(()) };
-    let fits = |input: &usize| Recipe { input: *input, ..recipe.clone() }.model(1).plan().is_ok();
-    let (input, blocks) = (recipe.input, recipe.filters.len());
-    match (input + 1..=ImageSpec::POSTER.height).find(fits) {
+    // The sides that are shorter are raised.
+    let with = |side: usize| ImageSpec { height: recipe.input.height.max(side), width: recipe.input.width.max(side) };
+    let fits = |side: &usize| Recipe { input: with(*side), ..recipe.clone() }.model(1).plan().is_ok();
+    let (input, blocks) = (image_size_text(recipe.input), recipe.filters.len());
+    match (1..=ImageSpec::POSTER.height).find(fits).map(|side| image_size_text(with(side))) {
         Some(smallest) => {
             let what = format!("--input {input} is too small for the {blocks} blocks of --filters");
             Err(Error::usage(what, format!("name --input {smallest} or more, or fewer --filters")))

@@ -61,6 +61,29 @@ fn half_the_size_is_the_mean_of_the_pixels_around() {
 }
 
 #[test]
+fn each_side_has_a_size_of_its_own() {
+    let size = ImageSpec { height: 16, width: 8 };
+    let out = show(size, Look::View(View::WHOLE), 0);
+    // Red grows by 8 a pixel of 32 to the right, green downwards.
+    let at = |y: usize, x: usize| &out[(y * 8 + x) * 3..][..2];
+    assert_eq!(at(5, 3), [8 * 13 + 4, 8 * 10 + 4]);
+    for view in Views::Crops.all().into_iter().filter(|view| view.mirrored) {
+        let plain = show(size, Look::View(View { mirrored: false, ..view }), 0);
+        assert_eq!(show(size, Look::View(view), 0), mirrored(&plain, 8));
+    }
+    let cut = Augment { cutout: 0.5, ..Augment::NONE };
+    let grey = |position| {
+        let shown = show(size, Look::Varied { augment: cut, seed: 1, epoch: 1 }, position);
+        let is_grey = |at: &usize| shown[3 * at..][..3] == [128; 3];
+        let places: Vec<usize> = (0..128).filter(is_grey).collect();
+        let sides = |of: fn(usize) -> usize| places.iter().map(|&at| of(at)).collect::<std::collections::BTreeSet<_>>();
+        (sides(|at| at / 8).len(), sides(|at| at % 8).len())
+    };
+    // Half of either side, where nothing is cut off.
+    assert!((0..20).any(|position| grey(position) == (8, 4)));
+}
+
+#[test]
 fn views_are_mirrored_and_cut_from_the_corners() {
     let whole = show(SIZE, Look::View(View::WHOLE), 0);
     let counts = [Views::One, Views::Flip, Views::Crops].map(|views| views.all().len());
