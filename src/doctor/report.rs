@@ -4,6 +4,7 @@ use crate::data::cache::PIXEL_RULES;
 use crate::data::frames::RareGenre;
 use crate::data::ledger::Ledger;
 use crate::report::short;
+use crate::run::course::Course;
 use crate::run::plan::{Work, table};
 use crate::run::recipe::Recipe;
 use crate::text::printable;
@@ -207,8 +208,7 @@ impl Report {
             train: of.train,
             val: of.val,
             test: of.test,
-            epochs: of.epochs,
-            batch: Recipe::best().batch,
+            course: Course::of_epochs(of.train, Recipe::best().batch, of.epochs),
             epoch: Duration::try_from_secs_f64(of.seconds_an_epoch).ok(),
         };
         let work: Vec<Work> = self.experiments.iter().map(work).collect();

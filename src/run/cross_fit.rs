@@ -12,6 +12,7 @@ use crate::files::OwnFolder;
 use crate::nn::Isa;
 use crate::progress::Progress;
 use crate::report::{self, Evaluation, METRICS_FILE, Metrics, PREDICTIONS_FILE, Predictions};
+use crate::run::budget;
 use crate::run::config::{CONFIG_FILE, write_config};
 use crate::run::options::{OUT_OF_FOLD, Options};
 use crate::run::{finished, precision, run};
@@ -43,6 +44,10 @@ pub fn cross_fit(
         let what = format!("{} already holds a run that is not cross-fitted ({name})", options.out.display());
         return Err(Error::usage(what, "name another --out"));
     }
+    let one = Options { fold: Some(1), out: options.out.join(folder_of(1)), no_test: false, ..options.clone() };
+    let begun: Vec<PathBuf> = std::iter::once(options.out.clone()).chain(self::folders(&options.out, folds)).collect();
+    let recipe = budget::settled(&one, experiments, (folds, &begun), isa, progress)?.recipe;
+    let options = &Options { recipe, ..options.clone() };
     for number in 1..=folds {
         progress.note(&format!("\n{}", Fold { number, of: folds }));
         let of_fold = options_of(options, number, experiments);

@@ -2,25 +2,19 @@
 //! left behind.
 
 use crate::classifier::experiment::Experiment;
-use crate::data::batches::{Batch, Batches, Batching, Order, Source};
-use crate::data::cache::Cache;
-use crate::data::decode::ImageSpec;
-use crate::data::films::{Film, Films};
 use crate::data::frames::Frame;
-use crate::data::transform::{Look, Transform};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::nn::Isa;
 use crate::progress::Progress;
+use crate::run::budget;
 use crate::run::options::Options;
 use crate::run::out::{Out, Permission};
 use crate::run::plan::Plan;
 use crate::run::precision;
 use crate::run::prepare::choose;
-use crate::run::speed::Speed;
 use crate::run::start::check_start;
+use crate::run::timing::measure;
 use std::path::PathBuf;
-use std::sync::Arc;
-use std::time::Instant;
 
 /// The plan of a run, with the time that it takes on rayon's current pool: measured on the first
 /// steps of the first experiment, by a model that is thrown away. No folder is made or claimed, and
@@ -32,6 +26,7 @@ pub fn dry_run(options: &Options, experiments: &[Experiment], isa: Isa, progress
     options.recipe.model(1).plan()?;
     options.check_start_of_folds()?;
     let options = &precision::settled(options, isa, progress);
+    let options = &budget::settled(options, experiments, (1, &[options.out.clone()]), isa, progress)?;
     if let Some(run) = &options.init_from {
         let folders: Vec<PathBuf> = experiments.iter().map(|experiment| options.out.join(experiment.name)).collect();
         check_start(run, &folders, options, isa)?;
@@ -43,66 +38,4 @@ pub fn dry_run(options: &Options, experiments: &[Experiment], isa: Isa, progress
     let (speed, decoding) = measure(options, all[0], &films, isa, progress)?;
     plan.measured(speed, decoding);
     Ok(plan)
-}
-
-/// The speed of the first steps, and the seconds that a poster takes to be decoded where a cache has
-/// to be made.
-fn measure(
-    options: &Options,
-    (experiment, frame): (Experiment, &Frame),
-    films: &Films,
-    isa: Isa,
-    progress: &dyn Progress,
-) -> Result<(Speed, Option<f64>)> {
-    let recipe = &options.recipe;
-    let classes = frame.genres.len();
-    let steps = Speed::steps(recipe.batch);
-    let look = Look::Varied { augment: recipe.augment(), seed: options.seed, epoch: 1 };
-    let transform = Transform { size: recipe.size(), look };
-    let order = Order::Shuffled { seed: options.seed, epoch: 1 };
-    let batching = Batching { classes, order, skip: 0, size: recipe.batch, transform };
-
-    let bar = progress.bar("the first steps", steps * recipe.batch);
-    let mut done = 0;
-    let mut count = |batch: Result<Batch>| {
-        done += recipe.batch;
-        bar.at(done, None);
-        batch
-    };
-    let of = (experiment.head, classes);
-    let (source, train, is_as_in_the_run) = source(options, films, &frame.train);
-    let batches = Batches::new(source, &train, batching)?;
-    let (speed, decoding) = match is_as_in_the_run {
-        true => (Speed::measure(recipe, of, isa, batches.map(count), parts)?, None),
-        false => {
-            // The run will find its posters decoded: so are these before the steps are timed.
-            let begin = Instant::now();
-            let decoded = batches.take(steps).map(&mut count).collect::<Result<Vec<Batch>>>()?;
-            let posters: usize = decoded.iter().map(Batch::len).sum();
-            let seconds = begin.elapsed().as_secs_f64() / posters.max(1) as f64;
-            (Speed::measure(recipe, of, isa, decoded.into_iter().map(Ok), parts)?, Some(seconds))
-        }
-    };
-    let none = || Error::data(&options.data, "none of the first training posters decodes", "see `train doctor`");
-    Ok((speed.ok_or_else(none)?, decoding))
-}
-
-/// The images and labels of a batch.
-fn parts(batch: &Batch) -> (&[u8], &[f32]) {
-    (&batch.images, &batch.labels)
-}
-
-/// Where posters come from now, those of which films, and whether the run's will come from there.
-fn source(options: &Options, films: &Films, train: &[Film]) -> (Source, Vec<Film>, bool) {
-    let spec = ImageSpec::POSTER;
-    if let Some(folder) = &options.cache
-        && let Ok(cache) = Cache::open(&Cache::path_in(folder, spec), spec)
-        && train.iter().all(|film| cache.knows(film.id))
-    {
-        let is_refused = |film: &&Film| cache.refused().binary_search_by_key(&film.id, |of| of.0).is_ok();
-        let train = train.iter().filter(|film| !is_refused(film)).cloned().collect();
-        return (Source::Cache(Arc::new(cache)), train, true);
-    }
-    let files = Source::Files { posters: films.posters.clone(), spec, on_bad_image: options.on_bad_image };
-    (files, train.to_vec(), options.cache.is_none())
 }

@@ -123,10 +123,14 @@ impl Fit<'_, '_> {
             return Err(Error::data(path, "the weights of its best epoch are missing", "begin the run again"));
         }
         self.introduce(&classifier);
-        let (at, films, epochs) = (state.position, self.frame.train.len(), self.options.recipe.epochs);
+        let course = self.options.recipe.course(self.frame.train.len());
+        let (at, epochs) = (state.position, course.epochs());
         self.progress.note(&match at.epoch > epochs {
             true => format!("taken up after epoch {epochs} of {epochs}"),
-            false => format!("taken up in epoch {} of {epochs}, after {} of {films} films", at.epoch, at.at),
+            false => {
+                let films = course.films(at.epoch);
+                format!("taken up in epoch {} of {epochs}, after {} of {films} films", at.epoch, at.at)
+            }
         });
         Ok(Training { classifier, trainer, state, kept })
     }
@@ -167,7 +171,7 @@ impl Fit<'_, '_> {
     fn trainer(&self, network: &mut Sequential) -> Trainer {
         let (recipe, head) = (&self.options.recipe, self.experiment.head);
         let mut optimizer = Optimizer::new(recipe.rule, network);
-        let steps = (recipe.epochs * self.frame.train.len().div_ceil(recipe.batch)) as u64;
+        let steps = recipe.course(self.frame.train.len()).steps() as u64;
         optimizer.schedule = Schedule { warmup: recipe.warmup, decay: recipe.schedule, steps };
         let class_weights = recipe.class_weights(head, self.frame);
         let objective = Objective { head, class_weights, focus: recipe.focal, smoothing: recipe.label_smoothing };

@@ -93,6 +93,10 @@ pub(super) fn table_of(options: &Options) -> Table {
 pub(super) fn without_places(table: &mut Table) {
     const PLACES: [&str; 6] = ["data", "out", "cache", "threads", "init_from", "checkpoint_every"];
     PLACES.iter().for_each(|place| drop(table.remove(*place)));
+    // Hours have become steps before anything depends on them.
+    if table.contains_key("steps") {
+        table.remove("hours");
+    }
 }
 
 /// Adds the version of the program, since another one may choose and train differently.

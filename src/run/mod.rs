@@ -6,6 +6,7 @@
 //! | file | its job |
 //! |---|---|
 //! | [`values`] | the values that options may take |
+//! | [`course`] | how long a training is: steps, and the epochs that they make |
 //! | [`recipe`] | what a model is and how it is trained |
 //! | [`recipe_options`] | the options of a recipe on the command line |
 //! | [`options`] | all options of a run: a recipe, the folders, the limits |
@@ -23,6 +24,8 @@
 //! | [`posters`] | where a run's posters come from, and which it has to do without |
 //! | `prepare` | from the folder to frames and posters, in four steps |
 //! | `start` | starting from the weights of another run |
+//! | `timing` | how fast this machine takes the first steps |
+//! | `budget` | from hours to steps |
 //! | [`dry_run`] | a run that stops before its work |
 //! | `training` | the epochs of an experiment, from wherever its training is |
 //! | `fit` | one experiment, from training to results |
@@ -30,9 +33,11 @@
 //! | [`cross_fit`] | a run per fold, and the answers of all |
 //! | [`sweep`] | a grid of runs, and the results of each |
 
+mod budget;
 pub mod card;
 mod checkpoint;
 pub mod config;
+pub mod course;
 pub mod cross_fit;
 pub mod dry_run;
 mod fit;
@@ -50,6 +55,7 @@ pub mod recipe_options;
 pub mod speed;
 mod start;
 pub mod sweep;
+mod timing;
 mod training;
 pub mod values;
 pub mod watch;
@@ -93,6 +99,7 @@ pub fn run(options: &Options, experiments: &[Experiment], isa: Isa, progress: &d
     options.recipe.model(1).plan()?;
     options.check_start_of_folds()?;
     let options = &precision::settled(options, isa, progress);
+    let options = &budget::settled(options, experiments, (1, &[options.out.clone()]), isa, progress)?;
     if let Some(outcomes) = finished(options, experiments)? {
         // For what a process that was killed at its very end has left. It stays where another is at work
         // or nothing can be written.
@@ -171,7 +178,7 @@ fn work(
     let first = experiments[0].0.name;
     let turns: Vec<Options> =
         (0..experiments.len()).map(|turn| options.of_turn(turn, &options.out.join(first))).collect();
-    let films = |turn: usize| (turns[turn].recipe.epochs * experiments[turn].1.train.len()) as f64;
+    let films = |turn: usize| turns[turn].recipe.course(experiments[turn].1.train.len()).all_films() as f64;
     let all: f64 = (0..turns.len()).map(films).sum();
     for i in checkpoints.done.len()..experiments.len() {
         let ((experiment, frame), of_turn) = (&experiments[i], &turns[i]);

@@ -42,6 +42,10 @@ pub struct Options {
     /// The model and its training.
     #[serde(flatten)]
     pub recipe: Recipe,
+    /// The hours that the run may take, from which the steps of its recipe are derived before it begins;
+    /// `None` where the recipe says how long it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hours: Option<f64>,
     /// The folder of a trained experiment whose weights the run starts from.
     #[serde(skip_serializing_if = "Option::is_none", serialize_with = "lossy_or_none")]
     pub init_from: Option<PathBuf>,
@@ -107,6 +111,7 @@ impl Options {
             per_genre: Self::PER_GENRE,
             recipe_name: "own",
             recipe,
+            hours: None,
             init_from: None,
             seed: 1,
             folds: None,

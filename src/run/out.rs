@@ -106,6 +106,11 @@ impl Out {
         self.clear(experiments).map_err(Error::io(&self.out, "make room for the results"))
     }
 
+    /// The configuration of the run in `out` that did not finish, else of the one that did.
+    pub fn config_in(out: &Path) -> PathBuf {
+        Self::begun_in(out).unwrap_or_else(|| out.to_owned()).join(CONFIG_FILE)
+    }
+
     /// Whether there is a run in `out` that can be taken up.
     pub fn has_checkpoint(out: &Path) -> bool {
         Self::begun_in(out).is_some()

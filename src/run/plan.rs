@@ -8,6 +8,7 @@ use crate::error::{Error, Result};
 use crate::nn::Isa;
 use crate::progress::duration;
 use crate::report::columns;
+use crate::run::course::Course;
 use crate::run::memory;
 use crate::run::options::Options;
 use crate::run::speed::Speed;
@@ -44,9 +45,7 @@ pub(crate) struct Work {
     pub train: usize,
     pub val: usize,
     pub test: usize,
-    pub epochs: usize,
-    /// Films per step.
-    pub batch: usize,
+    pub course: Course,
     /// The time of an epoch, where it has been measured.
     pub epoch: Option<Duration>,
 }
@@ -89,8 +88,7 @@ impl Plan {
                 train: frame.train.len(),
                 val: frame.val.len(),
                 test: frame.test.len(),
-                epochs: recipe.epochs,
-                batch: recipe.batch,
+                course: recipe.course(frame.train.len()),
                 epoch: None,
             });
         }
@@ -102,6 +100,11 @@ impl Plan {
         let results = Room { folder: options.out.clone(), needed: left + largest, free: free_space(&options.out)? };
         let memory = Amount { needed: memory, free: memory::available() };
         Ok(Self { work, memory, cache, to_decode, results, left, decoding: None })
+    }
+
+    /// The posters that will be decoded into a cache.
+    pub(crate) fn to_decode(&self) -> usize {
+        self.to_decode
     }
 
     /// Refuses a run for which the disks have no room.
@@ -162,14 +165,10 @@ impl fmt::Display for Plan {
 }
 
 impl Work {
-    /// All steps.
-    fn steps(&self) -> usize {
-        self.epochs * self.train.div_ceil(self.batch)
-    }
-
     /// The time of all epochs, where it has been measured.
     pub fn time(&self) -> Option<Duration> {
-        self.epoch.map(|epoch| epoch.mul_f64(self.epochs as f64))
+        let epochs = self.course.all_films() as f64 / self.train.max(1) as f64;
+        self.epoch.map(|epoch| epoch.mul_f64(epochs))
     }
 }
 
@@ -181,7 +180,8 @@ pub(crate) fn table(work: &[Work]) -> String {
         head.extend(["per epoch", "in all"]);
     }
     let cells = |of: &Work| {
-        let counts = [of.classes, of.train, of.val, of.test, of.epochs, of.steps()].map(|count| count.to_string());
+        let (epochs, steps) = (of.course.epochs(), of.course.steps());
+        let counts = [of.classes, of.train, of.val, of.test, epochs, steps].map(|count| count.to_string());
         let times = [of.epoch, of.time()].into_iter().flatten().map(duration);
         std::iter::once(of.experiment.to_owned()).chain(counts).chain(times.filter(|_| is_measured)).collect()
     };

@@ -11,6 +11,7 @@ use crate::data::frames::Frame;
 use crate::data::transform::{Augment, Views};
 use crate::nn::{Decay, Head, ModelSpec, Padding, Rule};
 use crate::report::Monitor;
+use crate::run::course::Course;
 use crate::run::recipe::headings::{KEPT, LOSS, MODEL, TRAINING, VARIATIONS};
 use crate::run::values::{
     at_least_one, at_most, choice, filters, image_size, image_size_text, not_negative, part, share, share_up_to_one,
@@ -66,6 +67,16 @@ pub struct Recipe {
     /// Passes over the training films.
     #[arg(long, value_name = "N", value_parser = at_least_one(), help_heading = TRAINING)]
     pub epochs: usize,
+    /// Steps of the training, in place of --epochs: the last epoch ends with them, wherever it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[arg(
+        long,
+        value_name = "N",
+        value_parser = at_least_one(),
+        conflicts_with = "epochs",
+        help_heading = TRAINING
+    )]
+    pub steps: Option<usize>,
     /// Batch size: films per step.
     #[arg(long, value_name = "N", value_parser = up_to(4_096), visible_alias = "batch-size", help_heading = TRAINING)]
     pub batch: usize,
@@ -255,6 +266,7 @@ impl Recipe {
             bn_momentum: 0.99,
             padding: Padding::Valid,
             epochs: 10,
+            steps: None,
             batch: 32,
             rule: Rule::adam(1e-3),
             warmup: 0.0,
@@ -318,7 +330,16 @@ impl Recipe {
             return self.clone();
         }
         let epochs = (self.epochs as f64 * self.transfer).ceil() as usize;
-        Self { epochs, rule: self.rule.slowed(self.transfer as f32), ..self.clone() }
+        let steps = self.steps.map(|steps| (steps as f64 * self.transfer).ceil() as usize);
+        Self { epochs, steps, rule: self.rule.slowed(self.transfer as f32), ..self.clone() }
+    }
+
+    /// How long the training on so many films is.
+    pub fn course(&self, train: usize) -> Course {
+        match self.steps {
+            Some(steps) => Course::of_steps(train, self.batch, steps),
+            None => Course::of_epochs(train, self.batch, self.epochs),
+        }
     }
 
     /// The size of the model's input.

@@ -69,7 +69,8 @@ impl Fit<'_, '_> {
     /// [`Error::Stopped`] if the run was asked to stop: its checkpoint is on the disk by then.
     pub fn train(&mut self, training: &mut Training, folder: &Path) -> Result<()> {
         let recipe = &self.options.recipe;
-        while training.state.position.epoch <= recipe.epochs {
+        let epochs = recipe.course(self.frame.train.len()).epochs();
+        while training.state.position.epoch <= epochs {
             self.train_epoch(training)?;
             // From here to the next step the classifier is as it would be kept.
             let Training { classifier, trainer, .. } = training;
@@ -97,8 +98,8 @@ impl Fit<'_, '_> {
             trainer.swap_average(&mut classifier.network);
             state.history.push(line);
             report::write_history(&folder.join(HISTORY_FILE), &state.history)?;
-            state.position = Position::begin(if ends { recipe.epochs } else { epoch } + 1);
-            if epoch < recipe.epochs {
+            state.position = Position::begin(if ends { epochs } else { epoch } + 1);
+            if epoch < epochs {
                 self.control(trainer, lowers_rate, ends);
             }
             self.checkpoints.write(training.as_written(), &self.posters.late)?;
@@ -136,13 +137,18 @@ impl Fit<'_, '_> {
         let look = Look::Varied { augment: recipe.augment(), seed, epoch: number };
         let transform = Transform { size: recipe.size(), look };
         let (classes, size) = (frame.genres.len(), recipe.batch);
+        let course = recipe.course(frame.train.len());
+        // Of the last epoch perhaps a part.
+        let films = course.films(epoch);
         let batching = Batching { classes, order, skip: begun.at, size, transform };
 
-        let bar = progress.bar(&format!("epoch {epoch}/{}", recipe.epochs), frame.train.len());
+        let bar = progress.bar(&format!("epoch {epoch}/{}", course.epochs()), films);
         let started = Instant::now();
-        let mut first_steps = FirstSteps::of(frame.train.len(), recipe.epochs);
+        let mut first_steps = FirstSteps::of(films, course.epochs());
         let mut batches = Batches::new(self.posters.source.clone(), &frame.train, batching)?;
-        while let Some(batch) = batches.next() {
+        while training.state.position.at < films
+            && let Some(batch) = batches.next()
+        {
             let batch = batch?;
             let Training { classifier, trainer, state: FitState { position, .. }, .. } = training;
             let loss = trainer.step(&mut classifier.network, Input::U8(&batch.images), &batch.labels);
@@ -164,8 +170,8 @@ impl Fit<'_, '_> {
                 progress.note(&speed);
             }
             bar.at(position.films, Some(position.loss / position.films as f64));
-            let epochs = (epoch - 1) as f64 + position.at as f64 / frame.train.len() as f64;
-            progress.whole(share.begin + share.size * epochs / recipe.epochs as f64);
+            let done = (epoch - 1) * frame.train.len() + position.at;
+            progress.whole(share.begin + share.size * done as f64 / course.all_films() as f64);
             if progress.stops() {
                 self.posters.refuse(batches.refused(), options)?;
                 self.checkpoints.write_now(training.as_written(), &self.posters.late)?;
@@ -179,7 +185,7 @@ impl Fit<'_, '_> {
         drop(bar);
         self.posters.refuse(batches.refused(), options)?;
         let position = &mut training.state.position;
-        position.at = frame.train.len();
+        position.at = films;
         if position.films == 0 {
             return Err(Error::data(&options.data, "none of the training posters decodes", "see `train doctor`"));
         }
@@ -197,8 +203,9 @@ impl Fit<'_, '_> {
             return Err(Error::Diverged { loss: answers.loss, epoch, step: steps, batch });
         }
         let metrics = Metrics::of(&training.classifier.evaluation("val", &answers))?;
-        let (rate, train) = (training.trainer.optimizer.last_rate(), self.frame.train.len());
-        Ok(Epoch::new(epoch, loss / films as f64, &metrics, rate, train, seconds, waited))
+        let course = self.options.recipe.course(self.frame.train.len());
+        let (rate, gone_through) = (training.trainer.optimizer.last_rate(), course.films(epoch));
+        Ok(Epoch::new(epoch, loss / films as f64, &metrics, rate, gone_through, seconds, waited))
     }
 
     /// Notes in the classifier which epoch its weights are of, and what made it the best.

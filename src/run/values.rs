@@ -144,6 +144,14 @@ pub fn minutes(text: &str) -> Result<f64, String> {
     number(text, |value: f64| (0.0..=100_000.0).contains(&value), "it is at least 0 and at most 100000")
 }
 
+/// Reads a number of hours, up to ten weeks.
+///
+/// # Errors
+/// A message that states the bounds, or says that it is no number.
+pub fn hours(text: &str) -> Result<f64, String> {
+    number(text, |value: f64| value > 0.0 && value <= 1_680.0, "it is above 0 and at most 1680")
+}
+
 /// The types of numbers that options hold.
 pub trait Number: FromStr + Copy + Into<f64> {}
 

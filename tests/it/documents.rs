@@ -82,11 +82,12 @@ fn the_fields_of_config_toml_are_those_in_the_documents() {
     let written: Value = toml::from_str(&config).unwrap();
     // What a run has only where it is asked for: a start, limits, another optimiser.
     let options = |rule: Rule| {
-        let recipe = Recipe { rule, ..Recipe::best() };
+        let recipe = Recipe { rule, steps: Some(1), ..Recipe::best() };
         let (limit, init_from, cache) = (Some(1), Some("run".into()), Some("cache".into()));
         let options = Options {
             limit,
             limit_val: limit,
+            hours: Some(1.0),
             init_from,
             cache,
             no_test: true,

@@ -6,6 +6,7 @@ mod card;
 mod checkpoints;
 mod cli;
 mod compare;
+mod course;
 mod cross_fit;
 mod data;
 mod documents;

@@ -13,7 +13,7 @@ use onesheet::nn::Isa;
 use onesheet::run::recipe::{PrecisionOption, Recipe};
 use onesheet::run::recipe_options::RecipeOptions;
 use onesheet::run::sweep::Axis;
-use onesheet::run::values::{at_least_one, folds, minutes, seed, up_to, up_to_one, which};
+use onesheet::run::values::{at_least_one, folds, hours, minutes, seed, up_to, up_to_one, which};
 use onesheet::version::{COMMIT, TARGET, VERSION};
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -255,6 +255,16 @@ pub struct RunArgs {
     /// shapes agree
     #[arg(long, value_name = "RUN", help_heading = "Training")]
     pub init_from: Option<PathBuf>,
+    /// Train for as many steps as fit in H hours with everything that the run does, measured on a few
+    /// steps before it begins; `config.toml` has their number
+    #[arg(
+        long,
+        value_name = "H",
+        value_parser = hours,
+        conflicts_with_all = ["epochs", "steps"],
+        help_heading = "Training"
+    )]
+    pub hours: Option<f64>,
     /// Random seed of the weights, the order, dropout and variations; the split of the films does
     /// not depend on it
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = seed(), help_heading = "Training")]

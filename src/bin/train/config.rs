@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use toml::Value;
 
 /// Options of `train run` beside those of a recipe, by the names of their fields.
-const OPTIONS: [&str; 16] = [
+const OPTIONS: [&str; 17] = [
     "data",
     "out",
     "cache",
@@ -20,6 +20,7 @@ const OPTIONS: [&str; 16] = [
     "limit_val",
     "max_genres",
     "per_genre",
+    "hours",
     "init_from",
     "seed",
     "threads",
@@ -60,6 +61,10 @@ pub fn arguments(line: &ArgMatches) -> Result<Option<Vec<OsString>>> {
         let of_experiment = |name: &str| [name, "all"].contains(&&*config.experiment);
         let has_no_effect = match &field[..] {
             "plateau_factor" => is_off("plateau"),
+            // How long a training is, one option says: the one of the line, else steps before epochs.
+            "epochs" => ["steps", "hours"].iter().any(|of| config.options.contains_key(*of) || is_given(of)),
+            "steps" => is_given("epochs") || is_given("hours"),
+            "hours" => config.options.contains_key("steps") || is_given("epochs") || is_given("steps"),
             "magnitude" => is_off("randaugment"),
             "tune_thresholds" => !of_experiment("multi-label"),
             "balance" => value.as_str() == Some("undersample") && !of_experiment("top-6"),

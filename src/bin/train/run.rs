@@ -43,7 +43,12 @@ pub fn run(args: RunArgs, threads: usize, isa: Isa) -> Result<()> {
 fn plan(options: &Options, experiments: &[Experiment], isa: Isa) -> Result<()> {
     // One fold is as good as another.
     let options = &match options.is_cross_fit() {
-        true => Options { fold: Some(1), out: options.out.join("fold-1"), ..options.clone() },
+        true => Options {
+            fold: Some(1),
+            out: options.out.join("fold-1"),
+            hours: options.hours.zip(options.folds).map(|(hours, folds)| hours / folds as f64),
+            ..options.clone()
+        },
         false => options.clone(),
     };
     let plan = || onesheet::run::dry_run::dry_run(options, experiments, isa, &Terminal::new());
@@ -170,6 +175,7 @@ pub fn options(args: RunArgs, threads: usize) -> Result<Options> {
         recipe_name,
         recipe,
         init_from: args.init_from,
+        hours: args.hours,
         seed: args.seed,
         threads,
         checkpoint_every: args.checkpoint_every,
