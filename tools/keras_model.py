@@ -208,7 +208,7 @@ def entries_of(chain):
 def save(model, path, genres=None, head=None, like=None, experiment=None):
     """Writes a Keras model as a model file of onesheet.
 
-    The model is a chain that takes images [n, side, side, 3] from 0 to 1, or, if it begins with Rescaling(1/255), from
+    The model is a chain that takes images [n, height, width, 3] from 0 to 1, or, if it begins with Rescaling(1/255), from
     0 to 255; onesheet gives it the latter. Its last layer is Dense, and sigmoid or softmax; where it gives logits, name
     the `head`. `genres` are the names of the outputs; without them they are called output_0, output_1, .. `like` is a
     model of onesheet that answers the same question: its genres, views and experiment are taken over.

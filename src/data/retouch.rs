@@ -140,8 +140,19 @@ pub(super) fn colour(image: &mut [u8], [brightness, contrast, saturation]: [f32;
     for pixel in pixels {
         let changed = pixel.map(|value| mean + contrast * (brightness * f32::from(value) - mean));
         let own = grey(changed);
-        *pixel = changed.map(|value| (own + saturation * (value - own)).round().clamp(0.0, 255.0) as u8);
+        *pixel = changed.map(|value| byte(own + saturation * (value - own)));
     }
+}
+
+/// The nearest whole number from 0 to 255; halves are rounded up, as by `f32::round`, which is a call
+/// that costs more than all else here.
+pub fn byte(value: f32) -> u8 {
+    // From here on floats are whole, so that a sum is rounded to one, halves to the even one.
+    const WHOLE: f32 = (1 << 23) as f32;
+    let value = value.clamp(0.0, 255.0);
+    let sum = value + WHOLE;
+    let is_half_above = value - (sum - WHOLE) == 0.5;
+    sum.to_bits() as u8 + u8::from(is_half_above)
 }
 
 /// A rectangle, as shares of an image's sides from its upper left corner: its centre and its size.
@@ -266,7 +277,7 @@ fn sharpen(image: &mut [u8], size: ImageSpec, share: f32, spare: &mut Vec<u8>) {
         for (x, out) in out.iter_mut().enumerate() {
             let sum: u16 = near.iter().map(|row| u16::from(row[x])).sum::<u16>() + 4 * u16::from(*out);
             let value = f32::from(*out);
-            *out = (value + share * (value - f32::from(sum) / 13.0)).round().clamp(0.0, 255.0) as u8;
+            *out = byte(value + share * (value - f32::from(sum) / 13.0));
         }
     }
 }
@@ -284,7 +295,7 @@ fn by_histogram(image: &mut [u8], share: f32, values: impl Fn(&Histogram) -> Opt
     let tables = histograms.map(|histogram| {
         let values = values(&histogram);
         let blended = |at: usize| values.map_or(at as f32, |values| at as f32 + share * (values[at] - at as f32));
-        std::array::from_fn::<u8, 256, _>(|at| blended(at).round().clamp(0.0, 255.0) as u8)
+        std::array::from_fn::<u8, 256, _>(|at| byte(blended(at)))
     });
     for pixel in pixels {
         *pixel = std::array::from_fn(|channel| tables[channel][usize::from(pixel[channel])]);

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use std::f64::consts::TAU;
 
 use crate::data::decode::ImageSpec;
-use crate::data::retouch::{self, Operation, Rectangle, colour, mirror};
+use crate::data::retouch::{self, Operation, Rectangle, byte, colour, mirror};
 use crate::rng::{self, Purpose};
 
 /// How an image becomes the input of a model.
@@ -316,7 +316,7 @@ fn blend(random: &mut ChaCha8Rng, mixup: f32, image: &mut [u8], other: &[u8]) ->
     let share = beta(random, f64::from(mixup));
     let share = share.max(1.0 - share) as f32;
     for (pixel, &other) in image.iter_mut().zip(other) {
-        *pixel = (share * f32::from(*pixel) + (1.0 - share) * f32::from(other)).round() as u8;
+        *pixel = byte(share * f32::from(*pixel) + (1.0 - share) * f32::from(other));
     }
     share
 }

@@ -2,7 +2,7 @@
 
 use crate::kernels::Data;
 use onesheet::data::decode::ImageSpec;
-use onesheet::data::retouch::{Operation, apply};
+use onesheet::data::retouch::{Operation, apply, byte};
 
 const SIZE: ImageSpec = ImageSpec { height: 24, width: 20 };
 
@@ -148,6 +148,16 @@ fn histograms_are_spread_channel_by_channel() {
     assert_eq!((out[0], out[SIZE.bytes() - 1]), (0, 255));
     let half = applied(&two, &[(Operation::Equalize, 0.5)]);
     assert_eq!((half[0], half[SIZE.bytes() - 1]), (5, 143));
+}
+
+#[test]
+fn bytes_are_rounded_as_by_the_standard_library() {
+    let around = |bits: u32| (bits - 3..bits + 3).map(f32::from_bits);
+    let halves = (0..=1_024).flat_map(|quarters| around((0.25 * quarters as f32 + 0.25).to_bits()));
+    let others = (0..0x4380_0000).step_by(997).map(f32::from_bits);
+    for value in halves.chain(others).flat_map(|value| [value, -value]).chain([f32::NAN, f32::INFINITY, 1e30]) {
+        assert_eq!(byte(value), value.round().clamp(0.0, 255.0) as u8, "{value}");
+    }
 }
 
 #[test]
