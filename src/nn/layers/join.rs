@@ -88,7 +88,7 @@ impl Layer for JoinLayer {
         match self.join {
             Join::Add => {
                 gradient.values_mut().copy_from_slice(dy.values());
-                dx.values_mut().copy_from_slice(dy.values());
+                std::mem::swap(dx, dy);
             }
             Join::Multiply => {
                 let outputs = [gradient.values_mut(), dx.values_mut()];
