@@ -41,7 +41,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     let options = Options::parse();
     let batch = usize::from(options.batch);
     let precision = if options.bf16 { Precision::Bf16 } else { Precision::F32 };
-    let Classifier { meta, mut network } = Classifier::open(&options.run, Isa::choose()?.with_precision(precision))?;
+    let Classifier { meta, mut network, .. } =
+        Classifier::open(&options.run, Isa::choose()?.with_precision(precision))?;
     let bytes: usize = network.spec().input.iter().product();
     // A product with a large odd number, as random as needed.
     let images = (0..(batch * bytes) as u32).map(|at| (at.wrapping_mul(2_654_435_761) >> 24) as u8);

@@ -39,6 +39,51 @@ impl dyn Progress + '_ {
     }
 }
 
+/// A part of the whole work that is a whole of its own: what is told of it goes on to the listener,
+/// with the shares that it is done as shares of the larger whole.
+pub struct Part<'a> {
+    progress: &'a dyn Progress,
+    begin: f64,
+    size: f64,
+}
+
+impl<'a> Part<'a> {
+    /// The part with this number, counted from 1, of so many of the same size.
+    pub fn new(progress: &'a dyn Progress, number: usize, of: usize) -> Self {
+        Self { progress, begin: (number - 1) as f64 / of as f64, size: 1.0 / of as f64 }
+    }
+}
+
+impl Progress for Part<'_> {
+    fn note(&self, line: &str) {
+        self.progress.note(line);
+    }
+
+    fn detail(&self, line: &str) {
+        self.progress.detail(line);
+    }
+
+    fn start(&self, what: &str, total: usize) {
+        self.progress.start(what, total);
+    }
+
+    fn at(&self, done: usize, loss: Option<f64>) {
+        self.progress.at(done, loss);
+    }
+
+    fn finish(&self) {
+        self.progress.finish();
+    }
+
+    fn whole(&self, done: f64) {
+        self.progress.whole(self.begin + self.size * done);
+    }
+
+    fn stops(&self) -> bool {
+        self.progress.stops()
+    }
+}
+
 /// A bar that ends when it is dropped.
 pub struct Bar<'a> {
     progress: &'a (dyn Progress + 'a),

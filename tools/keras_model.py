@@ -50,7 +50,10 @@ def read(run):
         description = (file.metadata() or {}).get("onesheet")
         if description is None:
             raise Misfit(f"{file_of(run)}: a safetensors file, but not of onesheet")
-        return json.loads(description), {name: file.get_tensor(name) for name in file.keys()}
+        description = json.loads(description)
+        if description.get("members", 1) > 1:
+            raise Misfit(f"{file_of(run)}: an ensemble of {description['members']} networks; name one of its members")
+        return description, {name: file.get_tensor(name) for name in file.keys()}
 
 
 def layer_of(spec, name):

@@ -1,9 +1,12 @@
 //! What a classifier says of films, batch by batch, and of posters in memory.
 //!
 //! Both go through [`mean_over_views`]: the logits of all views are added up, then divided by their
-//! number, and become probabilities last. A poster is decoded once for all of its views.
+//! number, and become probabilities last. A poster is decoded once for all of its views. The members
+//! of an ensemble do so each for itself; then their probabilities are averaged (see
+//! [`ensemble`](crate::classifier::ensemble)).
 
 use crate::classifier::Classifier;
+use crate::classifier::ensemble::mean_of_members;
 use crate::data::batches::{Batches, Batching, Order, Source};
 use crate::data::decode::ImageSpec;
 use crate::data::films::Film;
@@ -109,7 +112,8 @@ impl Classifier {
         probabilities
     }
 
-    /// The mean over the views of the logits for each of some posters.
+    /// The mean over the views of the logits for each of some posters; of an ensemble, the logits of the
+    /// mean of what its members say.
     ///
     /// # Shapes
     /// `posters`: u8 `[n, from.height, from.width, 3]`, RGB. The result: `[n, genres]`
@@ -122,16 +126,31 @@ impl Classifier {
             return Vec::new();
         }
         let mut images = vec![0; posters.len() / from.bytes() * size.bytes()];
-        let logits = mean_over_views(views, |view| {
+        let of_members = mean_over_views(views, |view| {
             let transform = Transform { size, look: Look::View(view) };
             let pairs = images.par_chunks_exact_mut(size.bytes()).zip(posters.par_chunks_exact(from.bytes()));
             pairs.for_each_init(
                 || Transformer::new(transform),
                 |transformer, (image, poster)| transformer.apply(poster, from, 0, image),
             );
-            Ok(self.network.forward(Input::U8(&images), Pass::Inference).values().to_vec())
+            let mut logits = Vec::new();
+            self.logits_of_members(&images, &mut logits);
+            Ok(logits)
         });
-        logits.expect("posters in memory have no source that could fail")
+        let mut logits = of_members.expect("posters in memory have no source that could fail");
+        mean_of_members(self.meta.head, (self.members(), self.meta.genres.len()), &mut logits);
+        logits
+    }
+
+    /// What each network says of images of its own size, which are shown as they are.
+    ///
+    /// # Shapes
+    /// `images`: u8 `[n, height, width, 3]`, RGB. `logits` (overwritten): `[members, n, genres]`
+    fn logits_of_members(&mut self, images: &[u8], logits: &mut Vec<f32>) {
+        logits.clear();
+        for network in self.networks_mut() {
+            logits.extend_from_slice(network.forward(Input::U8(images), Pass::Inference).values());
+        }
     }
 }
 

@@ -10,7 +10,7 @@ use crate::classifier::answers::BATCH;
 use crate::data::decode::ImageSpec;
 use crate::data::transform::{Look, Transform, Transformer, View};
 use crate::error::{Error, Result};
-use crate::nn::{FeatureMaps, Head, Input, LayerSpec};
+use crate::nn::{FeatureMaps, Head, Input, LayerSpec, Sequential};
 use serde::Serialize;
 
 /// How it is found out what a classifier looked at.
@@ -87,7 +87,8 @@ impl Classifier {
     }
 
     /// Which parts of a poster speak for a genre: the mean over the classifier's views, without its
-    /// corners where the method looks into the network.
+    /// corners where the method looks into the network. Of an ensemble, occlusion watches the answer of
+    /// all, and the others are the mean of the members' maps.
     ///
     /// # Shapes
     /// `poster`: u8 `[256, 256, 3]`, RGB; see [`ImageSpec::POSTER`]
@@ -101,8 +102,7 @@ impl Classifier {
         self.check_method(method)?;
         let (height, width, values) = match method {
             Method::Occlusion => (PLACES, PLACES, self.occlude(poster, genre)),
-            Method::Cam => self.weigh_features(poster, genre, Some(self.weights_of(genre))),
-            Method::GradCam => self.weigh_features(poster, genre, None),
+            Method::Cam | Method::GradCam => self.weigh_features(poster, genre, method),
         };
         Ok(HeatMap { genre, method, height, width, values })
     }
@@ -125,38 +125,43 @@ impl Classifier {
         values
     }
 
-    /// The weights of the last dense layer for a genre, one per input.
-    fn weights_of(&self, genre: usize) -> Vec<f32> {
-        let parameters = self.network.parameters();
-        let [.., kernel, _bias] = &parameters[..] else { unreachable!("the model ends in a dense layer") };
-        kernel.value.iter().skip(genre).step_by(self.meta.genres.len()).copied().collect()
-    }
-
-    /// The height, the width and the values of a map from the last images of the network, whose
-    /// channels have these weights, or else the sums of their gradients.
-    fn weigh_features(&mut self, poster: &[u8], genre: usize, weights: Option<Vec<f32>>) -> (usize, usize, Vec<f32>) {
-        let size = self.input();
+    /// The height, the width and the values of a map from the last images of the networks, whose
+    /// channels have the weights of the last layer, or else the sums of their gradients.
+    fn weigh_features(&mut self, poster: &[u8], genre: usize, method: Method) -> (usize, usize, Vec<f32>) {
+        let (size, members) = (self.input(), self.members());
         let views: Vec<View> = self.meta.views.all().into_iter().filter(|view| view.corner.is_none()).collect();
         let mut images = vec![0; views.len() * size.bytes()];
         for (&view, image) in views.iter().zip(images.chunks_exact_mut(size.bytes())) {
             Transformer::new(Transform { size, look: Look::View(view) }).apply(poster, ImageSpec::POSTER, 0, image);
         }
-        let maps = self.network.feature_maps(Input::U8(&images), genre).expect("the method was checked");
-        let FeatureMaps { shape: [height, width, channels], values, gradient, .. } = maps;
-        let item = height * width * channels;
+        let [height, width, channels] = self.network.feature_shape().expect("the method was checked");
+        let (item, maps) = (height * width * channels, (views.len() * members) as f32);
         let mut mean = vec![0.0; height * width];
-        for ((view, image), gradient) in views.iter().zip(values.chunks_exact(item)).zip(gradient.chunks_exact(item)) {
-            let of_gradient = || sum_of_pixels(gradient, channels);
-            let weights = weights.clone().unwrap_or_else(of_gradient);
-            for (at, pixel) in image.chunks_exact(channels).enumerate() {
-                let (row, column) = (at / width, at % width);
-                let column = if view.mirrored { width - 1 - column } else { column };
-                let value: f32 = pixel.iter().zip(&weights).map(|(value, weight)| value * weight).sum();
-                mean[row * width + column] += value / views.len() as f32;
+        for network in self.networks_mut() {
+            let of_last = (method == Method::Cam).then(|| weights_of(network, genre));
+            let maps_of = network.feature_maps(Input::U8(&images), genre).expect("the method was checked");
+            let FeatureMaps { values, gradient, .. } = maps_of;
+            for ((view, image), gradient) in
+                views.iter().zip(values.chunks_exact(item)).zip(gradient.chunks_exact(item))
+            {
+                let weights = of_last.clone().unwrap_or_else(|| sum_of_pixels(gradient, channels));
+                for (at, pixel) in image.chunks_exact(channels).enumerate() {
+                    let (row, column) = (at / width, at % width);
+                    let column = if view.mirrored { width - 1 - column } else { column };
+                    let value: f32 = pixel.iter().zip(&weights).map(|(value, weight)| value * weight).sum();
+                    mean[row * width + column] += value / maps;
+                }
             }
         }
         (height, width, mean)
     }
+}
+
+/// The weights of the last dense layer for a genre, one per input.
+fn weights_of(network: &Sequential, genre: usize) -> Vec<f32> {
+    let parameters = network.parameters();
+    let [.., kernel, _bias] = &parameters[..] else { unreachable!("the model ends in a dense layer") };
+    kernel.value.iter().skip(genre).step_by(network.outputs()).copied().collect()
 }
 
 /// Whether the model gives one dense layer the mean of its last images' pixels; dropout does nothing

@@ -6,7 +6,8 @@
 //! |---|---|
 //! | [`experiment`] | the three questions that a classifier can be trained to answer |
 //! | [`pixels`] | how the pixels of a poster become what a network sees, in words for its file |
-//! | `mod` | [`Classifier`]: a network, and what is needed to use it; its file |
+//! | `mod` | [`Classifier`]: a network or several, and what is needed to use them; its file |
+//! | [`ensemble`] | several classifiers as one, whose answers are averaged |
 //! | [`seen`] | the films that a classifier was trained with, which it is not to be measured on |
 //! | [`answers`] | what a classifier says of films and of posters in memory |
 //! | [`explain`] | which parts of a poster speak for a genre |
@@ -16,6 +17,7 @@
 //! | [`evaluate`] | what a classifier's answers on a folder of posters are worth |
 
 pub mod answers;
+pub mod ensemble;
 pub mod evaluate;
 pub mod experiment;
 pub mod explain;
@@ -39,7 +41,8 @@ use std::path::{Path, PathBuf};
 /// The name of a classifier's file in the folder of its experiment.
 pub const MODEL_FILE: &str = "model.safetensors";
 
-/// A network that tells the genres of posters, with all that is needed to use it.
+/// A network that tells the genres of posters, or an ensemble of several, with all that is needed to
+/// use it.
 ///
 /// ```no_run
 /// use onesheet::classifier::Classifier;
@@ -53,10 +56,13 @@ pub const MODEL_FILE: &str = "model.safetensors";
 /// # Ok::<(), onesheet::Error>(())
 /// ```
 pub struct Classifier {
-    /// Everything about the classifier beside its network.
+    /// Everything about the classifier beside its networks.
     pub meta: Meta,
-    /// The network, whose outputs are logits of the genres.
+    /// The network, whose outputs are logits of the genres; of an ensemble, the first one.
     pub network: Sequential,
+    /// The other networks of an ensemble, of the same spec; see [`ensemble`]. None of a plain
+    /// classifier.
+    pub others: Vec<Sequential>,
 }
 
 /// What a classifier's file holds beside the network.
@@ -122,17 +128,18 @@ impl Classifier {
         if !path.exists() {
             return Err(Error::data(run, format!("there is no {MODEL_FILE}"), remedy_without_model(run)));
         }
-        let (Read { meta, pixels }, network) = weights::read(&path, isa)?;
+        let (Read { meta, pixels }, mut networks) = weights::read(&path, isa)?;
+        let network = networks.remove(0);
         let refuse = |what: String| Err(Error::data(&path, what, "name a model that `train run` made"));
         match network.spec().input[..] {
             [height, width, 3] if height <= ImageSpec::POSTER.height && width <= ImageSpec::POSTER.width => {}
             ref input => return refuse(format!("its input is {input:?}, which posters cannot be brought to")),
         }
-        let classifier = Self { meta, network };
+        let classifier = Self { meta, network, others: networks };
         if pixels.is_some_and(|pixels| !pixels.are_made_as(&classifier.pixels())) {
             return refuse("its pixels are made in a way that is not known here".to_owned());
         }
-        let Self { meta, network } = &classifier;
+        let Self { meta, network, .. } = &classifier;
         let (outputs, genres) = (network.output_shape(), meta.genres.len());
         if *outputs != [genres] {
             return refuse(format!("its output is {outputs:?} for {genres} genres"));
@@ -164,7 +171,8 @@ impl Classifier {
     pub fn save(&self, path: &Path) -> Result<String> {
         // What takes no images is not opened again, but is no reason to panic.
         let pixels = (self.network.spec().input.len() == 3).then(|| self.pixels());
-        let bytes = weights::to_bytes(&self.network, &Written { meta: &self.meta, pixels }, path)?;
+        let networks: Vec<&Sequential> = self.networks().collect();
+        let bytes = weights::to_bytes(&networks, &Written { meta: &self.meta, pixels }, path)?;
         write_atomically(path, |file| file.write_all(&bytes))?;
         Ok(sha256(&bytes))
     }
@@ -176,6 +184,21 @@ impl Classifier {
     pub fn sha256_of(run: &Path) -> Result<String> {
         let path = Self::file_of(run);
         std::fs::read(&path).map(|bytes| sha256(&bytes)).map_err(Error::io(&path, "read the model"))
+    }
+
+    /// All networks: one, or the members of an ensemble in their order.
+    pub fn networks(&self) -> impl Iterator<Item = &Sequential> {
+        std::iter::once(&self.network).chain(&self.others)
+    }
+
+    /// The same, to be computed with.
+    pub fn networks_mut(&mut self) -> impl Iterator<Item = &mut Sequential> {
+        std::iter::once(&mut self.network).chain(&mut self.others)
+    }
+
+    /// How many networks there are.
+    pub fn members(&self) -> usize {
+        1 + self.others.len()
     }
 
     /// The size that posters are brought to for the network.

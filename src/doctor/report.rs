@@ -209,6 +209,7 @@ impl Report {
             val: of.val,
             test: of.test,
             course: Course::of_epochs(of.train, Recipe::best().batch, of.epochs),
+            members: 1,
             epoch: Duration::try_from_secs_f64(of.seconds_an_epoch).ok(),
         };
         let work: Vec<Work> = self.experiments.iter().map(work).collect();

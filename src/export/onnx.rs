@@ -6,6 +6,7 @@ use super::fold::fold;
 use super::front::front;
 use super::graph::{Graph, int, ints};
 use super::proto::{GraphProto, ModelProto, OperatorSetIdProto, StringStringEntryProto};
+use crate::classifier::ensemble::member_folder;
 use crate::classifier::{Classifier, sha256};
 use crate::data::transform::Views;
 use crate::error::{Error, Result};
@@ -64,20 +65,24 @@ impl Output {
 /// The same classifier and options give the same model.
 ///
 /// # Errors
-/// [`Error::Usage`] for views of parts of a poster where the model is not given whole posters, and
-/// for weights that folding makes infinite.
+/// [`Error::Usage`] for views of parts of a poster where the model is not given whole posters, for the
+/// logits of an ensemble, and for weights that folding makes infinite.
 pub fn model(of: &Classifier, options: Options, model_sha256: &str) -> Result<ModelProto> {
     let views = options.views.unwrap_or(of.meta.views);
     if views == Views::Crops && options.input != Input::Poster {
         let what = format!("crops are cut from whole posters, which --input {} does not give", options.input.name());
         return Err(Error::usage(what, "name --input poster, or --views one or flip"));
     }
-    let mut steps = chain::of(&of.network);
-    if options.fold {
-        steps = fold(steps);
-        check_finite(&steps)?;
+    if of.members() > 1 && options.output == Output::Logits {
+        let what = "an ensemble averages probabilities, and has no logits of its own";
+        return Err(Error::usage(what, "name --output probabilities, or export one of its members"));
     }
-    let graph = graph(of, options, views, &steps);
+    let mut members: Vec<Vec<Step>> = of.networks().map(chain::of).collect();
+    if options.fold {
+        members = members.into_iter().map(fold).collect();
+        members.iter().try_for_each(|steps| check_finite(steps))?;
+    }
+    let graph = graph(of, options, views, members);
     let property = |key: &str, value: String| StringStringEntryProto { key: key.to_owned(), value };
     let text = |value: serde_json::Value| value.to_string();
     let views = json!(views).as_str().expect("views have names").to_owned();
@@ -140,28 +145,44 @@ fn head(of: &Classifier) -> &'static str {
     }
 }
 
-fn graph(of: &Classifier, options: Options, views: Views, steps: &[Step]) -> GraphProto {
+fn graph(of: &Classifier, options: Options, views: Views, members: Vec<Vec<Step>>) -> GraphProto {
     let (mut graph, classes) = (Graph::default(), of.meta.genres.len());
-    let mut x = front(&mut graph, of.input(), options.input, views);
-    for step in steps {
-        x = graph.step(step, &x);
-    }
-    let count = views.all().len();
-    if count > 1 {
-        // The views of all posters lie one after the other.
-        let shape = graph.whole_numbers("views/shape", &[count as i64, -1, classes as i64]);
-        let by_view = graph.node("views/logits", "Reshape", &[&x, &shape], Vec::new());
-        x = graph.node("views/mean", "ReduceMean", &[&by_view], vec![ints("axes", &[0]), int("keepdims", 0)]);
-    }
-    let name = match (options.output, of.meta.head) {
-        (Output::Logits, _) => graph.node(options.output.name(), "Identity", &[&x], Vec::new()),
-        (Output::Probabilities, Head::Sigmoid) => graph.node(options.output.name(), "Sigmoid", &[&x], Vec::new()),
-        (Output::Probabilities, Head::Softmax) => {
-            graph.node(options.output.name(), "Softmax", &[&x], vec![int("axis", 1)])
+    let images = front(&mut graph, of.input(), options.input, views);
+    let (count, output) = (members.len(), options.output.name());
+    let mut answers = Vec::new();
+    for (i, steps) in members.into_iter().enumerate() {
+        // One network has no need of a name.
+        let part = |name: &str| if count == 1 { name.to_owned() } else { format!("{}/{name}", member_folder(i + 1)) };
+        let mut x = images.clone();
+        for step in steps {
+            x = graph.step(&Step { name: part(&step.name), ..step }, &x);
         }
+        x = mean_of_views(&mut graph, &x, views, classes, part);
+        answers.push(match (options.output, of.meta.head) {
+            (Output::Logits, _) => graph.node(&part(output), "Identity", &[&x], Vec::new()),
+            (Output::Probabilities, Head::Sigmoid) => graph.node(&part(output), "Sigmoid", &[&x], Vec::new()),
+            (Output::Probabilities, Head::Softmax) => graph.node(&part(output), "Softmax", &[&x], vec![int("axis", 1)]),
+        });
+    }
+    let answers: Vec<&str> = answers.iter().map(String::as_str).collect();
+    let name = match answers[..] {
+        [only] => only.to_owned(),
+        _ => graph.node(output, "Mean", &answers, Vec::new()),
     };
     graph.output(&name, &[classes], &format!("The {name} of the genres, in the order of the metadata"));
     graph.finish(&of.meta.experiment)
+}
+
+/// Adds the mean over views, where there are several, and returns the name of its result.
+fn mean_of_views(graph: &mut Graph, x: &str, views: Views, classes: usize, part: impl Fn(&str) -> String) -> String {
+    let count = views.all().len();
+    if count == 1 {
+        return x.to_owned();
+    }
+    // The views of all posters lie one after the other.
+    let shape = graph.whole_numbers(&part("views/shape"), &[count as i64, -1, classes as i64]);
+    let by_view = graph.node(&part("views/logits"), "Reshape", &[x, &shape], Vec::new());
+    graph.node(&part("views/mean"), "ReduceMean", &[&by_view], vec![ints("axes", &[0]), int("keepdims", 0)])
 }
 
 /// Refuses weights that a factor of batch norm has made infinite.

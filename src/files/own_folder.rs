@@ -57,11 +57,17 @@ impl OwnFolder {
         self.lock.is_some()
     }
 
+    /// Whether a folder is marked as one whose results onesheet may replace.
+    pub fn is_marked(path: &Path) -> bool {
+        let mark = path.join(MARK_FILE);
+        let is_file = mark.symlink_metadata().is_ok_and(|there| there.is_file());
+        is_file && fs::read(&mark).is_ok_and(|text| text == MARK.as_bytes())
+    }
+
     /// Marks the folder, unless it is marked already.
     fn mark(&self, names: &[&str]) -> Result<()> {
         let mark = self.path.join(MARK_FILE);
-        let is_file = mark.symlink_metadata().is_ok_and(|there| there.is_file());
-        if is_file && fs::read(&mark).is_ok_and(|text| text == MARK.as_bytes()) {
+        if Self::is_marked(&self.path) {
             return Ok(());
         }
         if let Some(name) =

@@ -132,7 +132,7 @@ fn results(entries: &[Entry]) -> Markup {
     columns.push(of_best("Macro AP, val", Some(true), &|of| of.val_macro_ap.map(|ap| (ap, score(Some(ap))))));
     columns.push(of_best("Top-1 hit, val", Some(true), &|of| Some((of.val_top1_hit, percent(of.val_top1_hit)))));
     let time = |entry: &Entry| {
-        let seconds: f64 = entry.folder.history.as_ref()?.iter().map(|of| of.seconds.max(0.0)).sum();
+        let seconds = entry.folder.trained()?;
         Some((seconds, duration(Duration::from_secs_f64(seconds))))
     };
     let cells = entries.iter().map(time).collect();

@@ -48,8 +48,10 @@ fn lead(folder: &Folder) -> Markup {
         1 => Some("1 genre".to_owned()),
         count => Some(format!("{} genres", thousands(count))),
     };
-    let weights =
-        folder.classifier.as_ref().map(|of| format!("{} parameters", thousands(of.network.parameter_counts().0)));
+    let weights = folder.classifier.as_ref().map(|of| {
+        let each = format!("{} parameters", thousands(of.network.parameter_counts().0));
+        if of.members() == 1 { each } else { format!("{} networks of {each}", of.members()) }
+    });
     let begun = folder.record.as_ref().map(|record| format!("begun {}", excerpt(&record.started)));
     let facts: Vec<String> = [films, genres, weights, begun].into_iter().flatten().collect();
     html! {

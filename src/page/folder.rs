@@ -13,7 +13,8 @@ use crate::data::ledger::{Entry, Ledger};
 use crate::error::{Error, Result};
 use crate::files;
 use crate::nn::{Head, Isa};
-use crate::report::{Epoch, Evaluation, Metrics, Monitor, Predictions, Record, read_history, read_json, read_metrics};
+use crate::report::{Epoch, Evaluation, Metrics, Monitor, Predictions, Record, TRAINING};
+use crate::report::{read_history, read_json, read_metrics};
 use crate::text::{excerpt, printable};
 
 /// The file that makes a folder that of an experiment.
@@ -152,6 +153,12 @@ impl Folder {
         }
         self.genres = genres.iter().map(|genre| excerpt(genre)).collect();
         Ok(())
+    }
+
+    /// The seconds of all training steps, where they are known: those of all members of an ensemble.
+    pub fn trained(&self) -> Option<f64> {
+        let of_epochs = self.history.as_ref().map(|epochs| epochs.iter().map(|of| of.seconds.max(0.0)).sum());
+        of_epochs.or_else(|| self.record.as_ref().map(|record| record.seconds_of(TRAINING)))
     }
 
     /// The last activation of the model.

@@ -14,7 +14,7 @@ pub use comparison::{Comparison, Difference};
 pub use history::{Epoch, Monitor, read_history, write_history};
 pub use metrics::{Baselines, Bin, Calibration, Confusion, Evaluation, GenreMetrics, Intervals, Metrics};
 pub use predictions::{Predictions, write_predictions};
-pub use record::{Record, Stage};
+pub use record::{Record, Stage, TRAINING, VALIDATION};
 pub(crate) use table::{CHANCE_AUC, FEW};
 pub use table::{Table, columns, percent, score, short};
 

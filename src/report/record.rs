@@ -38,6 +38,11 @@ pub struct Record {
     pub stages: Vec<Stage>,
 }
 
+/// The [`Stage`] of the training steps.
+pub const TRAINING: &str = "training";
+/// The [`Stage`] of the answers on the validation films after each epoch.
+pub const VALIDATION: &str = "validation";
+
 /// A part of an experiment's work.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Stage {
@@ -70,6 +75,11 @@ impl Record {
             model_sha256,
             stages,
         }
+    }
+
+    /// The seconds that a stage took; 0 where there is no such stage.
+    pub fn seconds_of(&self, stage: &str) -> f64 {
+        self.stages.iter().filter(|of| of.name == stage).map(|of| of.seconds.max(0.0)).sum()
     }
 
     /// Writes the record, whole or not at all.

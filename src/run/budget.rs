@@ -22,7 +22,7 @@ use std::time::{Duration, Instant};
 const PLANNED: f64 = 0.95;
 
 /// The options with a number of steps in place of hours, where they ask for those: as many as fit in
-/// the time that is left for `runs` runs like this one, decoding, validation and the test included.
+/// the time that is left for `runs` runs like this one with all its members, decoding, validation and the test included.
 /// Results depend on the steps alone, which `config.toml` has from then on; a run that goes on takes
 /// them from one of the `folders` where it was begun.
 ///
@@ -49,7 +49,8 @@ pub(crate) fn settled(
     let all: Vec<(Experiment, &Frame)> = chosen.iter().map(|of| (of.experiment, &of.frame)).collect();
     let (speed, decoding) = measure(options, all[0], &films, isa, quiet)?;
     let decoding = decoding.unwrap_or(0.0) * Plan::of(options, &all, isa)?.to_decode() as f64;
-    let left = PLANNED * (3600.0 * hours - begin.elapsed().as_secs_f64() - decoding) / runs as f64;
+    let runs = runs as f64 * options.members as f64;
+    let left = PLANNED * (3600.0 * hours - begin.elapsed().as_secs_f64() - decoding) / runs;
     let (mut steps, mut too_many) = (0, 1 << 32);
     while too_many - steps > 1 {
         let middle = steps + (too_many - steps) / 2;
@@ -59,7 +60,7 @@ pub(crate) fn settled(
         }
     }
     if steps == 0 {
-        let least = runs as f64 * seconds(&with(1), &all, speed) / PLANNED + decoding + begin.elapsed().as_secs_f64();
+        let least = runs * seconds(&with(1), &all, speed) / PLANNED + decoding + begin.elapsed().as_secs_f64();
         let least = Duration::try_from_secs_f64(least).unwrap_or_default();
         let what = format!("--hours {hours} are over before the first step is taken and measured");
         return Err(Error::usage(what, format!("that alone takes {}; name more, or --steps", duration(least))));

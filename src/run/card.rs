@@ -100,19 +100,29 @@ impl Card<'_> {
     fn summary(&self) -> String {
         let Self { options, frame, classifier, .. } = self;
         let parameters = classifier.network.parameter_counts().0;
+        let (what, it_has) = match classifier.members() {
+            1 => ("A convolutional network that sees the poster of a film and says".to_owned(), "It has".to_owned()),
+            count => (
+                format!("{count} convolutional networks that each see the poster of a film, and together say"),
+                "Their probabilities are averaged. Each has".to_owned(),
+            ),
+        };
         let answer = match classifier.meta.head {
             Head::Sigmoid => "which of these genres it has, a probability for each",
             Head::Softmax => "which one of these genres it has, probabilities that sum to 1",
         };
         let genres: Vec<String> = frame.genres.iter().map(|genre| markdown(genre)).collect();
-        let start = match options.init_from {
-            Some(_) => "its weights start as those of another trained model",
-            None => "its weights start at random",
+        let start = match (&options.init_from, classifier.members()) {
+            (Some(_), 1) => "its weights start as those of another trained model",
+            (Some(_), _) => "their weights start as those of other trained models",
+            (None, 1) => "its weights start at random",
+            (None, _) => "their weights start at random, each with a seed of its own",
         };
+        let was = if classifier.members() == 1 { "It was" } else { "They were" };
         format!(
             "\n# Film genres from posters: {}\n\n\
-             A convolutional network that sees the poster of a film and says {answer}: {}.\n\n\
-             It has {parameters} weights and takes RGB images of {height}x{width}. It was trained on CPUs by onesheet \
+             {what} {answer}: {}.\n\n\
+             {it_has} {parameters} weights and takes RGB images of {height}x{width}. {was} trained on CPUs by onesheet \
              {VERSION}; {start}.\n",
             classifier.meta.experiment,
             genres.join(", "),
@@ -264,7 +274,10 @@ impl Card<'_> {
             "Posters that show the same picture are on one side of the split; one that is cropped or laid out anew, or \
              a sequel's that looks alike, may be on another. That makes the results look better than they are."
                 .to_owned(),
-            "One training with one seed: another seed gives other numbers, by a few points.".to_owned(),
+            match self.classifier.members() {
+                1 => "One training with one seed: another seed gives other numbers, by a few points.".to_owned(),
+                count => format!("One training of each of the {count} networks: other seeds give other numbers."),
+            },
         ];
         let rare: Vec<String> = self.frame.rare().iter().map(|of| markdown(&of.genre)).collect();
         if !rare.is_empty() {
@@ -279,8 +292,14 @@ impl Card<'_> {
     fn training(&self) -> String {
         let (options, meta) = (self.options, &self.classifier.meta);
         let recipe = toml::to_string(&options.recipe).expect("plain data");
+        let members = self.classifier.members();
         let kept = match (meta.epoch, &meta.best, options.recipe.keep) {
             (Some(epoch), Some(best), Keep::Best) => format!("The weights are those after epoch {epoch}: the {best}."),
+            _ if members > 1 => format!(
+                "Each network was trained on its own, with seeds from {} to {}.",
+                options.seed,
+                options.seed.wrapping_add(members as u64 - 1)
+            ),
             _ => "The weights are those after the last epoch.".to_owned(),
         };
         format!(

@@ -10,12 +10,12 @@ use crate::data::split::Fold;
 use crate::error::{Error, Result};
 use crate::files::OwnFolder;
 use crate::nn::Isa;
-use crate::progress::Progress;
+use crate::progress::{Part, Progress};
 use crate::report::{self, Evaluation, METRICS_FILE, Metrics, PREDICTIONS_FILE, Predictions};
 use crate::run::budget;
 use crate::run::config::{CONFIG_FILE, write_config};
 use crate::run::options::{OUT_OF_FOLD, Options};
-use crate::run::{finished, precision, run};
+use crate::run::{precision, run_part};
 use std::path::{Path, PathBuf};
 
 /// Runs the experiments once for each of `options.folds`, in a folder of its own in `options.out`, and
@@ -49,14 +49,12 @@ pub fn cross_fit(
     let recipe = budget::settled(&one, experiments, (folds, &begun), isa, progress)?.recipe;
     let options = &Options { recipe, ..options.clone() };
     for number in 1..=folds {
-        progress.note(&format!("\n{}", Fold { number, of: folds }));
-        let of_fold = options_of(options, number, experiments);
-        run(&of_fold, experiments, isa, progress).map_err(|error| match error {
-            Error::Stopped { when, .. } => {
-                Error::stopped(format!("{when}, fold {number} of {folds}"), "the same command with --resume goes on")
-            }
-            error => error,
-        })?;
+        let name = Fold { number, of: folds }.to_string();
+        progress.note(&format!("\n{name}"));
+        let out = options.out.join(folder_of(number));
+        // The films that the run keeps for its end are those of the fold.
+        let of_fold = Options { fold: Some(number), out, no_test: false, ..options.clone() };
+        run_part(of_fold, &name, experiments, isa, &Part::new(progress, number, folds))?;
     }
     let mut all = Vec::new();
     for experiment in experiments {
@@ -76,19 +74,6 @@ pub fn folders(out: &Path, folds: usize) -> impl Iterator<Item = PathBuf> {
 
 fn folder_of(number: usize) -> String {
     format!("fold-{number}")
-}
-
-/// The options of the run for one fold.
-fn options_of(options: &Options, number: usize, experiments: &[Experiment]) -> Options {
-    let out = options.out.join(folder_of(number));
-    // The films that the run keeps for its end are those of the fold.
-    let of_fold = Options { fold: Some(number), out, no_test: false, ..options.clone() };
-    let kept = Options { overwrite: false, ..of_fold.clone() };
-    // To go on is to keep what has finished with the same options, and to replace all else.
-    match finished(&kept, experiments) {
-        Ok(Some(_)) => kept,
-        _ => of_fold,
-    }
 }
 
 /// Writes the answers of all folds on their films into one file, in the order of the ids, and what

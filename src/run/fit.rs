@@ -8,7 +8,7 @@ use crate::error::{Error, Result};
 use crate::nn::checkpoint::Checkpoint;
 use crate::nn::metrics::{best_f1_thresholds, top_k};
 use crate::nn::{Average, Head, Isa, Objective, Optimizer, Schedule, Sequential, Trainer};
-use crate::report::{self, METRICS_FILE, Metrics, PREDICTIONS_FILE, RECORD_FILE, Record, Stage};
+use crate::report::{self, METRICS_FILE, Metrics, PREDICTIONS_FILE, RECORD_FILE, Record, Stage, TRAINING, VALIDATION};
 use crate::run::card::{Card, write_card};
 use crate::run::checkpoint::{FitState, Position};
 use crate::run::config::{CONFIG_FILE, write_config};
@@ -28,14 +28,18 @@ pub(crate) struct BrokenOff<'a> {
     pub state: FitState,
 }
 
+/// When the training of an experiment began, and the seconds that its parts took.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Times {
+    pub begun: SystemTime,
+    pub training: f64,
+    pub validation: f64,
+}
+
 impl Fit<'_, '_> {
     /// Trains the experiment, or goes on with its training, and fills its folder.
     pub fn run(mut self, folder: &Path, isa: Isa, broken_off: Option<BrokenOff>) -> Result<Outcome> {
-        std::fs::create_dir_all(folder).map_err(Error::io(folder, "make the folder"))?;
-        // What was handed down to this experiment is in its options already.
-        let recipe = Recipe { transfer: 0.0, ..self.options.recipe.clone() };
-        let own = Options { recipe, ..self.options.clone() };
-        write_config(&folder.join(CONFIG_FILE), &[self.experiment.name], isa, &own)?;
+        self.begin_in(folder, isa)?;
         let mut training = match broken_off {
             Some(broken_off) => self.taken_up(broken_off, isa)?,
             None => self.begun(isa)?,
@@ -48,17 +52,33 @@ impl Fit<'_, '_> {
             }
         })?;
         self.keep(&mut training)?;
+        let Training { mut classifier, state, .. } = training;
+        let FitState { history, validation, begun, .. } = state;
+        let training = history.iter().map(|epoch| epoch.seconds).sum();
+        self.finish(&mut classifier, Times { begun, training, validation }, folder, isa)
+    }
 
+    /// Makes the folder of the experiment, with its options in it.
+    pub fn begin_in(&self, folder: &Path, isa: Isa) -> Result<()> {
+        std::fs::create_dir_all(folder).map_err(Error::io(folder, "make the folder"))?;
+        // What was handed down to this experiment is in its options already.
+        let recipe = Recipe { transfer: 0.0, ..self.options.recipe.clone() };
+        let own = Options { recipe, ..self.options.clone() };
+        write_config(&folder.join(CONFIG_FILE), &[self.experiment.name], isa, &own)
+    }
+
+    /// Writes down a classifier that is in its final form, and what it is worth.
+    pub fn finish(&mut self, classifier: &mut Classifier, times: Times, folder: &Path, isa: Isa) -> Result<Outcome> {
         let experiment = self.experiment.name.to_owned();
-        let model_sha256 = training.classifier.save(&model_file)?;
+        let model_sha256 = classifier.save(&folder.join(MODEL_FILE))?;
         let begin = Instant::now();
         let (metrics, examples) = match self.options.no_test {
             true => (None, Vec::new()),
-            false => self.measure(&mut training.classifier, folder)?,
+            false => self.measure(classifier, folder)?,
         };
         let test = metrics.is_some().then(|| begin.elapsed().as_secs_f64());
-        self.record(&training, &model_sha256, test, isa).write(&folder.join(RECORD_FILE))?;
-        let (options, frame, classifier) = (self.options, self.frame, &training.classifier);
+        self.record(times, &model_sha256, test, isa).write(&folder.join(RECORD_FILE))?;
+        let (options, frame, classifier) = (self.options, self.frame, &*classifier);
         let card = Card { options, frame, classifier, model_sha256: &model_sha256, metrics: metrics.as_ref() };
         write_card(folder, &card)?;
         Ok(Outcome { experiment, metrics, model_sha256, examples })
@@ -76,14 +96,13 @@ impl Fit<'_, '_> {
 
     /// What is written down about the machine and the time that the experiment took, of which the
     /// test took `test` seconds.
-    fn record(&self, training: &Training, model_sha256: &str, test: Option<f64>, isa: Isa) -> Record {
-        let FitState { history, validation, begun, .. } = &training.state;
-        let trained = history.iter().map(|epoch| epoch.seconds).sum();
-        let stages = [("training", Some(trained)), ("validation", Some(*validation)), ("test", test)];
+    fn record(&self, times: Times, model_sha256: &str, test: Option<f64>, isa: Isa) -> Record {
+        let Times { begun, training, validation } = times;
+        let stages = [(TRAINING, Some(training)), (VALIDATION, Some(validation)), ("test", test)];
         let stage = |(name, seconds): (&str, Option<f64>)| Some(Stage { name: name.to_owned(), seconds: seconds? });
         let stages = stages.into_iter().filter_map(stage).collect();
-        let precision = training.classifier.network.precision();
-        Record::new(isa, precision, self.options.threads, *begun, model_sha256.to_owned(), stages)
+        let precision = self.options.recipe.precision.into();
+        Record::new(isa, precision, self.options.threads, begun, model_sha256.to_owned(), stages)
     }
 
     /// The training before its first step.
@@ -165,7 +184,7 @@ impl Fit<'_, '_> {
             thresholds: None,
             views: recipe.views,
         };
-        Ok(Classifier { meta, network })
+        Ok(Classifier { meta, network, others: Vec::new() })
     }
 
     fn trainer(&self, network: &mut Sequential) -> Trainer {
@@ -184,7 +203,6 @@ impl Fit<'_, '_> {
     /// Gives the classifier its final form: the weights of the epoch that is kept, and the
     /// thresholds for them.
     fn keep(&mut self, Training { classifier, state, kept, .. }: &mut Training) -> Result<()> {
-        let (recipe, head) = (&self.options.recipe, self.experiment.head);
         let (Some(epoch), Some(kept)) = (state.kept, kept) else { unreachable!("an epoch at least is complete") };
         let mut values = kept.iter();
         classifier.network.each_parameter_mut(|parameter| {
@@ -194,8 +212,14 @@ impl Fit<'_, '_> {
         if let Some(best) = &classifier.meta.best {
             self.progress.note(&format!("kept: epoch {epoch}, the {best}"));
         }
+        self.tune(classifier)
+    }
+
+    /// Gives the classifier the thresholds that suit it.
+    pub fn tune(&mut self, classifier: &mut Classifier) -> Result<()> {
+        let recipe = &self.options.recipe;
         // A softmax answers with one genre and has no thresholds.
-        if head == Head::Sigmoid && recipe.tune_thresholds {
+        if self.experiment.head == Head::Sigmoid && recipe.tune_thresholds {
             let answers = self.answers(classifier, Split::Val, recipe.views)?;
             let classes = self.frame.genres.len();
             classifier.meta.thresholds = Some(best_f1_thresholds(classes, &answers.probabilities, &answers.labels));

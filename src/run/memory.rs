@@ -55,7 +55,16 @@ pub(crate) fn needed(options: &Options, classes: usize, batch: usize, isa: Isa) 
     // written, with the weights and what the optimiser keeps of each.
     let kept = (1 + u64::from(recipe.ema > 0.0)) * model.values;
     let checkpoint = kept + model.parameters;
-    Ok(BASE + images + kept + checkpoint + model.total(options.threads))
+    let training = kept + checkpoint + model.total(options.threads);
+    // The members of an ensemble are trained one by one, and answer together.
+    let answering = match options.members {
+        1 => 0,
+        members => {
+            let member = recipe.model(classes).memory(isa, batch.min(BATCH), None)?;
+            member.total(options.threads).saturating_mul(members as u64)
+        }
+    };
+    Ok(BASE + images + training.max(answering))
 }
 
 /// The bytes that this process can still claim, as far as the system tells: the least of what is

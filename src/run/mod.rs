@@ -29,7 +29,8 @@
 //! | [`dry_run`] | a run that stops before its work |
 //! | `training` | the epochs of an experiment, from wherever its training is |
 //! | `fit` | one experiment, from training to results |
-//! | `mod` | [`run`]: all experiments, one after the other |
+//! | `ensemble` | one experiment of an ensemble, from its members to results |
+//! | `mod` | [`run`]: all experiments, one after the other; the members of an ensemble before them |
 //! | [`cross_fit`] | a run per fold, and the answers of all |
 //! | [`sweep`] | a grid of runs, and the results of each |
 
@@ -40,6 +41,7 @@ pub mod config;
 pub mod course;
 pub mod cross_fit;
 pub mod dry_run;
+mod ensemble;
 mod fit;
 pub mod identity;
 mod memory;
@@ -68,7 +70,7 @@ use crate::files::{self, OwnFolder};
 use crate::nn::Isa;
 use crate::nn::checkpoint::Checkpoint;
 use crate::page;
-use crate::progress::Progress;
+use crate::progress::{Part, Progress};
 use crate::run::checkpoint::{CHECKPOINT_FILE, Checkpoints, RunState};
 use crate::run::config::{CONFIG_FILE, write_config};
 use crate::run::fit::BrokenOff;
@@ -77,7 +79,7 @@ use crate::run::out::{LEDGER, Out, Permission};
 use crate::run::outcome::Outcome;
 use crate::run::posters::refusals;
 use crate::run::prepare::{Prepared, prepare};
-use crate::run::start::check_start;
+use crate::run::start::{check_start, start_of_member};
 use crate::run::training::{Fit, Share};
 use crate::text::shell_word;
 use std::path::{Path, PathBuf};
@@ -90,6 +92,11 @@ use std::time::Duration;
 /// checkpoint holds all from which a later call with `options.resume` goes on: it ends with the
 /// bits that this one would have ended with, on any number of threads. Results of an earlier run
 /// are replaced when the new ones are complete, not before.
+///
+/// With several `options.members`, each is a run of its own, in a folder of `options.out`, with a seed
+/// of its own; an experiment then is the ensemble of their models (see
+/// [`ensemble`](crate::classifier::ensemble)). Members that have finished are not run again where
+/// `options.resume` allows to go on.
 ///
 /// # Errors
 /// If the options or the data do not allow any experiment to run, if another process is at work in
@@ -137,6 +144,48 @@ fn warn(report: Result<PathBuf>, progress: &dyn Progress) {
     }
 }
 
+/// A run that is a part of another one: one of its folds or members, which `name` says.
+///
+/// To go on is to keep what has finished with the same options, and to replace all else.
+pub(crate) fn run_part(
+    part: Options,
+    name: &str,
+    experiments: &[Experiment],
+    isa: Isa,
+    progress: &dyn Progress,
+) -> Result<Vec<Outcome>> {
+    let kept = Options { overwrite: false, ..part.clone() };
+    let options = if matches!(finished(&kept, experiments), Ok(Some(_))) { kept } else { part };
+    run(&options, experiments, isa, progress).map_err(|error| match error {
+        Error::Stopped { when, .. } => {
+            Error::stopped(format!("{when}, {name}"), "the same command with --resume goes on")
+        }
+        error => error,
+    })
+}
+
+/// Trains the members of an ensemble, one after the other, and returns the folders of their runs; none
+/// where the options ask for a plain model.
+fn train_members(
+    options: &Options,
+    experiments: &[Experiment],
+    isa: Isa,
+    progress: &dyn Progress,
+) -> Result<Vec<PathBuf>> {
+    let folders = options.member_folders();
+    for (i, out) in folders.iter().enumerate() {
+        let seed = options.seed.wrapping_add(i as u64);
+        let name = format!("member {} of {}", i + 1, folders.len());
+        progress.note(&format!("\n{name}, seed {seed}"));
+        let start = options.init_from.as_ref().map(|run| start_of_member(run, i + 1, isa)).transpose()?;
+        let own = Options { members: 1, seed, out: out.clone(), init_from: start, ..options.clone() };
+        // They are measured together.
+        let own = Options { no_test: true, ..own };
+        run_part(own, &name, experiments, isa, &Part::new(progress, i + 1, folders.len()))?;
+    }
+    Ok(folders)
+}
+
 /// What a run does in its folder, from where its last checkpoint left it.
 fn work(
     options: &Options,
@@ -164,7 +213,8 @@ fn work(
         }
     }
     let names: Vec<&str> = experiments.iter().map(|experiment| experiment.name).collect();
-    let Prepared { experiments, mut ledger, mut posters } = prepare(options, experiments, out.work(), isa, progress)?;
+    let all = experiments;
+    let Prepared { experiments, mut ledger, mut posters } = prepare(options, all, out.work(), isa, progress)?;
     posters.late = late;
     write_config(&out.work().join(CONFIG_FILE), &names, isa, options)?;
     let ledger_file = out.work().join(LEDGER);
@@ -173,6 +223,7 @@ fn work(
     progress.note(&format!("\nWhat was left out (all of it in {}):\n{ledger}", place.display()));
 
     check_done(&done, &experiments, out.work())?;
+    let members = train_members(options, all, isa, progress)?;
     let every = Duration::from_secs_f64(60.0 * options.checkpoint_every);
     let mut checkpoints = Checkpoints::new(out.work(), identity, every, done, progress);
     let first = experiments[0].0.name;
@@ -191,7 +242,11 @@ fn work(
         };
         let (posters, of_run) = (&mut posters, &mut checkpoints);
         let fit = Fit { options: of_turn, start, experiment, frame, posters, progress, share, checkpoints: of_run };
-        let outcome = fit.run(&out.work().join(experiment.name), isa, broken_off.take())?;
+        let folder = out.work().join(experiment.name);
+        let outcome = match &members[..] {
+            [] => fit.run(&folder, isa, broken_off.take())?,
+            members => fit.join(members, &folder, isa)?,
+        };
         checkpoints.complete(outcome, &posters.late)?;
     }
     if !posters.late.is_empty() {

@@ -1,5 +1,6 @@
 //! The options of a run.
 
+use crate::classifier::ensemble::member_folder;
 use crate::data::refusal::OnBadImage;
 use crate::data::split::Fold;
 use crate::error::{Error, Result};
@@ -51,6 +52,10 @@ pub struct Options {
     pub init_from: Option<PathBuf>,
     /// The seed of everything random.
     pub seed: u64,
+    /// The number of models that are trained, with seeds from `seed` on, and averaged; 1 is a plain
+    /// model.
+    #[serde(skip_serializing_if = "is_one")]
+    pub members: usize,
     /// The number of folds into which the films of train and val fall; see
     /// [`cross_fit`](crate::run::cross_fit). `None` where there are none.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -72,6 +77,10 @@ pub struct Options {
     /// Whether the test films are left alone, as where recipes are compared.
     #[serde(skip_serializing_if = "is_false")]
     pub no_test: bool,
+}
+
+fn is_one(value: &usize) -> bool {
+    *value == 1
 }
 
 fn is_false(value: &bool) -> bool {
@@ -114,6 +123,7 @@ impl Options {
             hours: None,
             init_from: None,
             seed: 1,
+            members: 1,
             folds: None,
             fold: None,
             threads: rayon::current_num_threads(),
@@ -133,6 +143,12 @@ impl Options {
     /// Whether they ask for a run for each fold.
     pub fn is_cross_fit(&self) -> bool {
         self.folds.is_some() && self.fold.is_none()
+    }
+
+    /// The folders of the members in that of an ensemble; none of a plain run.
+    pub fn member_folders(&self) -> Vec<PathBuf> {
+        let count = if self.members == 1 { 0 } else { self.members };
+        (1..=count).map(|number| self.out.join(member_folder(number))).collect()
     }
 
     /// Refuses a model to start from that may have seen what is held out.

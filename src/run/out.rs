@@ -2,6 +2,7 @@
 //! never without the results of the last run that finished.
 
 use crate::classifier::MODEL_FILE;
+use crate::classifier::ensemble::member_folder;
 use crate::classifier::experiment::Experiment;
 use crate::data::frames::Frame;
 use crate::error::{Error, Result};
@@ -84,6 +85,11 @@ impl Out {
         let is_finished = |of: &Experiment| Outcome::is_in(&out.join(of.name));
         // Without a checkpoint and without an outcome, a run has nothing to go on from and nothing to keep.
         let is_nothing = may.resume && !Experiment::ALL.iter().any(is_finished);
+        let member = out.join(member_folder(1));
+        if OwnFolder::is_marked(&member) && !may.resume && !Experiment::ALL.iter().any(is_finished) {
+            let what = format!("{} already holds an ensemble that did not finish", out.display());
+            return Err(Error::usage(what, "go on with it by --resume, name another --out, or add --overwrite"));
+        }
         match Experiment::ALL.iter().find(has) {
             Some(earlier) if !is_nothing => {
                 let state = if is_finished(earlier) { "a run" } else { "a run that did not finish" };

@@ -46,6 +46,8 @@ pub(crate) struct Work {
     pub val: usize,
     pub test: usize,
     pub course: Course,
+    /// The models that are trained.
+    pub members: usize,
     /// The time of an epoch, where it has been measured.
     pub epoch: Option<Duration>,
 }
@@ -77,7 +79,12 @@ impl Plan {
             let (recipe, classes) = (&options.recipe, frame.genres.len());
             let model = recipe.model(classes).memory(isa, 1, Some(&recipe.rule))?;
             memory = memory.max(memory::needed(&options, classes, recipe.batch, isa)?);
-            left += model.values + BESIDE;
+            let members = options.members as u64;
+            left += members * (model.values + BESIDE);
+            if members > 1 {
+                // All of them once more, in the file of the ensemble.
+                left += members * model.values + BESIDE;
+            }
             // Beside the model a better one, before they change places, and a checkpoint likewise:
             // what the optimiser keeps, the best weights, and the average of the weights.
             let average = if recipe.ema > 0.0 { model.values } else { 0 };
@@ -89,6 +96,7 @@ impl Plan {
                 val: frame.val.len(),
                 test: frame.test.len(),
                 course: recipe.course(frame.train.len()),
+                members: options.members,
                 epoch: None,
             });
         }
@@ -168,20 +176,25 @@ impl Work {
     /// The time of all epochs, where it has been measured.
     pub fn time(&self) -> Option<Duration> {
         let epochs = self.course.all_films() as f64 / self.train.max(1) as f64;
-        self.epoch.map(|epoch| epoch.mul_f64(epochs))
+        self.epoch.map(|epoch| epoch.mul_f64(self.members as f64 * epochs))
     }
 }
 
 /// The work of experiments, a line each; with times where they have been measured.
 pub(crate) fn table(work: &[Work]) -> String {
     let is_measured = work.iter().all(|work| work.epoch.is_some());
-    let mut head = vec!["experiment", "classes", "train", "val", "test", "epochs", "steps"];
+    let has_members = work.iter().any(|work| work.members > 1);
+    let mut head = vec!["experiment", "classes", "train", "val", "test"];
+    head.extend(has_members.then_some("models"));
+    head.extend(["epochs", "steps"]);
     if is_measured {
         head.extend(["per epoch", "in all"]);
     }
     let cells = |of: &Work| {
-        let (epochs, steps) = (of.course.epochs(), of.course.steps());
-        let counts = [of.classes, of.train, of.val, of.test, epochs, steps].map(|count| count.to_string());
+        let (epochs, steps) = (of.course.epochs(), of.members * of.course.steps());
+        let films = [of.classes, of.train, of.val, of.test].into_iter();
+        let counts = films.chain(has_members.then_some(of.members)).chain([epochs, steps]);
+        let counts = counts.map(|count| count.to_string());
         let times = [of.epoch, of.time()].into_iter().flatten().map(duration);
         std::iter::once(of.experiment.to_owned()).chain(counts).chain(times.filter(|_| is_measured)).collect()
     };

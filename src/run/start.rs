@@ -1,6 +1,7 @@
 //! Starting from the weights of another run.
 
 use crate::classifier::Classifier;
+use crate::classifier::ensemble::member_folder;
 use crate::error::{Error, Result};
 use crate::nn::{Isa, Sequential};
 use crate::run::options::Options;
@@ -11,7 +12,10 @@ use std::path::{Path, PathBuf};
 /// run before it is read. The check comes before anything is decoded or removed. `folders` are
 /// those that the run fills.
 pub(crate) fn check_start(run: &Path, folders: &[PathBuf], options: &Options, isa: Isa) -> Result<()> {
-    start_from(run, &[], &mut Sequential::build(options.recipe.model(1), isa, options.seed)?)?;
+    for number in 1..=options.members {
+        let start = if options.members == 1 { run.to_owned() } else { start_of_member(run, number, isa)? };
+        start_from(&start, &[], &mut Sequential::build(options.recipe.model(1), isa, options.seed)?)?;
+    }
     let place = |path: &Path| path.canonicalize().ok();
     let of_model = place(if run.is_dir() { run } else { run.parent().unwrap_or(run) });
     match folders.iter().find(|folder| of_model.is_some() && place(folder) == of_model) {
@@ -23,14 +27,38 @@ pub(crate) fn check_start(run: &Path, folders: &[PathBuf], options: &Options, is
     }
 }
 
+/// The model that a member of an ensemble starts from: the member with the same number where `run` is
+/// an ensemble, too, else `run` itself.
+///
+/// # Errors
+/// Those of [`Classifier::open`].
+pub(crate) fn start_of_member(run: &Path, number: usize, isa: Isa) -> Result<PathBuf> {
+    Ok(match Classifier::open(run, isa)?.members() {
+        1 => run.to_owned(),
+        _ => member_of(run, number),
+    })
+}
+
+/// The experiment of a member that lies beside the model of an ensemble.
+fn member_of(run: &Path, number: usize) -> PathBuf {
+    let model = Classifier::file_of(run);
+    let experiment = model.parent().unwrap_or(Path::new(""));
+    let out = experiment.parent().unwrap_or(Path::new(""));
+    out.join(member_folder(number)).join(experiment.file_name().unwrap_or_default())
+}
+
 /// Takes over the layers of another run's model up to the first whose shapes differ. Returns a text
 /// that says how many weights were taken, and which layers start afresh. The weights of the last
 /// layer belong to genres: they are taken only if the genres are the same.
 ///
 /// # Errors
-/// If the model cannot be read, or no layer fits.
+/// If the model cannot be read or is an ensemble, or no layer fits.
 pub(crate) fn start_from(run: &Path, genres: &[String], network: &mut Sequential) -> Result<String> {
     let other = Classifier::open(run, network.isa())?;
+    if other.members() > 1 {
+        let what = format!("it is an ensemble of {} networks, and one starts from one", other.members());
+        return Err(Error::data(run, what, format!("name one of them, such as {}", member_of(run, 1).display())));
+    }
     let theirs: HashMap<String, _> = other.network.parameters().into_iter().map(|p| (p.name(), p)).collect();
     let mut layers: Vec<(String, bool)> = Vec::new();
     for own in network.parameters() {

@@ -3,7 +3,8 @@
 use crate::classifier::experiment::Experiment;
 use crate::error::Result;
 use crate::files;
-use crate::report::{Epoch, HISTORY_FILE, METRICS_FILE, Monitor, read_history, read_metrics};
+use crate::report::{Epoch, HISTORY_FILE, METRICS_FILE, Monitor, RECORD_FILE, Record, TRAINING};
+use crate::report::{read_history, read_metrics};
 use crate::rng::{Purpose, stream};
 use crate::run::cross_fit;
 use crate::text::cell;
@@ -131,7 +132,7 @@ impl Row {
     /// Reads the answers of all folds of an experiment in the folder `out` of a trial.
     ///
     /// # Errors
-    /// If its metrics, or a fold's `history.csv`, cannot be read.
+    /// If its metrics, or a fold's `run.json`, cannot be read.
     pub fn of_folds(
         trial: &str,
         experiment: &Experiment,
@@ -141,8 +142,7 @@ impl Row {
         let metrics = read_metrics(&out.join(experiment.name).join(METRICS_FILE))?;
         let mut seconds = 0.0;
         for fold in cross_fit::folders(out, folds) {
-            let epochs = read_history(&fold.join(experiment.name).join(HISTORY_FILE))?;
-            seconds += epochs.iter().map(|epoch| epoch.seconds).sum::<f64>();
+            seconds += Record::read(&fold.join(experiment.name).join(RECORD_FILE))?.seconds_of(TRAINING);
         }
         Ok(Self {
             trial: trial.into(),

@@ -76,7 +76,11 @@ fn trained(head: Head, genres: &[String]) -> (Options, Classifier, Metrics) {
         thresholds: None,
     };
     let metrics = Metrics::with_intervals(&evaluation).unwrap();
-    (Options::new(Path::new("data"), Path::new("out"), recipe), Classifier { meta, network }, metrics)
+    (
+        Options::new(Path::new("data"), Path::new("out"), recipe),
+        Classifier { meta, network, others: Vec::new() },
+        metrics,
+    )
 }
 
 fn card(head: Head, genres: &[String], is_measured: bool) -> (String, Metrics) {

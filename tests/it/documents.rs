@@ -91,6 +91,7 @@ fn the_fields_of_config_toml_are_those_in_the_documents() {
             init_from,
             cache,
             no_test: true,
+            members: 2,
             folds: limit,
             fold: limit,
             ..Options::new("data".as_ref(), "out".as_ref(), recipe)

@@ -160,7 +160,7 @@ fn classifier(spec: ModelSpec, head: Head, views: Views) -> Classifier {
     let genres = (0..network.outputs()).map(|genre| format!("Genre {genre}")).collect();
     let experiment = "multi-label".to_owned();
     let meta = Meta { experiment, head, genres, max_genres: 3, epoch: None, best: None, thresholds: None, views };
-    Classifier { meta, network }
+    Classifier { meta, network, others: Vec::new() }
 }
 
 fn noise(seed: u64) -> Vec<u8> {

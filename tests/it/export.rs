@@ -40,7 +40,7 @@ fn classifier(spec: ModelSpec, head: Head, views: Views) -> Classifier {
         thresholds: None,
         views,
     };
-    Classifier { meta, network }
+    Classifier { meta, network, others: Vec::new() }
 }
 
 /// The layers of the best recipe, small.

@@ -10,6 +10,7 @@ mod course;
 mod cross_fit;
 mod data;
 mod documents;
+mod ensembles;
 mod explain;
 mod export;
 mod files;

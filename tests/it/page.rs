@@ -72,7 +72,7 @@ impl Case<'_> {
             thresholds: thresholds.clone(),
             views: Views::Flip,
         };
-        let classifier = Classifier { meta, network: Sequential::build(spec, isa(), 1).unwrap() };
+        let classifier = Classifier { meta, network: Sequential::build(spec, isa(), 1).unwrap(), others: Vec::new() };
         let sha256 = classifier.save(&experiment.join("model.safetensors")).unwrap();
 
         // The last genre has no films, where there are several.

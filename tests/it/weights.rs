@@ -220,6 +220,7 @@ fn a_classifier_whose_head_does_not_fit_is_refused() {
             views: Views::One,
         },
         network: Sequential::build(spec.clone(), Isa::available()[0], 1).unwrap(),
+        others: Vec::new(),
     };
     let vector = spec.clone().flatten();
     let cases = [

@@ -269,6 +269,10 @@ pub struct RunArgs {
     /// not depend on it
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = seed(), help_heading = "Training")]
     pub seed: u64,
+    /// An ensemble: train N models with seeds from --seed on, one after the other, and average their
+    /// probabilities
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = up_to(100), help_heading = "Training")]
+    pub members: usize,
     /// Folder for the decoded posters, 192 kB per poster; runs on the same data can share it
     /// [default: OUT/cache]
     #[arg(long, value_name = "DIR", help_heading = POSTERS)]

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use toml::Value;
 
 /// Options of `train run` beside those of a recipe, by the names of their fields.
-const OPTIONS: [&str; 17] = [
+const OPTIONS: [&str; 18] = [
     "data",
     "out",
     "cache",
@@ -23,6 +23,7 @@ const OPTIONS: [&str; 17] = [
     "hours",
     "init_from",
     "seed",
+    "members",
     "threads",
     "checkpoint_every",
     "no_test",

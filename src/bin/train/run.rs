@@ -108,6 +108,9 @@ fn print_files(options: &Options, outcomes: &[Outcome]) {
         say(&format!("  {}", folder(outcome).join(MODEL_FILE).display()));
         say(&format!("    sha256 {}", outcome.model_sha256));
     }
+    if let [first, .., last] = &options.member_folders()[..] {
+        say(&format!("  the members' own runs: {} to {}", first.display(), last.display()));
+    }
     let report = options.out.join(page::FILE);
     if report.exists() {
         say(&format!("  {}", report.display()));
@@ -177,6 +180,7 @@ pub fn options(args: RunArgs, threads: usize) -> Result<Options> {
         init_from: args.init_from,
         hours: args.hours,
         seed: args.seed,
+        members: args.members,
         threads,
         checkpoint_every: args.checkpoint_every,
         overwrite: args.overwrite,
@@ -194,6 +198,10 @@ fn check_use(args: &RunArgs) -> Result<()> {
         && fold > folds
     {
         return Err(Error::usage(format!("--fold {fold} of --folds {folds}"), format!("name one from 1 to {folds}")));
+    }
+    if args.seed > i64::MAX as u64 - args.members as u64 {
+        let what = format!("--members {} from --seed {} on are more seeds than there are", args.members, args.seed);
+        return Err(Error::usage(what, "name a smaller seed"));
     }
     let none_of_top_genres = !experiments.iter().any(Experiment::is_of_top_genres);
     if options.given("balance") == Some(Balance::Undersample) && none_of_top_genres {

@@ -187,6 +187,10 @@ fn ready(args: &SweepArgs, trial: &Trial, threads: usize, isa: Isa) -> Result<Re
     }
     let experiments = run::experiments(&run);
     let mut options = run::options(run, threads).map_err(named)?;
+    if options.members > 1 && !options.is_cross_fit() {
+        let what = format!("{name}: a sweep compares epochs, of which each member of an ensemble has its own");
+        return Err(Error::usage(what, "leave --members out, or add --folds N behind the --"));
+    }
     // Settled now, so that the trial's identity says what it was trained in.
     options.recipe.precision = settle(options.recipe.precision, isa).0;
     Ok(Ready { name, identity: identity::of_trial(&options, experiments), options, experiments })

@@ -12,7 +12,12 @@ const MOST: usize = 128;
 
 pub(in crate::page) fn section(folder: &Folder) -> Section {
     let body = match &folder.classifier {
-        Some(classifier) => html! { (filters(&classifier.network)) (layers(&classifier.network)) },
+        Some(classifier) => html! {
+            @if classifier.members() > 1 {
+                p { "The first of " (classifier.members()) " networks, whose probabilities are averaged; the others have the same layers." }
+            }
+            (filters(&classifier.network)) (layers(&classifier.network))
+        },
         None => absent("There is no model.safetensors."),
     };
     Section { id: "network", title: "The network", body }

@@ -1,5 +1,7 @@
 //! What the losses and the metrics on the validation films did from epoch to epoch.
 
+use crate::classifier::ensemble::member_folder;
+use crate::page::FILE;
 use crate::page::chart::{Axis, Key, Mark, Plot, legend};
 use crate::page::document::{Figure, Head, Section, Table, absent};
 use crate::page::folder::Folder;
@@ -11,6 +13,7 @@ use std::time::Duration;
 pub(in crate::page) fn section(folder: &Folder) -> Section {
     let meta = folder.classifier.as_ref().map(|classifier| &classifier.meta);
     let kept = meta.and_then(|meta| meta.epoch);
+    let members = folder.classifier.as_ref().map_or(1, |classifier| classifier.members());
     let body = match &folder.history {
         Some(epochs) => html! {
             p {
@@ -23,6 +26,16 @@ pub(in crate::page) fn section(folder: &Folder) -> Section {
                 }
             }
             div.figures { (losses(Course { epochs, kept })) (scores(Course { epochs, kept })) }
+        },
+        None if members > 1 => html! {
+            p {
+                "Each of the " (members) " networks was trained on its own, and has its course in a report of its own: "
+                @for number in 1..=members {
+                    @let member = member_folder(number);
+                    a href={ "../" (member) "/" (folder.experiment) "/" (FILE) } { (member) }
+                    (if number < members { ", " } else { "." })
+                }
+            }
         },
         None => absent("No epoch ended: there is no history.csv."),
     };

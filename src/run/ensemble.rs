@@ -1,0 +1,58 @@
+//! One experiment of an ensemble, from its trained members to its results.
+
+use crate::classifier::Classifier;
+use crate::data::frames::Frame;
+use crate::error::{Error, Result};
+use crate::nn::Isa;
+use crate::report::{RECORD_FILE, Record, TRAINING, VALIDATION};
+use crate::run::fit::Times;
+use crate::run::out::FRAMES;
+use crate::run::outcome::Outcome;
+use crate::run::training::Fit;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+const REMEDY: &str = "train the members again with --overwrite, or name another --out";
+
+impl Fit<'_, '_> {
+    /// Joins the experiment's classifiers in the folders of the members' runs, and fills the folder of
+    /// the ensemble as a training does: with thresholds and metrics of its own.
+    pub fn join(mut self, members: &[PathBuf], folder: &Path, isa: Isa) -> Result<Outcome> {
+        self.begin_in(folder, isa)?;
+        let name = self.experiment.name;
+        let mut times: Option<Times> = None;
+        let mut classifiers = Vec::new();
+        for run in members {
+            self.check_films(run, folder)?;
+            classifiers.push(Classifier::open(&run.join(name), isa)?);
+            let path = run.join(name).join(RECORD_FILE);
+            let record = Record::read(&path)?;
+            let begun = humantime::parse_rfc3339(&record.started).unwrap_or(SystemTime::UNIX_EPOCH);
+            let times = times.get_or_insert(Times { begun, training: 0.0, validation: 0.0 });
+            times.training += record.seconds_of(TRAINING);
+            times.validation += record.seconds_of(VALIDATION);
+        }
+        let joined = Classifier::join(classifiers);
+        let mut classifier = joined.map_err(|what| Error::data(&self.options.out, what, REMEDY))?;
+        self.progress.note(&format!("\n{name}: an ensemble of {} networks", classifier.members()));
+        self.tune(&mut classifier)?;
+        self.finish(&mut classifier, times.expect("an ensemble has members"), folder, isa)
+    }
+
+    /// Refuses a member that was trained with other films than those that the ensemble is measured on
+    /// and tuned with, as where the frames of one were edited.
+    fn check_films(&self, run: &Path, folder: &Path) -> Result<()> {
+        let name = self.experiment.name;
+        let [own, theirs] = [folder.parent().unwrap_or(folder), run].map(|run| run.join(FRAMES).join(name));
+        for file in Frame::FILES.into_iter().filter(|file| file.ends_with(".csv")) {
+            let [own, theirs] = [&own, &theirs].map(|frame| frame.join(file));
+            let read = |path: &Path| fs::read(path).map_err(Error::io(path, "read the films"));
+            if read(&own)? != read(&theirs)? {
+                let what = format!("its films are not those of {}", own.display());
+                return Err(Error::data(&theirs, what, REMEDY));
+            }
+        }
+        Ok(())
+    }
+}
