@@ -26,7 +26,7 @@ pub fn dry_run(options: &Options, experiments: &[Experiment], isa: Isa, progress
     options.recipe.model(1).plan()?;
     options.check_start_of_folds()?;
     let options = &precision::settled(options, isa, progress);
-    let options = &budget::settled(options, experiments, (1, &[options.out.clone()]), isa, progress)?;
+    let options = &budget::settled(options, experiments, (1, std::slice::from_ref(&options.out)), isa, progress)?;
     if let Some(run) = &options.init_from {
         let folders: Vec<PathBuf> = experiments.iter().map(|experiment| options.out.join(experiment.name)).collect();
         check_start(run, &folders, options, isa)?;

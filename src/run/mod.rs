@@ -106,7 +106,7 @@ pub fn run(options: &Options, experiments: &[Experiment], isa: Isa, progress: &d
     options.recipe.model(1).plan()?;
     options.check_start_of_folds()?;
     let options = &precision::settled(options, isa, progress);
-    let options = &budget::settled(options, experiments, (1, &[options.out.clone()]), isa, progress)?;
+    let options = &budget::settled(options, experiments, (1, std::slice::from_ref(&options.out)), isa, progress)?;
     if let Some(outcomes) = finished(options, experiments)? {
         // For what a process that was killed at its very end has left. It stays where another is at work
         // or nothing can be written.
