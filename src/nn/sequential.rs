@@ -5,7 +5,7 @@ use super::operations::{Operation, Operations, check_batch, item_len, largest_ou
 use super::parameter::Parameter;
 use super::spec::ModelSpec;
 use super::tensor::Tensor;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use onesheet_kernels::optim::Step;
 use onesheet_kernels::precision::Precision;
 use onesheet_kernels::simd::Isa;
@@ -26,6 +26,8 @@ use onesheet_kernels::{image, join};
 pub struct Sequential {
     spec: ModelSpec,
     isa: Isa,
+    /// Whether operations are fused where they can be.
+    fuse: bool,
     /// That of training passes.
     precision: Precision,
     layers: Vec<Box<dyn Layer>>,
@@ -119,6 +121,7 @@ impl Sequential {
         Ok(Self {
             spec,
             isa,
+            fuse,
             precision: Precision::F32,
             last_images,
             fused_blocks: all.operations.iter().map(Operation::fused_blocks).sum(),
@@ -130,7 +133,35 @@ impl Sequential {
         })
     }
 
-    /// The spec that the model was built from.
+    /// Has the model take items of another shape from now on, with all that its parameters hold and the
+    /// optimiser remembers of them: a network whose last images are averaged takes images of any size
+    /// that leaves something of them. Memory is claimed anew, by [`reserve`](Self::reserve) or the next
+    /// pass.
+    ///
+    /// # Errors
+    /// [`Error::Shape`](crate::Error::Shape), and the model is as it was, where a layer cannot take what
+    /// the one before it would give, or the shape of a parameter depends on that of the items.
+    pub fn resize_input(&mut self, input: &[usize]) -> Result<()> {
+        if self.spec.input == input {
+            return Ok(());
+        }
+        let spec = ModelSpec { input: input.to_vec(), ..self.spec.clone() };
+        let mut other = Self::build_with(spec, self.isa, 0, self.fuse)?;
+        let shapes = |model: &Self| model.parameters().into_iter().map(|of| of.shape.clone()).collect::<Vec<_>>();
+        if shapes(self) != shapes(&other) {
+            let what =
+                format!("the weights of the model depend on its input, which is {:?}, not {input:?}", self.spec.input);
+            return Err(Error::Shape(what));
+        }
+        let mut own = self.parameters().into_iter();
+        other.each_parameter_mut(|parameter| *parameter = own.next().expect("there are as many").clone());
+        other.train_in(self.precision);
+        *self = other;
+        Ok(())
+    }
+
+    /// The spec that the model was built from; its input is that of the last
+    /// [`resize_input`](Self::resize_input).
     pub fn spec(&self) -> &ModelSpec {
         &self.spec
     }

@@ -69,7 +69,7 @@ pub(crate) fn settled(
     let epochs = with(steps).recipe.course(frame.train.len()).all_films() as f64 / frame.train.len() as f64;
     let speed = 1.0 / speed.train;
     progress.note(&format!(
-        "--hours {hours}: {steps} steps, {epochs:.1} epochs of {}, at {speed:.0} images/s in the first steps",
+        "--hours {hours}: {steps} steps, {epochs:.1} epochs of {}, at about {speed:.0} images/s",
         experiment.name
     ));
     if epochs < 1.0 {

@@ -14,8 +14,8 @@ use crate::report::Monitor;
 use crate::run::course::Course;
 use crate::run::recipe::headings::{KEPT, LOSS, MODEL, TRAINING, VARIATIONS};
 use crate::run::values::{
-    at_least_one, at_most, choice, filters, image_size, image_size_text, not_negative, part, share, share_up_to_one,
-    up_to, up_to_one,
+    at_least_one, at_most, choice, filters, image_size, image_size_text, image_sizes, image_sizes_text, not_negative,
+    part, share, share_up_to_one, up_to, up_to_one,
 };
 use clap::{ArgAction, Args, ValueEnum};
 use serde::{Deserialize, Serialize, Serializer};
@@ -77,6 +77,11 @@ pub struct Recipe {
         help_heading = TRAINING
     )]
     pub steps: Option<usize>,
+    /// Smaller sizes of posters that the training begins with: each, and then --input, is that of an equal
+    /// part of the epochs; `none` trains at --input alone.
+    #[serde(serialize_with = "list_of_sizes")]
+    #[arg(long, value_name = "N,N,..", value_parser = image_sizes, help_heading = TRAINING)]
+    pub progressive: ::std::vec::Vec<ImageSpec>,
     /// Batch size: films per step.
     #[arg(long, value_name = "N", value_parser = up_to(4_096), visible_alias = "batch-size", help_heading = TRAINING)]
     pub batch: usize,
@@ -252,6 +257,10 @@ fn number_or_sides<S: Serializer>(size: &ImageSpec, to: S) -> Result<S::Ok, S::E
     }
 }
 
+fn list_of_sizes<S: Serializer>(sizes: &[ImageSpec], to: S) -> Result<S::Ok, S::Error> {
+    image_sizes_text(sizes).serialize(to)
+}
+
 impl Recipe {
     /// The recipe of the starting report: what Keras does when nothing is asked of it.
     pub fn report() -> Self {
@@ -267,6 +276,7 @@ impl Recipe {
             padding: Padding::Valid,
             epochs: 10,
             steps: None,
+            progressive: Vec::new(),
             batch: 32,
             rule: Rule::adam(1e-3),
             warmup: 0.0,
@@ -345,6 +355,23 @@ impl Recipe {
     /// The size of the model's input.
     pub fn size(&self) -> ImageSpec {
         self.input
+    }
+
+    /// The size of posters in an epoch of a training, counted from 1; that of the last epoch is the
+    /// model's own.
+    ///
+    /// Tan and Le 2021, EfficientNetV2, <https://arxiv.org/abs/2104.00298>, section 4, without what it does
+    /// about regularisation.
+    pub fn size_in(&self, epoch: usize, epochs: usize) -> ImageSpec {
+        let part = (epoch * (self.progressive.len() + 1)).div_ceil(epochs.max(1));
+        self.progressive.get(part - 1).copied().unwrap_or(self.input)
+    }
+
+    /// The pixels of a poster, over all of a training, as a share of those at the model's size.
+    pub fn share_of_pixels(&self) -> f64 {
+        let sizes = self.progressive.iter().chain([&self.input]);
+        let all: usize = sizes.map(|size| size.bytes()).sum();
+        all as f64 / (self.input.bytes() * (self.progressive.len() + 1)) as f64
     }
 
     /// What varies from one showing of a poster to the next.

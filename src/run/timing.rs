@@ -56,6 +56,8 @@ pub(crate) fn measure(
             (Speed::measure(recipe, of, isa, decoded.into_iter().map(Ok), parts)?, Some(seconds))
         }
     };
+    // An average over the sizes: a film takes about as long as it has pixels.
+    let speed = speed.map(|speed| Speed { train: speed.train * recipe.share_of_pixels(), ..speed });
     let none = || Error::data(&options.data, "none of the first training posters decodes", "see `train doctor`");
     Ok((speed.ok_or_else(none)?, decoding))
 }

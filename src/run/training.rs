@@ -4,12 +4,13 @@ use crate::classifier::answers::{Answers, BATCH, Question};
 use crate::classifier::experiment::Experiment;
 use crate::classifier::{Classifier, MODEL_FILE};
 use crate::data::batches::{Batches, Batching, Order};
+use crate::data::decode::ImageSpec;
 use crate::data::frames::Frame;
 use crate::data::split::Split;
 use crate::data::transform::{Look, Transform, Views};
 use crate::error::{Error, Result};
 use crate::nn::checkpoint::Values;
-use crate::nn::{Input, Trainer};
+use crate::nn::{Input, Sequential, Trainer};
 use crate::progress::Progress;
 use crate::report::{self, Epoch, HISTORY_FILE, Metrics};
 use crate::run::checkpoint::{Checkpoints, FitState, Position, Snapshot};
@@ -135,13 +136,15 @@ impl Fit<'_, '_> {
             _ => Order::Shuffled { seed, epoch: number },
         };
         let look = Look::Varied { augment: recipe.augment(), seed, epoch: number };
-        let transform = Transform { size: recipe.size(), look };
-        let (classes, size) = (frame.genres.len(), recipe.batch);
         let course = recipe.course(frame.train.len());
         // Of the last epoch perhaps a part.
         let films = course.films(epoch);
+        let image = recipe.size_in(epoch, course.epochs());
+        let transform = Transform { size: image, look };
+        let (classes, size) = (frame.genres.len(), recipe.batch);
         let batching = Batching { classes, order, skip: begun.at, size, transform };
 
+        resize(&mut training.classifier.network, image, recipe.batch)?;
         let bar = progress.bar(&format!("epoch {epoch}/{}", course.epochs()), films);
         let started = Instant::now();
         let mut first_steps = FirstSteps::of(films, course.epochs());
@@ -165,6 +168,7 @@ impl Fit<'_, '_> {
             position.seconds = begun.seconds + started.elapsed().as_secs_f64();
             position.waited = begun.waited + batches.waited().as_secs_f64();
             if epoch == 1
+                && recipe.progressive.is_empty()
                 && let Some(speed) = first_steps.step(position.films)
             {
                 progress.note(&speed);
@@ -184,6 +188,8 @@ impl Fit<'_, '_> {
         }
         drop(bar);
         self.posters.refuse(batches.refused(), options)?;
+        // What follows asks the classifier as it will be asked in the end.
+        resize(&mut training.classifier.network, recipe.size(), recipe.batch)?;
         let position = &mut training.state.position;
         position.at = films;
         if position.films == 0 {
@@ -230,4 +236,11 @@ impl Fit<'_, '_> {
         }
         Ok(answers)
     }
+}
+
+/// Has a network take images of a size, in batches of up to `batch`.
+fn resize(network: &mut Sequential, size: ImageSpec, batch: usize) -> Result<()> {
+    network.resize_input(&[size.height, size.width, 3])?;
+    network.reserve(batch);
+    Ok(())
 }

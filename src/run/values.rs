@@ -41,6 +41,27 @@ pub fn image_size_text(size: ImageSpec) -> String {
     }
 }
 
+/// Reads the sizes that a training begins with: a list of [`image_size`]s with commas between them, or
+/// `none`.
+///
+/// # Errors
+/// A message that says what the list looks like.
+pub fn image_sizes(text: &str) -> Result<Vec<ImageSpec>, String> {
+    if text == "none" {
+        return Ok(Vec::new());
+    }
+    let sizes = text.split(',').map(image_size).collect::<Result<_, _>>();
+    sizes.map_err(|of_one| format!("it is none, or sizes such as 96,112 of which {of_one}"))
+}
+
+/// Sizes as [`image_sizes`] reads them.
+pub fn image_sizes_text(sizes: &[ImageSpec]) -> String {
+    match sizes.is_empty() {
+        true => "none".to_owned(),
+        false => sizes.iter().map(|&size| image_size_text(size)).collect::<Vec<_>>().join(","),
+    }
+}
+
 /// Reads `unseen`, `all`, or the name of a side of the split.
 ///
 /// # Errors

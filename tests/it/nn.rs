@@ -337,3 +337,52 @@ fn a_short_batch_gives_what_it_gives_alone() {
     let a = used.forward(Input::F32(&short), Pass::Inference).values().to_vec();
     assert_eq!(a, fresh.forward(Input::F32(&short), Pass::Inference).values());
 }
+
+#[test]
+fn a_model_whose_last_images_are_averaged_goes_on_at_another_size() {
+    let spec = |h: usize, w: usize| {
+        let spec = ModelSpec::input(&[h, w, 3]).conv2d(8, 3, Padding::Same).relu().batch_norm(0.9).max_pool2d(2);
+        spec.conv2d(8, 3, Padding::Valid).relu().batch_norm(0.9).global_average_pool2d().dropout(0.3).dense(3)
+    };
+    let trainer = |model: &mut Sequential| Trainer::new(Head::Softmax, Optimizer::new(Rule::adam(0.01), model), 1);
+    let images = |seed, len| Data::new(seed).whole(256, len).iter().map(|&value| value as u8).collect::<Vec<u8>>();
+    let labels = [1.0, 0.0, 0.0, 0.0, 0.0, 1.0];
+    let (small, large) = (images(1, 2 * 12 * 10 * 3), images(2, 2 * 16 * 16 * 3));
+    for precision in [Precision::F32, Precision::Bf16] {
+        let mut model = Sequential::build(spec(12, 10), best(), 1).unwrap();
+        model.train_in(precision);
+        let mut of_model = trainer(&mut model);
+        for _ in 0..3 {
+            of_model.step(&mut model, Input::U8(&small), &labels);
+        }
+        // One that was made for the other size goes on from the same state.
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("checkpoint.safetensors");
+        of_model.save(&model, &path).unwrap();
+        let mut other = Sequential::build(spec(16, 16), best(), 7).unwrap();
+        other.train_in(precision);
+        let mut of_other = trainer(&mut other);
+        of_other.resume(&mut other, &path).unwrap();
+
+        model.resize_input(&[16, 16, 3]).unwrap();
+        assert_eq!((&model.spec().input[..], model.precision()), (&[16, 16, 3][..], precision));
+        for _ in 0..3 {
+            let [a, b] = [(&mut of_model, &mut model), (&mut of_other, &mut other)]
+                .map(|(trainer, model)| trainer.step(model, Input::U8(&large), &labels));
+            assert_eq!(a.to_bits(), b.to_bits());
+        }
+        assert_eq!(values(&model), values(&other));
+        model.resize_input(&[12, 10, 3]).unwrap();
+        assert_eq!((model.forward(Input::U8(&small), Pass::Inference).n(), values(&model)), (2, values(&other)));
+    }
+}
+
+#[test]
+fn a_model_whose_weights_depend_on_its_input_keeps_it() {
+    let mut model = Sequential::build(small_model(13, 12, Padding::Same, 3), best(), 1).unwrap();
+    let before = values(&model);
+    for input in [&[20, 20, 3][..], &[13, 12, 1], &[1, 1, 3], &[13]] {
+        assert!(matches!(model.resize_input(input), Err(Error::Shape(_))), "{input:?}");
+    }
+    assert_eq!((&model.spec().input[..], values(&model)), (&[13, 12, 3][..], before));
+}

@@ -1,7 +1,9 @@
 //! Recipes and sweeps as a user meets them.
 
 use assert_cmd::Command;
+use onesheet::data::decode::ImageSpec;
 use onesheet::data::demo;
+use onesheet::run::recipe::Recipe;
 use serde_json::Value;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -124,6 +126,35 @@ fn an_input_that_is_not_square_goes_all_the_way() {
     assert_eq!(fs::read_dir(folder.path().join("heat")).unwrap().count(), 1);
     train("export run/multi-label --onnx genres.onnx");
     assert!(folder.path().join("genres.onnx").exists());
+}
+
+#[test]
+fn a_training_of_growing_posters_ends_at_the_size_of_the_model() {
+    let recipe = Recipe {
+        input: ImageSpec::square(160),
+        progressive: [96, 128].map(ImageSpec::square).to_vec(),
+        ..Recipe::best()
+    };
+    let sides = |epochs: usize| (1..=epochs).map(|epoch| recipe.size_in(epoch, epochs).height).collect::<Vec<_>>();
+    assert_eq!((sides(6), sides(4)), (vec![96, 96, 128, 128, 160, 160], vec![96, 128, 160, 160]));
+    assert_eq!((sides(2), sides(1)), (vec![128, 160], vec![160]));
+    assert!((recipe.share_of_pixels() - 2.0 / 3.0).abs() < 0.02);
+
+    let folder = posters();
+    let model = |line: &str| {
+        let run = format!("run --overwrite --out run {SMALL} --experiment multi-label --dropout 0 {line}");
+        done(folder.path(), &run);
+        fs::read(folder.path().join("run/multi-label/model.safetensors")).unwrap()
+    };
+    let grown = model("--progressive 16,24x20 --epochs 3 --threads 1");
+    assert_eq!(metadata(&folder.path().join("run/multi-label"))["model"]["input"], serde_json::json!([32, 32, 3]));
+    let config = fs::read_to_string(folder.path().join("run/config.toml")).unwrap();
+    assert!(config.contains("progressive = \"16,24x20\""), "{config}");
+    done(folder.path(), "run --config run/config.toml --threads 3 --out again");
+    assert!(fs::read(folder.path().join("again/multi-label/model.safetensors")).unwrap() == grown);
+    assert!(model("--epochs 3") != grown);
+    // An epoch alone is one at the size of the model.
+    assert!(model("--progressive 16 --epochs 1") == model("--epochs 1"));
 }
 
 #[test]

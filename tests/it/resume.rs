@@ -26,7 +26,9 @@ fn spawned(folder: &Path, line: &str) -> Child {
 /// that are handed down.
 fn all_experiments(out: &str) -> String {
     TINY.replace("--experiment multi-label", "")
-        + &format!(" --recipe best --dropout 0.3 --steps 41 --transfer 0.5 --ema 0.9 --mixup 0.2 {OFTEN} --out {out}")
+        + &format!(
+            " --recipe best --pooling average --dropout 0.3 --progressive 8,12x10 --steps 41 --transfer 0.5 --ema 0.9 --mixup 0.2 {OFTEN} --out {out}"
+        )
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use onesheet::data::decode::ImageSpec;
 use onesheet::report::Monitor;
-use onesheet::run::recipe::{Keep, Recipe};
+use onesheet::run::recipe::{Keep, Pooling, Recipe};
 use onesheet::run::recipe_options::RecipeOptions;
 use onesheet::run::values::image_size_text;
 use onesheet::{Error, Result};
@@ -56,6 +56,34 @@ pub fn check_model(recipe: &Recipe) -> Result<()> {
             Err(Error::usage(what, "name fewer of them"))
         }
         None => Err(error),
+    }
+}
+
+/// Refuses sizes of a training that do not grow to the model's own, or that its weights depend on.
+///
+/// # Errors
+/// [`Error::Usage`] with the options that decide it.
+pub fn check_sizes(recipe: &Recipe) -> Result<()> {
+    let Recipe { progressive, input, .. } = recipe;
+    let sizes: Vec<ImageSpec> = progressive.iter().chain([input]).copied().collect();
+    let is_smaller = |a: ImageSpec, b: ImageSpec| a.height <= b.height && a.width <= b.width && a != b;
+    if let Some(pair) = sizes.windows(2).find(|pair| !is_smaller(pair[0], pair[1])) {
+        let [size, next] = [pair[0], pair[1]].map(image_size_text);
+        let what = format!("the sizes of --progressive grow up to --input, and {size} is not smaller than {next}");
+        return Err(Error::usage(what, "name smaller ones first"));
+    }
+    if !progressive.is_empty() && recipe.pooling == Pooling::Flatten {
+        let what = "--progressive changes the size of the last image, on which weights depend after --pooling flatten";
+        return Err(Error::usage(what, "add --pooling average, or leave it out"));
+    }
+    let fits = |size: ImageSpec| Recipe { input: size, ..recipe.clone() }.model(1).plan().is_ok();
+    match progressive.iter().find(|size| !fits(**size)) {
+        Some(&size) => {
+            let (size, blocks) = (image_size_text(size), recipe.filters.len());
+            let what = format!("--progressive {size} is too small for the {blocks} blocks of --filters");
+            Err(Error::usage(what, "name larger sizes, or fewer --filters"))
+        }
+        None => Ok(()),
     }
 }
 

@@ -1,7 +1,7 @@
 //! The command `train run`.
 
 use crate::args::{BadImage, ExperimentName, RecipeName, RunArgs};
-use crate::checks::{check_controls, check_data, check_model, check_monitor};
+use crate::checks::{check_controls, check_data, check_model, check_monitor, check_sizes};
 use crate::output::{detail, note, say};
 use crate::progress::Terminal;
 use crate::{signals, threads};
@@ -158,6 +158,7 @@ pub fn options(args: RunArgs, threads: usize) -> Result<Options> {
     let recipe = args.options.apply(recipe)?;
     check_controls(&recipe, &args.options)?;
     check_model(&recipe)?;
+    check_sizes(&recipe)?;
     let out = match args.out {
         Some(out) => out,
         None => first_free_out(args.dry_run)?,
