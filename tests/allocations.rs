@@ -1,6 +1,6 @@
 //! A steady training step asks for no memory: its buffers are claimed with the first batch, and
 //! are as large as the plan says. A decoder that is warm asks for what the libraries that decode and
-//! resize ask for, and no more.
+//! resize ask for, and no more; a warm teacher asks for none.
 //!
 //! A test binary of its own, because a process has one allocator.
 
@@ -10,7 +10,10 @@ mod allocations;
 use fast_image_resize::images::{TypedImage, TypedImageRef};
 use fast_image_resize::pixels::U8x3;
 use fast_image_resize::{FilterType, ResizeAlg, ResizeOptions, Resizer};
+use onesheet::classifier::teacher::{Student, Teacher};
+use onesheet::classifier::{Classifier, Meta};
 use onesheet::data::decode::{Decoder, ImageSpec};
+use onesheet::data::transform::Views;
 use onesheet::nn::{
     Average, Head, Input, Isa, ModelSpec, Objective, Optimizer, Padding, Pass, Rule, Sequential, Sgd, Trainer,
 };
@@ -218,6 +221,30 @@ fn a_steady_step_allocates_nothing() {
             let allocations = pool.install(|| allocations_in_10_steps(&model, way));
             assert_eq!(allocations, 0, "in 10 steps of {described}, from\n{}", sites());
         }
+    }
+}
+
+#[test]
+fn a_steady_teacher_allocates_nothing() {
+    let _alone = Alone::new();
+    let pool = counted_pool(1);
+    let images = vec![100; BATCH * SIDE * SIDE * 3];
+    let labels = [0.5; BATCH * (CLASSES - 1)];
+    for head in [Head::Sigmoid, Head::Softmax] {
+        let genres: Vec<String> = (0..CLASSES).map(|genre| genre.to_string()).collect();
+        let network = |seed| Sequential::build(models()[0].clone(), Isa::choose().unwrap(), seed).unwrap();
+        let (experiment, views) = ("somebody's".to_owned(), Views::One);
+        let (max_genres, epoch, best, thresholds) = (3, None, None, None);
+        let meta = Meta { experiment, head, genres: genres.clone(), max_genres, epoch, best, thresholds, views };
+        let ensemble = Classifier { meta, network: network(1), others: vec![network(2)] };
+        let student = Student { head, genres: &genres[1..], input: ImageSpec { height: SIDE, width: SIDE } };
+        let mut teacher = Teacher::new(ensemble, student, 0.7).unwrap_or_else(|(what, _)| panic!("{what}"));
+        let allocations = pool.install(|| {
+            let mut targets = || assert!(teacher.targets(&images, &labels).iter().all(|target| target.is_finite()));
+            (0..3).for_each(|_| targets());
+            ALLOCATOR.during(|| (0..10).for_each(|_| targets()))
+        });
+        assert_eq!(allocations, 0, "in 10 batches, from\n{}", sites());
     }
 }
 

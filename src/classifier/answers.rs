@@ -146,7 +146,7 @@ impl Classifier {
     ///
     /// # Shapes
     /// `images`: u8 `[n, height, width, 3]`, RGB. `logits` (overwritten): `[members, n, genres]`
-    fn logits_of_members(&mut self, images: &[u8], logits: &mut Vec<f32>) {
+    pub(super) fn logits_of_members(&mut self, images: &[u8], logits: &mut Vec<f32>) {
         logits.clear();
         for network in self.networks_mut() {
             logits.extend_from_slice(network.forward(Input::U8(images), Pass::Inference).values());

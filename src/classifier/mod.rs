@@ -10,6 +10,7 @@
 //! | [`ensemble`] | several classifiers as one, whose answers are averaged |
 //! | [`seen`] | the films that a classifier was trained with, which it is not to be measured on |
 //! | [`answers`] | what a classifier says of films and of posters in memory |
+//! | [`teacher`] | what a classifier has another one learn, beside the labels |
 //! | [`explain`] | which parts of a poster speak for a genre |
 //! | [`heat_map`] | such an explanation as colours over the poster |
 //! | [`predict`] | what a classifier says of poster files |
@@ -26,6 +27,7 @@ pub mod picture;
 pub mod pixels;
 pub mod predict;
 pub mod seen;
+pub mod teacher;
 
 use crate::classifier::experiment::Experiment;
 use crate::classifier::pixels::Pixels;

@@ -9,7 +9,7 @@ use crate::error::Result;
 use crate::files;
 use crate::nn::Head;
 use crate::report::{CHANCE_AUC, FEW, Metrics, percent, score, short};
-use crate::run::options::Options;
+use crate::run::options::{Options, Teaching};
 use crate::run::recipe::Keep;
 use crate::version::VERSION;
 use std::path::Path;
@@ -302,9 +302,16 @@ impl Card<'_> {
             ),
             _ => "The weights are those after the last epoch.".to_owned(),
         };
+        let taught = options.teaching.as_ref().map_or(String::new(), |Teaching { weight, sha256, .. }| {
+            format!(
+                " What was learned is, for a share of {weight}, what another model says of the same images, and the labels \
+                 for the rest. The SHA-256 of that model's file is {}.",
+                sha256.concat()
+            )
+        });
         format!(
             "\n## Training\n\n\
-             {kept} The options, by the names that they have in `config.toml`:\n\n\
+             {kept}{taught} The options, by the names that they have in `config.toml`:\n\n\
              ```toml\n{recipe}seed = {}\n```\n\n\
              The same data, options and seed give the same file, byte for byte, on any number of threads. This one's \
              SHA-256:\n\n\

@@ -14,8 +14,8 @@ use crate::progress::{Part, Progress};
 use crate::report::{self, Evaluation, METRICS_FILE, Metrics, PREDICTIONS_FILE, Predictions};
 use crate::run::budget;
 use crate::run::config::{CONFIG_FILE, write_config};
-use crate::run::options::{OUT_OF_FOLD, Options};
-use crate::run::{precision, run_part};
+use crate::run::options::{OUT_OF_FOLD, Options, fold_folder};
+use crate::run::{precision, run_part, teaching};
 use std::path::{Path, PathBuf};
 
 /// Runs the experiments once for each of `options.folds`, in a folder of its own in `options.out`, and
@@ -34,9 +34,9 @@ pub fn cross_fit(
     progress: &dyn Progress,
 ) -> Result<Vec<Metrics>> {
     let folds = options.folds.expect("a number of folds");
-    let options = &precision::settled(options, isa, progress);
+    let options = &teaching::settled(&precision::settled(options, isa, progress), experiments, isa)?;
     let names: Vec<&str> = experiments.iter().map(|experiment| experiment.name).collect();
-    let folders: Vec<String> = (1..=folds).map(folder_of).collect();
+    let folders: Vec<String> = (1..=folds).map(fold_folder).collect();
     let written: Vec<&str> =
         folders.iter().map(String::as_str).chain(names.iter().copied()).chain([CONFIG_FILE]).collect();
     let _folder = OwnFolder::claim(&options.out, "a cross-fitting", &written)?;
@@ -44,14 +44,14 @@ pub fn cross_fit(
         let what = format!("{} already holds a run that is not cross-fitted ({name})", options.out.display());
         return Err(Error::usage(what, "name another --out"));
     }
-    let one = Options { fold: Some(1), out: options.out.join(folder_of(1)), no_test: false, ..options.clone() };
+    let one = Options { fold: Some(1), out: options.out.join(fold_folder(1)), no_test: false, ..options.clone() };
     let begun: Vec<PathBuf> = std::iter::once(options.out.clone()).chain(self::folders(&options.out, folds)).collect();
     let recipe = budget::settled(&one, experiments, (folds, &begun), isa, progress)?.recipe;
     let options = &Options { recipe, ..options.clone() };
     for number in 1..=folds {
         let name = Fold { number, of: folds }.to_string();
         progress.note(&format!("\n{name}"));
-        let out = options.out.join(folder_of(number));
+        let out = options.out.join(fold_folder(number));
         // The films that the run keeps for its end are those of the fold.
         let of_fold = Options { fold: Some(number), out, no_test: false, ..options.clone() };
         run_part(of_fold, &name, experiments, isa, &Part::new(progress, number, folds))?;
@@ -69,11 +69,7 @@ pub fn cross_fit(
 
 /// The folders of the folds in that of a cross-fitting.
 pub fn folders(out: &Path, folds: usize) -> impl Iterator<Item = PathBuf> {
-    (1..=folds).map(move |number| out.join(folder_of(number)))
-}
-
-fn folder_of(number: usize) -> String {
-    format!("fold-{number}")
+    (1..=folds).map(move |number| out.join(fold_folder(number)))
 }
 
 /// Writes the answers of all folds on their films into one file, in the order of the ids, and what

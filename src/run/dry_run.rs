@@ -13,6 +13,7 @@ use crate::run::plan::Plan;
 use crate::run::precision;
 use crate::run::prepare::choose;
 use crate::run::start::check_start;
+use crate::run::teaching;
 use crate::run::timing::measure;
 use std::path::PathBuf;
 
@@ -25,7 +26,7 @@ use std::path::PathBuf;
 pub fn dry_run(options: &Options, experiments: &[Experiment], isa: Isa, progress: &dyn Progress) -> Result<Plan> {
     options.recipe.model(1).plan()?;
     options.check_start_of_folds()?;
-    let options = &precision::settled(options, isa, progress);
+    let options = &teaching::settled(&precision::settled(options, isa, progress), experiments, isa)?;
     let options = &budget::settled(options, experiments, (1, std::slice::from_ref(&options.out)), isa, progress)?;
     if let Some(run) = &options.init_from {
         let folders: Vec<PathBuf> = experiments.iter().map(|experiment| options.out.join(experiment.name)).collect();

@@ -91,7 +91,7 @@ pub(super) fn table_of(options: &Options) -> Table {
 
 /// Takes away the options that change no result: where a run reads and writes, and how.
 pub(super) fn without_places(table: &mut Table) {
-    const PLACES: [&str; 6] = ["data", "out", "cache", "threads", "init_from", "checkpoint_every"];
+    const PLACES: [&str; 7] = ["data", "out", "cache", "threads", "init_from", "teacher", "checkpoint_every"];
     PLACES.iter().for_each(|place| drop(table.remove(*place)));
     // Hours have become steps before anything depends on them.
     if table.contains_key("steps") {

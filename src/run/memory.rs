@@ -64,7 +64,8 @@ pub(crate) fn needed(options: &Options, classes: usize, batch: usize, isa: Isa) 
             member.total(options.threads).saturating_mul(members as u64)
         }
     };
-    Ok(BASE + images + training.max(answering))
+    let teacher = options.teaching.as_ref().map_or(0, |teaching| teaching.bytes);
+    Ok(BASE + images + (training + teacher).max(answering))
 }
 
 /// The bytes that this process can still claim, as far as the system tells: the least of what is

@@ -16,6 +16,7 @@
 //! | [`speed`] | how fast this machine trains |
 //! | [`plan`] | what a run will do and what that takes |
 //! | [`config`] | `config.toml`, from which a run can be run again |
+//! | [`teaching`] | the teacher of a run, whose answers it learns beside the labels |
 //! | [`outcome`] | what becomes of an experiment |
 //! | [`watch`] | which epoch is the best, and when the rate falls or the training ends |
 //! | `checkpoint` | how far a run is, on disk |
@@ -57,6 +58,7 @@ pub mod recipe_options;
 pub mod speed;
 mod start;
 pub mod sweep;
+pub mod teaching;
 mod timing;
 mod training;
 pub mod values;
@@ -105,7 +107,7 @@ use std::time::Duration;
 pub fn run(options: &Options, experiments: &[Experiment], isa: Isa, progress: &dyn Progress) -> Result<Vec<Outcome>> {
     options.recipe.model(1).plan()?;
     options.check_start_of_folds()?;
-    let options = &precision::settled(options, isa, progress);
+    let options = &teaching::settled(&precision::settled(options, isa, progress), experiments, isa)?;
     let options = &budget::settled(options, experiments, (1, std::slice::from_ref(&options.out)), isa, progress)?;
     if let Some(outcomes) = finished(options, experiments)? {
         // For what a process that was killed at its very end has left. It stays where another is at work
@@ -227,13 +229,20 @@ fn work(
     let every = Duration::from_secs_f64(60.0 * options.checkpoint_every);
     let mut checkpoints = Checkpoints::new(out.work(), identity, every, done, progress);
     let first = experiments[0].0.name;
-    let turns: Vec<Options> =
-        (0..experiments.len()).map(|turn| options.of_turn(turn, &options.out.join(first))).collect();
+    let of_turn = |(turn, (experiment, _)): (usize, &(Experiment, Frame))| {
+        let mut of_turn = options.of_turn(turn, &options.out.join(first));
+        if let Some(teaching) = &mut of_turn.teaching {
+            let place = all.iter().position(|of| of == experiment).expect("it was asked for");
+            teaching.sha256 = vec![teaching.sha256[place].clone()];
+        }
+        of_turn
+    };
+    let turns: Vec<Options> = experiments.iter().enumerate().map(of_turn).collect();
     let films = |turn: usize| turns[turn].recipe.course(experiments[turn].1.train.len()).all_films() as f64;
-    let all: f64 = (0..turns.len()).map(films).sum();
+    let in_all: f64 = (0..turns.len()).map(films).sum();
     for i in checkpoints.done.len()..experiments.len() {
         let ((experiment, frame), of_turn) = (&experiments[i], &turns[i]);
-        let share = Share { begin: (0..i).map(films).sum::<f64>() / all, size: films(i) / all };
+        let share = Share { begin: (0..i).map(films).sum::<f64>() / in_all, size: films(i) / in_all };
         // The first experiment's results have not taken their final place yet.
         let start = if options.init_from == of_turn.init_from {
             options.init_from.clone()
@@ -241,7 +250,13 @@ fn work(
             Some(out.work().join(first))
         };
         let (posters, of_run) = (&mut posters, &mut checkpoints);
-        let fit = Fit { options: of_turn, start, experiment, frame, posters, progress, share, checkpoints: of_run };
+        let teacher = match &members[..] {
+            [] => teaching::teacher_of(of_turn, experiment, &frame.genres, isa)?,
+            // They have learned from it.
+            _ => None,
+        };
+        let options = of_turn;
+        let fit = Fit { options, start, teacher, experiment, frame, posters, progress, share, checkpoints: of_run };
         let folder = out.work().join(experiment.name);
         let outcome = match &members[..] {
             [] => fit.run(&folder, isa, broken_off.take())?,

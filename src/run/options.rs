@@ -8,6 +8,11 @@ use crate::run::recipe::Recipe;
 use serde::Serialize;
 use std::path::{Path, PathBuf};
 
+/// The name of the folder of a fold, counted from 1, in that of a cross-fitting.
+pub fn fold_folder(number: usize) -> String {
+    format!("fold-{number}")
+}
+
 /// What the films of folds are called in `metrics.json`.
 pub const OUT_OF_FOLD: &str = "out-of-fold";
 
@@ -50,6 +55,9 @@ pub struct Options {
     /// The folder of a trained experiment whose weights the run starts from.
     #[serde(skip_serializing_if = "Option::is_none", serialize_with = "lossy_or_none")]
     pub init_from: Option<PathBuf>,
+    /// What the run learns from beside the labels; `None` where these are all.
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    pub teaching: Option<Teaching>,
     /// The seed of everything random.
     pub seed: u64,
     /// The number of models that are trained, with seeds from `seed` on, and averaged; 1 is a plain
@@ -77,6 +85,30 @@ pub struct Options {
     /// Whether the test films are left alone, as where recipes are compared.
     #[serde(skip_serializing_if = "is_false")]
     pub no_test: bool,
+}
+
+/// A trained classifier whose probabilities are learned beside the labels; see
+/// [`teacher`](crate::classifier::teacher).
+#[derive(Clone, Debug, Serialize)]
+pub struct Teaching {
+    /// The folder of its run or of its experiment.
+    #[serde(rename = "teacher", serialize_with = "lossy")]
+    pub run: PathBuf,
+    /// The share of its probabilities in what is learned.
+    #[serde(rename = "teacher_weight")]
+    pub weight: f32,
+    /// The SHA-256 of its models; see [`settled`](crate::run::teaching::settled), which also finds the
+    /// next.
+    #[serde(rename = "teacher_sha256")]
+    pub sha256: Vec<String>,
+    /// The memory that it takes to answer about a batch, in bytes.
+    #[serde(skip)]
+    pub bytes: u64,
+}
+
+impl Teaching {
+    /// The default of `weight`.
+    pub const WEIGHT: f32 = 0.7;
 }
 
 fn is_one(value: &usize) -> bool {
@@ -122,6 +154,7 @@ impl Options {
             recipe,
             hours: None,
             init_from: None,
+            teaching: None,
             seed: 1,
             members: 1,
             folds: None,

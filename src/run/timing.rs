@@ -12,6 +12,7 @@ use crate::nn::Isa;
 use crate::progress::Progress;
 use crate::run::options::Options;
 use crate::run::speed::Speed;
+use crate::run::teaching;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -43,17 +44,26 @@ pub(crate) fn measure(
         batch
     };
     let of = (experiment.head, classes);
+    let mut teacher = teaching::teacher_of(options, &experiment, &frame.genres, isa)?;
+    // The time of a step is from one batch to the next.
+    let taught = |batch: Result<Batch>| {
+        let batch = batch?;
+        if let Some(teacher) = &mut teacher {
+            teacher.targets(&batch.images, &batch.labels);
+        }
+        Ok(batch)
+    };
     let (source, train, is_as_in_the_run) = source(options, films, &frame.train);
     let batches = Batches::new(source, &train, batching)?;
     let (speed, decoding) = match is_as_in_the_run {
-        true => (Speed::measure(recipe, of, isa, batches.map(count), parts)?, None),
+        true => (Speed::measure(recipe, of, isa, batches.map(count).map(taught), parts)?, None),
         false => {
             // The run will find its posters decoded: so are these before the steps are timed.
             let begin = Instant::now();
             let decoded = batches.take(steps).map(&mut count).collect::<Result<Vec<Batch>>>()?;
             let posters: usize = decoded.iter().map(Batch::len).sum();
             let seconds = begin.elapsed().as_secs_f64() / posters.max(1) as f64;
-            (Speed::measure(recipe, of, isa, decoded.into_iter().map(Ok), parts)?, Some(seconds))
+            (Speed::measure(recipe, of, isa, decoded.into_iter().map(Ok).map(taught), parts)?, Some(seconds))
         }
     };
     // An average over the sizes: a film takes about as long as it has pixels.

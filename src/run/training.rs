@@ -2,6 +2,7 @@
 
 use crate::classifier::answers::{Answers, BATCH, Question};
 use crate::classifier::experiment::Experiment;
+use crate::classifier::teacher::Teacher;
 use crate::classifier::{Classifier, MODEL_FILE};
 use crate::data::batches::{Batches, Batching, Order};
 use crate::data::decode::ImageSpec;
@@ -28,6 +29,8 @@ pub(crate) struct Fit<'a, 'p> {
     pub options: &'a Options,
     /// The experiment or model file whose weights it starts from.
     pub start: Option<PathBuf>,
+    /// What it learns from beside the labels.
+    pub teacher: Option<Teacher>,
     pub experiment: &'a Experiment,
     pub frame: &'a Frame,
     pub posters: &'a mut Posters,
@@ -145,6 +148,9 @@ impl Fit<'_, '_> {
         let batching = Batching { classes, order, skip: begun.at, size, transform };
 
         resize(&mut training.classifier.network, image, recipe.batch)?;
+        if let Some(teacher) = &mut self.teacher {
+            teacher.resize(image)?;
+        }
         let bar = progress.bar(&format!("epoch {epoch}/{}", course.epochs()), films);
         let started = Instant::now();
         let mut first_steps = FirstSteps::of(films, course.epochs());
@@ -154,7 +160,11 @@ impl Fit<'_, '_> {
         {
             let batch = batch?;
             let Training { classifier, trainer, state: FitState { position, .. }, .. } = training;
-            let loss = trainer.step(&mut classifier.network, Input::U8(&batch.images), &batch.labels);
+            let targets = match &mut self.teacher {
+                Some(teacher) => teacher.targets(&batch.images, &batch.labels),
+                None => &batch.labels,
+            };
+            let loss = trainer.step(&mut classifier.network, Input::U8(&batch.images), targets);
             position.steps += 1;
             if !loss.is_finite() {
                 let ids: Vec<String> = batch.ids.iter().map(u64::to_string).collect();

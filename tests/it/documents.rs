@@ -2,7 +2,7 @@
 
 use crate::cli::run_folder;
 use onesheet::nn::{Rule, Sgd};
-use onesheet::run::options::Options;
+use onesheet::run::options::{Options, Teaching};
 use onesheet::run::recipe::Recipe;
 use serde_json::Value;
 use std::collections::BTreeSet;
@@ -91,6 +91,7 @@ fn the_fields_of_config_toml_are_those_in_the_documents() {
             init_from,
             cache,
             no_test: true,
+            teaching: Some(Teaching { run: "run".into(), weight: 0.5, sha256: vec![], bytes: 0 }),
             members: 2,
             folds: limit,
             fold: limit,

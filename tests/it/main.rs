@@ -9,6 +9,7 @@ mod compare;
 mod course;
 mod cross_fit;
 mod data;
+mod distillation;
 mod documents;
 mod ensembles;
 mod explain;

@@ -10,6 +10,7 @@ use onesheet::classifier::explain::Method;
 use onesheet::data::transform::Views;
 use onesheet::export::onnx::{Input, Output};
 use onesheet::nn::Isa;
+use onesheet::run::options::Teaching;
 use onesheet::run::recipe::{PrecisionOption, Recipe};
 use onesheet::run::recipe_options::RecipeOptions;
 use onesheet::run::sweep::Axis;
@@ -265,6 +266,20 @@ pub struct RunArgs {
         help_heading = "Training"
     )]
     pub hours: Option<f64>,
+    /// Distillation: learn from the probabilities of a trained model, such as an ensemble, beside the
+    /// labels: a run, which teaches each experiment by its own, or an experiment
+    #[arg(long, value_name = "RUN", help_heading = "Training")]
+    pub teacher: Option<PathBuf>,
+    /// The teacher's share of what is learned; the rest is that of the labels
+    #[arg(
+        long,
+        value_name = "SHARE",
+        default_value_t = Teaching::WEIGHT,
+        value_parser = up_to_one::<f32>,
+        requires = "teacher",
+        help_heading = "Training"
+    )]
+    pub teacher_weight: f32,
     /// Random seed of the weights, the order, dropout and variations; the split of the films does
     /// not depend on it
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = seed(), help_heading = "Training")]

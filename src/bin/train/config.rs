@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use toml::Value;
 
 /// Options of `train run` beside those of a recipe, by the names of their fields.
-const OPTIONS: [&str; 18] = [
+const OPTIONS: [&str; 20] = [
     "data",
     "out",
     "cache",
@@ -22,6 +22,8 @@ const OPTIONS: [&str; 18] = [
     "per_genre",
     "hours",
     "init_from",
+    "teacher",
+    "teacher_weight",
     "seed",
     "members",
     "threads",
@@ -30,8 +32,8 @@ const OPTIONS: [&str; 18] = [
     "folds",
     "fold",
 ];
-/// What a configuration says that is no option: constants of the update rules.
-const CONSTANTS: [&str; 3] = ["beta_1", "beta_2", "epsilon"];
+/// What a configuration says that is no option: constants of the update rules, and what was found.
+const CONSTANTS: [&str; 4] = ["beta_1", "beta_2", "epsilon", "teacher_sha256"];
 /// Options of the update rule, which mean nothing for another optimizer.
 const OF_THE_RULE: [&str; 4] = ["learning_rate", "momentum", "nesterov", "weight_decay"];
 

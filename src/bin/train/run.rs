@@ -11,7 +11,7 @@ use onesheet::data::refusal::OnBadImage;
 use onesheet::nn::{Head, Isa};
 use onesheet::page;
 use onesheet::report::{Metrics, PREDICTIONS_FILE, Table, columns, short};
-use onesheet::run::options::Options;
+use onesheet::run::options::{Options, Teaching};
 use onesheet::run::outcome::{Example, Outcome};
 use onesheet::run::recipe::{Balance, Recipe};
 use onesheet::text::shell_word;
@@ -180,6 +180,10 @@ pub fn options(args: RunArgs, threads: usize) -> Result<Options> {
         recipe,
         init_from: args.init_from,
         hours: args.hours,
+        teaching: args.teacher.map(|run| {
+            let (sha256, bytes) = Default::default();
+            Teaching { run, weight: args.teacher_weight, sha256, bytes }
+        }),
         seed: args.seed,
         members: args.members,
         threads,

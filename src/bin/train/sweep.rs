@@ -12,6 +12,7 @@ use onesheet::run::identity;
 use onesheet::run::options::Options;
 use onesheet::run::precision::settle;
 use onesheet::run::sweep::{Row, Trial, trials, write};
+use onesheet::run::teaching;
 use onesheet::{Error, Result, files, page};
 use std::time::{Duration, Instant};
 
@@ -193,6 +194,7 @@ fn ready(args: &SweepArgs, trial: &Trial, threads: usize, isa: Isa) -> Result<Re
     }
     // Settled now, so that the trial's identity says what it was trained in.
     options.recipe.precision = settle(options.recipe.precision, isa).0;
+    let options = teaching::settled(&options, experiments, isa).map_err(named)?;
     Ok(Ready { name, identity: identity::of_trial(&options, experiments), options, experiments })
 }
 
