@@ -23,7 +23,7 @@ use std::path::{Path, PathBuf};
 /// are not run again where `options.resume` allows to go on.
 ///
 /// # Errors
-/// Those of [`run`]; [`Error::Usage`] if `options.out` holds a run of another kind.
+/// Those of [`run`](crate::run::run); [`Error::Usage`] if `options.out` holds a run of another kind.
 ///
 /// # Panics
 /// If the options have no folds.
