@@ -98,6 +98,18 @@ def virtual_environment(options, kind):
     return str(python)
 
 
+def go_on_in(options, kind, tool):
+    """Starts the tool once more, by the Python of the peers' environment, for want of a package: called where an ImportError
+    is handled, which goes on its way if that Python is the one that lacks it."""
+    try:
+        python = virtual_environment(options, kind)
+    except Failure as failure:
+        sys.exit(f"{tool}: {failure}")
+    if pathlib.Path(sys.prefix) == pathlib.Path(python).parent.parent.absolute():
+        raise
+    os.execv(python, [python, *sys.argv])
+
+
 def call(command, env=None):
     """Runs a step of the set-up; what it prints goes to stderr."""
     try:
