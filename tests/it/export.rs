@@ -408,21 +408,22 @@ fn the_command_replaces_files_of_ours_and_no_others() {
     assert_one_line(&train(&["export", &path("none"), "--onnx", &file]), 3, &["there is no model.safetensors"]);
 }
 
-/// A Python with onnx and onnxruntime: that of CI, or the system's if it has them.
-fn python() -> Option<PathBuf> {
+/// A Python with numpy, onnx and onnxruntime: that of CI, or the system's if it has them.
+pub fn python() -> Option<PathBuf> {
     if let Some(python) = std::env::var_os("ONESHEET_PYTHON") {
         return Some(python.into());
     }
     let has = Command::new("python3").args(["-c", "import numpy, onnx, onnxruntime"]).output();
-    has.is_ok_and(|output| output.status.success()).then(|| "python3".into())
+    let found = has.is_ok_and(|output| output.status.success()).then(|| "python3".into());
+    if found.is_none() {
+        eprintln!("skipped: no Python with numpy, onnx and onnxruntime; ONESHEET_PYTHON names one");
+    }
+    found
 }
 
 #[test]
 fn onnx_runtime_answers_as_we_do() {
-    let Some(python) = python() else {
-        eprintln!("skipped: no Python with numpy, onnx and onnxruntime; ONESHEET_PYTHON names one");
-        return;
-    };
+    let Some(python) = python() else { return };
     let folder = tempfile::tempdir().unwrap();
     let made = [
         ("padded", classifier(padded(48), Head::Sigmoid, Views::Flip)),

@@ -8,6 +8,7 @@ mod cli;
 mod compare;
 mod course;
 mod cross_fit;
+mod curve;
 mod data;
 mod distillation;
 mod documents;
