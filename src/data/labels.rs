@@ -1,12 +1,14 @@
-//! `genres.csv`: which film has which genres.
+//! `genres.csv`, and files beside it: which film has which genres, themes, countries.
 //!
-//! The file comes from anywhere, and labels that are wrong in silence are worse than none. So what
+//! Such a file comes from anywhere, and labels that are wrong in silence are worse than none. So what
 //! can be read in one way only is read, and noted; a film of which some row cannot be read is left
 //! out whole; and a file that is not what it should be is refused by name.
 
+pub mod beside;
 mod cells;
 mod format;
 mod genres;
+mod kind;
 mod list;
 mod records;
 
@@ -18,9 +20,10 @@ use csv::ByteRecord;
 use crate::data::ledger::{Ledger, MALFORMED_ROWS, ROWS_WITHOUT_GENRE, WITH_MALFORMED_ROW, WITHOUT_GENRE};
 use crate::error::{Error, Result};
 use crate::text::excerpt;
-use cells::{Cells, Fault};
+use cells::{Cells, Fault, is_digits, is_zeros};
 use format::Columns;
 use genres::Genres;
+use kind::{Kind, Reading};
 use records::Records;
 
 /// The number of malformed rows that are described one by one; all are counted.
@@ -30,10 +33,20 @@ const WARNINGS: usize = 10;
 const MAX_ROWS: u64 = 30_000_000;
 /// The most malformed rows, whose descriptions are all kept.
 const MAX_MALFORMED: u64 = 1_000_000;
-/// The most different cells in the genre column, which are all kept.
-const MAX_CELLS: usize = 1 << 18;
 /// The most genres.
 const MAX_GENRES: usize = 1 << 16;
+
+/// `genres.csv`.
+const GENRES: Kind = Kind {
+    noun: "genre",
+    plural: "genres",
+    columns: &["genre", "genres"],
+    example: "123,Drama",
+    empty_rows: ROWS_WITHOUT_GENRE,
+    empty_films: WITHOUT_GENRE,
+    reading: Reading::Names,
+    max_cells: 1 << 18,
+};
 
 /// The content of `genres.csv`, and what could not be read of it.
 #[derive(Debug)]
@@ -74,44 +87,66 @@ impl Labels {
     /// fields, a million of them malformed, 262,144 different cells of 1,000 bytes in the genre
     /// column, 65,536 genres.
     pub fn read_csv(path: &Path) -> Result<Self> {
-        let mut records = Records::open(path)?;
-        let mut record = ByteRecord::new();
-        if records.read(&mut record)?.is_none() {
-            let needs = "it needs a header `id,genre` and one row per film and genre";
-            return Err(Error::data(path, "the file is empty", needs));
-        }
-        let columns = Columns::of(path, &record)?;
-        let mut table = Table::default();
-        while let Some(row) = records.read(&mut record)? {
-            table.read_row(path, columns, row, &record)?;
-        }
-        table.into_labels(path)
+        Table::read_csv(path, GENRES, None)?.into_labels(path)
     }
 }
 
 /// What the rows of a file say, before it is known which cells hold several genres.
-#[derive(Default)]
-struct Table {
+struct Table<'a> {
+    kind: Kind,
+    /// The films that rows may be about; `None` is any.
+    of: Option<&'a BTreeSet<u64>>,
     rows: u64,
+    /// The rows about other films.
+    others: u64,
     cells: Cells,
     said: Vec<Said>,
     /// Films with a malformed row.
     malformed: BTreeSet<u64>,
-    /// Films with a row that names no genre.
+    /// Films with a row that names nothing.
     silent: BTreeSet<u64>,
     warnings: Vec<String>,
     ledger: Ledger,
 }
 
-/// A row that names genres of a film.
+/// A row that names something of a film.
 struct Said {
     id: u64,
     row: u64,
     cell: usize,
 }
 
-impl Table {
+impl<'a> Table<'a> {
+    /// Reads a CSV file of that kind. Of its rows those about the films `of` are kept, the others
+    /// counted; `None` keeps all.
+    fn read_csv(path: &Path, kind: Kind, of: Option<&'a BTreeSet<u64>>) -> Result<Self> {
+        let mut records = Records::open(path)?;
+        let mut record = ByteRecord::new();
+        if records.read(&mut record)?.is_none() {
+            let needs = format!("it needs a header `id,{0}` and one row per film and {0}", kind.columns[0]);
+            return Err(Error::data(path, "the file is empty", needs));
+        }
+        let columns = Columns::of(path, &record, kind)?;
+        let mut table = Self {
+            kind,
+            of,
+            rows: 0,
+            others: 0,
+            cells: Cells::of(kind),
+            said: Vec::new(),
+            malformed: BTreeSet::new(),
+            silent: BTreeSet::new(),
+            warnings: Vec::new(),
+            ledger: Ledger::default(),
+        };
+        while let Some(row) = records.read(&mut record)? {
+            table.read_row(path, columns, row, &record)?;
+        }
+        Ok(table)
+    }
+
     fn read_row(&mut self, path: &Path, columns: Columns, row: u64, record: &ByteRecord) -> Result<()> {
+        let Kind { noun, plural, max_cells, empty_rows, .. } = self.kind;
         self.rows += 1;
         if self.rows > MAX_ROWS {
             let what = format!("the file has more than {MAX_ROWS} rows");
@@ -122,31 +157,41 @@ impl Table {
             let fault = (what, "write as many fields as there are columns, and quote those that hold commas");
             return self.add_malformed(path, row, fault, meant_by(record, columns));
         }
-        let genre = &record[columns.genre];
-        if holds_rows(genre) {
-            let what = "the quotes around the genre hold other rows";
+        let label = &record[columns.label];
+        if holds_rows(label) {
+            let what = format!("the quotes around the {noun} hold other rows");
             return Err(Error::row(path, row, what, "close the quote that opens in this row"));
         }
         let id = match id(&record[columns.id]) {
             Ok(id) => id,
             Err(fault) => return self.add_malformed(path, row, fault, []),
         };
-        match self.cells.add(genre) {
+        // Before its cell is kept: a file may name millions of films, and few have posters here.
+        if self.of.is_some_and(|films| !films.contains(&id)) {
+            self.others += 1;
+            return Ok(());
+        }
+        match self.cells.add(label) {
             Ok(Some(cell)) => self.said.push(Said { id, row, cell }),
             Ok(None) => {
-                self.ledger.add(ROWS_WITHOUT_GENRE, format!("row {row} (film {id})"));
+                self.ledger.add(empty_rows, format!("row {row} (film {id})"));
                 self.silent.insert(id);
             }
             Err(fault) => return self.add_malformed(path, row, fault, [id]),
         }
-        if self.cells.len() > MAX_CELLS {
+        if self.cells.len() > max_cells {
             let what = format!(
-                "the genre column holds more than {MAX_CELLS} different cells, such as `{}`",
-                excerpt(&String::from_utf8_lossy(genre))
+                "the {noun} column holds more than {max_cells} different cells, such as `{}`",
+                excerpt(&String::from_utf8_lossy(label))
             );
-            return Err(Error::row(path, row, what, "name the column that holds the genres `genre`"));
+            return Err(Error::row(path, row, what, self.to_name_the_column(plural)));
         }
         Ok(())
+    }
+
+    /// The remedy where the column seems to hold something else.
+    fn to_name_the_column(&self, plural: &str) -> String {
+        format!("name the column that holds the {plural} `{}`", self.kind.columns[0])
     }
 
     /// Counts a malformed row, and leaves out the films that it may be about.
@@ -170,10 +215,12 @@ impl Table {
     }
 
     fn into_labels(mut self, path: &Path) -> Result<Labels> {
-        let Genres { names: genres, of_cell, notes } = Genres::of(self.cells.into_all());
-        if genres.len() > MAX_GENRES {
+        let Kind { plural, empty_rows, empty_films, example, noun, reading, .. } = self.kind;
+        let cells = std::mem::replace(&mut self.cells, Cells::of(self.kind));
+        let Genres { names: genres, of_cell, notes } = Genres::of(cells.into_all());
+        if reading == Reading::Names && genres.len() > MAX_GENRES {
             let what = format!("there are more than {MAX_GENRES} genres, such as `{}`", excerpt(&genres[0]));
-            return Err(Error::data(path, what, "name the column that holds the genres `genre`"));
+            return Err(Error::data(path, what, self.to_name_the_column(plural)));
         }
 
         self.said.sort_unstable_by_key(|said| (said.id, said.row));
@@ -199,10 +246,10 @@ impl Table {
         repeats.sort_unstable_by_key(|&(_, row)| row);
 
         let mut ledger = Ledger::default();
-        [MALFORMED_ROWS, ROWS_WITHOUT_GENRE].iter().for_each(|reason| ledger.declare(reason));
+        [MALFORMED_ROWS, empty_rows].iter().for_each(|reason| ledger.declare(reason));
         ledger.extend(self.ledger);
         self.silent.retain(|id| !self.malformed.contains(id));
-        for (reason, films) in [(WITH_MALFORMED_ROW, &self.malformed), (WITHOUT_GENRE, &self.silent)] {
+        for (reason, films) in [(WITH_MALFORMED_ROW, &self.malformed), (empty_films, &self.silent)] {
             ledger.declare(reason);
             films.iter().for_each(|id| ledger.add(reason, id.to_string()));
         }
@@ -212,9 +259,11 @@ impl Table {
             let what = match self.rows {
                 0 => "there are no rows below the header".to_owned(),
                 rows if malformed == rows => format!("none of the {rows} rows can be read{first}"),
+                rows if self.others == rows => format!("none of the {rows} rows is about a film with a poster"),
                 rows => format!("no film is left of {rows} rows, of which {malformed} cannot be read{first}"),
             };
-            return Err(Error::data(path, what, "each row must be a film's id and a genre, as in `123,Drama`"));
+            let remedy = format!("each row must be a film's id and a {noun}, as in `{example}`");
+            return Err(Error::data(path, what, remedy));
         }
         Ok(Labels {
             path: path.to_owned(),
@@ -223,7 +272,12 @@ impl Table {
             films,
             unlabelled: self.malformed.into_iter().chain(self.silent).collect(),
             repeats,
-            warnings: self.warnings.into_iter().chain(notes).collect(),
+            // Where a name is whole in any case, its spellings say nothing of the file.
+            warnings: self
+                .warnings
+                .into_iter()
+                .chain(notes.into_iter().filter(|_| reading == Reading::Names))
+                .collect(),
             ledger,
         })
     }
@@ -242,10 +296,8 @@ fn meant_by(record: &ByteRecord, columns: Columns) -> impl Iterator<Item = u64> 
 fn id(field: &[u8]) -> Result<u64, Fault> {
     let whole = String::from_utf8_lossy(field);
     let whole = whole.trim();
-    let is_number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-    let is_zeros = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte == b'0');
     let digits = whole.split_once('.').filter(|(_, decimals)| is_zeros(decimals)).map_or(whole, |(digits, _)| digits);
-    if is_number(digits) {
+    if is_digits(digits) {
         return digits.parse().map_err(|_| {
             let what = format!("the id `{}` is too large", excerpt(whole));
             (what, "write the digits of the poster's file name, at most 19 of them")
@@ -253,17 +305,17 @@ fn id(field: &[u8]) -> Result<u64, Fault> {
     }
     let what = format!("the id `{}` is not a number", excerpt(whole));
     match whole.strip_prefix("tt") {
-        Some(digits) if is_number(digits) => {
+        Some(digits) if is_digits(digits) => {
             Err((what, "write the digits alone, here and in the poster's file name, such as 7.jpg for tt0000007"))
         }
         _ => Err((what, "write the digits of the poster's file name")),
     }
 }
 
-/// Whether a line in a genre begins as a row does: then a quote was not closed, and these rows
+/// Whether a line in a label begins as a row does: then a quote was not closed, and these rows
 /// would disappear.
-fn holds_rows(genre: &[u8]) -> bool {
-    genre.split(|&byte| byte == b'\n').skip(1).any(|line| {
+fn holds_rows(label: &[u8]) -> bool {
+    label.split(|&byte| byte == b'\n').skip(1).any(|line| {
         let digits = line.iter().take_while(|byte| byte.is_ascii_digit()).count();
         digits > 0 && line.get(digits) == Some(&b',')
     })

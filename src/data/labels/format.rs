@@ -4,6 +4,7 @@ use std::path::Path;
 
 use csv::ByteRecord;
 
+use crate::data::labels::kind::Kind;
 use crate::error::{Error, Result};
 use crate::text::excerpt;
 
@@ -60,21 +61,23 @@ pub fn check(path: &Path, head: &[u8]) -> Result<usize> {
     }
 }
 
-/// The columns of the ids and of the genres, and the number of all.
+/// The columns of the ids and of the labels, and the number of all.
 #[derive(Clone, Copy, Debug)]
 pub struct Columns {
     pub id: usize,
-    pub genre: usize,
+    pub label: usize,
     pub count: usize,
 }
 
 impl Columns {
-    /// Finds the columns by the names in the header, `id` and `genre` or `genres`, in either case.
+    /// Finds the columns by the names in the header, `id` and one of those of the file's kind, in
+    /// either case.
     ///
     /// # Errors
     /// If one is missing or there twice, or the columns are separated by something else than
     /// commas.
-    pub fn of(path: &Path, header: &ByteRecord) -> Result<Self> {
+    pub fn of(path: &Path, header: &ByteRecord, kind: Kind) -> Result<Self> {
+        let Kind { noun, columns, .. } = kind;
         let names: Vec<String> = header.iter().map(|name| String::from_utf8_lossy(name).into_owned()).collect();
         let line = names.join(",");
         let refused = |what: String, remedy: &str| Error::row(path, 1, what, remedy);
@@ -88,28 +91,28 @@ impl Columns {
             let wanted = wanted[0];
             match found[..] {
                 [column] => Ok(column),
-                [] => Err(match other_separator(&line) {
+                [] => Err(match other_separator(&line, columns) {
                     Some(separator) => refused(
                         format!("the columns are separated by {separator}, not by commas"),
                         "save the file with commas between the columns",
                     ),
                     None => refused(
                         format!("there is no column `{wanted}` in the header `{}`", excerpt(&line)),
-                        "the first line must name the columns `id` and `genre`",
+                        &format!("the first line must name the columns `id` and `{}`", columns[0]),
                     ),
                 }),
                 [..] => Err(refused(
                     format!("several columns may be `{wanted}` in the header `{}`", excerpt(&line)),
-                    "leave one of them, with one row for each film and genre",
+                    &format!("leave one of them, with one row for each film and {noun}"),
                 )),
             }
         };
-        Ok(Self { id: find(&["id"])?, genre: find(&["genre", "genres"])?, count: names.len() })
+        Ok(Self { id: find(&["id"])?, label: find(columns)?, count: names.len() })
     }
 }
 
-/// What separates the columns of a header that holds `id` and `genre`, other than commas.
-fn other_separator(header: &str) -> Option<&'static str> {
+/// What separates the columns of a header that holds `id` and one of `columns`, other than commas.
+fn other_separator(header: &str, columns: &[&str]) -> Option<&'static str> {
     let separators = [(';', "`;`"), ('\t', "tabs"), ('|', "`|`"), (':', "`:`")];
     let has = |separator: char, wanted: &[&str]| {
         header.split(separator).any(|name| {
@@ -117,6 +120,6 @@ fn other_separator(header: &str) -> Option<&'static str> {
             wanted.iter().any(|wanted| name.eq_ignore_ascii_case(wanted))
         })
     };
-    let found = separators.iter().find(|(it, _)| has(*it, &["id"]) && has(*it, &["genre", "genres"]));
+    let found = separators.iter().find(|(it, _)| has(*it, &["id"]) && has(*it, columns));
     found.map(|&(_, name)| name)
 }

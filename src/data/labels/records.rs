@@ -49,7 +49,7 @@ impl Records {
     /// If the file cannot be read, is no regular file (a pipe would keep its reader waiting for
     /// ever), or shows by its first bytes that it is not CSV in UTF-8.
     pub fn open(path: &Path) -> Result<Self> {
-        let failed = || Error::io(path, "read the genres");
+        let failed = || Error::io(path, "read the labels");
         let file = open_if_regular(path).map_err(failed())?.ok_or_else(|| {
             let what = "it is not a regular file but a folder, pipe or device";
             Error::data(path, what, "put the CSV file itself there")
@@ -146,7 +146,7 @@ impl Records {
     /// The next byte, every end of line as one LF.
     fn next(&mut self) -> Result<Option<u8>> {
         loop {
-            let Some(byte) = self.bytes.next().transpose().map_err(Error::io(&self.path, "read the genres"))? else {
+            let Some(byte) = self.bytes.next().transpose().map_err(Error::io(&self.path, "read the labels"))? else {
                 return Ok(None);
             };
             let is_second = self.after_cr && byte == b'\n';

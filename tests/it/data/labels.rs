@@ -410,7 +410,7 @@ fn a_pipe_or_device_is_refused_at_once() {
 fn a_missing_file_is_an_error_of_the_system() {
     let error = Labels::read_csv(std::path::Path::new("/nowhere/genres.csv")).unwrap_err();
     assert_eq!(error.exit_code(), 4);
-    assert!(error.to_string().starts_with("/nowhere/genres.csv: cannot read the genres: "), "{error}");
+    assert!(error.to_string().starts_with("/nowhere/genres.csv: cannot read the labels: "), "{error}");
 }
 
 proptest! {

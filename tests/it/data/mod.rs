@@ -9,6 +9,7 @@ use onesheet::data::layout::PosterFolder;
 use onesheet::data::ledger::Ledger;
 
 mod batches;
+mod beside;
 mod cache;
 mod decode;
 mod demo;
