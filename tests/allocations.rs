@@ -15,7 +15,8 @@ use onesheet::classifier::{Classifier, Meta};
 use onesheet::data::decode::{Decoder, ImageSpec};
 use onesheet::data::transform::Views;
 use onesheet::nn::{
-    Average, Head, Input, Isa, ModelSpec, Objective, Optimizer, Padding, Pass, Rule, Sequential, Sgd, Trainer,
+    AuxiliaryHeads, Average, Head, Input, Isa, ModelSpec, Objective, Optimizer, Padding, Pass, Rule, Sequential, Sgd,
+    Trainer,
 };
 use onesheet::run::recipe::Recipe;
 use onesheet_kernels::batch_norm::{self, Gradients, Normalization};
@@ -99,6 +100,12 @@ fn objectives_and_rules() -> Vec<Way> {
         (Head::Softmax.into(), Rule::Sgd(sgd), Some(0.9), None),
         (
             Objective { class_weights: Some(vec![2.0; CLASSES]), focus: 1.5, smoothing: 0.1, ..plain() },
+            Rule::adam(1e-3),
+            None,
+            None,
+        ),
+        (
+            Objective { auxiliary: Some(AuxiliaryHeads { outputs: vec![1, 1], weight: 0.3 }), ..plain() },
             Rule::adam(1e-3),
             None,
             None,

@@ -25,17 +25,29 @@ pub struct Objective {
     pub focus: f32,
     /// The share of each label that is spread evenly; see [`CrossEntropy::smoothing`].
     pub smoothing: f32,
+    /// The heads beside the first; `None` where there is one head.
+    pub auxiliary: Option<AuxiliaryHeads>,
+}
+
+/// Heads beside the first, all of sigmoids and plain cross-entropies. Their outputs follow its own in
+/// the output of a model.
+#[derive(Clone, Debug, PartialEq)]
+pub struct AuxiliaryHeads {
+    /// The number of outputs of each.
+    pub outputs: Vec<usize>,
+    /// The factor of each of their losses.
+    pub weight: f32,
 }
 
 impl From<Head> for Objective {
     /// The plain cross-entropy.
     fn from(head: Head) -> Self {
-        Self { head, class_weights: None, focus: 0.0, smoothing: 0.0 }
+        Self { head, class_weights: None, focus: 0.0, smoothing: 0.0, auxiliary: None }
     }
 }
 
 impl Objective {
-    /// The mean loss of a batch. Writes the probabilities and the gradient of the loss by the
+    /// The mean loss of a batch, of the first head alone. Writes the probabilities and the gradient of the loss by the
     /// logits.
     ///
     /// # Shapes
@@ -49,7 +61,7 @@ impl Objective {
         probabilities: &mut [f32],
         dlogits: &mut [f32],
     ) -> f64 {
-        let &Self { head, ref class_weights, focus, smoothing } = self;
+        let &Self { head, ref class_weights, focus, smoothing, auxiliary: _ } = self;
         let of = CrossEntropy { classes, logits, labels, class_weights: class_weights.as_deref(), focus, smoothing };
         match head {
             Head::Sigmoid => loss::sigmoid_cross_entropy(&of, probabilities, dlogits),

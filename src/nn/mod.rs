@@ -37,9 +37,11 @@
 //! | `operations` | a spec as the operations that compute it: which layers run as one |
 //! | `memory` | what a model will claim of memory, from its spec alone |
 //! | `sequential`, `summary` | a built model, and the table that shows it |
+//! | `first_outputs` | a model of the first outputs of another |
 //! | `tensors` | files of named tensors with a description |
 //! | `weights` | models on disk |
 //! | `loss` | the last activation and its cross-entropy |
+//! | `heads` | the loss of several heads, some of whose labels are not known |
 //! | `optim`, `average` | update rules, learning rates, the moving average of the weights |
 //! | `trainer` | the training step |
 //! | `checkpoint` | trainings on disk, to be taken up again |
@@ -47,6 +49,8 @@
 
 mod average;
 pub(crate) mod checkpoint;
+mod first_outputs;
+mod heads;
 mod layers;
 mod loss;
 mod memory;
@@ -63,8 +67,9 @@ mod trainer;
 pub(crate) mod weights;
 
 pub use average::Average;
+pub use heads::{HeadLoss, HeadLosses};
 pub use layers::{BYTE_SCALE, Pass};
-pub use loss::{Head, Objective};
+pub use loss::{AuxiliaryHeads, Head, Objective};
 pub use memory::Memory;
 pub use onesheet_kernels::conv2d::Padding;
 pub use onesheet_kernels::precision::{Precision, Rates};

@@ -1,6 +1,7 @@
 //! The training step: a batch through a model, forward and back.
 
-use super::{Average, Input, Objective, Optimizer, Pass, Sequential};
+use super::heads::HeadLosses;
+use super::{Average, HeadLoss, Input, Objective, Optimizer, Pass, Sequential};
 
 /// What a model is trained with: an objective, an optimiser, and what they remember from step to
 /// step.
@@ -28,38 +29,43 @@ pub struct Trainer {
     pub seed: u64,
     /// The average of the weights, where one is kept.
     pub average: Option<Average>,
-    probabilities: Vec<f32>,
+    losses: HeadLosses,
     dlogits: Vec<f32>,
 }
 
 impl Trainer {
     /// A trainer that keeps no average of the weights.
     pub fn new(objective: impl Into<Objective>, optimizer: Optimizer, seed: u64) -> Self {
-        let (probabilities, dlogits) = Default::default();
-        Self { objective: objective.into(), optimizer, seed, average: None, probabilities, dlogits }
+        let (losses, dlogits) = Default::default();
+        Self { objective: objective.into(), optimizer, seed, average: None, losses, dlogits }
     }
 
     /// One step on one batch: forward, loss, backward, update. Returns the mean loss of the batch
-    /// before the update. A steady step allocates nothing.
+    /// before the update, that of all heads. A steady step allocates nothing.
     ///
     /// # Shapes
-    /// `input`: `[n, input shape...]`; `labels`: `[n, outputs]`, 0 to 1
+    /// `input`: `[n, input shape...]`; `labels`: `[n, outputs]`, 0 to 1, or NaN for all outputs of a
+    /// head where the labels of an item are not known: they teach nothing
     /// # Panics
     /// If the batch has no items or not whole ones, or the labels are not as many as the outputs;
     /// if the optimiser was made for another model.
     pub fn step(&mut self, model: &mut Sequential, input: Input, labels: &[f32]) -> f64 {
         let pass = Pass::Training { seed: self.seed, step: self.optimizer.steps() };
-        let classes = model.outputs();
-        let Self { objective, probabilities, dlogits, .. } = self;
-        probabilities.resize(labels.len(), 0.0);
+        let outputs = model.outputs();
+        let Self { objective, losses, dlogits, .. } = self;
         dlogits.resize(labels.len(), 0.0);
         let logits = model.forward(input, pass).values();
-        let loss = objective.cross_entropy(classes, logits, labels, probabilities, dlogits);
+        let loss = losses.of(objective, outputs, logits, labels, dlogits);
         self.optimizer.step(model, dlogits);
         if let Some(average) = &mut self.average {
             average.follow(model);
         }
         loss
+    }
+
+    /// The loss of each head in the last step, that of the first one first.
+    pub fn losses(&self) -> &[HeadLoss] {
+        self.losses.all()
     }
 
     /// Exchanges the model's weights and their average, where one is kept: called before and after

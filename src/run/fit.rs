@@ -193,7 +193,8 @@ impl Fit<'_, '_> {
         let steps = recipe.course(self.frame.train.len()).steps() as u64;
         optimizer.schedule = Schedule { warmup: recipe.warmup, decay: recipe.schedule, steps };
         let class_weights = recipe.class_weights(head, self.frame);
-        let objective = Objective { head, class_weights, focus: recipe.focal, smoothing: recipe.label_smoothing };
+        let (focus, smoothing) = (recipe.focal, recipe.label_smoothing);
+        let objective = Objective { head, class_weights, focus, smoothing, auxiliary: None };
         optimizer.clip_norm = (recipe.clip_norm > 0.0).then_some(recipe.clip_norm);
         let mut trainer = Trainer::new(objective, optimizer, self.options.seed);
         trainer.average = (recipe.ema > 0.0).then(|| Average::new(recipe.ema, network));

@@ -17,6 +17,7 @@ mod explain;
 mod export;
 mod files;
 mod golden;
+mod heads;
 mod help;
 mod inference;
 mod keras;
