@@ -33,6 +33,12 @@ impl Experiment {
         Self::ALL.into_iter().find(|experiment| experiment.name == name)
     }
 
+    /// Whether auxiliary heads are trained with it: where all films are. The other experiments have few,
+    /// and start from the weights of this one.
+    pub fn takes_auxiliary(&self) -> bool {
+        self.films == Films::All
+    }
+
     /// Whether the question is about the commonest genres alone, each as important as the others.
     pub fn is_of_top_genres(&self) -> bool {
         matches!(self.films, Films::TopGenres(_))

@@ -3,7 +3,7 @@
 //! that were kept for its test.
 
 use crate::data::films::Films;
-use crate::data::frame_files::read_rows;
+use crate::data::frame_files::{WITHOUT_GENRES, read_rows};
 use crate::data::split::Split;
 use crate::error::{Error, Result};
 use crate::text::cell;
@@ -20,7 +20,7 @@ pub struct Seen {
 #[derive(Debug)]
 struct Known {
     side: Split,
-    /// The names of its genres.
+    /// The names of its genres; none where the run knew of none.
     genres: BTreeSet<String>,
 }
 
@@ -44,6 +44,7 @@ impl Seen {
             for side in Split::ALL {
                 seen.read(&folder.join(format!("{side}.csv")), side)?;
             }
+            seen.read(&folder.join(WITHOUT_GENRES), Split::Train)?;
         }
         Ok((!seen.films.is_empty()).then_some(seen))
     }
@@ -55,7 +56,7 @@ impl Seen {
         }
         read_rows(path, |_, id, genres| {
             let known = self.films.entry(id).or_insert_with(|| Known { side, genres: BTreeSet::new() });
-            known.genres.extend(genres.split('|').map(str::to_owned));
+            known.genres.extend(genres.split('|').filter(|name| !name.is_empty()).map(str::to_owned));
             // Whatever one experiment was trained with, the next may have started from.
             known.side = known.side.min(side);
             Ok(())
@@ -68,15 +69,16 @@ impl Seen {
     /// Other collections have films of the same ids that are other films. If most of the films with
     /// the ids of known ones have other genres, it is another collection, and none is known.
     pub fn sides(&self, films: &Films) -> BTreeMap<u64, Split> {
-        let (mut sides, mut same) = (BTreeMap::new(), 0);
+        let (mut sides, mut same, mut compared) = (BTreeMap::new(), 0, 0);
         for film in &films.films {
             if let Some(Known { side, genres }) = self.films.get(&film.id) {
                 sides.insert(film.id, *side);
                 // The first name of a cell may be written so that the cell is no formula.
                 let has = |name: &str| genres.contains(name) || genres.contains(&*cell(name));
-                same += usize::from(film.genres.iter().all(|&genre| has(&films.genres[genre])));
+                compared += usize::from(!genres.is_empty());
+                same += usize::from(!genres.is_empty() && film.genres.iter().all(|&genre| has(&films.genres[genre])));
             }
         }
-        if 2 * same > sides.len() { sides } else { BTreeMap::new() }
+        if 2 * same > compared { sides } else { BTreeMap::new() }
     }
 }

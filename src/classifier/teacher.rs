@@ -87,11 +87,12 @@ impl Teacher {
 
     /// What the student is to answer about a batch: `(1 - weight) * labels + weight * probabilities`.
     /// Of a teacher that knows more genres than the student, those of a softmax are shares of the
-    /// student's genres alone. A steady call allocates nothing.
+    /// student's genres alone. The labels of auxiliary heads, which follow those of the genres, stay as
+    /// they are, and a label that is not known, NaN, stays that. A steady call allocates nothing.
     ///
     /// # Shapes
     /// `images`: u8 `[n, height, width, 3]`, RGB, as the student sees them. `labels` and the result: `[n,
-    /// genres of the student]`, 0 to 1
+    /// outputs of the student]`, 0 to 1, or NaN
     /// # Panics
     /// If the labels are not as many as the images ask for.
     pub fn targets(&mut self, images: &[u8], labels: &[f32]) -> &[f32] {
@@ -103,11 +104,16 @@ impl Teacher {
         for item in logits.chunks_exact(known) {
             of_student.extend(places.iter().map(|&place| item[place]));
         }
-        assert_eq!(of_student.len(), labels.len(), "the labels are of these images");
-        probabilities.resize(labels.len(), 0.0);
+        let images = of_student.len() / places.len();
+        let outputs = labels.len() / images;
+        assert!(outputs >= places.len() && outputs * images == labels.len(), "the labels are of these images");
+        probabilities.resize(of_student.len(), 0.0);
         head.probabilities_of(places.len(), of_student, probabilities);
         targets.clear();
-        targets.extend(labels.iter().zip(&*probabilities).map(|(label, p)| (1.0 - *weight) * label + *weight * p));
+        targets.extend_from_slice(labels);
+        for (of_image, said) in targets.chunks_exact_mut(outputs).zip(probabilities.chunks_exact(places.len())) {
+            of_image.iter_mut().zip(said).for_each(|(label, p)| *label = (1.0 - *weight) * *label + *weight * p);
+        }
         targets
     }
 }

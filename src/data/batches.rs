@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use rand::Rng;
 use rayon::prelude::*;
 
+use crate::data::auxiliary::Heads;
 use crate::data::cache::Cache;
 use crate::data::decode::{Decoder, ImageSpec};
 use crate::data::films::Film;
@@ -74,7 +75,8 @@ pub enum Order {
     },
     /// As many films as are given, drawn with replacement so that every genre comes up equally
     /// often: a film's chance is proportional to the mean, over its genres, of one over the number
-    /// of films that have the genre.
+    /// of films that have the genre. One without genres has the mean chance of those that have some,
+    /// so that these are drawn as often as they would be without it.
     Balanced {
         /// The seed of the run.
         seed: u64,
@@ -112,13 +114,17 @@ impl Order {
 fn cumulative_chances(films: &[Film]) -> Vec<f64> {
     let mut support = BTreeMap::<usize, f64>::new();
     films.iter().flat_map(|film| &film.genres).for_each(|&genre| *support.entry(genre).or_default() += 1.0);
-    let chance =
-        |film: &Film| film.genres.iter().map(|genre| 1.0 / support[genre]).sum::<f64>() / film.genres.len() as f64;
+    let chance = |film: &Film| {
+        let sum = film.genres.iter().map(|genre| 1.0 / support[genre]).sum::<f64>();
+        (!film.genres.is_empty()).then(|| sum / film.genres.len() as f64)
+    };
+    let known: Vec<f64> = films.iter().filter_map(chance).collect();
+    let mean = known.iter().sum::<f64>() / known.len() as f64;
     let mut sum = 0.0;
     films
         .iter()
         .map(|film| {
-            sum += chance(film);
+            sum += chance(film).unwrap_or(mean);
             sum
         })
         .collect()
@@ -131,7 +137,8 @@ pub struct Batch {
     /// The images: u8 `[n, height, width, 3]`, RGB.
     pub images: Vec<u8>,
     /// The labels: `[n, classes]`, 1 where the film has the genre, else 0; where images are mixed,
-    /// values between the two.
+    /// values between the two. With auxiliary heads, `[n, classes + heads.classes()]`: the labels of
+    /// the heads follow, and those of a head that are not known, of the genres or another, are NaN.
     pub labels: Vec<f32>,
     /// The ids of the films: `[n]`.
     pub ids: Vec<u64>,
@@ -209,13 +216,23 @@ impl Batches {
     /// # Panics
     /// If the size of the batches is 0, or there are not as many films as are to be passed over.
     pub fn new(source: Source, films: &[Film], batching: Batching) -> Result<Self> {
+        Self::with_heads(source, films, batching, None)
+    }
+
+    /// Like [`new`](Self::new), with labels for auxiliary heads; films may then have no genre.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if the thread cannot be started.
+    /// # Panics
+    /// If the size of the batches is 0, or there are not as many films as are to be passed over.
+    pub fn with_heads(source: Source, films: &[Film], batching: Batching, heads: Option<Arc<Heads>>) -> Result<Self> {
         let Batching { classes, order, skip, size, transform } = batching;
         assert!(size > 0, "batches of no films");
         assert!(skip <= films.len(), "{skip} of {} films are passed over", films.len());
         let films: Vec<Film> = order.indexes(films).into_iter().map(|at| films[at].clone()).collect();
         let (to_consumer, made) = sync_channel(AHEAD);
         let path = source.path().to_owned();
-        let producer = Producer { source, classes, transform };
+        let producer = Producer { source, classes, heads, transform };
         let work = move || producer.run(&films, skip, size, &to_consumer);
         let thread = thread::Builder::new().spawn(work);
         let thread = thread.map_err(Error::thread(path))?;
@@ -282,6 +299,7 @@ impl Drop for Batches {
 struct Producer {
     source: Source,
     classes: usize,
+    heads: Option<Arc<Heads>>,
     transform: Transform,
 }
 
@@ -327,7 +345,7 @@ impl Producer {
                     Ok(())
                 };
                 images.map_init(|| Transformer::new(self.transform), transform).collect::<Result<()>>()?;
-                films.iter().for_each(|film| label(film, self.classes, &mut batch.ids, &mut batch.labels));
+                films.iter().for_each(|film| self.label(film, batch));
                 cache.drop_behind(films.iter().map(|film| film.id));
             }
             Source::Files { posters, on_bad_image, .. } => {
@@ -348,7 +366,7 @@ impl Producer {
                             // The images that remain move up to close the gaps.
                             let to = batch.ids.len() * bytes;
                             batch.images.copy_within(at * bytes..(at + 1) * bytes, to);
-                            label(film, self.classes, &mut batch.ids, &mut batch.labels);
+                            self.label(film, batch);
                         }
                         Err(refusal) if *on_bad_image == OnBadImage::Fail => {
                             return Err(refusal.into_error(&posters.file(film.id)));
@@ -362,13 +380,21 @@ impl Producer {
         Transformer::new(self.transform).mix(&mut batch.images, &mut batch.labels, position as u64);
         Ok(refused)
     }
-}
 
-fn label(film: &Film, classes: usize, ids: &mut Vec<u64>, labels: &mut Vec<f32>) {
-    ids.push(film.id);
-    let begin = labels.len();
-    labels.resize(begin + classes, 0.0);
-    for &genre in &film.genres {
-        labels[begin..][..classes][genre] = 1.0;
+    /// Adds a film and its labels to a batch.
+    fn label(&self, film: &Film, batch: &mut Batch) {
+        batch.ids.push(film.id);
+        let begin = batch.labels.len();
+        batch.labels.resize(begin + self.classes, 0.0);
+        let genres = &mut batch.labels[begin..];
+        film.genres.iter().for_each(|&genre| genres[genre] = 1.0);
+        if let Some(heads) = &self.heads {
+            if film.genres.is_empty() {
+                genres.fill(f32::NAN);
+            }
+            let begin = batch.labels.len();
+            batch.labels.resize(begin + heads.classes(), 0.0);
+            heads.label(film.id, &mut batch.labels[begin..]);
+        }
     }
 }

@@ -32,6 +32,8 @@ pub struct Films {
     pub genres: Vec<String>,
     /// The films, ordered by id.
     pub films: Vec<Film>,
+    /// The ids of the posters whose films `genres.csv` does not name, sorted.
+    pub unnamed: Vec<u64>,
     /// What was dropped, in the order in which it was dropped.
     pub ledger: Ledger,
     /// What the user should look at in `genres.csv`; see [`Labels::warnings`].
@@ -99,10 +101,9 @@ impl Films {
         }
         let posters = PosterFolder::list(posters, &mut ledger)?;
         let found = posters.ids();
-        let is_named = |id| labels.films.contains_key(id) || labels.unlabelled.contains(id);
-        for &id in found.iter().filter(|id| !is_named(id)) {
-            ledger.add(WITHOUT_FILM, posters.name(id));
-        }
+        let is_named = |id: &u64| labels.films.contains_key(id) || labels.unlabelled.contains(id);
+        let unnamed: Vec<u64> = found.iter().copied().filter(|id| !is_named(id)).collect();
+        unnamed.iter().for_each(|&id| ledger.add(WITHOUT_FILM, posters.name(id)));
         for (id, row) in labels.repeats.iter().filter(|(id, _)| found.contains(id)) {
             ledger.add(DUPLICATE_ROWS, format!("row {row} (film {id})"));
         }
@@ -148,6 +149,6 @@ impl Films {
             *genre = renumbered[*genre];
         }
         let genres = used.iter().map(|&old| labels.genres[old].clone()).collect();
-        Ok(Self { posters, genres, films, ledger, warnings: labels.warnings.clone() })
+        Ok(Self { posters, genres, films, unnamed, ledger, warnings: labels.warnings.clone() })
     }
 }

@@ -15,24 +15,27 @@ use crate::text::{cell, excerpt};
 
 /// The file beside the frames that records the options they were made with.
 const OPTIONS: &str = "options.toml";
+/// The file of the films without genres that are trained on, too.
+pub(crate) const WITHOUT_GENRES: &str = "without_genres.csv";
 
 impl Frame {
-    /// The names of the files that [`Frame::write_csv`] writes.
-    pub const FILES: [&str; 4] = ["train.csv", "val.csv", "test.csv", OPTIONS];
+    /// The names of the files of a frame.
+    pub const FILES: [&str; 5] = ["train.csv", "val.csv", "test.csv", OPTIONS, WITHOUT_GENRES];
 
     /// Writes `train.csv`, `val.csv` and `test.csv` into `folder`, which is made if it does not
     /// exist. The files have the columns `filename` and `genres` (joined by `|`, as a
     /// [`cell`] that is no formula) and one row per film, in the order of the ids. Each file is
     /// whole or absent. `options.toml`, written last, records what the frames were made with, for
-    /// [`Frame::read_back`].
+    /// [`Frame::read_back`]. Films without genres, of which there may be none, follow by
+    /// `write_without_genres`.
     ///
     /// # Errors
     /// If the folder cannot be made or written.
     pub fn write_csv(&self, folder: &Path, posters: &PosterFolder, options: &str) -> Result<()> {
         std::fs::create_dir_all(folder).map_err(Error::io(folder, "make the folder"))?;
         let note = folder.join(OPTIONS);
-        if note.exists() {
-            std::fs::remove_file(&note).map_err(Error::io(&note, "replace the frames"))?;
+        for old in [&note, &folder.join(WITHOUT_GENRES)].into_iter().filter(|old| old.exists()) {
+            std::fs::remove_file(old).map_err(Error::io(old, "replace the frames"))?;
         }
         for split in Split::ALL {
             let path = csv_path(folder, split);
@@ -82,6 +85,18 @@ impl Frame {
 
 fn csv_path(folder: &Path, split: Split) -> PathBuf {
     folder.join(format!("{split}.csv"))
+}
+
+/// Writes the films `ids`, which have no genres and are trained on, as a further file of a frame, for
+/// [`Seen`](crate::classifier::seen::Seen): of the columns of the others, `genres` is empty.
+///
+/// # Errors
+/// If the file cannot be written.
+pub(crate) fn write_without_genres(folder: &Path, posters: &PosterFolder, ids: &[u64]) -> Result<()> {
+    files::write_csv(&folder.join(WITHOUT_GENRES), |csv| {
+        csv.write_record(["filename", "genres"])?;
+        ids.iter().try_for_each(|&id| csv.write_record([&*posters.name(id), ""]))
+    })
 }
 
 /// The films of one file, ordered by id; `seen` holds the ids from all files read so far.

@@ -6,7 +6,7 @@
 //! |---|---|
 //! | [`ledger`] | what was dropped, how much of it, and why |
 //! | [`layout`] | the folder's layout: where labels and posters are, whose poster a file is |
-//! | [`labels`] | `genres.csv` -> films and their genres |
+//! | [`labels`] | `genres.csv` -> films and their genres; files beside it -> what else they say |
 //! | [`split`] | film id -> train, val or test |
 //! | [`duplicates`] | posters with the same bytes under several ids |
 //! | [`films`] | labels and `posters/` -> the cleaned films |
@@ -18,6 +18,7 @@
 //! | [`decode`] | a poster's file -> pixels of one size, or the reason why it is refused |
 //! | [`dhash`] | pixels -> a perceptual hash |
 //! | [`twins`] | posters that show the same picture under several ids |
+//! | [`auxiliary`] | what else than genres a network is taught, and by which posters |
 //! | `mmap` | memory-mapped files: the only module of this folder with `unsafe` |
 //! | [`cache`] | the decoded posters, all in one file |
 //! | `cache_ledger` | what was refused, in a file beside the cache |
@@ -29,6 +30,7 @@
 //!
 //! [`demo`] stands apart: it draws a folder of synthetic posters.
 
+pub mod auxiliary;
 pub mod batches;
 mod build;
 pub mod cache;

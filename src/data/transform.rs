@@ -208,7 +208,9 @@ impl Transformer {
     }
 
     /// Mixes the images and labels of a batch where the transform asks for it. The first image of
-    /// the batch stands at `position` in the epoch.
+    /// the batch stands at `position` in the epoch. A label that is NaN is not known: that of a mixture is
+    /// known where that of its larger part is, and is that alone where the other's is not. So about as many
+    /// are known as before, however few these are.
     ///
     /// # Shapes
     /// `images`: u8 `[n, size.height, size.width, 3]`; `labels`: `[n, classes]`
@@ -234,7 +236,13 @@ impl Transformer {
             };
             let (of_image, rest) = labels[at * classes..].split_at_mut(classes);
             let next = if rest.is_empty() { &first_labels[..] } else { &rest[..classes] };
-            of_image.iter_mut().zip(next).for_each(|(label, &other)| *label += (1.0 - share) * (other - *label));
+            for (label, &other) in of_image.iter_mut().zip(next) {
+                match label.is_nan() || other.is_nan() {
+                    true if share < 0.5 => *label = other,
+                    true => {}
+                    false => *label += (1.0 - share) * (other - *label),
+                }
+            }
         }
     }
 

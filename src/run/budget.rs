@@ -1,6 +1,7 @@
 //! From hours to steps: how long a training can be that fits in a time on this machine.
 
 use crate::classifier::experiment::Experiment;
+use crate::data::auxiliary::Taught;
 use crate::data::frames::Frame;
 use crate::data::transform::Views;
 use crate::error::{Error, Result};
@@ -10,7 +11,7 @@ use crate::run::config;
 use crate::run::options::Options;
 use crate::run::out::{Out, Permission};
 use crate::run::plan::Plan;
-use crate::run::prepare::choose;
+use crate::run::prepare::{Choice, choose, taught};
 use crate::run::recipe::Recipe;
 use crate::run::speed::Speed;
 use crate::run::timing::measure;
@@ -45,28 +46,32 @@ pub(crate) fn settled(
     let begin = Instant::now();
     // What there is to say about the films, the run says.
     let quiet = &WithoutNotes(progress);
-    let (films, chosen) = choose(options, experiments, isa, quiet)?;
+    let Choice { films, chosen, beside } = choose(options, experiments, isa, quiet)?;
     let all: Vec<(Experiment, &Frame)> = chosen.iter().map(|of| (of.experiment, &of.frame)).collect();
-    let (speed, decoding) = measure(options, all[0], &films, isa, quiet)?;
-    let decoding = decoding.unwrap_or(0.0) * Plan::of(options, &all, isa)?.to_decode() as f64;
+    let taught = taught(options, &chosen, beside.as_ref())?;
+    let taught = taught.as_ref();
+    let (speed, decoding) = measure(options, all[0], taught, &films, isa, quiet)?;
+    let decoding = decoding.unwrap_or(0.0) * Plan::of(options, &all, taught, isa)?.to_decode() as f64;
     let runs = runs as f64 * options.members as f64;
     let left = PLANNED * (3600.0 * hours - begin.elapsed().as_secs_f64() - decoding) / runs;
     let (mut steps, mut too_many) = (0, 1 << 32);
     while too_many - steps > 1 {
         let middle = steps + (too_many - steps) / 2;
-        match seconds(&with(middle), &all, speed) <= left {
+        match seconds(&with(middle), (&all, taught), speed) <= left {
             true => steps = middle,
             false => too_many = middle,
         }
     }
     if steps == 0 {
-        let least = runs * seconds(&with(1), &all, speed) / PLANNED + decoding + begin.elapsed().as_secs_f64();
+        let least =
+            runs * seconds(&with(1), (&all, taught), speed) / PLANNED + decoding + begin.elapsed().as_secs_f64();
         let least = Duration::try_from_secs_f64(least).unwrap_or_default();
         let what = format!("--hours {hours} are over before the first step is taken and measured");
         return Err(Error::usage(what, format!("that alone takes {}; name more, or --steps", duration(least))));
     }
     let (experiment, frame) = all[0];
-    let epochs = with(steps).recipe.course(frame.train.len()).all_films() as f64 / frame.train.len() as f64;
+    let train = train_films(experiment, frame, taught);
+    let epochs = with(steps).recipe.course(train).all_films() as f64 / train as f64;
     let speed = 1.0 / speed.train;
     progress.note(&format!(
         "--hours {hours}: {steps} steps, {epochs:.1} epochs of {}, at about {speed:.0} images/s",
@@ -110,10 +115,10 @@ fn begun_with(folder: &Path, hours: f64) -> Option<usize> {
 }
 
 /// The time of one run, from its first step to its results.
-fn seconds(options: &Options, experiments: &[(Experiment, &Frame)], speed: Speed) -> f64 {
+fn seconds(options: &Options, (experiments, taught): (&[(Experiment, &Frame)], Option<&Taught>), speed: Speed) -> f64 {
     let one = |(turn, (experiment, frame)): (usize, &(Experiment, &Frame))| {
         let Options { recipe, no_test, .. } = options.of_turn(turn, Path::new(""));
-        let course = recipe.course(frame.train.len());
+        let course = recipe.course(train_films(*experiment, frame, taught));
         // Each epoch is validated by one view.
         let validated = course.epochs() * frame.val.len() * Views::One.all().len();
         let for_thresholds = recipe.tune_thresholds && experiment.head == Head::Sigmoid;
@@ -122,4 +127,9 @@ fn seconds(options: &Options, experiments: &[(Experiment, &Frame)], speed: Speed
         speed.train * course.all_films() as f64 + speed.answer * answers as f64
     };
     experiments.iter().enumerate().map(one).sum()
+}
+
+/// How many films an experiment is trained on.
+fn train_films(experiment: Experiment, frame: &Frame, taught: Option<&Taught>) -> usize {
+    taught.filter(|_| experiment.takes_auxiliary()).map_or(frame.train.len(), |taught| taught.train.len())
 }

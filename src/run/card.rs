@@ -4,6 +4,7 @@
 //! Mitchell et al. 2019, Model Cards for Model Reporting, <https://arxiv.org/abs/1810.03993>.
 
 use crate::classifier::{Classifier, MODEL_FILE};
+use crate::data::auxiliary::Taught;
 use crate::data::frames::Frame;
 use crate::error::Result;
 use crate::files;
@@ -28,6 +29,8 @@ pub struct Card<'a> {
     pub options: &'a Options,
     /// The films that it was trained, chosen and measured on.
     pub frame: &'a Frame,
+    /// What it was taught beside the genres.
+    pub taught: Option<&'a Taught>,
     /// The classifier as it was saved.
     pub classifier: &'a Classifier,
     /// The SHA-256 of the model file in hexadecimal.
@@ -172,6 +175,12 @@ impl Card<'_> {
         }
         for (genre, [train, val, test]) in genres.iter().zip(counts) {
             text += &format!("| {} | {train} | {val} | {test} |\n", markdown(genre));
+        }
+        if let Some(taught) = self.taught {
+            text += &format!(
+                "\nWhile it was trained, it also had to tell other things of the posters, of which nothing is left in \
+                 the model but features: {taught}.\n"
+            );
         }
         text
     }

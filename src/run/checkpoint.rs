@@ -71,7 +71,9 @@ pub(crate) struct Position {
     pub steps: usize,
     /// How many films they were.
     pub films: usize,
-    /// The sum of the losses of these films.
+    /// How many of these have genres.
+    pub labelled: usize,
+    /// The sum of the losses of these, of their genres alone.
     pub loss: f64,
     /// The duration of these steps.
     pub seconds: f64,
@@ -82,7 +84,7 @@ pub(crate) struct Position {
 impl Position {
     /// The beginning of an epoch.
     pub fn begin(epoch: usize) -> Self {
-        Self { epoch, at: 0, steps: 0, films: 0, loss: 0.0, seconds: 0.0, waited: 0.0 }
+        Self { epoch, at: 0, steps: 0, films: 0, labelled: 0, loss: 0.0, seconds: 0.0, waited: 0.0 }
     }
 }
 

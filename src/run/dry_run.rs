@@ -11,7 +11,7 @@ use crate::run::options::Options;
 use crate::run::out::{Out, Permission};
 use crate::run::plan::Plan;
 use crate::run::precision;
-use crate::run::prepare::choose;
+use crate::run::prepare::{Choice, choose, taught};
 use crate::run::start::check_start;
 use crate::run::teaching;
 use crate::run::timing::measure;
@@ -33,10 +33,11 @@ pub fn dry_run(options: &Options, experiments: &[Experiment], isa: Isa, progress
         check_start(run, &folders, options, isa)?;
     }
     Out::check(&options.out, Permission { overwrite: options.overwrite, resume: options.resume })?;
-    let (films, chosen) = choose(options, experiments, isa, progress)?;
+    let Choice { films, chosen, beside } = choose(options, experiments, isa, progress)?;
     let all: Vec<(Experiment, &Frame)> = chosen.iter().map(|of| (of.experiment, &of.frame)).collect();
-    let mut plan = Plan::of(options, &all, isa)?;
-    let (speed, decoding) = measure(options, all[0], &films, isa, progress)?;
+    let taught = taught(options, &chosen, beside.as_ref())?;
+    let mut plan = Plan::of(options, &all, taught.as_ref(), isa)?;
+    let (speed, decoding) = measure(options, all[0], taught.as_ref(), &films, isa, progress)?;
     plan.measured(speed, decoding);
     Ok(plan)
 }

@@ -78,8 +78,8 @@ impl Fit<'_, '_> {
         };
         let test = metrics.is_some().then(|| begin.elapsed().as_secs_f64());
         self.record(times, &model_sha256, test, isa).write(&folder.join(RECORD_FILE))?;
-        let (options, frame, classifier) = (self.options, self.frame, &*classifier);
-        let card = Card { options, frame, classifier, model_sha256: &model_sha256, metrics: metrics.as_ref() };
+        let (options, frame, taught, classifier) = (self.options, self.frame, self.taught, &*classifier);
+        let card = Card { options, frame, taught, classifier, model_sha256: &model_sha256, metrics: metrics.as_ref() };
         write_card(folder, &card)?;
         Ok(Outcome { experiment, metrics, model_sha256, examples })
     }
@@ -107,15 +107,16 @@ impl Fit<'_, '_> {
 
     /// The training before its first step.
     fn begun(&mut self, isa: Isa) -> Result<Training> {
-        let mut classifier = self.untrained(isa)?;
+        let (mut classifier, mut wide) = self.untrained(isa)?;
+        let network = wide.as_mut().unwrap_or(&mut classifier.network);
         if let Some(run) = &self.start {
-            self.progress.note(&start_from(run, &self.frame.genres, &mut classifier.network)?);
+            self.progress.note(&start_from(run, &self.frame.genres, network)?);
         }
-        self.introduce(&classifier);
-        let trainer = self.trainer(&mut classifier.network);
+        self.introduce(network);
+        let trainer = self.trainer(network);
         let state = FitState {
             experiment: self.experiment.name.to_owned(),
-            films: self.frame.digest(),
+            films: self.digest(),
             position: Position::begin(1),
             watch: Watch::new(&self.options.recipe),
             history: Vec::new(),
@@ -123,7 +124,7 @@ impl Fit<'_, '_> {
             begun: SystemTime::now(),
             validation: 0.0,
         };
-        let training = Training { classifier, trainer, state, kept: None };
+        let training = Training { classifier, wide, trainer, state, kept: None };
         self.checkpoints.write(training.as_written(), &self.posters.late)?;
         Ok(training)
     }
@@ -131,18 +132,19 @@ impl Fit<'_, '_> {
     /// The training as its checkpoint has it.
     fn taken_up(&mut self, BrokenOff { checkpoint, state }: BrokenOff, isa: Isa) -> Result<Training> {
         let path = self.checkpoints.path();
-        if (&*state.experiment, state.films) != (self.experiment.name, self.frame.digest()) {
+        if (&*state.experiment, state.films) != (self.experiment.name, self.digest()) {
             let what = format!("the films of {} are not those that it was begun with", self.experiment.name);
             return Err(Error::data(path, what, "put labels and posters back as they were, or name another --out"));
         }
-        let mut classifier = self.untrained(isa)?;
-        let mut trainer = self.trainer(&mut classifier.network);
-        let kept = checkpoint.restore(&mut classifier.network, &mut trainer)?;
+        let (mut classifier, mut wide) = self.untrained(isa)?;
+        let network = wide.as_mut().unwrap_or(&mut classifier.network);
+        let mut trainer = self.trainer(network);
+        let kept = checkpoint.restore(network, &mut trainer)?;
         if kept.is_some() != state.kept.is_some() {
             return Err(Error::data(path, "the weights of its best epoch are missing", "begin the run again"));
         }
-        self.introduce(&classifier);
-        let course = self.options.recipe.course(self.frame.train.len());
+        self.introduce(network);
+        let course = self.course();
         let (at, epochs) = (state.position, course.epochs());
         self.progress.note(&match at.epoch > epochs {
             true => format!("taken up after epoch {epochs} of {epochs}"),
@@ -151,29 +153,47 @@ impl Fit<'_, '_> {
                 format!("taken up in epoch {} of {epochs}, after {} of {films} films", at.epoch, at.at)
             }
         });
-        Ok(Training { classifier, trainer, state, kept })
+        Ok(Training { classifier, wide, trainer, state, kept })
+    }
+
+    /// A checksum of all that is learned from, and measured on.
+    fn digest(&self) -> u32 {
+        match self.taught {
+            None => self.frame.digest(),
+            Some(taught) => crc32fast::hash(format!("{} {}", self.frame.digest(), taught.digest()).as_bytes()),
+        }
     }
 
     /// Shows what is trained.
-    fn introduce(&self, classifier: &Classifier) {
+    fn introduce(&self, network: &Sequential) {
         let Self { experiment, frame, progress, .. } = self;
         let (train, val, test) = (frame.train.len(), frame.val.len(), frame.test.len());
         let kept_for = if self.options.held_out().is_some() { "predict" } else { "test" };
         let name = experiment.name;
         progress.note(&format!("\n{name}: {train} films to train, {val} to validate, {test} to {kept_for}"));
+        if let Some(taught) = self.taught {
+            progress.note(&format!("also {taught}"));
+        }
         // The later models of a run differ from the first in their last layer alone.
         if self.share.begin == 0.0 {
-            progress.note(&classifier.network.summary());
+            progress.note(&network.summary());
         }
     }
 
-    /// The classifier with its initial weights.
-    fn untrained(&self, isa: Isa) -> Result<Classifier> {
+    /// The classifier with its initial weights, and the network with auxiliary heads, where there are
+    /// any and it is trained in place of the classifier's.
+    fn untrained(&self, isa: Isa) -> Result<(Classifier, Option<Sequential>)> {
         let Self { options, experiment, frame, .. } = self;
         let recipe = &options.recipe;
-        let mut network = Sequential::build(recipe.model(frame.genres.len()), isa, options.seed)?;
-        network.train_in(recipe.precision.into());
-        network.reserve(recipe.batch);
+        let build = |outputs| {
+            let mut network = Sequential::build(recipe.model(outputs), isa, options.seed)?;
+            network.train_in(recipe.precision.into());
+            Ok(network)
+        };
+        let mut network = build(frame.genres.len())?;
+        let wide = self.taught.map(|taught| build(frame.genres.len() + taught.heads.classes()));
+        let mut wide: Option<Sequential> = wide.transpose()?;
+        wide.as_mut().unwrap_or(&mut network).reserve(recipe.batch);
         let meta = Meta {
             experiment: experiment.name.into(),
             head: experiment.head,
@@ -184,17 +204,18 @@ impl Fit<'_, '_> {
             thresholds: None,
             views: recipe.views,
         };
-        Ok(Classifier { meta, network, others: Vec::new() })
+        Ok((Classifier { meta, network, others: Vec::new() }, wide))
     }
 
     fn trainer(&self, network: &mut Sequential) -> Trainer {
         let (recipe, head) = (&self.options.recipe, self.experiment.head);
         let mut optimizer = Optimizer::new(recipe.rule, network);
-        let steps = recipe.course(self.frame.train.len()).steps() as u64;
+        let steps = self.course().steps() as u64;
         optimizer.schedule = Schedule { warmup: recipe.warmup, decay: recipe.schedule, steps };
         let class_weights = recipe.class_weights(head, self.frame);
+        let auxiliary = self.taught.map(|taught| recipe.auxiliary_heads(taught));
         let (focus, smoothing) = (recipe.focal, recipe.label_smoothing);
-        let objective = Objective { head, class_weights, focus, smoothing, auxiliary: None };
+        let objective = Objective { head, class_weights, focus, smoothing, auxiliary };
         optimizer.clip_norm = (recipe.clip_norm > 0.0).then_some(recipe.clip_norm);
         let mut trainer = Trainer::new(objective, optimizer, self.options.seed);
         trainer.average = (recipe.ema > 0.0).then(|| Average::new(recipe.ema, network));
@@ -203,12 +224,16 @@ impl Fit<'_, '_> {
 
     /// Gives the classifier its final form: the weights of the epoch that is kept, and the
     /// thresholds for them.
-    fn keep(&mut self, Training { classifier, state, kept, .. }: &mut Training) -> Result<()> {
-        let (Some(epoch), Some(kept)) = (state.kept, kept) else { unreachable!("an epoch at least is complete") };
+    fn keep(&mut self, training: &mut Training) -> Result<()> {
+        let (Some(epoch), Some(kept)) = (training.state.kept, training.kept.take()) else {
+            unreachable!("an epoch at least is complete")
+        };
         let mut values = kept.iter();
-        classifier.network.each_parameter_mut(|parameter| {
+        training.network().each_parameter_mut(|parameter| {
             parameter.value.copy_from_slice(values.next().expect("the weights are of this network"));
         });
+        training.cut_off();
+        let classifier = &mut training.classifier;
         self.name_epoch(classifier, epoch);
         if let Some(best) = &classifier.meta.best {
             self.progress.note(&format!("kept: epoch {epoch}, the {best}"));

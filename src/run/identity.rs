@@ -14,6 +14,8 @@ use crate::nn::Isa;
 use crate::run::options::Options;
 use crate::version::VERSION;
 use std::collections::BTreeSet;
+use std::fs::File;
+use std::io::{self, BufRead, BufReader};
 use std::path::Path;
 use toml::{Table, Value};
 
@@ -73,6 +75,9 @@ fn of_results(options: &Options, experiments: &[Experiment]) -> Table {
     let mut table = table_of(options);
     without_places(&mut table);
     table.insert("labels".into(), checksum_of(&options.data.join("genres.csv")));
+    for topic in options.recipe.auxiliary.all() {
+        table.insert(topic.name().into(), checksum_of(&options.data.join(topic.file())));
+    }
     if let Some(run) = &options.init_from {
         table.insert("init_from".into(), checksum_of(&Classifier::file_of(run)));
     }
@@ -114,7 +119,18 @@ fn checksum_text(checksum: u32) -> Value {
 }
 
 fn checksum_of(file: &Path) -> Value {
+    // Piece by piece: files beside genres.csv have hundreds of megabytes.
+    let digest = || {
+        let (mut reader, mut digest) = (BufReader::new(File::open(file)?), crc32fast::Hasher::new());
+        loop {
+            match reader.fill_buf()? {
+                [] => return Ok::<_, io::Error>(digest.finalize()),
+                bytes => digest.update(bytes),
+            }
+            reader.consume(reader.buffer().len());
+        }
+    };
     // A pipe would keep its reader waiting, and a device may never end.
-    let bytes = if file.is_file() { std::fs::read(file).ok() } else { None };
-    bytes.map_or("none".into(), |bytes| checksum(&bytes))
+    let checksum = if file.is_file() { digest().ok() } else { None };
+    checksum.map_or("none".into(), checksum_text)
 }

@@ -45,9 +45,25 @@ pub(crate) fn check_memory(options: &Options, classes: usize, isa: Isa) -> Resul
 
 /// The bytes that training with batches of that size takes.
 pub(crate) fn needed(options: &Options, classes: usize, batch: usize, isa: Isa) -> Result<u64> {
+    needed_with_heads(options, [classes, 0], batch, isa)
+}
+
+/// The bytes that training with batches of that size takes, with so many classes of genres and of
+/// auxiliary heads.
+pub(crate) fn needed_with_heads(
+    options: &Options,
+    [classes, auxiliary]: [usize; 2],
+    batch: usize,
+    isa: Isa,
+) -> Result<u64> {
     let recipe = &options.recipe;
     let isa = isa.with_precision(recipe.precision.into());
-    let model = recipe.model(classes).memory(isa, batch, Some(&recipe.rule))?;
+    let model = recipe.model(classes + auxiliary).memory(isa, batch, Some(&recipe.rule))?;
+    // What answers without the auxiliary heads is a model of its own.
+    let alone = match auxiliary {
+        0 => 0,
+        _ => recipe.model(classes).memory(isa, batch.min(BATCH), None)?.total(options.threads),
+    };
     // Those of a step, or whole posters that are answered about.
     let posters = batch.min(BATCH) * ImageSpec::POSTER.bytes();
     let images = BATCHES * (batch * recipe.size().bytes()).max(posters) as u64;
@@ -55,7 +71,7 @@ pub(crate) fn needed(options: &Options, classes: usize, batch: usize, isa: Isa) 
     // written, with the weights and what the optimiser keeps of each.
     let kept = (1 + u64::from(recipe.ema > 0.0)) * model.values;
     let checkpoint = kept + model.parameters;
-    let training = kept + checkpoint + model.total(options.threads);
+    let training = kept + checkpoint + alone + model.total(options.threads);
     // The members of an ensemble are trained one by one, and answer together.
     let answering = match options.members {
         1 => 0,

@@ -23,6 +23,7 @@
 //! | [`card`] | the model card: what a model is, for whoever finds it |
 //! | `out` | the folder of the results: claimed, and replaced as a whole |
 //! | [`posters`] | where a run's posters come from, and which it has to do without |
+//! | `beside` | what a run is taught beside the genres |
 //! | `prepare` | from the folder to frames and posters, in four steps |
 //! | `start` | starting from the weights of another run |
 //! | `timing` | how fast this machine takes the first steps |
@@ -35,6 +36,7 @@
 //! | [`cross_fit`] | a run per fold, and the answers of all |
 //! | [`sweep`] | a grid of runs, and the results of each |
 
+mod beside;
 mod budget;
 pub mod card;
 mod checkpoint;
@@ -216,7 +218,7 @@ fn work(
     }
     let names: Vec<&str> = experiments.iter().map(|experiment| experiment.name).collect();
     let all = experiments;
-    let Prepared { experiments, mut ledger, mut posters } = prepare(options, all, out.work(), isa, progress)?;
+    let Prepared { experiments, taught, mut ledger, mut posters } = prepare(options, all, out.work(), isa, progress)?;
     posters.late = late;
     write_config(&out.work().join(CONFIG_FILE), &names, isa, options)?;
     let ledger_file = out.work().join(LEDGER);
@@ -231,6 +233,7 @@ fn work(
     let first = experiments[0].0.name;
     let of_turn = |(turn, (experiment, _)): (usize, &(Experiment, Frame))| {
         let mut of_turn = options.of_turn(turn, &options.out.join(first));
+        of_turn.recipe = of_turn.recipe.of_experiment(experiment);
         if let Some(teaching) = &mut of_turn.teaching {
             let place = all.iter().position(|of| of == experiment).expect("it was asked for");
             teaching.sha256 = vec![teaching.sha256[place].clone()];
@@ -238,7 +241,9 @@ fn work(
         of_turn
     };
     let turns: Vec<Options> = experiments.iter().enumerate().map(of_turn).collect();
-    let films = |turn: usize| turns[turn].recipe.course(experiments[turn].1.train.len()).all_films() as f64;
+    let taught = |turn: usize| taught.as_ref().filter(|_| experiments[turn].0.takes_auxiliary());
+    let train = |turn: usize| taught(turn).map_or(experiments[turn].1.train.len(), |taught| taught.train.len());
+    let films = |turn: usize| turns[turn].recipe.course(train(turn)).all_films() as f64;
     let in_all: f64 = (0..turns.len()).map(films).sum();
     for i in checkpoints.done.len()..experiments.len() {
         let ((experiment, frame), of_turn) = (&experiments[i], &turns[i]);
@@ -255,8 +260,18 @@ fn work(
             // They have learned from it.
             _ => None,
         };
-        let options = of_turn;
-        let fit = Fit { options, start, teacher, experiment, frame, posters, progress, share, checkpoints: of_run };
+        let fit = Fit {
+            options: of_turn,
+            start,
+            teacher,
+            experiment,
+            frame,
+            taught: taught(i),
+            posters,
+            progress,
+            share,
+            checkpoints: of_run,
+        };
         let folder = out.work().join(experiment.name);
         let outcome = match &members[..] {
             [] => fit.run(&folder, isa, broken_off.take())?,

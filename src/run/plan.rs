@@ -1,6 +1,7 @@
 //! What a run will do and what that takes, before it does any of it.
 
 use crate::classifier::experiment::Experiment;
+use crate::data::auxiliary::Taught;
 use crate::data::cache::Cache;
 use crate::data::decode::ImageSpec;
 use crate::data::frames::Frame;
@@ -25,6 +26,8 @@ const BESIDE: u64 = 1 << 20;
 #[derive(Debug)]
 pub struct Plan {
     work: Vec<Work>,
+    /// What is taught beside the genres, in words; empty where nothing is.
+    auxiliary: String,
     memory: Amount,
     /// The cache, where one has to be made or to grow.
     cache: Option<Room>,
@@ -68,17 +71,26 @@ struct Room {
 }
 
 impl Plan {
-    /// The plan of a run of experiments with their films.
+    /// The plan of a run of experiments with their films, and with what else is taught to the one that
+    /// takes it.
     ///
     /// # Errors
     /// If a model does not fit together, or the system does not tell the free space.
-    pub(crate) fn of(options: &Options, experiments: &[(Experiment, &Frame)], isa: Isa) -> Result<Self> {
+    pub(crate) fn of(
+        options: &Options,
+        experiments: &[(Experiment, &Frame)],
+        taught: Option<&Taught>,
+        isa: Isa,
+    ) -> Result<Self> {
         let (mut work, mut memory, mut left, mut largest) = (Vec::new(), 0, 0, 0);
         for (turn, (experiment, frame)) in experiments.iter().enumerate() {
             let options = options.of_turn(turn, Path::new(""));
             let (recipe, classes) = (&options.recipe, frame.genres.len());
-            let model = recipe.model(classes).memory(isa, 1, Some(&recipe.rule))?;
-            memory = memory.max(memory::needed(&options, classes, recipe.batch, isa)?);
+            let taught = taught.filter(|_| experiment.takes_auxiliary());
+            let auxiliary = taught.map_or(0, |taught| taught.heads.classes());
+            let train = taught.map_or(frame.train.len(), |taught| taught.train.len());
+            let model = recipe.model(classes + auxiliary).memory(isa, 1, Some(&recipe.rule))?;
+            memory = memory.max(memory::needed_with_heads(&options, [classes, auxiliary], recipe.batch, isa)?);
             let members = options.members as u64;
             left += members * (model.values + BESIDE);
             if members > 1 {
@@ -92,22 +104,24 @@ impl Plan {
             work.push(Work {
                 experiment: experiment.name,
                 classes,
-                train: frame.train.len(),
+                train,
                 val: frame.val.len(),
                 test: frame.test.len(),
-                course: recipe.course(frame.train.len()),
+                course: recipe.course(train),
                 members: options.members,
                 epoch: None,
             });
         }
-        let ids: BTreeSet<u64> = experiments.iter().flat_map(|(_, frame)| frame.ids()).collect();
+        let others = taught.iter().flat_map(|taught| taught.train.iter().map(|film| film.id));
+        let ids: BTreeSet<u64> = experiments.iter().flat_map(|(_, frame)| frame.ids()).chain(others).collect();
         let (cache, to_decode) = match &options.cache {
             Some(folder) => growth(folder, &ids)?,
             None => (None, 0),
         };
         let results = Room { folder: options.out.clone(), needed: left + largest, free: free_space(&options.out)? };
         let memory = Amount { needed: memory, free: memory::available() };
-        Ok(Self { work, memory, cache, to_decode, results, left, decoding: None })
+        let auxiliary = taught.map_or(String::new(), |taught| format!("also    {taught}\n"));
+        Ok(Self { work, auxiliary, memory, cache, to_decode, results, left, decoding: None })
     }
 
     /// The posters that will be decoded into a cache.
@@ -151,8 +165,8 @@ impl Plan {
 
 impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        let Self { work, memory, cache, to_decode, results, left, .. } = self;
-        writeln!(f, "{}", table(work))?;
+        let Self { work, auxiliary, memory, cache, to_decode, results, left, .. } = self;
+        write!(f, "{}\n{auxiliary}", table(work))?;
         let free = memory.free.map_or(String::new(), |free| format!(", {} are free", size(free)));
         writeln!(f, "memory  {}{free}", size(memory.needed))?;
         if let Some(Room { folder, needed, free }) = cache {

@@ -30,8 +30,10 @@ pub(crate) struct Posters {
     /// The posters that turn out not to decode once the run is under way: without a cache, files
     /// that were replaced or removed meanwhile.
     pub late: BTreeMap<u64, Refusal>,
-    /// The posters that show the same picture as others.
+    /// The posters of films with genres that show the same picture as others.
     pub twins: Twins,
+    /// All posters that show the same picture as others; none where all films have genres.
+    pub twins_of_all: Twins,
     /// How many films the run has in all its frames.
     films: usize,
     /// The share of films that have no poster.
@@ -39,26 +41,38 @@ pub(crate) struct Posters {
 }
 
 impl Posters {
-    /// The posters of the films `ids`, from their files or from a cache, which is made if it does
-    /// not exist. Either way all are decoded before the run goes on, if they have not been.
+    /// The posters of the films `ids`, and of those `without_genres`, from their files or from a cache,
+    /// which is made if it does not exist. Either way all are decoded before the run goes on, if they
+    /// have not been.
     ///
     /// # Errors
     /// If more posters are missing or do not decode than the options allow, or the cache cannot be
     /// opened or made.
-    pub fn open(options: &Options, films: &Films, ids: &BTreeSet<u64>, progress: &dyn Progress) -> Result<Self> {
+    pub fn open(
+        options: &Options,
+        films: &Films,
+        ids: &BTreeSet<u64>,
+        without_genres: &[u64],
+        progress: &dyn Progress,
+    ) -> Result<Self> {
+        let all: &BTreeSet<u64> = &ids.iter().chain(without_genres).copied().collect();
         let without = films.ledger.count(WITHOUT_POSTER) as f64;
         let without = without / (without + films.films.len() as f64);
         let (folder, on_bad_image) = (films.posters.clone(), options.on_bad_image);
         let source = Source::Files { posters: folder.clone(), spec: ImageSpec::POSTER, on_bad_image };
-        let (refused, late, twins) = Default::default();
-        let mut posters = Self { folder, source, refused, late, twins, films: ids.len(), without };
+        let (refused, late, twins, twins_of_all) = Default::default();
+        let mut posters = Self { folder, source, refused, late, twins, twins_of_all, films: all.len(), without };
         posters.check_missing(options)?;
         let hashes = match &options.cache {
-            Some(cache) => posters.open_cache(cache, ids, on_bad_image, progress)?,
-            None => posters.look_through(ids, on_bad_image, progress)?,
+            Some(cache) => posters.open_cache(cache, all, on_bad_image, progress)?,
+            None => posters.look_through(all, on_bad_image, progress)?,
         };
         posters.check_missing(options)?;
-        posters.twins = Twins::among(hashes);
+        if !without_genres.is_empty() {
+            posters.twins_of_all = Twins::among(hashes.iter().copied());
+        }
+        // Those without genres move no film to another side: the frames are those of a run without them.
+        posters.twins = Twins::among(hashes.into_iter().filter(|(id, _)| ids.contains(id)));
         Ok(posters)
     }
 

@@ -1,13 +1,16 @@
 //! From the folder to the frames and the posters of a run, in four steps.
 
 use crate::classifier::experiment::Experiment;
+use crate::data::auxiliary::Taught;
 use crate::data::films::Films;
+use crate::data::frame_files::write_without_genres;
 use crate::data::frames::{FilmRule, Frame, Limits, RareGenre};
 use crate::data::ledger::Ledger;
 use crate::data::refusal::Refusal;
 use crate::error::{Error, Result};
 use crate::nn::Isa;
 use crate::progress::Progress;
+use crate::run::beside::{Beside, BesideLedger};
 use crate::run::identity;
 use crate::run::memory::check_memory;
 use crate::run::options::Options;
@@ -25,6 +28,8 @@ use std::time::Instant;
 pub(crate) struct Prepared {
     /// The experiments that can run, with their films.
     pub experiments: Vec<(Experiment, Frame)>,
+    /// What the experiment that takes it is taught beside the genres; `None` where nothing is.
+    pub taught: Option<Taught>,
     /// What was left out on the way.
     pub ledger: RunLedger,
     /// The source of the posters.
@@ -45,15 +50,16 @@ pub(crate) fn prepare(
     progress: &dyn Progress,
 ) -> Result<Prepared> {
     let begin = Instant::now();
-    let (films, chosen) = choose(options, experiments, isa, progress)?;
+    let Choice { films, chosen, mut beside } = choose(options, experiments, isa, progress)?;
     progress.detail(&format!("films read and chosen in {:.1} s\n", begin.elapsed().as_secs_f64()));
     let all: Vec<(Experiment, &Frame)> = chosen.iter().map(|of| (of.experiment, &of.frame)).collect();
-    let plan = Plan::of(options, &all, isa)?;
+    let plan = Plan::of(options, &all, taught(options, &chosen, beside.as_ref())?.as_ref(), isa)?;
     progress.note(&format!("{plan}\n"));
     plan.check()?;
     let ids: BTreeSet<u64> = chosen.iter().flat_map(|of| of.frame.ids()).collect();
     let begin = Instant::now();
-    let posters = Posters::open(options, &films, &ids, progress)?;
+    let without_genres = beside.as_ref().map_or(&[][..], |beside| &beside.without_genres);
+    let posters = Posters::open(options, &films, &ids, without_genres, progress)?;
     progress.detail(&format!("{} posters ready in {:.1} s", ids.len(), begin.elapsed().as_secs_f64()));
     let mut kept = Vec::new();
     let mut runnable = Runnable { experiments: chosen.len(), skipped: Vec::new(), progress };
@@ -68,18 +74,46 @@ pub(crate) fn prepare(
             kept.push(of);
         }
     }
+    if let (Some(beside), Some(of)) = (&mut beside, that_takes_it(&kept)) {
+        beside.keep(options, &films, &posters, &of.frame);
+        let folder = work.join(FRAMES).join(of.experiment.name);
+        if !beside.without_genres.is_empty() {
+            write_without_genres(&folder, &posters.folder, &beside.without_genres)?;
+        }
+    }
+    let taught = taught(options, &kept, beside.as_ref())?;
+    let auxiliary = beside.zip(taught.as_ref()).map(|(beside, taught)| beside.into_ledger(taught));
     let twins = twins_ledger(&posters.folder, &posters.twins);
-    let mut ledger = RunLedger { cleaning: films.ledger, twins, experiments: Vec::new() };
+    let mut ledger = RunLedger { cleaning: films.ledger, twins, experiments: Vec::new(), auxiliary };
     ledger.cleaning.extend(refusals(&posters.folder, &posters.refused));
     let mut experiments = Vec::new();
     for Chosen { experiment, frame, left_out, .. } in kept {
         experiments.push((experiment, frame));
         ledger.experiments.push(ExperimentLedger { experiment: experiment.name, ledger: left_out });
     }
-    Ok(Prepared { experiments, ledger, posters })
+    Ok(Prepared { experiments, taught, ledger, posters })
 }
 
-/// Steps 1 and 2, which write nothing: the films, and those of each experiment that can run.
+/// The experiment that takes what is taught beside the genres.
+fn that_takes_it(chosen: &[Chosen]) -> Option<&Chosen> {
+    chosen.iter().find(|of| of.experiment.takes_auxiliary())
+}
+
+/// What that experiment is taught, as far as it can run.
+pub(crate) fn taught(options: &Options, chosen: &[Chosen], beside: Option<&Beside>) -> Result<Option<Taught>> {
+    beside.zip(that_takes_it(chosen)).map(|(beside, of)| beside.taught(options, &of.frame)).transpose()
+}
+
+/// What a run is to be made of, before any poster is opened.
+pub(crate) struct Choice {
+    pub films: Films,
+    /// The experiments that can run.
+    pub chosen: Vec<Chosen>,
+    pub beside: Option<Beside>,
+}
+
+/// Steps 1 and 2, which write nothing: the films, those of each experiment that can run, and what is
+/// taught beside the genres.
 ///
 /// # Errors
 /// Those of [`prepare`] that come before any poster is opened.
@@ -88,12 +122,16 @@ pub(crate) fn choose(
     experiments: &[Experiment],
     isa: Isa,
     progress: &dyn Progress,
-) -> Result<(Films, Vec<Chosen>)> {
+) -> Result<Choice> {
     let films = clean_films(options, progress)?;
     check_memory(options, films.genres.len(), isa)?;
     let mut runnable = Runnable { experiments: experiments.len(), skipped: Vec::new(), progress };
     let chosen = choose_frames(options, experiments, &films, &mut runnable)?;
-    Ok((films, chosen))
+    let beside = match that_takes_it(&chosen) {
+        Some(of) => Beside::of(options, &films, &of.frame, progress)?,
+        None => None,
+    };
+    Ok(Choice { films, chosen, beside })
 }
 
 /// Step 1: the films that have a poster and can be used.
@@ -248,6 +286,9 @@ pub(crate) struct RunLedger {
     /// Films whose posters show the same picture.
     twins: Ledger,
     experiments: Vec<ExperimentLedger>,
+    /// What was taught beside the genres.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    auxiliary: Option<BesideLedger>,
 }
 
 #[derive(Debug, Serialize)]
@@ -262,6 +303,10 @@ impl fmt::Display for RunLedger {
         write!(f, "kept on one side of the split:\n{}", self.twins)?;
         for of in &self.experiments {
             write!(f, "{}:\n{}", of.experiment, of.ledger)?;
+        }
+        if let Some(BesideLedger { posters_without_genres, posters_left_out, .. }) = &self.auxiliary {
+            writeln!(f, "of the posters without a film, {posters_without_genres} teach auxiliary heads, but not:")?;
+            write!(f, "{posters_left_out}")?;
         }
         Ok(())
     }

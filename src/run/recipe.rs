@@ -6,16 +6,18 @@
 //! it.
 
 use crate::classifier::experiment::Experiment;
+use crate::data::auxiliary::Taught;
 use crate::data::decode::ImageSpec;
 use crate::data::frames::Frame;
+use crate::data::labels::beside::Topics;
 use crate::data::transform::{Augment, Views};
-use crate::nn::{Decay, Head, ModelSpec, Padding, Rule};
+use crate::nn::{AuxiliaryHeads, Decay, Head, ModelSpec, Padding, Rule};
 use crate::report::Monitor;
 use crate::run::course::Course;
-use crate::run::recipe::headings::{KEPT, LOSS, MODEL, TRAINING, VARIATIONS};
+use crate::run::recipe::headings::{AUXILIARY, KEPT, LOSS, MODEL, TRAINING, VARIATIONS};
 use crate::run::values::{
     at_least_one, at_most, choice, filters, image_size, image_size_text, image_sizes, image_sizes_text, not_negative,
-    part, share, share_up_to_one, up_to, up_to_one,
+    part, positive, share, share_up_to_one, up_to, up_to_one,
 };
 use clap::{ArgAction, Args, ValueEnum};
 use serde::{Deserialize, Serialize, Serializer};
@@ -26,6 +28,7 @@ pub(super) mod headings {
     pub const TRAINING: &str = "Training";
     pub const VARIATIONS: &str = "Variations of the posters";
     pub const LOSS: &str = "Rare genres and the loss";
+    pub const AUXILIARY: &str = "Auxiliary heads";
     pub const KEPT: &str = "What is kept and used";
 }
 
@@ -156,6 +159,14 @@ pub struct Recipe {
     /// Spread this share of each label evenly.
     #[arg(long, value_name = "SHARE", value_parser = share::<f32>, help_heading = LOSS)]
     pub label_smoothing: f32,
+    /// What multi-label learns to tell beside the genres, from files beside genres.csv, and from posters
+    /// without genres, too: some of themes,countries,languages,decade,studios, or none. Nothing of it
+    /// is in the saved model.
+    #[arg(long, value_name = "LIST", help_heading = AUXILIARY)]
+    pub auxiliary: Topics,
+    /// The factor of the loss of each of them, beside that of the genres.
+    #[arg(long, value_name = "F", value_parser = positive::<f32>, help_heading = AUXILIARY)]
+    pub auxiliary_weight: f32,
     /// Which weights to keep: the last, or the best checkpoint, that of the epoch which was best on
     /// the validation films.
     #[arg(long, help_heading = KEPT)]
@@ -298,6 +309,8 @@ impl Recipe {
             balance: Balance::None,
             focal: 0.0,
             label_smoothing: 0.0,
+            auxiliary: Topics::default(),
+            auxiliary_weight: AUXILIARY_WEIGHT,
             keep: Keep::Last,
             monitor: Monitor::Auto,
             tune_thresholds: false,
@@ -350,6 +363,18 @@ impl Recipe {
             Some(steps) => Course::of_steps(train, self.batch, steps),
             None => Course::of_epochs(train, self.batch, self.epochs),
         }
+    }
+
+    /// The recipe with what an experiment uses of it.
+    pub fn of_experiment(&self, experiment: &Experiment) -> Self {
+        let auxiliary = if experiment.takes_auxiliary() { self.auxiliary.clone() } else { Topics::default() };
+        Self { auxiliary, ..self.clone() }
+    }
+
+    /// What the auxiliary heads of a training are.
+    pub fn auxiliary_heads(&self, taught: &Taught) -> AuxiliaryHeads {
+        let outputs = taught.heads.all.iter().map(|head| head.classes.len()).collect();
+        AuxiliaryHeads { outputs, weight: self.auxiliary_weight }
     }
 
     /// The size of the model's input.
@@ -447,6 +472,12 @@ impl Recipe {
         Some(films.iter().map(|&films| if films > 0.0 { (weight(films) / mean) as f32 } else { 1.0 }).collect())
     }
 }
+
+/// The default of [`Recipe::auxiliary_weight`]: what is asked for in the end counts most, and two or
+/// three heads teach as much together. That of the auxiliary classifiers in GoogLeNet, too.
+///
+/// Szegedy et al. 2015, Going Deeper with Convolutions, <https://arxiv.org/abs/1409.4842>, section 5.
+const AUXILIARY_WEIGHT: f32 = 0.3;
 
 /// The beta of [`Balance::EffectiveWeights`].
 const EFFECTIVE: f64 = 0.999;

@@ -2,7 +2,7 @@
 //! first ones of the run itself.
 
 use crate::error::Result;
-use crate::nn::{Average, Head, Input, Isa, Optimizer, Pass, Sequential, Trainer};
+use crate::nn::{Average, Input, Isa, Objective, Optimizer, Pass, Sequential, Trainer};
 use crate::progress::duration;
 use crate::run::recipe::Recipe;
 use std::time::{Duration, Instant};
@@ -41,16 +41,16 @@ impl Speed {
     /// Those of the batches, and those of building the model.
     pub fn measure<B>(
         recipe: &Recipe,
-        (head, classes): (Head, usize),
+        (objective, outputs): (impl Into<Objective>, usize),
         isa: Isa,
         batches: impl Iterator<Item = Result<B>>,
         view: impl Fn(&B) -> (&[u8], &[f32]),
     ) -> Result<Option<Self>> {
-        let mut model = Sequential::build(recipe.model(classes), isa, 1)?;
+        let mut model = Sequential::build(recipe.model(outputs), isa, 1)?;
         model.train_in(recipe.precision.into());
         model.reserve(recipe.batch);
         let optimizer = Optimizer::new(recipe.rule, &mut model);
-        let mut trainer = Trainer::new(head, optimizer, 1);
+        let mut trainer = Trainer::new(objective, optimizer, 1);
         trainer.average = (recipe.ema > 0.0).then(|| Average::new(recipe.ema, &model));
 
         // The films that are done, and when, before the first step and after each.
@@ -60,7 +60,7 @@ impl Speed {
             let batch = batch?;
             let (images, labels) = view(&batch);
             trainer.step(&mut model, Input::U8(images), labels);
-            marks.push((marks[marks.len() - 1].0 + labels.len() / classes, Instant::now()));
+            marks.push((marks[marks.len() - 1].0 + labels.len() / outputs, Instant::now()));
             last = Some(batch);
         }
         let Some(last) = last else { return Ok(None) };
@@ -68,7 +68,7 @@ impl Speed {
         let mut answer = || {
             let begin = Instant::now();
             model.forward(Input::U8(images), Pass::Inference);
-            begin.elapsed().as_secs_f64() * classes as f64 / labels.len() as f64
+            begin.elapsed().as_secs_f64() * outputs as f64 / labels.len() as f64
         };
         // The first pass claims its memory.
         answer();

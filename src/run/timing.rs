@@ -1,6 +1,7 @@
 //! How fast this machine takes the first steps of a run, on its own posters.
 
 use crate::classifier::experiment::Experiment;
+use crate::data::auxiliary::Taught;
 use crate::data::batches::{Batch, Batches, Batching, Order, Source};
 use crate::data::cache::Cache;
 use crate::data::decode::ImageSpec;
@@ -8,7 +9,7 @@ use crate::data::films::{Film, Films};
 use crate::data::frames::Frame;
 use crate::data::transform::{Look, Transform};
 use crate::error::{Error, Result};
-use crate::nn::Isa;
+use crate::nn::{Isa, Objective};
 use crate::progress::Progress;
 use crate::run::options::Options;
 use crate::run::speed::Speed;
@@ -24,11 +25,13 @@ use std::time::Instant;
 pub(crate) fn measure(
     options: &Options,
     (experiment, frame): (Experiment, &Frame),
+    taught: Option<&Taught>,
     films: &Films,
     isa: Isa,
     progress: &dyn Progress,
 ) -> Result<(Speed, Option<f64>)> {
     let recipe = &options.recipe;
+    let taught = taught.filter(|_| experiment.takes_auxiliary());
     let classes = frame.genres.len();
     let steps = Speed::steps(recipe.batch);
     let look = Look::Varied { augment: recipe.augment(), seed: options.seed, epoch: 1 };
@@ -43,27 +46,30 @@ pub(crate) fn measure(
         bar.at(done, None);
         batch
     };
-    let of = (experiment.head, classes);
+    let auxiliary = taught.map(|taught| recipe.auxiliary_heads(taught));
+    let objective = Objective { auxiliary, ..experiment.head.into() };
+    let of = (objective, classes + taught.map_or(0, |taught| taught.heads.classes()));
     let mut teacher = teaching::teacher_of(options, &experiment, &frame.genres, isa)?;
     // The time of a step is from one batch to the next.
-    let taught = |batch: Result<Batch>| {
+    let through_teacher = |batch: Result<Batch>| {
         let batch = batch?;
         if let Some(teacher) = &mut teacher {
             teacher.targets(&batch.images, &batch.labels);
         }
         Ok(batch)
     };
-    let (source, train, is_as_in_the_run) = source(options, films, &frame.train);
-    let batches = Batches::new(source, &train, batching)?;
+    let (source, train, is_as_in_the_run) = source(options, films, taught.map_or(&frame.train, |taught| &taught.train));
+    let heads = taught.map(|taught| Arc::clone(&taught.heads));
+    let batches = Batches::with_heads(source, &train, batching, heads)?;
     let (speed, decoding) = match is_as_in_the_run {
-        true => (Speed::measure(recipe, of, isa, batches.map(count).map(taught), parts)?, None),
+        true => (Speed::measure(recipe, of, isa, batches.map(count).map(through_teacher), parts)?, None),
         false => {
             // The run will find its posters decoded: so are these before the steps are timed.
             let begin = Instant::now();
             let decoded = batches.take(steps).map(&mut count).collect::<Result<Vec<Batch>>>()?;
             let posters: usize = decoded.iter().map(Batch::len).sum();
             let seconds = begin.elapsed().as_secs_f64() / posters.max(1) as f64;
-            (Speed::measure(recipe, of, isa, decoded.into_iter().map(Ok).map(taught), parts)?, Some(seconds))
+            (Speed::measure(recipe, of, isa, decoded.into_iter().map(Ok).map(through_teacher), parts)?, Some(seconds))
         }
     };
     // An average over the sizes: a film takes about as long as it has pixels.

@@ -4,8 +4,10 @@ use crate::classifier::answers::{Answers, BATCH, Question};
 use crate::classifier::experiment::Experiment;
 use crate::classifier::teacher::Teacher;
 use crate::classifier::{Classifier, MODEL_FILE};
+use crate::data::auxiliary::Taught;
 use crate::data::batches::{Batches, Batching, Order};
 use crate::data::decode::ImageSpec;
+use crate::data::films::Film;
 use crate::data::frames::Frame;
 use crate::data::split::Split;
 use crate::data::transform::{Look, Transform, Views};
@@ -15,12 +17,14 @@ use crate::nn::{Input, Sequential, Trainer};
 use crate::progress::Progress;
 use crate::report::{self, Epoch, HISTORY_FILE, Metrics};
 use crate::run::checkpoint::{Checkpoints, FitState, Position, Snapshot};
+use crate::run::course::Course;
 use crate::run::options::Options;
 use crate::run::posters::Posters;
 use crate::run::recipe::{Balance, Keep};
 use crate::run::speed::FirstSteps;
 use crate::run::watch::Verdict;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Instant;
 
 /// An experiment to be trained: its options, its films and their posters, and where progress is
@@ -33,6 +37,8 @@ pub(crate) struct Fit<'a, 'p> {
     pub teacher: Option<Teacher>,
     pub experiment: &'a Experiment,
     pub frame: &'a Frame,
+    /// What is taught beside the genres.
+    pub taught: Option<&'a Taught>,
     pub posters: &'a mut Posters,
     pub progress: &'p dyn Progress,
     /// The part of the run's work that is the training of this experiment.
@@ -50,7 +56,10 @@ pub(crate) struct Share {
 
 /// A training under way.
 pub(crate) struct Training {
+    /// The classifier as it would be kept, if `wide` does not hold the present weights.
     pub classifier: Classifier,
+    /// Where auxiliary heads are trained, the network with their outputs, too.
+    pub wide: Option<Sequential>,
     pub trainer: Trainer,
     pub state: FitState,
     /// The values of the epoch in `state.kept`.
@@ -60,8 +69,27 @@ pub(crate) struct Training {
 impl Training {
     /// What a checkpoint holds of it.
     pub fn as_written(&self) -> Snapshot<'_> {
-        let Self { classifier, trainer, state, kept } = self;
-        Snapshot { model: &classifier.network, trainer, kept: kept.as_ref(), state }
+        let Self { classifier, wide, trainer, state, kept } = self;
+        let model = wide.as_ref().unwrap_or(&classifier.network);
+        Snapshot { model, trainer, kept: kept.as_ref(), state }
+    }
+
+    /// The network that is trained.
+    pub fn network(&mut self) -> &mut Sequential {
+        self.wide.as_mut().unwrap_or(&mut self.classifier.network)
+    }
+
+    /// Exchanges the weights and their average, where one is kept.
+    fn swap_average(&mut self) {
+        let network = self.wide.as_mut().unwrap_or(&mut self.classifier.network);
+        self.trainer.swap_average(network);
+    }
+
+    /// Cuts off the auxiliary heads, of which the classifier knows nothing.
+    pub fn cut_off(&mut self) {
+        if let Some(wide) = &self.wide {
+            self.classifier.network.take_first_outputs(wide);
+        }
     }
 }
 
@@ -73,33 +101,35 @@ impl Fit<'_, '_> {
     /// [`Error::Stopped`] if the run was asked to stop: its checkpoint is on the disk by then.
     pub fn train(&mut self, training: &mut Training, folder: &Path) -> Result<()> {
         let recipe = &self.options.recipe;
-        let epochs = recipe.course(self.frame.train.len()).epochs();
+        let epochs = self.course().epochs();
         while training.state.position.epoch <= epochs {
             self.train_epoch(training)?;
             // From here to the next step the classifier is as it would be kept.
-            let Training { classifier, trainer, .. } = training;
-            trainer.swap_average(&mut classifier.network);
+            training.swap_average();
+            training.cut_off();
             let begin = Instant::now();
             let validated = self.validate(training);
             if let Err(stopped @ Error::Stopped { .. }) = validated {
-                training.trainer.swap_average(&mut training.classifier.network);
+                training.swap_average();
                 self.checkpoints.write_now(training.as_written(), &self.posters.late)?;
                 return Err(stopped);
             }
             let line = validated?;
-            let Training { classifier, trainer, state, kept } = training;
+            let Training { classifier, wide, state, kept, .. } = training;
             state.validation += begin.elapsed().as_secs_f64();
             let Verdict { is_best, lowers_rate, ends } =
                 state.watch.verdict(line.score(recipe.monitor, self.experiment.head));
             self.progress.note(&line.line(is_best && recipe.keep == Keep::Best));
             let epoch = state.position.epoch;
             if is_best || recipe.keep == Keep::Last {
-                let values = classifier.network.parameters().into_iter().map(|of| of.value.to_vec());
+                let values =
+                    wide.as_ref().unwrap_or(&classifier.network).parameters().into_iter().map(|of| of.value.to_vec());
                 (state.kept, *kept) = (Some(epoch), Some(values.collect()));
                 self.name_epoch(classifier, epoch);
                 classifier.save(&folder.join(MODEL_FILE))?;
             }
-            trainer.swap_average(&mut classifier.network);
+            training.swap_average();
+            let Training { trainer, state, .. } = training;
             state.history.push(line);
             report::write_history(&folder.join(HISTORY_FILE), &state.history)?;
             state.position = Position::begin(if ends { epochs } else { epoch } + 1);
@@ -127,10 +157,21 @@ impl Fit<'_, '_> {
         }
     }
 
+    /// The films to train on.
+    pub fn train_films(&self) -> &[Film] {
+        self.taught.map_or(&self.frame.train, |taught| &taught.train)
+    }
+
+    /// How long the training on them is.
+    pub fn course(&self) -> Course {
+        self.options.recipe.course(self.train_films().len())
+    }
+
     /// Trains on what is left of the training films of an epoch.
     fn train_epoch(&mut self, training: &mut Training) -> Result<()> {
-        let Self { options, experiment, frame, progress, share, .. } = *self;
+        let Self { options, experiment, frame, taught, progress, share, .. } = *self;
         let Options { recipe, seed, .. } = options;
+        let all = taught.map_or(&frame.train, |taught| &taught.train);
         let begun = training.state.position;
         let (seed, epoch) = (*seed, begun.epoch);
         let number = epoch as u64;
@@ -139,7 +180,7 @@ impl Fit<'_, '_> {
             _ => Order::Shuffled { seed, epoch: number },
         };
         let look = Look::Varied { augment: recipe.augment(), seed, epoch: number };
-        let course = recipe.course(frame.train.len());
+        let course = self.course();
         // Of the last epoch perhaps a part.
         let films = course.films(epoch);
         let image = recipe.size_in(epoch, course.epochs());
@@ -147,24 +188,26 @@ impl Fit<'_, '_> {
         let (classes, size) = (frame.genres.len(), recipe.batch);
         let batching = Batching { classes, order, skip: begun.at, size, transform };
 
-        resize(&mut training.classifier.network, image, recipe.batch)?;
+        resize(training.network(), image, recipe.batch)?;
         if let Some(teacher) = &mut self.teacher {
             teacher.resize(image)?;
         }
         let bar = progress.bar(&format!("epoch {epoch}/{}", course.epochs()), films);
         let started = Instant::now();
         let mut first_steps = FirstSteps::of(films, course.epochs());
-        let mut batches = Batches::new(self.posters.source.clone(), &frame.train, batching)?;
+        let heads = taught.map(|taught| Arc::clone(&taught.heads));
+        let mut batches = Batches::with_heads(self.posters.source.clone(), all, batching, heads)?;
         while training.state.position.at < films
             && let Some(batch) = batches.next()
         {
             let batch = batch?;
-            let Training { classifier, trainer, state: FitState { position, .. }, .. } = training;
+            let Training { classifier, wide, trainer, state: FitState { position, .. }, .. } = training;
+            let network = wide.as_mut().unwrap_or(&mut classifier.network);
             let targets = match &mut self.teacher {
                 Some(teacher) => teacher.targets(&batch.images, &batch.labels),
                 None => &batch.labels,
             };
-            let loss = trainer.step(&mut classifier.network, Input::U8(&batch.images), targets);
+            let loss = trainer.step(network, Input::U8(&batch.images), targets);
             position.steps += 1;
             if !loss.is_finite() {
                 let ids: Vec<String> = batch.ids.iter().map(u64::to_string).collect();
@@ -174,7 +217,9 @@ impl Fit<'_, '_> {
             self.checkpoints.confirm();
             position.at = batch.end;
             position.films += batch.len();
-            position.loss += loss * batch.len() as f64;
+            let of_genres = trainer.losses()[0];
+            position.labelled += of_genres.items;
+            position.loss += of_genres.loss * of_genres.items as f64;
             position.seconds = begun.seconds + started.elapsed().as_secs_f64();
             position.waited = begun.waited + batches.waited().as_secs_f64();
             if epoch == 1
@@ -183,8 +228,8 @@ impl Fit<'_, '_> {
             {
                 progress.note(&speed);
             }
-            bar.at(position.films, Some(position.loss / position.films as f64));
-            let done = (epoch - 1) * frame.train.len() + position.at;
+            bar.at(position.films, (position.labelled > 0).then(|| position.loss / position.labelled as f64));
+            let done = (epoch - 1) * all.len() + position.at;
             progress.whole(share.begin + share.size * done as f64 / course.all_films() as f64);
             if progress.stops() {
                 self.posters.refuse(batches.refused(), options)?;
@@ -199,10 +244,15 @@ impl Fit<'_, '_> {
         drop(bar);
         self.posters.refuse(batches.refused(), options)?;
         // What follows asks the classifier as it will be asked in the end.
-        resize(&mut training.classifier.network, recipe.size(), recipe.batch)?;
+        resize(training.network(), recipe.size(), recipe.batch)?;
         let position = &mut training.state.position;
         position.at = films;
-        if position.films == 0 {
+        // The last epoch may be so small a part of one that only films without genres come up in it.
+        if position.labelled == 0 && training.state.history.is_empty() {
+            if films < all.len() {
+                let what = "no film with genres comes up in so few steps";
+                return Err(Error::data(&options.data, what, "name more --steps or --hours"));
+            }
             return Err(Error::data(&options.data, "none of the training posters decodes", "see `train doctor`"));
         }
         Ok(())
@@ -210,7 +260,7 @@ impl Fit<'_, '_> {
 
     /// Measures the classifier on the validation films after an epoch.
     fn validate(&mut self, training: &mut Training) -> Result<Epoch> {
-        let Position { epoch, steps, films, loss, seconds, waited, .. } = training.state.position;
+        let Position { epoch, steps, labelled, loss, seconds, waited, .. } = training.state.position;
         // One view is enough to tell the epochs apart, and is fast.
         let answers = self.answers(&mut training.classifier, Split::Val, Views::One)?;
         if !answers.loss.is_finite() {
@@ -219,9 +269,13 @@ impl Fit<'_, '_> {
             return Err(Error::Diverged { loss: answers.loss, epoch, step: steps, batch });
         }
         let metrics = Metrics::of(&training.classifier.evaluation("val", &answers))?;
-        let course = self.options.recipe.course(self.frame.train.len());
-        let (rate, gone_through) = (training.trainer.optimizer.last_rate(), course.films(epoch));
-        Ok(Epoch::new(epoch, loss / films as f64, &metrics, rate, gone_through, seconds, waited))
+        let (rate, gone_through) = (training.trainer.optimizer.last_rate(), self.course().films(epoch));
+        let train_loss = match training.state.history.last() {
+            // Of no film with genres there is no new loss.
+            Some(before) if labelled == 0 => before.train_loss,
+            _ => loss / labelled as f64,
+        };
+        Ok(Epoch::new(epoch, train_loss, &metrics, rate, gone_through, seconds, waited))
     }
 
     /// Notes in the classifier which epoch its weights are of, and what made it the best.

@@ -87,9 +87,15 @@ fn card(head: Head, genres: &[String], is_measured: bool) -> (String, Metrics) {
     let (options, classifier, metrics) = trained(head, genres);
     let frame = frame(genres);
     let metrics_of = is_measured.then_some(&metrics);
-    let text =
-        Card { options: &options, frame: &frame, classifier: &classifier, model_sha256: "abc", metrics: metrics_of }
-            .text();
+    let text = Card {
+        options: &options,
+        frame: &frame,
+        taught: None,
+        classifier: &classifier,
+        model_sha256: "abc",
+        metrics: metrics_of,
+    }
+    .text();
     (text, metrics)
 }
 
@@ -217,7 +223,7 @@ fn the_same_training_has_the_same_card_wherever_it_was() {
         let metrics = Some(&metrics);
         write_card(
             folder.path(),
-            &Card { options, frame: &frame, classifier: &classifier, model_sha256: "abc", metrics },
+            &Card { options, frame: &frame, taught: None, classifier: &classifier, model_sha256: "abc", metrics },
         )
         .unwrap();
         std::fs::read(folder.path().join(CARD_FILE)).unwrap()

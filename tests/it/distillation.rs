@@ -85,6 +85,25 @@ fn targets_are_the_labels_and_what_the_teacher_says_of_the_same_images() {
 }
 
 #[test]
+fn a_teacher_says_nothing_of_auxiliary_heads_and_of_films_without_genres() {
+    let head = Head::Sigmoid;
+    // Three genres and two outputs of another head; of the second film no genre is known.
+    let mut labels: Vec<f32> = (0..IMAGES * 5).map(|at| [1.0, 0.0, 0.0, 1.0, 0.5][at % 5]).collect();
+    labels[5..8].fill(f32::NAN);
+    labels[13..15].fill(f32::NAN);
+    let mut teacher = teacher(classifier(head, 1), head, &["d", "a", "b"], 0.75).unwrap();
+    let targets = teacher.targets(&images(), &labels).to_vec();
+    let genres = |of: &[f32]| -> Vec<f32> { of.chunks(5).flat_map(|of| [of[0], of[1], of[2]]).collect() };
+    let bits = |of: &[f32]| -> Vec<u32> { of.chunks(5).flat_map(|of| [of[3].to_bits(), of[4].to_bits()]).collect() };
+    assert_eq!(bits(&targets), bits(&labels), "to the bit");
+    let expected = teacher.targets(&images(), &genres(&labels)).to_vec();
+    assert!(expected[3..6].iter().all(|target| target.is_nan()), "{expected:?}");
+    assert!(expected.iter().filter(|target| target.is_nan()).count() == 3);
+    let all_bits = |of: &[f32]| -> Vec<u32> { of.iter().map(|of| of.to_bits()).collect() };
+    assert_eq!(all_bits(&genres(&targets)), all_bits(&expected));
+}
+
+#[test]
 fn a_student_that_is_taught_alone_comes_to_say_what_its_teacher_says() {
     for head in [Head::Sigmoid, Head::Softmax] {
         let mut teacher = teacher(classifier(head, 1), head, &["a", "b", "c", "d"], 1.0).unwrap();

@@ -10,7 +10,7 @@ use std::fs;
 use std::path::Path;
 
 /// The names in the first column of the tables under a heading of `docs/files.md`, in their order.
-fn documented(heading: &str) -> Vec<String> {
+pub fn documented(heading: &str) -> Vec<String> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/files.md");
     let text = fs::read_to_string(path).unwrap();
     let section = text.split("\n## ").find(|section| section.lines().next() == Some(heading)).unwrap();
@@ -35,7 +35,7 @@ fn fields(of: &Value, path: &str, to: &mut BTreeSet<String>) {
     }
 }
 
-fn fields_of(values: &[Value]) -> BTreeSet<String> {
+pub fn fields_of(values: &[Value]) -> BTreeSet<String> {
     let mut all = BTreeSet::new();
     values.iter().for_each(|value| fields(value, "", &mut all));
     all
@@ -73,7 +73,9 @@ fn the_fields_of_metrics_json_are_those_in_the_documents() {
 
 #[test]
 fn the_fields_of_ledger_json_are_those_in_the_documents() {
-    assert_eq!(fields_of(&[json("ledger.json")]), documented("ledger.json").into_iter().collect());
+    // A test of auxiliary heads has the others.
+    let all = documented("ledger.json").into_iter().filter(|field| !field.starts_with("auxiliary"));
+    assert_eq!(fields_of(&[json("ledger.json")]), all.collect());
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! All tests except the one of allocations, which needs a process of its own; the modules mirror
 //! the two source trees.
 
+mod auxiliary;
 mod cache_command;
 mod card;
 mod checkpoints;

@@ -242,6 +242,18 @@ fn the_sampler_draws_every_genre_equally_often() {
 }
 
 #[test]
+fn the_sampler_draws_films_without_genres_as_often_as_others() {
+    let mut films = films();
+    films.extend((1_000..1_050).map(|id| Film { id, genres: Vec::new() }));
+    let draws: Vec<usize> = (1..=400).flat_map(|epoch| Order::Balanced { seed: 1, epoch }.indexes(&films)).collect();
+    let without = draws.iter().filter(|&&at| films[at].genres.is_empty()).count() as f64 / draws.len() as f64;
+    assert!((without - 50.0 / 150.0).abs() < 0.01, "{without}");
+    let of = |genre| draws.iter().filter(|&&at| films[at].genres == [genre]).count() as f64;
+    let [some, others] = [0, 1].map(of);
+    assert!((some / others - 1.1).abs() < 0.1, "{some} {others}");
+}
+
+#[test]
 fn class_weights_make_up_for_rare_genres() {
     let genres = ["A", "B", "C"].map(String::from).to_vec();
     let frame = Frame { genres, train: films(), val: Vec::new(), test: Vec::new() };

@@ -99,6 +99,10 @@ pub fn check_controls(recipe: &Recipe, options: &RecipeOptions) -> Result<()> {
     if options.given::<f32>("magnitude").is_some() && recipe.randaugment == 0 {
         return Err(Error::usage("--magnitude is of --randaugment", "add --randaugment N, such as --randaugment 2"));
     }
+    if options.given::<f32>("auxiliary_weight").is_some() && recipe.auxiliary.is_empty() {
+        let remedy = "add --auxiliary LIST, such as --auxiliary themes,countries";
+        return Err(Error::usage("--auxiliary-weight is of --auxiliary", remedy));
+    }
     if (1..=plateau).contains(&patience) {
         let what = format!("--patience {patience} ends the training before --plateau {plateau} could help it");
         return Err(Error::usage(what, "name more epochs for --patience than for --plateau"));

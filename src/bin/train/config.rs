@@ -2,6 +2,7 @@
 
 use clap::ArgMatches;
 use clap::parser::ValueSource;
+use onesheet::data::labels::beside::Topics;
 use onesheet::run::config;
 use onesheet::run::recipe_options::RecipeOptions;
 use onesheet::{Error, Result};
@@ -59,6 +60,11 @@ pub fn arguments(line: &ArgMatches) -> Result<Option<Vec<OsString>>> {
         arguments.push(format!("--experiment={}", config.experiment));
     }
     let is_off = |field: &str| config.options.get(field).and_then(Value::as_integer) == Some(0);
+    let auxiliary = match is_given("auxiliary") {
+        true => run.get_one::<Topics>("auxiliary").map(Topics::to_string),
+        false => config.options.get("auxiliary").map(text),
+    };
+    let is_without_auxiliary = auxiliary.is_none_or(|topics| topics == "none");
     for (field, value) in &config.options {
         // On a command line, what has no effect is a mistake.
         let of_experiment = |name: &str| [name, "all"].contains(&&*config.experiment);
@@ -71,6 +77,8 @@ pub fn arguments(line: &ArgMatches) -> Result<Option<Vec<OsString>>> {
             "magnitude" => is_off("randaugment"),
             "tune_thresholds" => !of_experiment("multi-label"),
             "balance" => value.as_str() == Some("undersample") && !of_experiment("top-6"),
+            "auxiliary" => !of_experiment("multi-label"),
+            "auxiliary_weight" => is_without_auxiliary,
             "monitor" => value.as_str() == Some("auto"),
             "transfer" => config.options.contains_key("init_from") || config.experiment != "all",
             _ => false,

@@ -7,6 +7,7 @@ use crate::progress::Terminal;
 use crate::{signals, threads};
 use onesheet::classifier::MODEL_FILE;
 use onesheet::classifier::experiment::Experiment;
+use onesheet::data::labels::beside::Topics;
 use onesheet::data::refusal::OnBadImage;
 use onesheet::nn::{Head, Isa};
 use onesheet::page;
@@ -217,6 +218,11 @@ fn check_use(args: &RunArgs) -> Result<()> {
     if options.given("tune_thresholds") == Some(true) && experiments.iter().all(names_one_genre) {
         let what = "--tune-thresholds is of the experiment multi-label: the others name one genre";
         return Err(Error::usage(what, "leave it out"));
+    }
+    let none_takes_it = !experiments.iter().any(Experiment::takes_auxiliary);
+    if options.given::<Topics>("auxiliary").is_some_and(|topics| !topics.is_empty()) && none_takes_it {
+        let what = "--auxiliary is of the experiment multi-label";
+        return Err(Error::usage(what, "train that with it, and start from its weights: --init-from"));
     }
     if options.given::<f64>("transfer").is_some_and(|share| share > 0.0) && experiments.len() == 1 {
         let what = "--transfer is of a run of all experiments";

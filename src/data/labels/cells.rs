@@ -92,7 +92,7 @@ fn read(kind: Kind, field: &[u8]) -> Result<Option<Cell>, Fault> {
     let is_one = form == Form::Whole;
     let names = items.iter().flat_map(|item| item.split(|c| c == '|' && !is_one));
     let names: Vec<String> = names.map(str::trim).filter(|name| !is_nothing(name)).map(str::to_owned).collect();
-    Ok((!names.is_empty()).then(|| Cell { text, form, names, rows: 1 }))
+    Ok((!names.is_empty()).then_some(Cell { text, form, names, rows: 1 }))
 }
 
 /// The text of a cell without the white space around it.

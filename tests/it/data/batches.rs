@@ -1,10 +1,11 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
+use onesheet::data::auxiliary::Auxiliary;
 use onesheet::data::batches::{Batches, Batching, Order, Source};
 use onesheet::data::cache::Cache;
 use onesheet::data::decode::{Decoder, ImageSpec};
-use onesheet::data::films::Film;
+use onesheet::data::films::{Film, Films};
 use onesheet::data::refusal::{OnBadImage, Reason};
 use onesheet::data::transform::{Look, Transform, View};
 
@@ -179,4 +180,30 @@ fn out_of_file_handles_the_epoch_ends() {
     let text = error.to_string();
     assert!(text.contains("cannot read the poster: ") && text.contains("; raise the limit of open files"), "{text}");
     assert_eq!(error.exit_code(), 4);
+}
+
+#[test]
+fn labels_that_are_not_known_are_marked_in_a_batch() {
+    let (data, mut films, sources) = sources(24);
+    let rows: String = (3..=23).map(|id| format!("{id},Good\n")).collect();
+    write(data.path(), "themes.csv", format!("id,theme\n{rows}"));
+    let all = Films::open(data.path(), None).unwrap();
+    let auxiliary = Auxiliary::read(data.path(), &"themes".parse().unwrap(), &all).unwrap().unwrap();
+    let without = films.split_off(22);
+    let ids: Vec<u64> = without.iter().map(|film| film.id).collect();
+    let taught = auxiliary.taught(data.path(), &films, &ids).unwrap();
+    for source in sources {
+        let batching = plain(Order::Sequential, 5);
+        let heads = Some(Arc::clone(&taught.heads));
+        let batches = Batches::with_heads(source, &taught.train, batching, heads).unwrap();
+        let batches: Vec<_> = batches.map(Result::unwrap).collect();
+        let labels: Vec<f32> = batches.iter().flat_map(|batch| &batch.labels).copied().collect();
+        for (id, labels) in (1..=24).zip(labels.chunks_exact(CLASSES + 1)) {
+            let (genres, themes) = labels.split_at(CLASSES);
+            assert!(genres.iter().all(|label| label.is_nan() == (id > 22)), "{id}: {genres:?}");
+            let hot: Vec<usize> = (0..CLASSES).filter(|&class| genres[class] == 1.0).collect();
+            assert!(id > 22 || hot == film(id).genres, "{id}: {hot:?}");
+            assert!(if (3..=23).contains(&id) { themes == [1.0] } else { themes[0].is_nan() }, "{id}: {themes:?}");
+        }
+    }
 }

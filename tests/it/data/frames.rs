@@ -23,6 +23,7 @@ fn films(n: u64) -> Films {
         posters: PosterFolder::default(),
         genres: ["A", "B", "C", "D", "E", "F"].map(str::to_owned).to_vec(),
         films: (1..=n).map(film).collect(),
+        unnamed: Vec::new(),
         ledger: Ledger::default(),
         warnings: Vec::new(),
     }

@@ -8,6 +8,7 @@ use jpeg_encoder::{ColorType, Encoder};
 use onesheet::data::layout::PosterFolder;
 use onesheet::data::ledger::Ledger;
 
+mod auxiliary;
 mod batches;
 mod beside;
 mod cache;

@@ -298,3 +298,42 @@ fn the_shares_of_mixing_follow_its_parameter() {
         assert!((mean(a) - 0.5 - distance).abs() < 0.15 * distance, "{a}: {}", mean(a));
     }
 }
+
+#[test]
+fn what_is_not_known_of_an_image_is_known_of_its_mixture_where_its_own_is() {
+    let look = Look::Varied { augment: Augment { mixup: 0.4, ..Augment::NONE }, seed: 1, epoch: 1 };
+    let mixed = |mut labels: [f32; 6]| {
+        Transformer::new(Transform { size: SIZE, look }).mix(&mut vec![0; 3 * SIZE.bytes()], &mut labels, 0);
+        labels
+    };
+    let known = mixed([1.0, 0.0, 0.0, 0.0, 0.0, 0.0]);
+    assert!(known[0] < 1.0 && known[4] > 0.0, "the first is mixed with the second, the last with the first: {known:?}");
+    // Of the second image nothing is known, of the third the second label alone.
+    let unknown = mixed([1.0, 0.0, f32::NAN, f32::NAN, f32::NAN, 1.0]);
+    assert_eq!(unknown[..2], [1.0, 0.0], "what the other lacks changes nothing");
+    assert!(unknown[2].is_nan() && unknown[3].is_nan() && unknown[4].is_nan(), "{unknown:?}");
+    assert!(unknown[5] > 0.5 && unknown[5] < 1.0, "{unknown:?}");
+}
+
+#[test]
+fn what_is_known_of_one_image_alone_is_known_of_the_mixture_that_shows_most_of_it() {
+    let look = Look::Varied { augment: Augment { cutmix: 1.0, ..Augment::NONE }, seed: 1, epoch: 1 };
+    let (mut kept, mut lost) = (0, 0);
+    for position in 0..50 {
+        let mut images: Vec<u8> = [0, 200].iter().flat_map(|&of| vec![of; SIZE.bytes()]).collect();
+        let mut labels = [0.25, f32::NAN];
+        Transformer::new(Transform { size: SIZE, look }).mix(&mut images, &mut labels, 2 * position);
+        for (image, label) in images.chunks(SIZE.bytes()).zip(labels) {
+            let shows_first = 2 * image.iter().filter(|&&of| of == 0).count();
+            // Where both show as much, it is the image's own that counts.
+            match shows_first == image.len() {
+                true => continue,
+                false if shows_first > image.len() => assert_eq!(label, 0.25),
+                false => assert!(label.is_nan(), "{label}"),
+            }
+        }
+        kept += usize::from(!labels[0].is_nan());
+        lost += usize::from(labels[0].is_nan());
+    }
+    assert!(kept > 10 && lost > 5, "{kept} {lost}");
+}
