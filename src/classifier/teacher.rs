@@ -80,7 +80,7 @@ impl Teacher {
     /// posters grow.
     ///
     /// # Errors
-    /// [`Error::Shape`](crate::Error::Shape) where its weights depend on the size.
+    /// [`Error::Shape`] where its weights depend on the size.
     pub fn resize(&mut self, ImageSpec { height, width }: ImageSpec) -> Result<(), Error> {
         self.classifier.networks_mut().try_for_each(|network| network.resize_input(&[height, width, 3]))
     }
