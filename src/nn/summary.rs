@@ -87,7 +87,7 @@ impl Sequential {
 }
 
 fn line([name, shape, parameters, mflop, share]: [String; 5]) -> String {
-    let text = format!("{name:<26}{shape:<16}{parameters:>13}{mflop:>10}{share:>9}");
+    let text = format!("{name:<28}{shape:<16}{parameters:>13}{mflop:>10}{share:>9}");
     format!("{}\n", text.trim_end())
 }
 

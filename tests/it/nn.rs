@@ -262,6 +262,15 @@ fn training_gives_the_same_bits_on_avx2_and_avx512() {
     }
 }
 
+/// A second average of pixels has the longest name that a recipe makes.
+#[test]
+fn names_and_shapes_stand_apart_in_a_summary() {
+    let summary = Sequential::build(residual_model(16, 16, Padding::Same, 3), best(), 1).unwrap().summary();
+    let line = summary.lines().find(|line| line.starts_with("global_average_pooling2d_1")).unwrap();
+    assert_eq!(line.split_whitespace().collect::<Vec<_>>(), ["global_average_pooling2d_1", "5", "0"]);
+    assert!(summary.lines().all(|line| line.len() <= 80), "{summary}");
+}
+
 /// Where a value is joined later on, it exists: no block is fused across it, and what is joined is what
 /// a chain of the same layers gives there.
 #[test]
