@@ -3,6 +3,9 @@
 use crate::nn::{LayerSpec, Padding, Parameter, PlannedLayer, Role, Sequential};
 use std::collections::HashMap;
 
+/// What an earlier value is called after the name of the step that joins it.
+pub const KEPT: &str = "earlier";
+
 /// An operation, under the name of the layer that it computes.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Step {
@@ -16,16 +19,12 @@ pub enum Operation {
     Conv(Conv),
     Relu,
     Sigmoid,
-    /// The value as it is, kept under the step's name for a step that joins it.
+    /// The value as it is, kept for a step that joins it: its name is that step's and [`KEPT`].
     Keep,
-    /// The sum of the value and of that which was kept under this name.
-    Add {
-        kept: String,
-    },
-    /// The images that were kept under this name, times the value, a factor for each channel.
-    Multiply {
-        kept: String,
-    },
+    /// The sum of the value and of that which was kept for the step.
+    Add,
+    /// The images that were kept for the step, times the value, a factor for each channel.
+    Multiply,
     BatchNormalization {
         gamma: Vec<f32>,
         beta: Vec<f32>,
@@ -99,8 +98,8 @@ pub fn of(network: &Sequential) -> Vec<Step> {
             }
             LayerSpec::Relu => Operation::Relu,
             LayerSpec::Sigmoid => Operation::Sigmoid,
-            LayerSpec::Add { .. } => Operation::Add { kept: kept_for(planned) },
-            LayerSpec::Multiply { .. } => Operation::Multiply { kept: kept_for(planned) },
+            LayerSpec::Add { .. } => Operation::Add,
+            LayerSpec::Multiply { .. } => Operation::Multiply,
             LayerSpec::BatchNormalization { epsilon, .. } => Operation::BatchNormalization {
                 gamma: values(Role::Gamma),
                 beta: values(Role::Beta),
@@ -130,15 +129,12 @@ pub fn of(network: &Sequential) -> Vec<Step> {
     for (i, (layer, planned)) in layers.iter().zip(&plan).enumerate() {
         let joins = layers.iter().zip(&plan).enumerate().skip(i);
         let joins = joins.filter(|(at, (layer, _))| layer.joins().is_some_and(|layers| at - layers == i));
-        steps.extend(joins.map(|(_, (_, join))| Step { name: kept_for(join), operation: Operation::Keep }));
+        steps.extend(
+            joins.map(|(_, (_, join))| Step { name: format!("{}/{KEPT}", join.name), operation: Operation::Keep }),
+        );
         steps.extend(operation((layer, planned)).map(|operation| Step { name: planned.name.clone(), operation }));
     }
     steps
-}
-
-/// The name that an earlier value is kept under for a layer that joins it.
-fn kept_for(join: &PlannedLayer) -> String {
-    format!("{}/earlier", join.name)
 }
 
 /// How many zeros an axis gets at both ends together.

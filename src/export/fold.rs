@@ -101,7 +101,7 @@ fn is_not_negative(scale: &[f64]) -> bool {
 fn is_of_images(steps: &[Step]) -> bool {
     let says = |step: &Step| match step.operation {
         Operation::GlobalAveragePool | Operation::Flatten { .. } | Operation::Gemm(_) => Some(false),
-        Operation::Multiply { .. } => Some(true),
+        Operation::Multiply => Some(true),
         _ => None,
     };
     steps.iter().rev().find_map(says).unwrap_or(true)

@@ -1,7 +1,7 @@
 //! Nodes and tensors of an ONNX graph, as they are added one by one. Each node gives one value, which
 //! has the node's name.
 
-use super::chain::{Conv, Gemm, Operation, Step};
+use super::chain::{Conv, Gemm, KEPT, Operation, Step};
 use super::proto::{
     AttributeProto, Dimension, DimensionValue, GraphProto, NodeProto, TensorProto, TensorShapeProto, TensorTypeProto,
     TypeProto, ValueInfoProto, attribute, data_type,
@@ -77,11 +77,11 @@ impl Graph {
             Operation::Relu => self.node(name, "Relu", &[x], Vec::new()),
             Operation::Sigmoid => self.node(name, "Sigmoid", &[x], Vec::new()),
             Operation::Keep => self.node(name, "Identity", &[x], Vec::new()),
-            Operation::Add { kept } => self.node(name, "Add", &[x, kept], Vec::new()),
-            Operation::Multiply { kept } => {
+            Operation::Add => self.node(name, "Add", &[x, &part(KEPT)], Vec::new()),
+            Operation::Multiply => {
                 let axes = self.whole_numbers(&part("axes"), &[2, 3]);
                 let factors = self.node(&part("factors"), "Unsqueeze", &[x, &axes], Vec::new());
-                self.node(name, "Mul", &[kept, &factors], Vec::new())
+                self.node(name, "Mul", &[&part(KEPT), &factors], Vec::new())
             }
             Operation::BatchNormalization { gamma, beta, mean, variance, epsilon } => {
                 let parameters =

@@ -9,6 +9,7 @@ use onesheet::export::proto::{DimensionValue, GraphProto, ModelProto, NodeProto,
 use onesheet::nn::{Head, Isa, LayerSpec, ModelSpec, Padding, Role, Sequential};
 use prost::Message;
 use serde_json::{Value, json};
+use std::collections::HashSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -193,6 +194,23 @@ fn as_much_is_in_the_graph_as_is_asked_for() {
     assert_eq!((front.matches(resize).count(), front.matches("Gather").count()), (5, 5), "{front}");
     let refusal = onnx::model(&of, Options { views: Some(Views::Crops), ..PLAIN }, "").unwrap_err();
     assert!(refusal.exit_code() == 2 && refusal.to_string().contains("--input poster"), "{refusal}");
+}
+
+/// What a node reads is there by then: an input, a constant, or what a node before gives; and each is
+/// made once.
+#[test]
+fn members_with_branches_have_graphs_of_their_own() {
+    let member = || classifier(residual(20), Head::Sigmoid, Views::Flip);
+    let of = Classifier::join(vec![member(), member()]).unwrap();
+    for fold in [false, true] {
+        let graph = graph(&of, Options { output: Output::Probabilities, views: None, fold, ..PLAIN });
+        let given = graph.input.iter().map(|input| &input.name).chain(graph.initializer.iter().map(|of| &of.name));
+        let mut known: HashSet<&String> = given.collect();
+        for node in &graph.node {
+            assert!(node.input.iter().all(|input| known.contains(input)), "{} reads {:?}", node.name, node.input);
+            assert!(node.output.iter().all(|output| known.insert(output)), "{} is made again", node.name);
+        }
+    }
 }
 
 #[test]
