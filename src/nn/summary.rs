@@ -71,11 +71,13 @@ impl Sequential {
             return None;
         };
         let shape = Options { filters, kernel, stride, padding }.shape([h, w, c]).expect("the plan was checked");
+        // That of a training step, whose passes these are.
+        let isa = self.isa().with_precision(self.precision());
         let of = |pass| match pass {
             Pass::BackwardX if is_first => "-".to_owned(),
             pass => {
-                let algorithm = Algorithm::choose(self.isa(), &shape, pass);
-                format!("{algorithm} {}", algorithm.tile(self.isa(), &shape, pass))
+                let algorithm = Algorithm::choose(isa, &shape, pass);
+                format!("{algorithm} {}", algorithm.tile(isa, &shape, pass))
             }
         };
         Some([Pass::Forward, Pass::BackwardX, Pass::BackwardW].map(of))
