@@ -15,6 +15,7 @@ use std::sync::Arc;
 
 use crate::data::duplicates::duplicates;
 use crate::data::films::{Film, Films};
+use crate::data::frames::Frame;
 use crate::data::labels::beside::{Topic, Topics, Values};
 use crate::data::ledger::{DUPLICATE_POSTERS, Ledger};
 use crate::data::split::{Fold, Split, rank};
@@ -128,6 +129,13 @@ impl Auxiliary {
         train.sort_unstable_by_key(|film| film.id);
         let all = self.values.iter().map(|of| Head::of(of, data, &train)).collect::<Result<_>>()?;
         Ok(Taught { heads: Arc::new(Heads { all }), train })
+    }
+}
+
+impl Taught {
+    /// The films to train on: all that are taught, or those of the frame where genres are all that is.
+    pub fn films<'a>(taught: Option<&'a Self>, frame: &'a Frame) -> &'a [Film] {
+        taught.map_or(&frame.train, |taught| &taught.train)
     }
 }
 

@@ -137,7 +137,7 @@ fn groups(posters: &PosterFolder, found: &[u64]) -> Result<Vec<Vec<String>>> {
 fn training_speed(classes: usize, isa: Isa) -> Result<Speed> {
     let recipe = Recipe::best();
     let batch = recipe.batch;
-    let (images, labels) = (vec![128; batch * recipe.size().bytes()], vec![0.0; batch * classes]);
+    let (images, labels) = (vec![128; batch * recipe.input.bytes()], vec![0.0; batch * classes]);
     let batches = std::iter::repeat((&images[..], &labels[..])).map(Ok);
     let speed = Speed::measure(&recipe, (Experiment::ALL[0].head, classes), isa, batches, |batch| *batch);
     Ok(speed?.expect("there is no end of batches"))

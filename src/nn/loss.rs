@@ -47,8 +47,8 @@ impl From<Head> for Objective {
 }
 
 impl Objective {
-    /// The mean loss of a batch, of the first head alone. Writes the probabilities and the gradient of the loss by the
-    /// logits.
+    /// The mean loss of a batch, of the first head alone. Writes the probabilities and the gradient of
+    /// the loss by the logits.
     ///
     /// # Shapes
     /// `logits`, `labels` (0 to 1), `probabilities` and `dlogits` (both overwritten): `[n,

@@ -23,8 +23,8 @@ use std::time::{Duration, Instant};
 const PLANNED: f64 = 0.95;
 
 /// The options with a number of steps in place of hours, where they ask for those: as many as fit in
-/// the time that is left for `runs` runs like this one with all its members, decoding, validation and the test included.
-/// Results depend on the steps alone, which `config.toml` has from then on; a run that goes on takes
+/// the time that is left for `runs` runs like this one with all its members, decoding, validation and
+/// the test included. Results depend on the steps alone, which `config.toml` has from then on; a run that goes on takes
 /// them from one of the `folders` where it was begun.
 ///
 /// # Errors
@@ -131,5 +131,5 @@ fn seconds(options: &Options, (experiments, taught): (&[(Experiment, &Frame)], O
 
 /// How many films an experiment is trained on.
 fn train_films(experiment: Experiment, frame: &Frame, taught: Option<&Taught>) -> usize {
-    taught.filter(|_| experiment.takes_auxiliary()).map_or(frame.train.len(), |taught| taught.train.len())
+    Taught::films(taught.filter(|_| experiment.takes_auxiliary()), frame).len()
 }

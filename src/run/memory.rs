@@ -66,7 +66,7 @@ pub(crate) fn needed_with_heads(
     };
     // Those of a step, or whole posters that are answered about.
     let posters = batch.min(BATCH) * ImageSpec::POSTER.bytes();
-    let images = BATCHES * (batch * recipe.size().bytes()).max(posters) as u64;
+    let images = BATCHES * (batch * recipe.input.bytes()).max(posters) as u64;
     // The weights of the best epoch, and their average; both once more in a checkpoint that is being
     // written, with the weights and what the optimiser keeps of each.
     let kept = (1 + u64::from(recipe.ema > 0.0)) * model.values;

@@ -68,6 +68,7 @@ pub mod watch;
 
 use crate::classifier::experiment::Experiment;
 use crate::classifier::{Classifier, MODEL_FILE};
+use crate::data::auxiliary::Taught;
 use crate::data::frames::Frame;
 use crate::error::{Error, Result};
 use crate::files::{self, OwnFolder};
@@ -242,7 +243,7 @@ fn work(
     };
     let turns: Vec<Options> = experiments.iter().enumerate().map(of_turn).collect();
     let taught = |turn: usize| taught.as_ref().filter(|_| experiments[turn].0.takes_auxiliary());
-    let train = |turn: usize| taught(turn).map_or(experiments[turn].1.train.len(), |taught| taught.train.len());
+    let train = |turn: usize| Taught::films(taught(turn), &experiments[turn].1).len();
     let films = |turn: usize| turns[turn].recipe.course(train(turn)).all_films() as f64;
     let in_all: f64 = (0..turns.len()).map(films).sum();
     for i in checkpoints.done.len()..experiments.len() {

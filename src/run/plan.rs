@@ -88,7 +88,7 @@ impl Plan {
             let (recipe, classes) = (&options.recipe, frame.genres.len());
             let taught = taught.filter(|_| experiment.takes_auxiliary());
             let auxiliary = taught.map_or(0, |taught| taught.heads.classes());
-            let train = taught.map_or(frame.train.len(), |taught| taught.train.len());
+            let train = Taught::films(taught, frame).len();
             let model = recipe.model(classes + auxiliary).memory(isa, 1, Some(&recipe.rule))?;
             memory = memory.max(memory::needed_with_heads(&options, [classes, auxiliary], recipe.batch, isa)?);
             let members = options.members as u64;

@@ -377,11 +377,6 @@ impl Recipe {
         AuxiliaryHeads { outputs, weight: self.auxiliary_weight }
     }
 
-    /// The size of the model's input.
-    pub fn size(&self) -> ImageSpec {
-        self.input
-    }
-
     /// The size of posters in an epoch of a training, counted from 1; that of the last epoch is the
     /// model's own.
     ///

@@ -64,7 +64,7 @@ fn teacher(
     genres: &[String],
     weight: f32,
 ) -> Result<Teacher> {
-    let student = Student { head: experiment.head, genres, input: options.recipe.size() };
+    let student = Student { head: experiment.head, genres, input: options.recipe.input };
     Teacher::new(classifier, student, weight)
         .map_err(|(what, remedy)| Error::data(path, format!("it cannot teach {}: {what}", experiment.name), remedy))
 }

@@ -35,7 +35,7 @@ pub(crate) fn measure(
     let classes = frame.genres.len();
     let steps = Speed::steps(recipe.batch);
     let look = Look::Varied { augment: recipe.augment(), seed: options.seed, epoch: 1 };
-    let transform = Transform { size: recipe.size(), look };
+    let transform = Transform { size: recipe.input, look };
     let order = Order::Shuffled { seed: options.seed, epoch: 1 };
     let batching = Batching { classes, order, skip: 0, size: recipe.batch, transform };
 
@@ -58,7 +58,7 @@ pub(crate) fn measure(
         }
         Ok(batch)
     };
-    let (source, train, is_as_in_the_run) = source(options, films, taught.map_or(&frame.train, |taught| &taught.train));
+    let (source, train, is_as_in_the_run) = source(options, films, Taught::films(taught, frame));
     let heads = taught.map(|taught| Arc::clone(&taught.heads));
     let batches = Batches::with_heads(source, &train, batching, heads)?;
     let (speed, decoding) = match is_as_in_the_run {

@@ -159,7 +159,7 @@ impl Fit<'_, '_> {
 
     /// The films to train on.
     pub fn train_films(&self) -> &[Film] {
-        self.taught.map_or(&self.frame.train, |taught| &taught.train)
+        Taught::films(self.taught, self.frame)
     }
 
     /// How long the training on them is.
@@ -171,7 +171,7 @@ impl Fit<'_, '_> {
     fn train_epoch(&mut self, training: &mut Training) -> Result<()> {
         let Self { options, experiment, frame, taught, progress, share, .. } = *self;
         let Options { recipe, seed, .. } = options;
-        let all = taught.map_or(&frame.train, |taught| &taught.train);
+        let all = Taught::films(taught, frame);
         let begun = training.state.position;
         let (seed, epoch) = (*seed, begun.epoch);
         let number = epoch as u64;
@@ -244,7 +244,7 @@ impl Fit<'_, '_> {
         drop(bar);
         self.posters.refuse(batches.refused(), options)?;
         // What follows asks the classifier as it will be asked in the end.
-        resize(training.network(), recipe.size(), recipe.batch)?;
+        resize(training.network(), recipe.input, recipe.batch)?;
         let position = &mut training.state.position;
         position.at = films;
         // The last epoch may be so small a part of one that only films without genres come up in it.
