@@ -16,6 +16,8 @@ pub struct Step {
 /// What is computed of a batch, `[n, c, h, w]` or `[n, values]`.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Operation {
+    /// Squares of that side become pixels.
+    SpaceToDepth(usize),
     Conv(Conv),
     Relu,
     Sigmoid,
@@ -96,6 +98,7 @@ pub fn of(network: &Sequential) -> Vec<Step> {
                     pads: [top, left, end(0, top), end(1, left)],
                 })
             }
+            LayerSpec::SpaceToDepth { block } => Operation::SpaceToDepth(block),
             LayerSpec::Relu => Operation::Relu,
             LayerSpec::Sigmoid => Operation::Sigmoid,
             LayerSpec::Add { .. } => Operation::Add,

@@ -74,6 +74,9 @@ impl Graph {
                 let attributes = vec![ints("pads", pads), ints("strides", &[*stride; 2])];
                 self.node(name, "Conv", &[x, &kernel, &bias], attributes)
             }
+            &Operation::SpaceToDepth(block) => {
+                self.node(name, "SpaceToDepth", &[x], vec![int("blocksize", block as i64)])
+            }
             Operation::Relu => self.node(name, "Relu", &[x], Vec::new()),
             Operation::Sigmoid => self.node(name, "Sigmoid", &[x], Vec::new()),
             Operation::Keep => self.node(name, "Identity", &[x], Vec::new()),

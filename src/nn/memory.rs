@@ -66,7 +66,7 @@ impl ModelSpec {
         }
 
         let bytes = |item: usize| Buffer::bytes(batch * item) as u64;
-        let (input, outputs) = (item_len(&self.input), &all.shapes[1..]);
+        let (input, outputs) = (item_len(&all.shapes[0]), &all.shapes[1..]);
         let input = if all.take_bytes() { (batch * input) as u64 } else { bytes(input) };
         let outputs = outputs.iter().map(|output| bytes(item_len(output))).sum::<u64>();
         let gradients = if training { 2 * bytes(largest_output(&all.shapes)) } else { 0 };

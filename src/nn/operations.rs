@@ -98,7 +98,7 @@ impl Operations {
             };
             operations.extend(kind.map(|kind| Operation { first: i, kind }));
             i += count;
-            // Flatten is no operation: it changes how the output before it is seen.
+            // Flatten and space-to-depth are no operations: they change how the value before them is seen.
             shapes.truncate(operations.len());
             shapes.push(plan[i - 1].output.clone());
         }
@@ -115,9 +115,10 @@ impl Operations {
         Some((at, self.plan[last].output[..].try_into().expect("it has three axes")))
     }
 
-    /// Whether the first of them takes images as bytes.
+    /// Whether the input may be images as bytes: the first of them takes such, and no other reads it.
     pub fn take_bytes(&self) -> bool {
-        self.operations.first().is_some_and(|first| matches!(first.kind, Kind::ConvBlocks(_)))
+        let joined = self.operations.iter().any(|of| matches!(of.kind, Kind::Join { earlier: 0, .. }));
+        !joined && self.operations.first().is_some_and(|first| matches!(first.kind, Kind::ConvBlocks(_)))
     }
 }
 
@@ -269,6 +270,8 @@ fn single(layers: &[LayerSpec], plan: &PlannedLayer) -> (Option<Kind>, usize) {
         (LayerSpec::Sigmoid, _) => Some(Kind::Sigmoid),
         // NHWC is contiguous: the values stay as they are.
         (LayerSpec::Flatten, _) => None,
+        // The input is laid out so.
+        (LayerSpec::SpaceToDepth { .. }, _) => None,
         (layer, shape) => unreachable!("plan() refuses {layer:?} after {shape:?}"),
     };
     (kind, 1 + usize::from(relu))

@@ -3,7 +3,7 @@
 use super::layers::{BYTE_SCALE, Backward, Inputs, Layer, Pass};
 use super::operations::{Operation, Operations, check_batch, item_len, largest_output};
 use super::parameter::Parameter;
-use super::spec::ModelSpec;
+use super::spec::{LayerSpec, ModelSpec};
 use super::tensor::Tensor;
 use crate::error::{Error, Result};
 use onesheet_kernels::optim::Step;
@@ -33,6 +33,10 @@ pub struct Sequential {
     layers: Vec<Box<dyn Layer>>,
     /// The shapes of one item of the `activations`.
     shapes: Vec<Vec<usize>>,
+    /// How the input is laid out; `None` where it stays as it comes.
+    squares: Option<Squares>,
+    /// See [`Operations::take_bytes`].
+    takes_bytes: bool,
     /// See [`Operations::last_images`].
     last_images: Option<(usize, [usize; 3])>,
     /// How many blocks run fused, each from its convolution to its pooling.
@@ -43,6 +47,26 @@ pub struct Sequential {
     gradients: [Tensor; 2],
     /// The largest batches that the buffers hold, in inference and in training.
     capacity: Capacity,
+}
+
+/// Images whose squares of `block` x `block` pixels become one pixel each.
+#[derive(Clone, Copy)]
+struct Squares {
+    image: [usize; 3],
+    block: usize,
+}
+
+impl Squares {
+    fn of(spec: &ModelSpec) -> Option<Self> {
+        match (spec.layers.first(), &spec.input[..]) {
+            (Some(&LayerSpec::SpaceToDepth { block }), &[h, w, c]) => Some(Self { image: [h, w, c], block }),
+            _ => None,
+        }
+    }
+
+    fn lay_out<T: Copy + Sync, U: Send>(self, from: &[T], to: &mut [U], of: impl Fn(T) -> U + Sync) {
+        image::space_to_depth(self.image, self.block, from, to, of);
+    }
 }
 
 /// The largest batches that buffers hold.
@@ -116,7 +140,7 @@ impl Sequential {
 
     fn build_with(spec: ModelSpec, isa: Isa, seed: u64, fuse: bool) -> Result<Self> {
         let all = Operations::of(&spec, fuse)?;
-        let last_images = all.last_images();
+        let (last_images, takes_bytes, squares) = (all.last_images(), all.take_bytes(), Squares::of(&spec));
         let layers: Vec<_> = all.operations.iter().map(|operation| operation.build(&all, seed)).collect();
         Ok(Self {
             spec,
@@ -124,6 +148,8 @@ impl Sequential {
             fuse,
             precision: Precision::F32,
             last_images,
+            squares,
+            takes_bytes,
             fused_blocks: all.operations.iter().map(Operation::fused_blocks).sum(),
             shapes: all.shapes,
             activations: vec![Tensor::default(); layers.len() + 1],
@@ -231,8 +257,8 @@ impl Sequential {
             return;
         }
         check_batch(n, &self.shapes).unwrap_or_else(|what| panic!("{what}"));
-        let (input, first) = (&self.spec.input, &mut self.activations[0]);
-        match self.layers.first().is_some_and(|layer| layer.takes_bytes()) {
+        let (input, first) = (&self.shapes[0], &mut self.activations[0]);
+        match self.takes_bytes {
             true => first.reshape_bytes(n, input),
             false => first.reshape(n, input),
         }
@@ -257,18 +283,30 @@ impl Sequential {
         assert!(len > 0 && len.is_multiple_of(item), "{len} values of items of {item}");
         let n = len / item;
         self.claim(n, pass.is_training());
-        let (input_shape, first) = (&self.spec.input, &mut self.activations[0]);
+        let (shape, first) = (&self.shapes[0], &mut self.activations[0]);
         match input {
-            Input::U8(bytes) if self.layers.first().is_some_and(|layer| layer.takes_bytes()) => {
-                first.set_bytes(n, input_shape, bytes);
+            Input::U8(bytes) if self.takes_bytes => {
+                first.reshape_bytes(n, shape);
+                match self.squares {
+                    None => first.bytes_mut().copy_from_slice(bytes),
+                    Some(squares) => squares.lay_out(bytes, first.bytes_mut(), |byte| byte),
+                }
             }
             Input::U8(bytes) => {
-                first.reshape(n, input_shape);
-                image::u8_to_f32(self.isa, bytes, BYTE_SCALE, first.values_mut());
+                first.reshape(n, shape);
+                match self.squares {
+                    None => image::u8_to_f32(self.isa, bytes, BYTE_SCALE, first.values_mut()),
+                    Some(squares) => {
+                        squares.lay_out(bytes, first.values_mut(), |byte| f32::from(byte) * BYTE_SCALE);
+                    }
+                }
             }
             Input::F32(values) => {
-                first.reshape(n, input_shape);
-                first.values_mut().copy_from_slice(values);
+                first.reshape(n, shape);
+                match self.squares {
+                    None => first.values_mut().copy_from_slice(values),
+                    Some(squares) => squares.lay_out(values, first.values_mut(), |value| value),
+                }
             }
         }
         let isa = if pass.is_training() { self.isa.with_precision(self.precision) } else { self.isa };

@@ -2,7 +2,7 @@
 
 use super::layers::{
     Description, LARGEST, MOST_ACTIVATIONS, batch_norm, conv2d, dense, dropout, global_average_pool2d, join::Join,
-    max_pool2d, relu, sigmoid, values,
+    max_pool2d, relu, sigmoid, space_to_depth, values,
 };
 use super::parameter::Role;
 use crate::error::{Error, Result};
@@ -51,6 +51,16 @@ pub enum LayerSpec {
         stride: usize,
         /// Border treatment.
         padding: Padding,
+    },
+    /// Each square of `block` x `block` pixels becomes one pixel with all of their channels, row by row:
+    /// `[h, w, c]` to `[h / block, w / block, block * block * c]`. The first layer of a model, if it has
+    /// one: a stem that gives up no pixel, and leaves the convolution behind it fewer places.
+    ///
+    /// ONNX's and TensorFlow's `SpaceToDepth`. As a stem: Ridnik et al. 2020, TResNet,
+    /// <https://arxiv.org/abs/2003.13630>, section 2.1.
+    SpaceToDepth {
+        /// Side of the square.
+        block: usize,
     },
     /// `max(x, 0)`.
     Relu,
@@ -106,6 +116,7 @@ impl LayerSpec {
     pub fn class(&self) -> &'static str {
         match self {
             Self::Conv2d { .. } => "conv2d",
+            Self::SpaceToDepth { .. } => "space_to_depth",
             Self::Relu => "re_lu",
             Self::Sigmoid => "sigmoid",
             Self::BatchNormalization { .. } => "batch_normalization",
@@ -139,6 +150,7 @@ impl LayerSpec {
             Self::Conv2d { filters, kernel, stride, padding } => {
                 conv2d::Options { filters, kernel, stride, padding }.describe(input)
             }
+            Self::SpaceToDepth { block } => space_to_depth::describe(input, block, before.is_empty()),
             Self::Relu => Ok(relu::describe(input)),
             Self::Sigmoid => Ok(sigmoid::describe(input)),
             Self::BatchNormalization { momentum, epsilon } => batch_norm::describe(input, momentum, epsilon),
@@ -174,6 +186,11 @@ impl ModelSpec {
     pub fn layer(mut self, layer: LayerSpec) -> Self {
         self.layers.push(layer);
         self
+    }
+
+    /// Makes one pixel of each square of `block` x `block` pixels, as the first layer of the model.
+    pub fn space_to_depth(self, block: usize) -> Self {
+        self.layer(LayerSpec::SpaceToDepth { block })
     }
 
     /// Adds a convolution with a square window of stride 1.

@@ -24,20 +24,10 @@ impl Tensor {
         self.is_bytes = false;
     }
 
-    /// Takes another size and shape for bytes in place of values, all 0.
+    /// Like [`reshape`](Self::reshape), but for bytes in place of values.
     pub(super) fn reshape_bytes(&mut self, n: usize, shape: &[usize]) {
         self.set_shape(n, shape);
-        self.bytes.clear();
         self.bytes.resize(n * self.item_len(), 0);
-        self.is_bytes = true;
-    }
-
-    /// Takes bytes in place of values, with their size and shape.
-    pub(super) fn set_bytes(&mut self, n: usize, shape: &[usize], bytes: &[u8]) {
-        self.set_shape(n, shape);
-        assert_eq!(bytes.len(), n * self.item_len(), "bytes of {n} items of {shape:?}");
-        self.bytes.clear();
-        self.bytes.extend_from_slice(bytes);
         self.is_bytes = true;
     }
 
@@ -50,6 +40,12 @@ impl Tensor {
     /// The bytes, where it holds bytes.
     pub(super) fn bytes(&self) -> Option<&[u8]> {
         self.is_bytes.then_some(&self.bytes)
+    }
+
+    /// The bytes, to write, where it holds bytes.
+    pub(super) fn bytes_mut(&mut self) -> &mut [u8] {
+        debug_assert!(self.is_bytes, "the tensor holds values");
+        &mut self.bytes
     }
 
     /// The number of items in the batch.

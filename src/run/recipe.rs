@@ -44,6 +44,10 @@ pub struct Recipe {
     // The path in full keeps clap from taking one value for several.
     #[arg(long, value_name = "N,N,..", value_parser = filters, help_heading = MODEL)]
     pub filters: ::std::vec::Vec<usize>,
+    /// Side of the squares of pixels that become one pixel with all their channels before the first block;
+    /// 1 leaves the pixels as they are. 2 shows a network details of twice the size for hardly more time.
+    #[arg(long, value_name = "N", value_parser = up_to(16), help_heading = MODEL)]
+    pub stem: usize,
     /// Convolutions of a residual branch after each block but the first, each with ReLU and batch norm,
     /// whose result is added to the block's; 0 is no branch.
     #[arg(long, value_name = "N", value_parser = at_most(16), help_heading = MODEL)]
@@ -280,6 +284,7 @@ impl Recipe {
             filters: vec![16, 32, 64],
             residual: 0,
             squeeze_excite: 0,
+            stem: 1,
             pooling: Pooling::Flatten,
             dense: 64,
             dropout: 0.5,
@@ -424,6 +429,9 @@ impl Recipe {
             excited(convolved, filters)
         };
         let mut spec = ModelSpec::input(&[input.height, input.width, 3]);
+        if self.stem > 1 {
+            spec = spec.space_to_depth(self.stem);
+        }
         for (i, &filters) in filters.iter().enumerate() {
             spec = normalised(spec, filters, *padding).max_pool2d(2);
             spec = match self.residual {

@@ -71,6 +71,13 @@ fn residual(input: usize) -> ModelSpec {
     spec.global_average_pool2d().dense(GENRES.len())
 }
 
+/// Squares of pixels as pixels in front of a block.
+fn stem(input: usize) -> ModelSpec {
+    let spec = ModelSpec::input(&[input, input, 3]).space_to_depth(2);
+    let spec = spec.conv2d(4, 3, Padding::Same).relu().batch_norm(0.9).max_pool2d(2);
+    spec.global_average_pool2d().dense(GENRES.len())
+}
+
 /// What no recipe makes: other windows, strides and orders of the layers.
 fn unusual() -> ModelSpec {
     let conv2d = |filters, kernel, stride, padding| LayerSpec::Conv2d { filters, kernel, stride, padding };
@@ -448,6 +455,7 @@ fn onnx_runtime_answers_as_we_do() {
         ("unpadded", classifier(unpadded(100), Head::Softmax, Views::One)),
         ("unusual", classifier(unusual(), Head::Sigmoid, Views::Flip)),
         ("residual", classifier(residual(40), Head::Sigmoid, Views::One)),
+        ("stem", classifier(stem(40), Head::Sigmoid, Views::Flip)),
     ];
     let mut runs = vec![run_folder().join("multi-label")];
     for (name, of) in made {
@@ -461,5 +469,5 @@ fn onnx_runtime_answers_as_we_do() {
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     let (table, errors) = (text(&output.stdout), text(&output.stderr));
     assert!(output.status.success(), "{table}{errors}");
-    assert_eq!(table.matches("safetensors | as it comes").count(), 4, "{table}{errors}");
+    assert_eq!(table.matches("safetensors | as it comes").count(), 5, "{table}{errors}");
 }

@@ -91,6 +91,9 @@ fn mistakes_of_newcomers_are_answered_with_what_to_do() {
         ("sweep --data DATA --out OUT", 2, &["--vary", "lr=1e-3 3e-3"]),
         ("sweep --data DATA --out OUT --vary lr=0,1", 2, &["lr=0,1", "write 0.1"]),
         // What does not go together.
+        ("run --data DATA --out OUT --input 130 --stem 4", 2, &["--stem 4", "--input 130", "sides that 4 divides"]),
+        ("run --data DATA --out OUT --input 32 --stem 2", 2, &["--input 32 is too small", "--input 64 or more"]),
+        ("run --data DATA --out OUT --stem 2 --progressive 99", 2, &["--stem 2", "--progressive 99"]),
         ("run --data DATA --out OUT --input 16", 2, &["--input 16 is too small", "--filters", "--input 32 or more"]),
         ("run --data DATA --out OUT --filters 4,4,4,4,4,4,4,4,4", 2, &["--filters names 9 blocks", "fewer"]),
         ("run --data DATA --out OUT --recipe report --optimizer adamw", 2, &["--weight-decay"]),

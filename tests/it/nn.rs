@@ -7,6 +7,7 @@ use onesheet::nn::{
     Head, Input, Isa, LayerSpec, ModelSpec, Objective, Optimizer, Padding, Pass, Precision, Role, Rule, Sequential,
     Sgd, Trainer,
 };
+use onesheet_kernels::image::space_to_depth;
 use proptest::prelude::*;
 
 /// The poster model of the three experiments.
@@ -88,6 +89,13 @@ fn every_shape_error_surfaces_in_build() {
         (ModelSpec::input(&[8, 8, 3]).dense(4), "flatten first"),
         (ModelSpec::input(&[8, 8, 3]).flatten().max_pool2d(2), "it takes [height, width, channels]"),
         (ModelSpec::input(&[3, 3, 1]).max_pool2d(2).max_pool2d(2), "max_pooling2d_1"),
+        (
+            ModelSpec::input(&[8, 6, 3]).space_to_depth(4),
+            "space_to_depth after a shape of [8, 6, 3]: its squares do not",
+        ),
+        (ModelSpec::input(&[8, 8, 3]).space_to_depth(0), "its squares do not fill the image"),
+        (ModelSpec::input(&[8]).space_to_depth(2), "it takes images"),
+        (ModelSpec::input(&[8, 8, 3]).relu().space_to_depth(2), "it comes before all other layers"),
         (ModelSpec::input(&[8]).dropout(1.0), "below 1"),
         (ModelSpec::input(&[8]).dense(0), "at least one unit"),
         (ModelSpec::input(&[0, 8, 3]).flatten(), "input"),
@@ -332,6 +340,52 @@ fn fused_blocks_train_and_predict_as_their_single_layers_do() {
                 assert_close(fused, &wide(single), 1e-3);
             }
         }
+    }
+}
+
+/// A stem is a layout: a model with one gives what the layers behind it give for images that are laid out
+/// so, as bytes and as values, fused or not, and where the laid-out images are joined later on.
+#[test]
+fn a_stem_gives_what_its_layers_give_for_images_that_are_laid_out() {
+    let (n, side, block) = (3, 16, 2);
+    let layers = |spec: ModelSpec, joins: bool| {
+        let block = |spec: ModelSpec| spec.conv2d(5, 3, Padding::Same).relu().batch_norm(0.9).max_pool2d(2);
+        // The images that come in, each channel times what a block makes of them.
+        let factors = |spec| block(spec).global_average_pool2d().dense(12).layer(LayerSpec::Sigmoid);
+        let spec = if joins { factors(spec).layer(LayerSpec::Multiply { layers: 7 }) } else { spec };
+        block(block(spec)).flatten().dense(3)
+    };
+    let bytes: Vec<u8> = Data::new(4).whole(256, n * side * side * 3).iter().map(|&x| x as u8).collect();
+    let mut laid_out = vec![0; bytes.len()];
+    space_to_depth([side, side, 3], block, &bytes, &mut laid_out, |byte| byte);
+    let labels = [1.0, 0.0, 0.0, 0.0, 1.0, 1.0, 0.0, 1.0, 0.0];
+    let scaled = |bytes: &[u8]| bytes.iter().map(|&x| f32::from(x) * (1.0 / 255.0)).collect::<Vec<_>>();
+    for (fuse, joins, as_bytes) in
+        [(true, false, true), (true, false, false), (false, false, true), (true, true, true), (true, true, false)]
+    {
+        let trained = |spec: ModelSpec, bytes: &[u8]| {
+            let build = if fuse { Sequential::build } else { Sequential::build_unfused };
+            let mut model = build(spec, best(), 1).unwrap();
+            // Weights depend on the place of their layer, which the stem moves.
+            let mut data = Data::new(9);
+            model.each_parameter_mut(|of| {
+                if of.role == Role::Kernel {
+                    let len = of.value.len();
+                    of.value.copy_from_slice(&data.vec(len));
+                }
+            });
+            let optimizer = Optimizer::new(Rule::Sgd(Sgd::new(0.05)), &mut model);
+            let mut trainer = Trainer::new(Head::Sigmoid, optimizer, 1);
+            let values_of = scaled(bytes);
+            let input = if as_bytes { Input::U8(bytes) } else { Input::F32(&values_of) };
+            let losses: Vec<f32> = (0..3).map(|_| trainer.step(&mut model, input, &labels) as f32).collect();
+            [losses, model.forward(input, Pass::Inference).values().to_vec(), values(&model).concat()].concat()
+        };
+        let with = trained(layers(ModelSpec::input(&[side, side, 3]).space_to_depth(block), joins), &bytes);
+        // Nothing comes before the first layer that could be joined: a ReLU, which leaves bytes as they are.
+        let plain = ModelSpec::input(&[side / block, side / block, 3 * block * block]);
+        let without = trained(layers(if joins { plain.relu() } else { plain }, joins), &laid_out);
+        assert_same_bits(&with, &without);
     }
 }
 

@@ -59,8 +59,9 @@ impl Case<'_> {
         }
 
         let classes = genres.len();
-        let spec =
-            ModelSpec::input(&[16, 16, 3]).conv2d(4, 3, Padding::Same).relu().global_average_pool2d().dense(classes);
+        let input = ModelSpec::input(&[16, 16, 3]);
+        let input = if head == Head::Softmax { input.space_to_depth(2) } else { input };
+        let spec = input.conv2d(4, 3, Padding::Same).relu().global_average_pool2d().dense(classes);
         let thresholds = (head == Head::Sigmoid).then(|| vec![0.4; classes]);
         let meta = Meta {
             experiment: name.into(),
@@ -229,6 +230,9 @@ fn a_report_shows_an_experiment_and_asks_nobody() {
         assert_eq!(all(&html, "#posters img").len(), 18);
         assert_eq!(all(&html, "#looked-at img").len(), 12);
         assert_eq!(all(&html, "#network .filters svg").len(), 4);
+        // Behind a stem of 2, a filter of 3 by 3 looks at 6 by 6 pixels.
+        let pixels = if head == Head::Softmax { 36 } else { 9 };
+        assert_eq!(all(&html, "#network .filters svg rect").len(), 4 * pixels);
         assert_eq!(all(&html, "#curves .multiple").len(), 4);
         assert!(text_of(&html, "#genres").contains("no films"), "Western has none");
         assert!(text_of(&html, "#origin").contains("learning_rate"));

@@ -41,10 +41,14 @@ pub fn check_data(data: &Path) -> Result<()> {
 /// # Errors
 /// [`Error::Usage`] with the smallest input that would do.
 pub fn check_model(recipe: &Recipe) -> Result<()> {
+    check_stem(recipe, "--input", recipe.input)?;
     let Err(error) = recipe.model(1).plan() else { return Ok(()) };
     // The sides that are shorter are raised.
     let with = |side: usize| ImageSpec { height: recipe.input.height.max(side), width: recipe.input.width.max(side) };
-    let fits = |side: &usize| Recipe { input: with(*side), ..recipe.clone() }.model(1).plan().is_ok();
+    let fits = |side: &usize| {
+        let larger = Recipe { input: with(*side), ..recipe.clone() };
+        check_stem(&larger, "--input", larger.input).and_then(|()| larger.model(1).plan()).is_ok()
+    };
     let (input, blocks) = (image_size_text(recipe.input), recipe.filters.len());
     match (1..=ImageSpec::POSTER.height).find(fits).map(|side| image_size_text(with(side))) {
         Some(smallest) => {
@@ -56,6 +60,18 @@ pub fn check_model(recipe: &Recipe) -> Result<()> {
             Err(Error::usage(what, "name fewer of them"))
         }
         None => Err(error),
+    }
+}
+
+/// Refuses a size of posters that the squares of the stem do not fill; `option` is what names it.
+fn check_stem(recipe: &Recipe, option: &str, size: ImageSpec) -> Result<()> {
+    let stem = recipe.stem;
+    match size.height.is_multiple_of(stem) && size.width.is_multiple_of(stem) {
+        true => Ok(()),
+        false => {
+            let what = format!("squares of --stem {stem} do not fill posters of {option} {}", image_size_text(size));
+            Err(Error::usage(what, format!("name sides that {stem} divides")))
+        }
     }
 }
 
@@ -76,6 +92,7 @@ pub fn check_sizes(recipe: &Recipe) -> Result<()> {
         let what = "--progressive changes the size of the last image, on which weights depend after --pooling flatten";
         return Err(Error::usage(what, "add --pooling average, or leave it out"));
     }
+    progressive.iter().try_for_each(|&size| check_stem(recipe, "--progressive", size))?;
     let fits = |size: ImageSpec| Recipe { input: size, ..recipe.clone() }.model(1).plan().is_ok();
     match progressive.iter().find(|size| !fits(**size)) {
         Some(&size) => {

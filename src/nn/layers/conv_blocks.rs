@@ -152,10 +152,6 @@ impl Layer for ConvBlocks {
         }
     }
 
-    fn takes_bytes(&self) -> bool {
-        true
-    }
-
     fn reserve(&mut self, isa: Isa, n: usize, training: bool) {
         let last = self.blocks.len() - 1;
         for (i, block) in self.blocks.iter_mut().enumerate() {

@@ -16,6 +16,7 @@ pub(super) mod join;
 pub(super) mod max_pool2d;
 pub(super) mod relu;
 pub(super) mod sigmoid;
+pub(super) mod space_to_depth;
 
 use super::parameter::{Parameter, Role};
 use super::tensor::Tensor;
@@ -141,12 +142,6 @@ pub(super) trait Layer: Send {
     /// [`each_parameter`](Layer::each_parameter). A layer that keeps something made of its parameters
     /// makes it anew afterwards.
     fn each_parameter_mut(&mut self, _visit: &mut dyn FnMut(&mut Parameter)) {}
-
-    /// Whether [`forward`](Layer::forward) and [`backward`](Layer::backward) take bytes for `x`,
-    /// scaled by [`BYTE_SCALE`].
-    fn takes_bytes(&self) -> bool {
-        false
-    }
 
     /// The place among the model's activations of a value, beside `x`, that the layer reads: given by
     /// a layer farther up.

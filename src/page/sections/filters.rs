@@ -1,6 +1,6 @@
 //! The network: its layers, and the filters of its first convolution as pictures.
 
-use crate::nn::{Role, Sequential};
+use crate::nn::{LayerSpec, Role, Sequential};
 use crate::page::chart::{number, picture};
 use crate::page::document::{Figure, Head, Section, Table, absent};
 use crate::page::folder::Folder;
@@ -27,11 +27,19 @@ pub(in crate::page) fn section(folder: &Folder) -> Section {
 fn filters(network: &Sequential) -> Markup {
     let parameters = network.parameters();
     let kernel = parameters.into_iter().find(|of| of.role == Role::Kernel && of.shape.len() == 4);
-    let Some((kernel, &[height, width, 3, count])) = kernel.map(|kernel| (kernel, &kernel.shape[..])) else {
+    // Behind a stem a pixel is a square of them.
+    let stem = match network.spec().layers[..] {
+        [LayerSpec::SpaceToDepth { block }, ..] => block,
+        _ => 1,
+    };
+    let shape = kernel.map(|kernel| (kernel, &kernel.shape[..]));
+    let Some((kernel, &[kh, kw, channels, count])) = shape.filter(|(_, shape)| shape[2] == 3 * stem * stem) else {
         return absent("The model has no convolution over colours whose filters could be shown.");
     };
+    let [height, width] = [kh * stem, kw * stem];
     let at = |filter: usize, y: usize, x: usize, channel: usize| {
-        f64::from(kernel.value[((y * width + x) * 3 + channel) * count + filter])
+        let within = (y % stem * stem + x % stem) * 3 + channel;
+        f64::from(kernel.value[((y / stem * kw + x / stem) * channels + within) * count + filter])
     };
     let all = |filter: usize| (0..height * width * 3).map(move |i| at(filter, i / 3 / width, i / 3 % width, i % 3));
     let shown = count.min(MOST);

@@ -431,6 +431,7 @@ fn the_other_kernels_refuse_slices_of_other_lengths() {
         join::add(isa, &f32s(x), &f32s(earlier), &mut f32s(y));
     });
     refuses_other_lengths([100, 100], |isa, [x, y]| image::u8_to_f32(isa, &vec![1; x], 0.1, &mut f32s(y)));
+    refuses_other_lengths([96, 96], |_, [x, y]| image::space_to_depth([4, 4, 3], 2, &f32s(x), &mut f32s(y), |x| x));
     refuses_other_lengths([100, 100], |_, [x, y]| dropout::apply(0.5, 1, 20, &f32s(x), &mut f32s(y)));
     refuses_other_lengths([100, 100], |_, [x, y]| loss::sigmoid(&f32s(x), &mut f32s(y)));
     refuses_other_lengths([100, 100], |_, [x, y]| loss::softmax(20, &f32s(x), &mut f32s(y)));
