@@ -9,17 +9,21 @@
 
 mod canvas;
 mod genres;
+mod patterns;
 mod poster;
 
 use std::fmt::{self, Write};
 use std::fs;
 use std::ops::RangeInclusive;
 use std::path::Path;
+use std::sync::OnceLock;
 
+use jpeg_encoder::EncodingError;
 use rayon::prelude::*;
 
 use self::canvas::Dice;
 use self::genres::GENRES;
+use self::patterns::System;
 use crate::files::{self, Claim, Lock};
 use crate::rng::{Purpose, stream};
 use crate::{Error, Result};
@@ -35,6 +39,9 @@ const BROKEN: u64 = STRAY + 8;
 /// The numbers of films that a set can have: from the fewest that show all the flaws to as many as
 /// the real set has, and more.
 const FILMS: RangeInclusive<usize> = 10..=1_000_000;
+
+/// The numbers of kinds of patterns that a set can have: as many as there may be genres.
+const KINDS: RangeInclusive<usize> = 2..=65_536;
 
 /// The name of the file that says what the folder is.
 const NOTE: &str = "README.txt";
@@ -97,9 +104,86 @@ pub fn draw(out: &Path, films: usize, seed: u64) -> Result<Summary> {
         posters: films, // one film has none, one poster has no film
         drawn: true,
     };
-    let (finished, unfinished) = (note(films, seed, true), note(films, seed, false));
+    let drawn = fill(
+        out,
+        &Set {
+            films,
+            seed,
+            note: &|state| note(films, seed, state),
+            ids: STRAY..=STRAY + films as u64,
+            poster: &|id| {
+                let mut dice = dice(seed, id);
+                let genres = pick_genres(id, &mut dice);
+                let mut jpeg = poster::draw(&genres, dice)?;
+                if id == BROKEN {
+                    jpeg.truncate(jpeg.len() / 2);
+                }
+                Ok((id != UNSEEN).then_some(jpeg))
+            },
+            rows: &|| {
+                let films = ids.iter().zip(&genres);
+                films
+                    .flat_map(|(id, genres)| genres.iter().map(move |&genre| (*id, GENRES[genre].name.into())))
+                    .collect()
+            },
+        },
+    )?;
+    Ok(Summary { drawn, ..summary })
+}
+
+/// Draws a set of `films` patterns of so many `kinds` into the folder `out`, laid out as [`draw`] does, but
+/// without its flaws: each is a fractal, its kind is its only genre, and each kind has as many patterns as
+/// any other, give or take one. A network that has learned to tell them apart knows something of shapes
+/// (Kataoka et al. 2021, <https://arxiv.org/abs/2101.08515>). Returns whether this call drew the set, as
+/// [`Summary::drawn`] does.
+///
+/// # Errors
+/// Those of [`draw`], and a usage error if `kinds` is not from 2 to 65,536 or there are fewer films.
+pub fn draw_patterns(out: &Path, films: usize, kinds: usize, seed: u64) -> Result<bool> {
+    if !FILMS.contains(&films) || !KINDS.contains(&kinds) || films < kinds {
+        return Err(Error::usage(
+            format!("a set cannot have {films} patterns of {kinds} kinds"),
+            format!("ask for {} to {} kinds, and for more patterns than that", KINDS.start(), KINDS.end()),
+        ));
+    }
+    let systems: OnceLock<Vec<System>> = OnceLock::new();
+    // The streams of the kinds end where those of all numbers do.
+    let system = |kind: usize| System::new(&mut dice(seed, u64::MAX - kind as u64));
+    // By one thread: one that waited here for others could be given a poster to draw, and wait for itself.
+    let systems = || systems.get_or_init(|| (0..kinds).map(system).collect());
+    let first = STRAY + 1;
+    fill(
+        out,
+        &Set {
+            films,
+            seed,
+            note: &|state| note_of_patterns(films, kinds, seed, state),
+            ids: first..=STRAY + films as u64,
+            poster: &|id| Ok(Some(systems()[(id - first) as usize % kinds].draw(dice(seed, id))?)),
+            rows: &|| (0..films).map(|i| (first + i as u64, format!("pattern {}", i % kinds + 1))).collect(),
+        },
+    )
+}
+
+/// A set to draw.
+struct Set<'a> {
+    films: usize,
+    seed: u64,
+    /// The text of the note of a set, finished or not.
+    note: &'a dyn Fn(State) -> String,
+    ids: RangeInclusive<u64>,
+    /// The JPEG of a poster; none where there is to be none.
+    poster: &'a (dyn Fn(u64) -> Result<Option<Vec<u8>>, EncodingError> + Sync),
+    /// The films with their genres, one row for each.
+    rows: &'a dyn Fn() -> Vec<(u64, String)>,
+}
+
+/// Draws a set into a folder. Returns whether this call drew it: one that is there already stays.
+fn fill(out: &Path, set: &Set) -> Result<bool> {
+    let Set { films, seed, .. } = *set;
+    let (finished, unfinished) = ((set.note)(State::Finished), (set.note)(State::Unfinished));
     if matches!(read_note(out)?, Folder::Noted(note) if note == finished) {
-        return Ok(Summary { drawn: false, ..summary });
+        return Ok(false);
     }
     fs::create_dir_all(out).map_err(Error::io(out, "create the folder"))?;
     let claim = Lock::try_claim(&out.join(LOCK), &format!("draws {films} films"))?;
@@ -109,7 +193,7 @@ pub fn draw(out: &Path, films: usize, seed: u64) -> Result<Summary> {
     // Another process may have drawn it meanwhile.
     match read_note(out)? {
         Folder::Empty => {}
-        Folder::Noted(note) if note == finished => return Ok(Summary { drawn: false, ..summary }),
+        Folder::Noted(note) if note == finished => return Ok(false),
         Folder::Noted(note) if note == unfinished => {}
         Folder::Noted(_) | Folder::Other => {
             return Err(Error::usage(
@@ -123,26 +207,19 @@ pub fn draw(out: &Path, films: usize, seed: u64) -> Result<Summary> {
     put(&out.join(NOTE), &unfinished)?;
     let posters = out.join("posters");
     fs::create_dir_all(&posters).map_err(Error::io(&posters, "create the folder"))?;
-    (STRAY..=STRAY + films as u64).into_par_iter().filter(|&id| id != UNSEEN).try_for_each(|id| {
+    set.ids.clone().into_par_iter().try_for_each(|id| {
         let path = posters.join(format!("{id}.jpg"));
-        let mut dice = dice(seed, id);
-        let genres = pick_genres(id, &mut dice);
-        let mut jpeg = poster::draw(&genres, dice)
-            .map_err(|error| Error::io(&path, "encode the poster")(std::io::Error::other(error)))?;
-        if id == BROKEN {
-            jpeg.truncate(jpeg.len() / 2);
-        }
-        fs::write(&path, jpeg).map_err(Error::io(&path, "write the poster"))
+        let jpeg =
+            (set.poster)(id).map_err(|error| Error::io(&path, "encode the poster")(std::io::Error::other(error)))?;
+        jpeg.map_or(Ok(()), |jpeg| fs::write(&path, jpeg).map_err(Error::io(&path, "write the poster")))
     })?;
     let mut rows = String::from("id,genre\n");
-    for (id, genres) in ids.iter().zip(&genres) {
-        for &genre in genres {
-            writeln!(rows, "{id},{}", GENRES[genre].name).expect("a string takes any text");
-        }
+    for (id, genre) in (set.rows)() {
+        writeln!(rows, "{id},{genre}").expect("a string takes any text");
     }
     put(&out.join("genres.csv"), &rows)?;
     put(&out.join(NOTE), &finished)?;
-    Ok(summary)
+    Ok(true)
 }
 
 /// The random stream of a film: first its genres are drawn from it, then its poster.
@@ -204,16 +281,43 @@ fn read_note(out: &Path) -> Result<Folder> {
     }
 }
 
+/// Whether a set is whole.
+#[derive(Clone, Copy)]
+enum State {
+    Finished,
+    Unfinished,
+}
+
+impl State {
+    fn line(self) -> &'static str {
+        match self {
+            Self::Finished => "",
+            Self::Unfinished => "UNFINISHED: drawing was interrupted, or still goes on.\n",
+        }
+    }
+}
+
 /// The text of the note; it states the number of films and the seed, so that the folder can be
 /// recognised by it.
-fn note(films: usize, seed: u64, finished: bool) -> String {
-    let state = if finished { "" } else { "UNFINISHED: drawing was interrupted, or still goes on.\n" };
+fn note(films: usize, seed: u64, state: State) -> String {
+    let state = state.line();
     format!(
         "Synthetic film posters: drawn by a program, of films that do not exist.\n{state}\n\
          films {films}\nseed {seed}\n\n\
          posters/<id>.jpg and genres.csv (id,genre: one row a film and genre) are laid out as in the Letterboxd data\n\
          set. On purpose film {UNSEEN} has no poster, poster {STRAY} has no film, film {CROWDED} has four genres, and\n\
          poster {BROKEN} breaks off halfway.\n"
+    )
+}
+
+/// Likewise, of a set of patterns.
+fn note_of_patterns(films: usize, kinds: usize, seed: u64, state: State) -> String {
+    let state = state.line();
+    format!(
+        "Patterns: fractals drawn by a program, for a network to learn shapes from.\n{state}\n\
+         patterns {films}\nkinds {kinds}\nseed {seed}\n\n\
+         posters/<id>.jpg and genres.csv (id,genre) are laid out as in the Letterboxd data set; a pattern's kind is its\n\
+         genre.\n"
     )
 }
 

@@ -505,6 +505,10 @@ pub struct DemoArgs {
     /// Number of films to draw
     #[arg(long, value_name = "N", default_value_t = 1_200, value_parser = at_least_one())]
     pub films: usize,
+    /// Draw patterns of N kinds in place of posters: fractals, each with its kind as its genre. A network
+    /// that learns to tell them apart can go on to posters from there (--init-from)
+    #[arg(long, value_name = "N", value_parser = at_least_one())]
+    pub patterns: Option<usize>,
     /// Seed of the drawing; the same seed draws the same posters
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub seed: u64,

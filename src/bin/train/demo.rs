@@ -7,10 +7,17 @@ use onesheet::Result;
 use onesheet::data::demo;
 use onesheet::nn::Isa;
 
-/// Draws a set of synthetic posters.
+/// Draws a set of synthetic posters, or of patterns.
 pub fn draw(args: &DemoArgs, threads: usize) -> Result<()> {
-    let summary = threads::compute(threads, || demo::draw(&args.out, args.films, args.seed))?;
-    say(&format!("{}: {summary}", args.out.display()));
+    let &DemoArgs { ref out, films, patterns, seed } = args;
+    let what = threads::compute(threads, || match patterns {
+        Some(kinds) => {
+            let how = if demo::draw_patterns(out, films, kinds, seed)? { "drawn" } else { "already there" };
+            Ok(format!("{films} patterns of {kinds} kinds, {how}"))
+        }
+        None => demo::draw(out, films, seed).map(|summary| summary.to_string()),
+    })?;
+    say(&format!("{}: {what}", out.display()));
     Ok(())
 }
 

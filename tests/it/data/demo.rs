@@ -1,12 +1,12 @@
 //! The demo set: its layout, its oddities, its repeatability, and that its colours alone give
 //! little away.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 
 use onesheet::Error;
-use onesheet::data::demo::{Summary, draw};
+use onesheet::data::demo::{Summary, draw, draw_patterns};
 use onesheet::files::Lock;
 use sha2::{Digest, Sha256};
 use zune_jpeg::zune_core::bytestream::ZCursor;
@@ -61,6 +61,41 @@ fn the_same_arguments_give_the_same_bytes_on_every_machine() {
     }
     let hash: String = hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
     assert_eq!(hash, "4a665ad8e09d6fb618de81f5ba14b5f900ca774694f818e3e4d0fdd4776d690a");
+}
+
+/// Patterns depend on nothing but the arguments, each kind has as many as any other, and two of a kind are
+/// two pictures.
+#[test]
+fn patterns_are_drawn_of_all_kinds_alike() {
+    let out = tempfile::tempdir().unwrap();
+    assert!(draw_patterns(out.path(), 14, 4, 7).unwrap());
+    assert!(!draw_patterns(out.path(), 14, 4, 7).unwrap(), "it is there already");
+    let files = files(out.path());
+    let mut of_kind: BTreeMap<String, BTreeSet<&[u8]>> = BTreeMap::new();
+    let mut hash = Sha256::new();
+    for (id, kinds) in genres(&files) {
+        let [kind] = &kinds[..] else { panic!("{id} has {kinds:?}") };
+        let jpeg = &files[&format!("posters/{id}.jpg")];
+        let (width, height, pixels) = decode(jpeg).unwrap();
+        assert_eq!((width, height), (160, 160));
+        let brightest = pixels.iter().max().unwrap() - pixels.iter().min().unwrap();
+        assert!(brightest > 20, "{id} is of one colour");
+        hash.update(jpeg);
+        of_kind.entry(kind.clone()).or_default().insert(jpeg);
+    }
+    let counts: Vec<(&str, usize)> = of_kind.iter().map(|(kind, pictures)| (&kind[..], pictures.len())).collect();
+    assert_eq!(counts, [("pattern 1", 4), ("pattern 2", 4), ("pattern 3", 3), ("pattern 4", 3)]);
+    let hash: String = hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+    assert_eq!(hash, "2183ab9fb15816a75fdeab416549076c5bb25334b7dc2fd3dfd9a98a8a7d356d");
+    let note = String::from_utf8(files["README.txt"].clone()).unwrap();
+    assert!(note.starts_with("Patterns") && note.contains("kinds 4\n") && !note.contains("UNFINISHED"), "{note}");
+
+    for (films, kinds) in [(14, 1), (14, 15), (9, 2), (1_000_001, 2)] {
+        let refusal = draw_patterns(&out.path().join("other"), films, kinds, 7).unwrap_err();
+        assert!(refusal.to_string().contains(&format!("{films} patterns of {kinds} kinds")), "{refusal}");
+    }
+    let refusal = draw_patterns(out.path(), 14, 5, 7).unwrap_err();
+    assert!(refusal.to_string().contains("is not empty"), "{refusal}");
 }
 
 #[test]
