@@ -33,8 +33,6 @@ pub struct Sequential {
     layers: Vec<Box<dyn Layer>>,
     /// The shapes of one item of the `activations`.
     shapes: Vec<Vec<usize>>,
-    /// How the input is laid out; `None` where it stays as it comes.
-    squares: Option<Squares>,
     /// See [`Operations::take_bytes`].
     takes_bytes: bool,
     /// See [`Operations::last_images`].
@@ -140,7 +138,7 @@ impl Sequential {
 
     fn build_with(spec: ModelSpec, isa: Isa, seed: u64, fuse: bool) -> Result<Self> {
         let all = Operations::of(&spec, fuse)?;
-        let (last_images, takes_bytes, squares) = (all.last_images(), all.take_bytes(), Squares::of(&spec));
+        let (last_images, takes_bytes) = (all.last_images(), all.take_bytes());
         let layers: Vec<_> = all.operations.iter().map(|operation| operation.build(&all, seed)).collect();
         Ok(Self {
             spec,
@@ -148,7 +146,6 @@ impl Sequential {
             fuse,
             precision: Precision::F32,
             last_images,
-            squares,
             takes_bytes,
             fused_blocks: all.operations.iter().map(Operation::fused_blocks).sum(),
             shapes: all.shapes,
@@ -283,18 +280,19 @@ impl Sequential {
         assert!(len > 0 && len.is_multiple_of(item), "{len} values of items of {item}");
         let n = len / item;
         self.claim(n, pass.is_training());
+        let squares = Squares::of(&self.spec);
         let (shape, first) = (&self.shapes[0], &mut self.activations[0]);
         match input {
             Input::U8(bytes) if self.takes_bytes => {
                 first.reshape_bytes(n, shape);
-                match self.squares {
+                match squares {
                     None => first.bytes_mut().copy_from_slice(bytes),
                     Some(squares) => squares.lay_out(bytes, first.bytes_mut(), |byte| byte),
                 }
             }
             Input::U8(bytes) => {
                 first.reshape(n, shape);
-                match self.squares {
+                match squares {
                     None => image::u8_to_f32(self.isa, bytes, BYTE_SCALE, first.values_mut()),
                     Some(squares) => {
                         squares.lay_out(bytes, first.values_mut(), |byte| f32::from(byte) * BYTE_SCALE);
@@ -303,7 +301,7 @@ impl Sequential {
             }
             Input::F32(values) => {
                 first.reshape(n, shape);
-                match self.squares {
+                match squares {
                     None => first.values_mut().copy_from_slice(values),
                     Some(squares) => squares.lay_out(values, first.values_mut(), |value| value),
                 }

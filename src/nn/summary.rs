@@ -33,6 +33,8 @@ impl Sequential {
         let mut text = line(["layer", "output", "parameters", "MFLOP", "share"].map(str::to_owned));
         text += &line(["input".into(), dims(&self.spec().input), String::new(), String::new(), String::new()]);
         let mut convolutions = String::new();
+        // The first that computes: a stem only lays out its input.
+        let stem = matches!(self.spec().layers.first(), Some(LayerSpec::SpaceToDepth { .. }));
         for (i, (layer, spec)) in plan.iter().zip(&self.spec().layers).enumerate() {
             let own = layer.flops as f64;
             let [mflop, share] = match layer.flops {
@@ -40,7 +42,7 @@ impl Sequential {
                 _ => [format!("{:.1}", own / 1e6), format!("{:.1} %", 100.0 * own / flops)],
             };
             text += &line([layer.name.clone(), dims(&layer.output), thousands(layer.parameter_count()), mflop, share]);
-            if let Some(algorithms) = self.algorithms(spec, layer, i == 0) {
+            if let Some(algorithms) = self.algorithms(spec, layer, i == usize::from(stem)) {
                 convolutions += &passes(&layer.name, algorithms);
             }
         }

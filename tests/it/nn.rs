@@ -279,6 +279,17 @@ fn names_and_shapes_stand_apart_in_a_summary() {
     assert!(summary.lines().all(|line| line.len() <= 80), "{summary}");
 }
 
+/// Nobody asks for the gradient of the images, laid out anew or not.
+#[test]
+fn a_summary_knows_which_convolution_has_no_input_gradient() {
+    for spec in [ModelSpec::input(&[16, 16, 3]), ModelSpec::input(&[32, 32, 3]).space_to_depth(2)] {
+        let spec = spec.conv2d(4, 3, Padding::Same).conv2d(4, 3, Padding::Same).flatten().dense(2);
+        let summary = Sequential::build(spec, best(), 1).unwrap().summary();
+        let table: Vec<&str> = summary.lines().skip_while(|line| !line.starts_with("computed by")).collect();
+        assert_eq!(table[1..].iter().map(|line| line.contains(" - ")).collect::<Vec<_>>(), [true, false], "{summary}");
+    }
+}
+
 /// Where a value is joined later on, it exists: no block is fused across it, and what is joined is what
 /// a chain of the same layers gives there.
 #[test]

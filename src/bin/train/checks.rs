@@ -45,10 +45,7 @@ pub fn check_model(recipe: &Recipe) -> Result<()> {
     let Err(error) = recipe.model(1).plan() else { return Ok(()) };
     // The sides that are shorter are raised.
     let with = |side: usize| ImageSpec { height: recipe.input.height.max(side), width: recipe.input.width.max(side) };
-    let fits = |side: &usize| {
-        let larger = Recipe { input: with(*side), ..recipe.clone() };
-        check_stem(&larger, "--input", larger.input).and_then(|()| larger.model(1).plan()).is_ok()
-    };
+    let fits = |side: &usize| Recipe { input: with(*side), ..recipe.clone() }.model(1).plan().is_ok();
     let (input, blocks) = (image_size_text(recipe.input), recipe.filters.len());
     match (1..=ImageSpec::POSTER.height).find(fits).map(|side| image_size_text(with(side))) {
         Some(smallest) => {
