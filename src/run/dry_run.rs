@@ -25,7 +25,6 @@ use std::path::PathBuf;
 /// Those that the run would end with before it trains, as far as they can be known.
 pub fn dry_run(options: &Options, experiments: &[Experiment], isa: Isa, progress: &dyn Progress) -> Result<Plan> {
     options.recipe.model(1).plan()?;
-    options.check_start_of_folds()?;
     let options = &teaching::settled(&precision::settled(options, isa, progress), experiments, isa)?;
     let options = &budget::settled(options, experiments, (1, std::slice::from_ref(&options.out)), isa, progress)?;
     if let Some(run) = &options.init_from {

@@ -24,8 +24,8 @@
 //! | `out` | the folder of the results: claimed, and replaced as a whole |
 //! | [`posters`] | where a run's posters come from, and which it has to do without |
 //! | `beside` | what a run is taught beside the genres |
-//! | `prepare` | from the folder to frames and posters, in four steps |
 //! | `start` | starting from the weights of another run |
+//! | `prepare` | from the folder to frames and posters, in four steps |
 //! | `timing` | how fast this machine takes the first steps |
 //! | `budget` | from hours to steps |
 //! | [`dry_run`] | a run that stops before its work |
@@ -109,7 +109,6 @@ use std::time::Duration;
 /// asks the run to stop; see [`Error`].
 pub fn run(options: &Options, experiments: &[Experiment], isa: Isa, progress: &dyn Progress) -> Result<Vec<Outcome>> {
     options.recipe.model(1).plan()?;
-    options.check_start_of_folds()?;
     let options = &teaching::settled(&precision::settled(options, isa, progress), experiments, isa)?;
     let options = &budget::settled(options, experiments, (1, std::slice::from_ref(&options.out)), isa, progress)?;
     if let Some(outcomes) = finished(options, experiments)? {

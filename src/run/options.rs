@@ -3,7 +3,7 @@
 use crate::classifier::ensemble::member_folder;
 use crate::data::refusal::OnBadImage;
 use crate::data::split::Fold;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::run::recipe::Recipe;
 use serde::Serialize;
 use std::path::{Path, PathBuf};
@@ -182,20 +182,6 @@ impl Options {
     pub fn member_folders(&self) -> Vec<PathBuf> {
         let count = if self.members == 1 { 0 } else { self.members };
         (1..=count).map(|number| self.out.join(member_folder(number))).collect()
-    }
-
-    /// Refuses a model to start from that may have seen what is held out.
-    ///
-    /// # Errors
-    /// [`Error::Usage`].
-    pub(crate) fn check_start_of_folds(&self) -> Result<()> {
-        match (self.folds, &self.init_from) {
-            (Some(_), Some(run)) => {
-                let what = format!("{} may have seen the films that the folds predict", run.display());
-                Err(Error::usage(what, "leave --init-from out, or --folds"))
-            }
-            _ => Ok(()),
-        }
     }
 
     /// The options of the experiment in position `turn` of the run, counted from 0. The results of

@@ -18,6 +18,7 @@ use crate::run::out::FRAMES;
 use crate::run::plan::Plan;
 use crate::run::posters::{Posters, refusals, twins_ledger};
 use crate::run::recipe::Balance;
+use crate::run::start::check_start_of_folds;
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -124,6 +125,9 @@ pub(crate) fn choose(
     progress: &dyn Progress,
 ) -> Result<Choice> {
     let films = clean_films(options, progress)?;
+    if let (Some(run), Some(_)) = (&options.init_from, options.folds) {
+        check_start_of_folds(run, &films)?;
+    }
     check_memory(options, films.genres.len(), isa)?;
     let mut runnable = Runnable { experiments: experiments.len(), skipped: Vec::new(), progress };
     let chosen = choose_frames(options, experiments, &films, &mut runnable)?;

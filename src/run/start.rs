@@ -2,8 +2,11 @@
 
 use crate::classifier::Classifier;
 use crate::classifier::ensemble::member_folder;
+use crate::classifier::seen::Seen;
+use crate::data::films::Films;
 use crate::error::{Error, Result};
 use crate::nn::{Isa, Sequential};
+use crate::run::config::{self, CONFIG_FILE};
 use crate::run::options::Options;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -25,6 +28,29 @@ pub(crate) fn check_start(run: &Path, folders: &[PathBuf], options: &Options, is
         }
         None => Ok(()),
     }
+}
+
+/// Refuses a model to start from unless the frames beside it, and beside all that it started or learned
+/// from itself, show that it knows none of `films`: any other may have seen what a fold predicts.
+///
+/// # Errors
+/// [`Error::Usage`]; or those of reading the frames.
+pub(crate) fn check_start_of_folds(run: &Path, films: &Films) -> Result<()> {
+    let mut models = vec![Classifier::file_of(run)];
+    let mut checked = 0;
+    while let Some(model) = models.get(checked) {
+        if Seen::by(model)?.is_none_or(|seen| !seen.sides(films).is_empty()) {
+            let what = format!("{} may have seen the films that the folds predict", run.display());
+            return Err(Error::usage(what, "start from a model of other films, or leave --init-from out, or --folds"));
+        }
+        let file = model.with_file_name(CONFIG_FILE);
+        let options = if file.is_file() { config::read(&file)?.options } else { Default::default() };
+        let before = ["init_from", "teacher"].iter().filter_map(|&name| options.get(name)?.as_str());
+        let before: Vec<PathBuf> = before.map(|run| Classifier::file_of(Path::new(run))).collect();
+        models.extend(before.into_iter().filter(|model| !models.contains(model)).collect::<Vec<_>>());
+        checked += 1;
+    }
+    Ok(())
 }
 
 /// The model that a member of an ensemble starts from: the member with the same number where `run` is

@@ -119,6 +119,34 @@ fn weights_that_are_handed_down_are_those_of_the_same_fold() {
 }
 
 #[test]
+fn folds_start_from_a_model_that_knows_none_of_their_films() {
+    let folder = posters();
+    let folder = folder.path();
+    let ran = |line: &str| {
+        let (code, out, err) = train(folder, line);
+        assert_eq!(code, 0, "{line}: {out}{err}");
+    };
+    ran("demo --out patterns --patterns 4 --films 200");
+    let folds = format!("{TINY} --epochs 1 --folds 2");
+    let shapes = TINY.replace("--data data", "--data patterns").replace("multi-label", "single-genre") + " --epochs 1";
+    let shapes = shapes.replace("--cache cache", "--cache of-patterns");
+    ran(&format!("{shapes} --out shapes"));
+    ran(&format!("{folds} --out run --init-from shapes/single-genre"));
+    for fold in ["fold-1", "fold-2"] {
+        let config = fs::read_to_string(folder.join("run").join(fold).join("multi-label/config.toml")).unwrap();
+        assert!(config.contains("init_from = \"shapes/single-genre\""), "{config}");
+    }
+    // It has seen none of the films, but what it started from has.
+    ran(&format!("{shapes} --init-from run/fold-1/multi-label --out back"));
+    let (code, _, err) = train(folder, &format!("{folds} --out other --init-from back/single-genre"));
+    assert!(code == 2 && err.contains("may have seen the films that the folds predict"), "{err}");
+    // Nobody knows what it has seen.
+    fs::rename(folder.join("shapes/single-genre/model.safetensors"), folder.join("model.safetensors")).unwrap();
+    let (code, _, err) = train(folder, &format!("{folds} --out other --init-from model.safetensors --dry-run"));
+    assert!(code == 2 && err.contains("start from a model of other films"), "{err}");
+}
+
+#[test]
 fn a_sweep_chooses_by_the_answers_out_of_fold() {
     let folder = posters();
     let folder = folder.path();
