@@ -45,7 +45,7 @@ pub enum Look {
 /// A fixed way to look at an image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct View {
-    /// The corner that is shown, 7/8 of each side: whether it is at the right, and whether it is at
+    /// The corner that is shown, [`Self::CORNER`] of each side: whether it is at the right, and whether it is at
     /// the bottom. `None` shows the whole image.
     pub corner: Option<[bool; 2]>,
     /// Whether left and right are exchanged.
@@ -55,6 +55,10 @@ pub struct View {
 impl View {
     /// The image as it is.
     pub const WHOLE: Self = Self { corner: None, mirrored: false };
+    /// The share of each side that the view of a corner shows. Training shows crops that enlarge what they
+    /// show; views that do, too, see things in the sizes that were learned (Touvron et al. 2019,
+    /// <https://arxiv.org/abs/1906.06423>).
+    pub const CORNER: f64 = 0.75;
 }
 
 /// The views of an image that a model's answers are averaged over.
@@ -171,11 +175,11 @@ impl Transformer {
         let (height, width) = (from.height as f64, from.width as f64);
         match look {
             Look::View(View { corner, mirrored }) => {
-                let crop = corner.map(|[right, bottom]| Crop {
-                    left: f64::from(u8::from(right)) * width / 8.0,
-                    top: f64::from(u8::from(bottom)) * height / 8.0,
-                    width: width * 7.0 / 8.0,
-                    height: height * 7.0 / 8.0,
+                let crop = corner.map(|[right, bottom]| {
+                    let (share, rest) = (View::CORNER, 1.0 - View::CORNER);
+                    let [left, top] =
+                        [(right, width), (bottom, height)].map(|(far, side)| if far { rest * side } else { 0.0 });
+                    Crop { left, top, width: share * width, height: share * height }
                 });
                 self.resize(image, from, crop, out);
                 if mirrored {

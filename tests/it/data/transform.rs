@@ -97,9 +97,9 @@ fn views_are_mirrored_and_cut_from_the_corners() {
         let [right, below] = [0, 1].map(|channel| mean(&plain, channel) - mean(&whole, channel));
         match view.corner {
             None => assert_eq!(plain, whole),
-            // An eighth of 32 pixels is left out, half of it on average, and a pixel is 8 levels.
+            // A quarter of 32 pixels is left out, half of it on average, and a pixel is 8 levels.
             Some(corner) => {
-                let expected = corner.map(|far| if far { 16.0 } else { -16.0 });
+                let expected = corner.map(|far| if far { 32.0 } else { -32.0 });
                 assert!((right - expected[0]).abs() < 1.5 && (below - expected[1]).abs() < 1.5, "{right}, {below}");
             }
         }
