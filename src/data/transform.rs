@@ -59,6 +59,13 @@ impl View {
     /// show; views that do, too, see things in the sizes that were learned (Touvron et al. 2019,
     /// <https://arxiv.org/abs/1906.06423>).
     pub const CORNER: f64 = 0.75;
+
+    /// Where on a side of so many pixels the view of a corner begins, and how many it shows; `far` says
+    /// which end of the side the corner is at.
+    pub fn part(far: bool, side: f64) -> (f64, f64) {
+        let len = Self::CORNER * side;
+        (if far { side - len } else { 0.0 }, len)
+    }
 }
 
 /// The views of an image that a model's answers are averaged over.
@@ -176,10 +183,8 @@ impl Transformer {
         match look {
             Look::View(View { corner, mirrored }) => {
                 let crop = corner.map(|[right, bottom]| {
-                    let (share, rest) = (View::CORNER, 1.0 - View::CORNER);
-                    let [left, top] =
-                        [(right, width), (bottom, height)].map(|(far, side)| if far { rest * side } else { 0.0 });
-                    Crop { left, top, width: share * width, height: share * height }
+                    let ((left, width), (top, height)) = (View::part(right, width), View::part(bottom, height));
+                    Crop { left, top, width, height }
                 });
                 self.resize(image, from, crop, out);
                 if mirrored {

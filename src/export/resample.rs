@@ -29,10 +29,7 @@ impl Axis {
     pub fn of(view: View, far: impl Fn([bool; 2]) -> bool, inputs: usize, outputs: usize) -> Option<Self> {
         let (start, len) = match view.corner {
             None => (0.0, inputs as f64),
-            Some(corner) => {
-                let len = View::CORNER * inputs as f64;
-                (if far(corner) { inputs as f64 - len } else { 0.0 }, len)
-            }
+            Some(corner) => View::part(far(corner), inputs as f64),
         };
         if len == outputs as f64 && start == start.round() {
             return (view.corner.is_some()).then(|| Self::choosing(start as usize, inputs, outputs));
