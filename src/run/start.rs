@@ -8,7 +8,7 @@ use crate::error::{Error, Result};
 use crate::nn::{Isa, Sequential};
 use crate::run::config::{self, CONFIG_FILE};
 use crate::run::options::Options;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
 /// Refuses a model to start from if it cannot be read, does not fit, or would be replaced by the
@@ -36,19 +36,19 @@ pub(crate) fn check_start(run: &Path, folders: &[PathBuf], options: &Options, is
 /// # Errors
 /// [`Error::Usage`]; or those of reading the frames.
 pub(crate) fn check_start_of_folds(run: &Path, films: &Films) -> Result<()> {
-    let mut models = vec![Classifier::file_of(run)];
-    let mut checked = 0;
-    while let Some(model) = models.get(checked) {
-        if Seen::by(model)?.is_none_or(|seen| !seen.sides(films).is_empty()) {
+    let (mut models, mut checked) = (vec![Classifier::file_of(run)], HashSet::new());
+    while let Some(model) = models.pop() {
+        if Seen::by(&model)?.is_none_or(|seen| !seen.sides(films).is_empty()) {
             let what = format!("{} may have seen the films that the folds predict", run.display());
             return Err(Error::usage(what, "start from a model of other films, or leave --init-from out, or --folds"));
         }
         let file = model.with_file_name(CONFIG_FILE);
-        let options = if file.is_file() { config::read(&file)?.options } else { Default::default() };
-        let before = ["init_from", "teacher"].iter().filter_map(|&name| options.get(name)?.as_str());
-        let before: Vec<PathBuf> = before.map(|run| Classifier::file_of(Path::new(run))).collect();
-        models.extend(before.into_iter().filter(|model| !models.contains(model)).collect::<Vec<_>>());
-        checked += 1;
+        // Runs that were replaced may have started from each other.
+        if checked.insert(model) && file.is_file() {
+            let options = config::read(&file)?.options;
+            let before = ["init_from", "teacher"].iter().filter_map(|&name| options.get(name)?.as_str());
+            models.extend(before.map(|run| Classifier::file_of(Path::new(run))));
+        }
     }
     Ok(())
 }
