@@ -152,8 +152,10 @@ impl Algorithm {
             }
             (Self::Winograd2x2 | Self::Winograd4x4, _) => {
                 let n = self.tile_inputs();
+                let images = winograd::images_at_once(n, rows, width, from, to).min(shape.n);
                 let rows = rows.min(winograd::rows_at_once(n, width, from, to));
-                let [tiles, vectors] = winograd::group(registers, lanes, to, winograd::tiles(n - 2, rows, width));
+                let tiles = images * winograd::tiles(n - 2, rows, width);
+                let [tiles, vectors] = winograd::group(registers, lanes, to, tiles);
                 vec![tiles, vectors * lanes]
             }
             (Self::Blocks, _) => vec![2 * SIDE, to.min(2 * SIDE)],

@@ -114,7 +114,7 @@ impl BackwardW<'_> {
                     } else {
                         let count = rows.len();
                         staging.with_rows(x, &rows, |x| {
-                            let rows = Rows { x, x_row: staging.row(), dy, dy_row, rows: count, width: shape.ow() };
+                            let rows = Rows { x: x.values, x_row: x.row, dy, dy_row, rows: count, width: shape.ow() };
                             gradient.add(rows, dw, Ahead::default());
                         });
                     }

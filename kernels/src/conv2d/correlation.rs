@@ -2,7 +2,7 @@
 
 use super::blocks::{self, Blocks};
 use super::tap_tile::TapTiles;
-use super::{Algorithm, Conv2dShape, Conv2dSizes, Pass, Staging, winograd};
+use super::{Algorithm, Conv2dShape, Conv2dSizes, Pass, Staging, Windows, winograd};
 use crate::buffer::Buffer;
 use crate::gemm::{Init, Product, View};
 use crate::precision::Precision;
@@ -128,86 +128,99 @@ impl<'a> Correlation<'a> {
         }
     }
 
-    /// `y`, rows of `width` pixels, from the rows of `x` under their windows, `x_row` values apart;
-    /// `x` has all the zeros it needs. Prefetches what lies `ahead` on the way.
-    pub fn run(&self, x: &[f32], x_row: usize, y: &mut [f32], width: usize, ahead: &mut Ahead) {
-        let is_bf16 = self.isa.precision() == Precision::Bf16;
-        match (self.algorithm, self.ic) {
-            (Algorithm::Winograd2x2, _) if is_bf16 => self.by_points::<4, true>(x, x_row, y, width, ahead),
-            (Algorithm::Winograd4x4, _) if is_bf16 => self.by_points::<6, true>(x, x_row, y, width, ahead),
-            (Algorithm::Winograd2x2, _) => self.by_points::<4, false>(x, x_row, y, width, ahead),
-            (Algorithm::Winograd4x4, _) => self.by_points::<6, false>(x, x_row, y, width, ahead),
-            // The channels of images.
-            (Algorithm::Taps, 3) => self.by_taps::<3>(x, x_row, y, width, ahead),
-            (Algorithm::Taps, _) => self.by_taps::<0>(x, x_row, y, width, ahead),
-            (Algorithm::Blocks, _) => {
-                let &Self { isa, kh, kw, ic, oc, w, bias, relu, .. } = self;
-                Blocks { isa, kh, kw, ic, oc, w, bias, relu }.run(x, x_row, y, width, ahead);
+    /// The number of images of so many output rows that [`run`](Self::run) is best given at a time.
+    pub fn images_at_once(&self, rows: usize) -> usize {
+        match self.algorithm {
+            Algorithm::Winograd2x2 | Algorithm::Winograd4x4 => {
+                winograd::images_at_once(self.algorithm.tile_inputs(), rows, self.width, self.ic, self.oc)
             }
-            _ => self.by_product(x, x_row, y, width),
+            _ => 1,
         }
     }
 
-    /// [`run`](Self::run) over whole images, `band` output rows per task; `y` is overwritten.
+    /// `y`, the output rows of each image, one image after the other, from the rows of `x` under their
+    /// windows. Prefetches what lies `ahead` on the way.
+    ///
+    /// No bit of an image depends on the others.
+    pub fn run(&self, x: Windows, y: &mut [f32], ahead: &mut Ahead) {
+        let rows = y.len() / (x.images * self.width * self.oc);
+        if self.images_at_once(rows) > 1 {
+            return self.run_rows(x, y, ahead);
+        }
+        for (image, y) in y.chunks_exact_mut(rows * self.width * self.oc).enumerate() {
+            self.run_rows(Windows { values: &x.values[image * x.image..], images: 1, ..x }, y, ahead);
+        }
+    }
+
+    /// The same, of one image, unless these are few tiles of minimal filtering.
+    fn run_rows(&self, x: Windows, y: &mut [f32], ahead: &mut Ahead) {
+        let is_bf16 = self.isa.precision() == Precision::Bf16;
+        match (self.algorithm, self.ic) {
+            (Algorithm::Winograd2x2, _) if is_bf16 => self.by_points::<4, true>(x, y, ahead),
+            (Algorithm::Winograd4x4, _) if is_bf16 => self.by_points::<6, true>(x, y, ahead),
+            (Algorithm::Winograd2x2, _) => self.by_points::<4, false>(x, y, ahead),
+            (Algorithm::Winograd4x4, _) => self.by_points::<6, false>(x, y, ahead),
+            // The channels of images.
+            (Algorithm::Taps, 3) => self.by_taps::<3>(x, y, ahead),
+            (Algorithm::Taps, _) => self.by_taps::<0>(x, y, ahead),
+            (Algorithm::Blocks, _) => {
+                let &Self { isa, kh, kw, ic, oc, w, bias, relu, width, .. } = self;
+                Blocks { isa, kh, kw, ic, oc, w, bias, relu }.run(x.values, x.row, y, width, ahead);
+            }
+            _ => self.by_product(x, y),
+        }
+    }
+
+    /// [`run`](Self::run) over whole images, `band` output rows per task, or several images where these
+    /// are small; `y` is overwritten.
     pub fn run_images(&self, staging: &Staging, band: usize, x: &[f32], y: &mut [f32]) {
-        let width = staging.width() + 1 - self.kw;
-        let (row, y_len) = (width * self.oc, y.len() / (x.len() / staging.image_len()));
-        x.par_chunks_exact(staging.image_len()).zip(y.par_chunks_exact_mut(y_len)).for_each(|(x, y)| {
-            y.par_chunks_mut(band * row).enumerate().for_each(|(i, y)| {
-                let rows = i * band..i * band + y.len() / row;
-                staging.with_rows(x, &rows, |x| self.run(x, staging.row(), y, width, &mut Ahead::default()));
+        let (image, n) = (staging.image_len(), x.len() / staging.image_len());
+        let (row, y_len) = (self.width * self.oc, y.len() / n);
+        let images = if y_len > band * row { 1 } else { most_equal(n, self.images_at_once(y_len / row)) };
+        x.par_chunks(images * image).zip(y.par_chunks_mut(images * y_len)).for_each(|(x, y)| {
+            y.par_chunks_mut(images * band * row).enumerate().for_each(|(i, y)| {
+                let rows = i * band..i * band + y.len() / (x.len() / image * row);
+                staging.with_rows(x, &rows, |x| self.run(x, y, &mut Ahead::default()));
             });
         });
     }
 
-    fn by_taps<const IC: usize>(&self, x: &[f32], x_row: usize, y: &mut [f32], width: usize, ahead: &mut Ahead) {
-        let &Self { isa, ic, oc, w, bias, relu, .. } = self;
+    fn by_taps<const IC: usize>(&self, x: Windows, y: &mut [f32], ahead: &mut Ahead) {
+        let &Self { isa, ic, oc, w, bias, relu, width, .. } = self;
         for (r, y) in y.chunks_mut(2 * width * oc).enumerate() {
-            let (x, rows) = (&x[2 * r * x_row..], y.len() / (width * oc));
+            let (x, x_row, rows) = (&x.values[2 * r * x.row..], x.row, y.len() / (width * oc));
             isa.run(TapTiles::<IC> { x, x_row, ic, w, bias, relu, y, rows, width, oc, ahead });
         }
     }
 
-    fn by_points<const N: usize, const BF16: bool>(
-        &self,
-        x: &[f32],
-        x_row: usize,
-        y: &mut [f32],
-        width: usize,
-        ahead: &mut Ahead,
-    ) {
-        let &Self { isa, ic, oc, w: u, bias, relu, .. } = self;
+    fn by_points<const N: usize, const BF16: bool>(&self, x: Windows, y: &mut [f32], ahead: &mut Ahead) {
+        let &Self { isa, ic, oc, w: u, bias, relu, width, .. } = self;
         scratch::with(winograd::workspace_len(N, ic, oc), |workspace| {
             let at_once = self.at_once();
-            for (r, y) in y.chunks_mut(at_once * width * oc).enumerate() {
-                let (x, rows) = (&x[at_once * r * x_row..], y.len() / (width * oc));
-                isa.run(winograd::Tiles::<N, BF16> {
-                    x,
-                    x_row,
-                    ic,
-                    u,
-                    bias,
-                    relu,
-                    y,
-                    rows,
-                    width,
-                    oc,
-                    workspace,
-                    ahead,
-                });
+            // Where there are several images, a step takes all of their rows.
+            for (r, y) in y.chunks_mut(x.images * at_once * width * oc).enumerate() {
+                let (x, rows) = (x.from_row(r * at_once), y.len() / (x.images * width * oc));
+                isa.run(winograd::Tiles::<N, BF16> { x, ic, u, bias, relu, y, rows, width, oc, workspace, ahead });
             }
         });
     }
 
-    fn by_product(&self, x: &[f32], x_row: usize, y: &mut [f32], width: usize) {
-        let &Self { isa, kh, kw, ic, oc, w, bias, relu, .. } = self;
+    fn by_product(&self, x: Windows, y: &mut [f32]) {
+        let &Self { isa, kh, kw, ic, oc, w, bias, relu, width, .. } = self;
         let b = View::rows(w, oc).segments(kw * ic * oc);
         let init = bias.map_or(Init::Zero, Init::Bias);
         for (r, y) in y.chunks_exact_mut(width * oc).enumerate() {
-            let a = View::rows(&x[r * x_row..], ic).segments(x_row);
+            let a = View::rows(&x.values[r * x.row..], ic).segments(x.row);
             Product { segments: kh, depth: kw * ic, a, b, c: y, init, relu }.run(isa);
         }
     }
+}
+
+/// How many of `n` images a task takes, `most` of them or fewer, so that the tasks are as equal as they
+/// can be and every thread has two. No bit of a result depends on it.
+pub(crate) fn most_equal(n: usize, most: usize) -> usize {
+    let tasks = n.div_ceil(most).next_multiple_of(2 * rayon::current_num_threads());
+    n.div_ceil(tasks.min(n))
 }
 
 /// Writes the weights of the forward pass, `[kh][kw][ic][oc]`, in the order that the algorithm reads.

@@ -72,12 +72,12 @@ pub use algorithm::{Algorithm, Pass};
 pub use backward_w::BackwardW;
 pub(crate) use backward_w::{MOST_ROWS, Rows, WeightGradient, add_parts, gradient_tasks};
 pub use backward_x::BackwardX;
-pub(crate) use correlation::Correlation;
+pub(crate) use correlation::{Correlation, most_equal};
 pub use forward::Forward;
 pub use packed::{Inference, PackedWeights};
 pub use shape::{Conv2dShape, Conv2dSizes, Padding};
-pub(crate) use shape::{MOST_TASKS, correlation_len, gradient_len, rows_at_once};
-pub(crate) use staging::Staging;
+pub(crate) use shape::{MOST_TASKS, correlation_len, gradient_len, images_at_once, rows_at_once};
+pub(crate) use staging::{Staging, Windows};
 
 use crate::buffer::Buffer;
 use crate::simd::Isa;

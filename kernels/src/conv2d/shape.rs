@@ -141,12 +141,14 @@ impl Conv2dShape {
         if self.stride > 1 {
             return im2col::columns_len(self);
         }
-        let staged = |staging: Staging, rows: usize| staging.len(rows.min(Self::MOST_ROWS));
-        let forward = staged(Staging::forward(self), self.oh);
+        let staged = |staging: Staging, rows: usize, pass: Pass| {
+            images_at_once(isa, self, pass).min(self.n) * staging.len(rows.min(Self::MOST_ROWS))
+        };
+        let forward = staged(Staging::forward(self), self.oh, Pass::Forward);
         if !training {
             return forward + correlation_len(isa, self, false);
         }
-        forward.max(staged(Staging::backward_x(self), self.h))
+        forward.max(staged(Staging::backward_x(self), self.h, Pass::BackwardX))
             + correlation_len(isa, self, true)
             + gradient_len(isa, self)
     }
@@ -199,6 +201,17 @@ pub(crate) fn rows_at_once(isa: Isa, shape: &Conv2dShape) -> usize {
             0 => 2,
             n => winograd::rows_at_once(n, shape.ow(), shape.ic, shape.oc),
         },
+    }
+}
+
+/// The images that are best computed at once by a correlation: one, unless they are small.
+pub(crate) fn images_at_once(isa: Isa, shape: &Conv2dShape, pass: Pass) -> usize {
+    let Conv2dSizes { h, w, ic, oc, .. } = **shape;
+    let (from, to, rows, width) =
+        if pass == Pass::BackwardX { (oc, ic, h, w) } else { (ic, oc, shape.oh(), shape.ow()) };
+    match Algorithm::choose(isa, shape, pass).tile_inputs() {
+        0 => 1,
+        n => winograd::images_at_once(n, rows, width, from, to),
     }
 }
 

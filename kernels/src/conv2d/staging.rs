@@ -4,6 +4,24 @@ use super::Conv2dShape;
 use crate::scratch;
 use std::ops::Range;
 
+/// The rows under the windows of a correlation, of one image or of several; with all the zeros they need.
+#[derive(Clone, Copy)]
+pub(crate) struct Windows<'a> {
+    pub values: &'a [f32],
+    /// Values from one row to the next.
+    pub row: usize,
+    /// Values from one image's first row to the next one's.
+    pub image: usize,
+    pub images: usize,
+}
+
+impl Windows<'_> {
+    /// The rows under the windows of all output rows from this one on.
+    pub fn from_row(self, row: usize) -> Self {
+        Self { values: &self.values[row * self.row..], ..self }
+    }
+}
+
 /// Where the rows under the windows of a correlation lie: in the image itself, or staged with zeros
 /// around them.
 #[derive(Clone, Copy)]
@@ -53,11 +71,6 @@ impl Staging {
         self.h * self.w * self.c
     }
 
-    /// Pixels of a row.
-    pub fn width(&self) -> usize {
-        self.width
-    }
-
     /// Values from one row to the next.
     pub fn row(&self) -> usize {
         self.width * self.c
@@ -68,13 +81,20 @@ impl Staging {
         (rows + self.kh - 1) * self.row()
     }
 
-    /// The rows of an image under these output rows as they lie, where they need no zeros around
+    /// The rows of images under these output rows as they lie, where they need no zeros around
     /// them.
-    pub fn in_place<'x>(&self, x: &'x [f32], rows: &Range<usize>) -> Option<&'x [f32]> {
-        self.borderless.then(|| &x[rows.start * self.row()..][..self.len(rows.len())])
+    pub fn in_place<'x>(&self, x: &'x [f32], rows: &Range<usize>) -> Option<Windows<'x>> {
+        let (image, images) = (self.image_len(), x.len() / self.image_len());
+        self.borderless.then(|| Windows { values: &x[rows.start * self.row()..], row: self.row(), image, images })
     }
 
-    /// Writes the rows under these output rows to `to`: zeros outside the image, inside it
+    /// The rows of so many images under this many output rows as [`stage`](Self::stage) leaves them, one
+    /// image after the other.
+    pub fn staged<'x>(&self, x: &'x [f32], rows: usize, images: usize) -> Windows<'x> {
+        Windows { values: x, row: self.row(), image: self.len(rows), images }
+    }
+
+    /// Writes the rows of an image under these output rows to `to`: zeros outside the image, inside it
     /// `fill(values of the image, where they belong)`.
     pub fn stage(&self, rows: &Range<usize>, to: &mut [f32], mut fill: impl FnMut(Range<usize>, &mut [f32])) {
         let x_row = self.w * self.c;
@@ -91,14 +111,17 @@ impl Staging {
         }
     }
 
-    /// Lends `work` the rows of an image under these output rows: as they lie, or staged.
-    pub fn with_rows(&self, x: &[f32], rows: &Range<usize>, work: impl FnOnce(&[f32])) {
-        match self.in_place(x, rows) {
-            Some(x) => work(x),
-            None => scratch::with(self.len(rows.len()), |staged| {
-                self.stage(rows, staged, |from, to| to.copy_from_slice(&x[from]));
-                work(staged);
-            }),
+    /// Lends `work` the rows of images under these output rows: as they lie, or staged.
+    pub fn with_rows(&self, x: &[f32], rows: &Range<usize>, work: impl FnOnce(Windows)) {
+        if let Some(x) = self.in_place(x, rows) {
+            return work(x);
         }
+        let (len, images) = (self.len(rows.len()), x.len() / self.image_len());
+        scratch::with(images * len, |staged| {
+            for (x, staged) in x.chunks_exact(self.image_len()).zip(staged.chunks_exact_mut(len)) {
+                self.stage(rows, staged, |from, to| to.copy_from_slice(&x[from]));
+            }
+            work(self.staged(staged, rows.len(), images));
+        });
     }
 }

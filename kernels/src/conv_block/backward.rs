@@ -5,7 +5,9 @@ use super::rows::Scatter;
 use super::{BAND, ConvBlockShape, MOST_BAND_ROWS, Source, Workspace};
 use crate::batch_norm::Normalization;
 use crate::buffer::sized;
-use crate::conv2d::{self, Algorithm, Conv2dShape, Conv2dSizes, Correlation, Rows, Staging, WeightGradient, add_parts};
+use crate::conv2d::{
+    self, Algorithm, Conv2dShape, Conv2dSizes, Correlation, Rows, Staging, WeightGradient, Windows, add_parts,
+};
 use crate::scratch;
 use crate::simd::{Ahead, Isa};
 use crate::tasks::each_task;
@@ -175,7 +177,7 @@ impl Backward<'_> {
         each_task(0..tasks, [dx, gradients], sums, &starts, &|task, [dx, gradient], sums| {
             let stage_len = staging.len(MOST_BAND_ROWS + BEFORE).next_multiple_of(16);
             let a_len = pass.a_len();
-            let dz_len = DZ_ROWS * pass.dz_width() * oc;
+            let dz_len = pass.bands_at_once(task) * pass.dz_len();
             let workspace_len = WeightGradient::workspace_len(conv, to_dw).next_multiple_of(16);
             scratch::with(stage_len + a_len + dz_len + workspace_len + (2 * ic).max(oc), |scratch| {
                 let (stage, rest) = scratch.split_at_mut(stage_len);
@@ -220,6 +222,19 @@ impl Pass<'_> {
         if self.to_dx.is_some() { self.shape.conv.kw - 1 - self.shape.conv.pad_left() } else { 0 }
     }
 
+    /// Values of `dz` that exist at a time for each image.
+    fn dz_len(&self) -> usize {
+        DZ_ROWS * self.dz_width() * self.shape.conv.oc
+    }
+
+    /// The bands of a task whose `dx` is computed at a time: one, or those of several images, of which
+    /// each is a band.
+    fn bands_at_once(&self, task: usize) -> usize {
+        let most = if self.to_dx.is_some() { self.shape.images_at_once(self.isa, conv2d::Pass::BackwardX) } else { 1 };
+        let bands = self.bands(task).len();
+        bands.div_ceil(bands.div_ceil(most))
+    }
+
     /// A task: its bands, one after the other.
     fn task(
         &self,
@@ -240,44 +255,52 @@ impl Pass<'_> {
         // zeros.
         let before = if self.to_dx.is_some() { BEFORE } else { 0 };
         let dz_row = self.dz_width() * conv.oc;
-        let bands = self.bands(task);
-        for of_all in bands.clone() {
-            let (image, band) = self.shape.place(of_all);
-            let rows = self.shape.band_rows(band);
-            // Those of the band above are there still, unless another task had it.
-            let mut first = rows.start;
-            match band {
-                0 => dz[..before * dz_row].fill(0.0),
-                _ if of_all > bands.start => dz.copy_within(2 * BAND * dz_row..(2 * BAND + before) * dz_row, 0),
-                _ => first -= before,
-            }
-            self.x.with_rows(self.isa, &self.staging, image, first..rows.end, stage, |x| {
+        let (bands, at_once) = (self.bands(task), self.bands_at_once(task));
+        for first_band in bands.clone().step_by(at_once) {
+            let together = first_band..(first_band + at_once).min(bands.end);
+            for (of_all, dz) in together.clone().zip(dz.chunks_exact_mut(self.dz_len())) {
+                let (image, band) = self.shape.place(of_all);
+                let rows = self.shape.band_rows(band);
+                // Those of the band above are there still, unless another task had it.
+                let mut first = rows.start;
+                match band {
+                    0 => dz[..before * dz_row].fill(0.0),
+                    _ if of_all > bands.start => dz.copy_within(2 * BAND * dz_row..(2 * BAND + before) * dz_row, 0),
+                    _ => first -= before,
+                }
+                let x = self.x.rows(self.isa, &self.staging, image..image + 1, first..rows.end, stage);
                 let (halo, of_band) = dz.split_at_mut(before * dz_row);
-                let (of_band, _) = of_band.split_at_mut(rows.len() * dz_row);
-                let x_of_band = &x[(rows.start - first) * self.staging.row()..];
+                let (of_band, behind) = of_band.split_at_mut(rows.len() * dz_row);
                 if first < rows.start {
                     self.scatter(image, first..rows.start, x, own_a, halo, &mut row_sums[..conv.oc]);
                 }
-                self.scatter(image, rows.clone(), x_of_band, own_a, of_band, db);
+                let x = x.from_row(rows.start - first);
+                self.scatter(image, rows.clone(), x, own_a, of_band, db);
                 let dy = &of_band[self.dz_left() * conv.oc..];
-                let (x, x_row) = (x_of_band, self.staging.row());
-                let rows = Rows { x, x_row, dy, dy_row: dz_row, rows: rows.len(), width: conv.ow() };
-                gradient.add(rows, dw, self.after(image, band));
-            });
+                let of_band =
+                    Rows { x: x.values, x_row: x.row, dy, dy_row: dz_row, rows: rows.len(), width: conv.ow() };
+                gradient.add(of_band, dw, self.after(image, band));
+                if self.to_dx.is_some() {
+                    let beyond = (self.dx_rows(band).end + conv.pad_top()).saturating_sub(rows.end);
+                    behind[..beyond * dz_row].fill(0.0);
+                }
+            }
             if let Some(to_dx) = self.to_dx {
+                let (image, band) = self.shape.place(first_band);
                 let dx_rows = self.dx_rows(band);
-                let beyond = (dx_rows.end + conv.pad_top()).saturating_sub(rows.end);
-                dz[(before + rows.len()) * dz_row..][..beyond * dz_row].fill(0.0);
-                let (of_band, others) = dx.split_at_mut(dx_rows.len() * conv.w * conv.ic);
+                let (of_bands, others) = dx.split_at_mut(together.len() * dx_rows.len() * conv.w * conv.ic);
                 dx = others;
                 // Row r of dx begins at row r + pad_top - 2 of dz.
-                let first = dx_rows.start + conv.pad_top() - rows.start;
-                let mut ahead = self.x.after(self.shape, image, band);
-                // A few rows at a time, which are summed while they are in a cache.
+                let first = dx_rows.start + conv.pad_top() - self.shape.band_rows(band).start;
+                let dz = Windows { values: dz, row: dz_row, image: self.dz_len(), images: together.len() };
+                let mut ahead = self.x.after(self.shape, image + together.len() - 1, band);
+                // A few rows at a time, which are summed while they are in a cache; all rows of several images.
                 let at_once = to_dx.at_once();
-                for (step, dx) in of_band.chunks_mut(at_once * conv.w * conv.ic).enumerate() {
-                    to_dx.run(&dz[(first + step * at_once) * dz_row..], dz_row, dx, conv.w, &mut ahead);
-                    self.sum_dx(image, dx_rows.start + step * at_once, dx, sums, row_sums);
+                for (step, dx) in of_bands.chunks_mut(together.len() * at_once * conv.w * conv.ic).enumerate() {
+                    to_dx.run(dz.from_row(first + step * at_once), dx, &mut ahead);
+                    for (image, dx) in (image..).zip(dx.chunks_exact(dx.len() / together.len())) {
+                        self.sum_dx(image, dx_rows.start + step * at_once, dx, sums, row_sums);
+                    }
                 }
             }
         }
@@ -310,7 +333,7 @@ impl Pass<'_> {
 
     /// Rows of `dz` with zeros left and right of them; their sum is added to `db`. The first of the
     /// rows is even; `x` has those under their windows.
-    fn scatter(&self, image: usize, rows: Range<usize>, x: &[f32], own_a: &mut [f32], dz: &mut [f32], db: &mut [f32]) {
+    fn scatter(&self, image: usize, rows: Range<usize>, x: Windows, own_a: &mut [f32], dz: &mut [f32], db: &mut [f32]) {
         let conv = &self.shape.conv;
         let (a_row, dz_row) = (conv.ow() * conv.oc, self.dz_width() * conv.oc);
         match self.a {
@@ -322,7 +345,7 @@ impl Pass<'_> {
                 for (step, dz) in dz.chunks_mut(by.at_once() * dz_row).enumerate() {
                     let first = step * by.at_once();
                     let a = &mut own_a[..dz.len() / dz_row * a_row];
-                    by.run(&x[first * self.staging.row()..], self.staging.row(), a, conv.ow(), &mut Ahead::default());
+                    by.run(x.from_row(first), a, &mut Ahead::default());
                     self.scatter_from(image, rows.start + first, a, dz, db);
                 }
             }

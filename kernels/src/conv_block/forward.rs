@@ -3,7 +3,7 @@
 use super::rows::{Pool, RowSums};
 use super::{ConvBlockShape, Source, Workspace};
 use crate::buffer::sized;
-use crate::conv2d::{Algorithm, Conv2dSizes, Correlation, Pass, Staging};
+use crate::conv2d::{Algorithm, Conv2dSizes, Correlation, Pass, Staging, most_equal};
 use crate::scratch;
 use crate::simd::Isa;
 use crate::tasks::each_task;
@@ -68,42 +68,53 @@ impl Forward<'_> {
         let at_once = correlation.at_once();
         let (bands, a_row, p_row) = (shape.bands(), conv.ow() * oc, shape.pw() * oc);
         let sums = sized(&mut workspace.sums, n * bands * 2 * oc);
+        // Several images are one task where each is a band.
+        let images = most_equal(n, shape.images_at_once(isa, Pass::Forward));
+        let of_task = |task: usize| {
+            let first = task / bands * images;
+            (first..(first + images).min(n), task % bands)
+        };
         let starts = |task: usize| {
-            let (image, band) = (task / bands, task % bands);
+            let (of_task, band) = of_task(task);
+            let image = of_task.start;
             let a = if keeps_a { (image * conv.oh() + shape.band_rows(band).start) * a_row } else { 0 };
             let p = (image * shape.ph() + shape.band_pooled_rows(band).start) * p_row;
-            ([a, p], task * 2 * oc)
+            ([a, p], (image * bands + band) * 2 * oc)
         };
-        each_task(0..n * bands, [a, p], sums, &starts, &|task, [a, p], sums| {
-            let band = shape.band_rows(task % bands);
-            let stage_len = staging.len(band.len()).next_multiple_of(16);
-            let own_len = if keeps_a { 0 } else { at_once * a_row };
+        each_task(0..n.div_ceil(images) * bands, [a, p], sums, &starts, &|task, [a, p], sums| {
+            let (of_task, band) = of_task(task);
+            let (rows, pooled) = (shape.band_rows(band), shape.band_pooled_rows(band).len());
+            let stage_len = (of_task.len() * staging.len(rows.len())).next_multiple_of(16);
+            let own_len = if keeps_a { 0 } else { of_task.len() * at_once * a_row };
             scratch::with(stage_len + own_len + 2 * oc, |scratch| {
                 let (stage, rest) = scratch.split_at_mut(stage_len);
                 let (own, pair_sums) = rest.split_at_mut(own_len);
                 sums.fill(0.0);
-                let mut ahead = x.after(shape, task / bands, task % bands);
-                x.with_rows(isa, &staging, task / bands, band.clone(), stage, |x| {
-                    let mut pooled = p.chunks_exact_mut(p_row);
-                    for first in (0..band.len()).step_by(at_once) {
-                        let len = at_once.min(band.len() - first) * a_row;
-                        let a = if keeps_a { &mut a[first * a_row..][..len] } else { &mut own[..len] };
-                        correlation.run(&x[first * staging.row()..], staging.row(), a, conv.ow(), &mut ahead);
-                        for a in a.chunks(2 * a_row) {
+                let mut ahead = x.after(shape, of_task.end - 1, band);
+                let x = x.rows(isa, &staging, of_task.clone(), rows.clone(), stage);
+                // All rows of several images, some of one image.
+                for first in (0..rows.len()).step_by(at_once) {
+                    let of_image = at_once.min(rows.len() - first) * a_row;
+                    let len = of_task.len() * of_image;
+                    let a = if keeps_a { &mut a[first * a_row..][..len] } else { &mut own[..len] };
+                    correlation.run(x.from_row(first), a, &mut ahead);
+                    for (image, a) in a.chunks_exact(of_image).enumerate() {
+                        let sums = &mut sums[image * 2 * oc..][..2 * oc];
+                        for (row, a) in (first / 2..).zip(a.chunks(2 * a_row)) {
                             pair_sums.fill(0.0);
                             let (sum, squares) = pair_sums.split_at_mut(oc);
                             let sums_of_pair = [sum, squares];
-                            match pooled.next() {
-                                Some(p) => {
-                                    let (a0, a1) = a.split_at(a_row);
-                                    isa.run(Pool { c: oc, a: [a0, a1], gamma, p, sums: Some(sums_of_pair) });
-                                }
-                                None => isa.run(RowSums { c: oc, a, sums: sums_of_pair }),
+                            if row < pooled {
+                                let (a0, a1) = a.split_at(a_row);
+                                let p = &mut p[(image * pooled + row) * p_row..][..p_row];
+                                isa.run(Pool { c: oc, a: [a0, a1], gamma, p, sums: Some(sums_of_pair) });
+                            } else {
+                                isa.run(RowSums { c: oc, a, sums: sums_of_pair });
                             }
                             sums.iter_mut().zip(&*pair_sums).for_each(|(sum, &pair)| *sum += f64::from(pair));
                         }
                     }
-                });
+                }
             });
         });
         let m = (n * conv.oh() * conv.ow()) as f64;

@@ -65,26 +65,24 @@ impl Inference<'_> {
                 let (a, p) = rest.split_at_mut(at_once * a_row);
                 let mut ahead =
                     if cut.is_whole() { x.after(shape, image, rows.start / BAND) } else { Ahead::default() };
-                x.with_rows(isa, &staging, image, 2 * rows.start..2 * rows.end, stage, |x| {
-                    for first in rows.clone().step_by(at_once / 2) {
-                        let a = &mut a[..(at_once / 2).min(rows.end - first) * 2 * a_row];
-                        let x = &x[2 * (first - rows.start) * staging.row()..];
-                        correlation.run(x, staging.row(), a, conv.ow(), &mut ahead);
-                        for (row, a) in (first..).zip(a.chunks_exact(2 * a_row)) {
-                            let (a0, a1) = a.split_at(a_row);
-                            isa.run(Pool { c: cut.channels, a: [a0, a1], gamma: norm.scale, p, sums: None });
-                            // The pixels lie side by side where a task has all of their channels.
-                            let pixels = if cut.parts == 1 { shape.pw() } else { 1 };
-                            for (k, x) in p.chunks_exact(pixels * cut.channels).enumerate() {
-                                let (row, first) = (image * shape.ph() + row, k * conv.oc + channels.start);
-                                // SAFETY: tasks differ in the image, the row or the channels, so none
-                                // has these columns of that row.
-                                let y = unsafe { y.part(row, first, x.len()) };
-                                isa.run(Normalise { by: norm, x, y });
-                            }
+                let x = x.rows(isa, &staging, image..image + 1, 2 * rows.start..2 * rows.end, stage);
+                for first in rows.clone().step_by(at_once / 2) {
+                    let a = &mut a[..(at_once / 2).min(rows.end - first) * 2 * a_row];
+                    correlation.run(x.from_row(2 * (first - rows.start)), a, &mut ahead);
+                    for (row, a) in (first..).zip(a.chunks_exact(2 * a_row)) {
+                        let (a0, a1) = a.split_at(a_row);
+                        isa.run(Pool { c: cut.channels, a: [a0, a1], gamma: norm.scale, p, sums: None });
+                        // The pixels lie side by side where a task has all of their channels.
+                        let pixels = if cut.parts == 1 { shape.pw() } else { 1 };
+                        for (k, x) in p.chunks_exact(pixels * cut.channels).enumerate() {
+                            let (row, first) = (image * shape.ph() + row, k * conv.oc + channels.start);
+                            // SAFETY: tasks differ in the image, the row or the channels, so none
+                            // has these columns of that row.
+                            let y = unsafe { y.part(row, first, x.len()) };
+                            isa.run(Normalise { by: norm, x, y });
                         }
                     }
-                });
+                }
             });
         });
     }

@@ -48,7 +48,7 @@ mod source;
 use crate::ShapeError;
 use crate::buffer::{Buffer, sized};
 use crate::conv2d::{Algorithm, Conv2dShape, Conv2dSizes, MOST_ROWS, MOST_TASKS, Pass, Staging};
-use crate::conv2d::{correlation_len, gradient_len, gradient_tasks, rows_at_once};
+use crate::conv2d::{correlation_len, gradient_len, gradient_tasks, images_at_once, rows_at_once};
 use crate::simd::Isa;
 
 pub use backward::Backward;
@@ -179,6 +179,12 @@ impl ConvBlockShape {
         !matches!(Algorithm::choose(isa, &self.conv, Pass::Forward), Algorithm::Winograd2x2 | Algorithm::Winograd4x4)
     }
 
+    /// The most images that a pass gives to its correlation at a time: several where they are small, and
+    /// each is a band. No bit of a result depends on it.
+    fn images_at_once(&self, isa: Isa, pass: Pass) -> usize {
+        if self.bands() > 1 { 1 } else { images_at_once(isa, &self.conv, pass).min(self.conv.n) }
+    }
+
     /// The tasks of the backward pass, each of which sums its own weight gradient: enough for every
     /// core to have work to the end of a step.
     fn gradient_tasks(&self) -> usize {
@@ -196,12 +202,14 @@ impl ConvBlockShape {
     pub fn scratch_len(&self, isa: Isa, training: bool) -> usize {
         let Conv2dSizes { ic, oc, .. } = *self.conv;
         let conv = &self.conv;
+        let [forward, backward] = [Pass::Forward, Pass::BackwardX].map(|pass| self.images_at_once(isa, pass));
         let stage = Staging::forward(conv).len(MOST_BAND_ROWS + if training { backward::BEFORE } else { 0 });
         // Rows of the convolution, and in inference a pooled row, which is no longer.
         let rows = |rows: usize| rows * conv.ow() * oc;
         let own = if training {
-            let a = if self.keeps_a(isa) { 0 } else { rows(rows_at_once(isa, conv)) };
-            a + backward::most_dz_len(conv) + gradient_len(isa, conv) + 2 * ic.max(oc)
+            let a = if self.keeps_a(isa) { 0 } else { forward * rows(rows_at_once(isa, conv)) };
+            let dz = backward * backward::most_dz_len(conv);
+            (forward - 1) * stage + a + dz + gradient_len(isa, conv) + 2 * ic.max(oc)
         } else {
             rows(rows_at_once(isa, conv) + 1)
         };

@@ -3,7 +3,7 @@
 use super::ConvBlockShape;
 use super::rows::Normalise;
 use crate::batch_norm::Normalization;
-use crate::conv2d::{Conv2dShape, Staging};
+use crate::conv2d::{Conv2dShape, Staging, Windows};
 use crate::image::U8ToF32;
 use crate::simd::{Ahead, Isa};
 use std::ops::Range;
@@ -69,37 +69,41 @@ impl<'a> Source<'a> {
         }
     }
 
-    /// Calls `work` with the rows of an image that lie under the windows of some of the
-    /// convolution's output rows, zeros around the image included: as they are, or staged in
-    /// `stage`, which has [`Staging::len`] values or more.
-    pub(super) fn with_rows(
-        &self,
+    /// The rows of images that lie under the windows of some of the convolution's output rows, zeros
+    /// around the images included: as they are, or staged in `stage`, which has [`Staging::len`] values
+    /// or more for each image.
+    pub(super) fn rows<'s>(
+        &'s self,
         isa: Isa,
         staging: &Staging,
-        image: usize,
+        images: Range<usize>,
         rows: Range<usize>,
-        stage: &mut [f32],
-        work: impl FnOnce(&[f32]),
-    ) {
-        let image = image * staging.image_len()..(image + 1) * staging.image_len();
-        match *self {
-            Self::U8(x, scale) => {
-                let x = &x[image];
-                staging.stage(&rows, stage, |from, y| isa.run(U8ToF32 { x: &x[from], scale, y }));
-            }
-            Self::F32(x) => {
-                let x = &x[image];
-                if let Some(x) = staging.in_place(x, &rows) {
-                    return work(x);
+        stage: &'s mut [f32],
+    ) -> Windows<'s> {
+        let len = staging.image_len();
+        if let Self::F32(x) = self
+            && let Some(x) = staging.in_place(&x[images.start * len..images.end * len], &rows)
+        {
+            return x;
+        }
+        for (image, stage) in images.clone().zip(stage.chunks_exact_mut(staging.len(rows.len()))) {
+            let image = image * len..(image + 1) * len;
+            match *self {
+                Self::U8(x, scale) => {
+                    let x = &x[image];
+                    staging.stage(&rows, stage, |from, y| isa.run(U8ToF32 { x: &x[from], scale, y }));
                 }
-                staging.stage(&rows, stage, |from, y| y.copy_from_slice(&x[from]));
-            }
-            Self::Normalised(x, by) => {
-                let x = &x[image];
-                staging.stage(&rows, stage, |from, y| isa.run(Normalise { by, x: &x[from], y }));
+                Self::F32(x) => {
+                    let x = &x[image];
+                    staging.stage(&rows, stage, |from, y| y.copy_from_slice(&x[from]));
+                }
+                Self::Normalised(x, by) => {
+                    let x = &x[image];
+                    staging.stage(&rows, stage, |from, y| isa.run(Normalise { by, x: &x[from], y }));
+                }
             }
         }
-        work(&stage[..staging.len(rows.len())]);
+        staging.staged(stage, rows.len(), images.len())
     }
 
     /// What a task reads first if it follows the one on that band of that image: its part of the

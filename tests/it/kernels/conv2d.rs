@@ -111,7 +111,7 @@ proptest! {
     /// Widths and heights around the tiles of minimal filtering, at the border too.
     #[test]
     fn minimal_filtering_agrees_with_the_reference(
-        (n, h, w) in (1..3usize, 3..9usize, 3..40usize),
+        (n, h, w) in prop_oneof![(1..3usize, 3..9usize, 3..40usize), (1..24usize, 3..9usize, 3..9usize)],
         (ic, oc) in (prop_oneof![Just(16), Just(32), Just(48)], prop_oneof![Just(16), Just(32), Just(64), Just(96)]),
         (same, relu, seed) in any::<(bool, bool, u64)>(),
     ) {
@@ -208,6 +208,38 @@ fn tiles_are_told_as_they_are_dispatched() {
             assert!(Algorithm::available(isa, &strided, pass).iter().map(of).all(|tile| tile.contains('x')));
         }
     });
+}
+
+/// Small images share the tiles of a group, channels so many that they share passes, and any number of
+/// images is left over.
+#[test]
+fn an_image_has_the_same_bits_alone_and_among_others() {
+    for (n, h, w, ic, oc) in [(23, 4, 4, 16, 32), (13, 6, 5, 128, 64), (7, 8, 8, 256, 128), (9, 3, 3, 128, 128)] {
+        let of = |n| {
+            let padding = Padding::Same;
+            Conv2dShape::new(Conv2dSizes { n, h, w, ic, oc, kh: 3, kw: 3, stride: 1, padding })
+        };
+        let (all, one) = (of(n), of(1));
+        let mut data = Data::new(1);
+        let (x, dy) = (data.vec(all.x_len()), data.vec(all.y_len()));
+        let (w, bias) = (data.vec(all.w_len()), data.vec(oc));
+        for_each_isa(|isa| {
+            let run = |shape: &Conv2dShape, x: &[f32], dy: &[f32]| {
+                let (mut y, mut dx) = (poisoned(shape.y_len()), poisoned(shape.x_len()));
+                let workspace = &mut Workspace::default();
+                Forward { shape, x, w: &w, bias: &bias, relu: true, y: &mut y, workspace }.run(isa);
+                BackwardX { shape, dy, w: &w, dx: &mut dx, workspace }.run(isa);
+                [y, dx]
+            };
+            let together = run(&all, &x, &dy);
+            let alone = x.chunks_exact(one.x_len()).zip(dy.chunks_exact(one.y_len()));
+            for (i, alone) in alone.map(|(x, dy)| run(&one, x, dy)).enumerate() {
+                for (together, alone) in together.iter().zip(&alone) {
+                    assert_same_bits(&together[i * alone.len()..][..alone.len()], alone);
+                }
+            }
+        });
+    }
 }
 
 #[test]

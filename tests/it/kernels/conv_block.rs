@@ -312,17 +312,20 @@ fn the_models_blocks_agree_with_the_reference() {
 }
 
 /// Channels so many that tiles of several rows share a pass, over whole bands, odd rows and one row
-/// too many for them.
+/// too many for them; and those of several images, where these are small.
 #[test]
 fn wide_blocks_agree_with_the_reference() {
-    for (h, w, ic, oc, padding) in [
-        (16, 16, 128, 256, Padding::Same),
-        (19, 13, 128, 96, Padding::Valid),
-        (9, 7, 96, 128, Padding::Same),
-        (5, 4, 256, 64, Padding::Valid),
+    for (n, h, w, ic, oc, padding, kind) in [
+        (1, 16, 16, 128, 256, Padding::Same, Kind::Normalised),
+        (1, 19, 13, 128, 96, Padding::Valid, Kind::Normalised),
+        (1, 9, 7, 96, 128, Padding::Same, Kind::Normalised),
+        (1, 5, 4, 256, 64, Padding::Valid, Kind::Normalised),
+        (19, 5, 6, 128, 96, Padding::Same, Kind::Values),
+        (11, 8, 8, 96, 128, Padding::Same, Kind::Normalised),
+        (21, 6, 6, 96, 96, Padding::Valid, Kind::Values),
     ] {
-        let conv = Conv2dShape::new(Conv2dSizes { n: 1, h, w, ic, oc, kh: 3, kw: 3, stride: 1, padding });
-        let case = Case::new(conv, Kind::Normalised, 1);
+        let conv = Conv2dShape::new(Conv2dSizes { n, h, w, ic, oc, kh: 3, kw: 3, stride: 1, padding });
+        let case = Case::new(conv, kind, 1);
         for_each_isa(|isa| {
             case.check(isa);
             case.check_inference(isa);
@@ -359,9 +362,11 @@ fn inference_has_the_same_bits_for_an_image_alone_and_in_any_batch_on_any_number
 
 #[test]
 fn the_same_bits_for_any_number_of_threads() {
-    for (n, h, w) in [(1, 39, 21), (3, 39, 21), (17, 39, 21), (27, 8, 6)] {
-        let conv =
-            Conv2dShape::new(Conv2dSizes { n, h, w, ic: 5, oc: 18, kh: 3, kw: 3, stride: 1, padding: Padding::Same });
+    for (n, h, w, ic, oc) in
+        [(1, 39, 21, 5, 18), (3, 39, 21, 5, 18), (17, 39, 21, 5, 18), (27, 8, 6, 5, 18), (27, 8, 6, 16, 32)]
+    {
+        let padding = Padding::Same;
+        let conv = Conv2dShape::new(Conv2dSizes { n, h, w, ic, oc, kh: 3, kw: 3, stride: 1, padding });
         let case = Case::new(conv, Kind::Normalised, 7);
         for_each_isa(|isa| {
             on_1_2_3_threads(|| {

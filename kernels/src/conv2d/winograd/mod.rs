@@ -47,7 +47,7 @@ mod transform;
 mod weights;
 
 pub(super) use gradient::{GradientTiles, gradient_tile, gradient_workspace_len};
-pub(super) use tiles::{Tiles, group, rows_at_once, tiles, workspace_len};
+pub(super) use tiles::{Tiles, group, images_at_once, rows_at_once, tiles, workspace_len};
 pub(super) use weights::{transform_weights, u_len};
 
 use crate::precision::Precision;

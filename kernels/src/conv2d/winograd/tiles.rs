@@ -9,11 +9,14 @@
 //!
 //! Each group reads all of `U`. From 128 to 256 channels that is 2 MB for `F(2x2, 3x3)`, which no
 //! longer comes from the L2 cache and takes longer to come than to be multiplied: there, many groups
-//! go through a pass together ([`chunk`]), and a part of `U` meets all of them while it is near.
+//! go through a pass together ([`chunk`]), and a part of `U` meets all of them while it is near. Where
+//! an image has few tiles, those of several images make up a group, and the groups of a pass
+//! ([`images_at_once`]).
 
 use super::transform::{both_ways, combine, data, output};
 use super::weights::{u_len, u_point};
 use super::{CHANNELS, MOST_POINTS, fits_channels, mul_add, precision, words};
+use crate::conv2d::Windows;
 use crate::conv2d::tap_tile::{each, narrowest_cover};
 use crate::precision::Precision;
 use crate::simd::{Ahead, Kernel, Simd};
@@ -21,17 +24,17 @@ use crate::simd::{Ahead, Kernel, Simd};
 /// Output rows of a 3x3 correlation with stride 1 over rows that have all the zeros they need, in
 /// tiles of `N - 2` by `N - 2`.
 pub(in super::super) struct Tiles<'a, 'b, const N: usize, const BF16: bool> {
-    /// `rows + 2` rows, `x_row` values from one to the next, pixels of `ic` channels.
-    pub x: &'a [f32],
-    pub x_row: usize,
+    /// `rows + 2` rows of each image, pixels of `ic` channels.
+    pub x: Windows<'a>,
     pub ic: usize,
     /// `[oc/16][N*N][ic|1][16]`.
     pub u: &'a [f32],
     /// `[oc]`.
     pub bias: Option<&'a [f32]>,
     pub relu: bool,
-    /// `[rows][width][oc]`, overwritten.
+    /// `[images][rows][width][oc]`, overwritten.
     pub y: &'a mut [f32],
+    /// Output rows of each image.
     pub rows: usize,
     pub width: usize,
     pub oc: usize,
@@ -64,13 +67,23 @@ pub(in super::super) fn rows_at_once(n: usize, width: usize, ic: usize, oc: usiz
     if chunk(n, ic, oc) > GROUP { MOST } else { (GROUP.div_ceil(width.div_ceil(side)) * side).min(MOST) }
 }
 
+/// The images of so many output rows that are best computed at once: as many as fill a chunk, where
+/// [all of their rows](rows_at_once) are.
+pub(in super::super) fn images_at_once(n: usize, rows: usize, width: usize, ic: usize, oc: usize) -> usize {
+    match rows <= rows_at_once(n, width, ic, oc) {
+        true => (chunk(n, ic, oc) / tiles(n - 2, rows, width)).max(1),
+        false => 1,
+    }
+}
+
 pub(in super::super) fn workspace_len(n: usize, ic: usize, oc: usize) -> usize {
     n * n * chunk(n, ic, oc) * (ic + oc)
 }
 
-/// The first of a tile's output rows and columns.
+/// A tile's image, and the first of its output rows and columns.
 #[derive(Clone, Copy)]
 struct Place {
+    image: usize,
     row: usize,
     column: usize,
 }
@@ -83,22 +96,27 @@ impl<const N: usize, const BF16: bool> Kernel for Tiles<'_, '_, N, BF16> {
     fn run<S: Simd>(mut self, s: S) {
         let Self { ic, rows, width, oc, .. } = self;
         const { assert!(S::LANES <= CHANNELS && N * N <= MOST_POINTS) };
-        assert!(fits_channels([ic, oc]) && rows > 0 && width >= N - 2);
-        assert!(self.x.len() >= (rows + 1) * self.x_row + (width + 2) * ic, "x has the rows under the windows");
+        let Windows { values, row, image, images } = self.x;
+        assert!(fits_channels([ic, oc]) && images > 0 && rows > 0 && width >= N - 2);
+        let of_last = (rows + 1) * row + (width + 2) * ic;
+        assert!(values.len() >= (images - 1) * image + of_last, "x has the rows under the windows");
         assert_eq!(self.u.len(), u_len(BF16, N, ic, oc));
         assert!(self.bias.is_none_or(|bias| bias.len() == oc));
-        assert_eq!(self.y.len(), rows * width * oc);
+        assert_eq!(self.y.len(), images * rows * width * oc);
         assert_eq!(self.workspace.len(), workspace_len(N, ic, oc));
         match (S::REGISTERS, group(S::REGISTERS, S::LANES, oc, self.tiles())) {
             (32, [6, 4]) => self.each_chunk::<S, 6, 4>(s),
             (32, [5, 4]) => self.each_chunk::<S, 5, 4>(s),
-            (32, [_, 4]) => self.each_chunk::<S, 4, 4>(s),
+            (32, [4, 4]) => self.each_chunk::<S, 4, 4>(s),
+            (32, [3, 4]) => self.each_chunk::<S, 3, 4>(s),
+            (32, [2, 4]) => self.each_chunk::<S, 2, 4>(s),
+            (32, [1, 4]) => self.each_chunk::<S, 1, 4>(s),
             (32, [12, 2]) => self.each_chunk::<S, 12, 2>(s),
             (32, [11, 2]) => self.each_chunk::<S, 11, 2>(s),
             (32, [10, 2]) => self.each_chunk::<S, 10, 2>(s),
             (32, [9, 2]) => self.each_chunk::<S, 9, 2>(s),
             (32, [8, 2]) => self.each_chunk::<S, 8, 2>(s),
-            (32, [_, 1]) => self.each_chunk::<S, 16, 1>(s),
+            (32, [16, 1]) => self.each_chunk::<S, 16, 1>(s),
             (16, [6, 2]) => self.each_chunk::<S, 6, 2>(s),
             (16, [5, 2]) => self.each_chunk::<S, 5, 2>(s),
             (16, [4, 2]) => self.each_chunk::<S, 4, 2>(s),
@@ -114,6 +132,7 @@ pub(in super::super) fn group(registers: usize, lanes: usize, oc: usize, tiles: 
     let vectors = oc / lanes;
     match (registers, tiles) {
         (32, 4..) if vectors.is_multiple_of(4) => [narrowest_cover(tiles, [6, 5, 4]), 4],
+        (32, _) if vectors.is_multiple_of(4) => [tiles, 4],
         (32, 8..) if vectors.is_multiple_of(2) => [narrowest_cover(tiles, [12, 11, 10, 9, 8]), 2],
         (32, 16..) => [16, 1],
         (16, 4..) => [narrowest_cover(tiles, [6, 5, 4]), 2],
@@ -133,18 +152,19 @@ impl<const N: usize, const BF16: bool> Tiles<'_, '_, N, BF16> {
     /// Outputs to a side of a tile.
     const SIDE: usize = N - 2;
 
-    /// The number of tiles in all rows.
+    /// The number of tiles in all images.
     fn tiles(&self) -> usize {
-        tiles(Self::SIDE, self.rows, self.width)
+        self.x.images * tiles(Self::SIDE, self.rows, self.width)
     }
 
     /// The last tile of a row may lie over the one before; one of the last row may have fewer rows
     /// of outputs.
     #[inline(always)]
     fn place(&self, tile: usize) -> Place {
-        let in_row = self.width.div_ceil(Self::SIDE);
+        let (in_row, in_image) = (self.width.div_ceil(Self::SIDE), tiles(Self::SIDE, self.rows, self.width));
+        let (image, tile) = (tile / in_image, tile % in_image);
         let column = (tile % in_row * Self::SIDE).min(self.width - Self::SIDE);
-        Place { row: tile / in_row * Self::SIDE, column }
+        Place { image, row: tile / in_row * Self::SIDE, column }
     }
 
     /// All chunks, in groups of `T` tiles; the last group may lie over the one before and store the
@@ -152,6 +172,7 @@ impl<const N: usize, const BF16: bool> Tiles<'_, '_, N, BF16> {
     #[inline(always)]
     fn each_chunk<S: Simd, const T: usize, const V: usize>(&mut self, s: S) {
         let (tiles, most) = (self.tiles(), chunk(N, self.ic, self.oc) / T);
+        assert!(tiles >= T, "a group lies inside the tiles");
         let mut first = 0;
         while first < tiles {
             let groups = most.min((tiles - first).div_ceil(T));
@@ -176,16 +197,16 @@ impl<const N: usize, const BF16: bool> Tiles<'_, '_, N, BF16> {
     /// `first + T <= tiles`, `(group + 1) * T <= chunk`; `run` has checked the slices.
     #[inline(always)]
     unsafe fn transform_inputs<S: Simd, const T: usize>(&mut self, s: S, first: usize, group: usize) {
-        let Self { ic, x_row, rows, .. } = *self;
+        let Self { ic, rows, x, .. } = *self;
         for t in 0..T {
             let place = self.place(first + t);
             // Rows below the last have part in outputs that are not stored.
-            let row: [usize; N] = std::array::from_fn(|r| (place.row + r).min(rows + 1) * x_row);
+            let row: [usize; N] = std::array::from_fn(|r| (place.row + r).min(rows + 1) * x.row);
             for i in (0..ic).step_by(S::LANES) {
-                // SAFETY: rows below rows + 2, columns below width + 2, channels below ic; `v` holds
-                // N * N * chunk * ic values.
+                // SAFETY: images below images, rows below rows + 2, columns below width + 2, channels
+                // below ic; `v` holds N * N * chunk * ic values.
                 unsafe {
-                    let x = self.x.as_ptr().add(place.column * ic + i);
+                    let x = x.values.as_ptr().add(place.image * x.image + place.column * ic + i);
                     let at = (group * ic + i / CHANNELS * CHANNELS) * Self::POINTS * T + i % CHANNELS;
                     let at = at + t * CHANNELS;
                     let v = self.workspace.as_mut_ptr();
@@ -269,12 +290,13 @@ impl<const N: usize, const BF16: bool> Tiles<'_, '_, N, BF16> {
             let place = self.place(first + t);
             for o in (0..oc).step_by(S::LANES) {
                 let bias = self.bias.map_or(s.zero(), |bias| s.load(&bias[o..]));
-                // SAFETY: `m` holds N * N * chunk * oc values; rows below rows, columns below width,
-                // channels below oc of y.
+                // SAFETY: `m` holds N * N * chunk * oc values; images below images, rows below rows,
+                // columns below width, channels below oc of y.
                 unsafe {
                     let at = (group * oc + o / CHANNELS * CHANNELS) * Self::POINTS * T + o % CHANNELS;
                     let m = m.as_ptr().add(at + t * CHANNELS);
-                    let y = self.y.as_mut_ptr().add((place.row * width + place.column) * oc + o);
+                    let y = (place.image * rows + place.row) * width + place.column;
+                    let y = self.y.as_mut_ptr().add(y * oc + o);
                     both_ways::<S, N>(
                         s,
                         2,
