@@ -8,6 +8,7 @@
 //! | [`values`] | the values that options may take |
 //! | [`course`] | how long a training is: steps, and the epochs that they make |
 //! | [`recipe`] | what a model is and how it is trained |
+//! | [`presets`] | the recipes that have names |
 //! | [`recipe_options`] | the options of a recipe on the command line |
 //! | [`options`] | all options of a run: a recipe, the folders, the limits |
 //! | [`precision`] | the precision that a run multiplies in, by what the machine is worth |
@@ -55,6 +56,7 @@ pub mod plan;
 pub mod posters;
 pub mod precision;
 mod prepare;
+pub mod presets;
 pub mod recipe;
 pub mod recipe_options;
 pub mod speed;

@@ -187,7 +187,7 @@ impl Options {
     /// The options of the experiment in position `turn` of the run, counted from 0. The results of
     /// the first experiment are in the folder `first`.
     pub fn of_turn(&self, turn: usize, first: &Path) -> Self {
-        if turn == 0 || self.recipe.transfer == 0.0 || self.init_from.is_some() {
+        if turn == 0 || self.recipe.transfer == 0.0 {
             return self.clone();
         }
         Self { recipe: self.recipe.of_turn(turn), init_from: Some(first.to_path_buf()), ..self.clone() }

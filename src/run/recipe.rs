@@ -2,8 +2,7 @@
 //! command line.
 //!
 //! An option is a field of [`Recipe`], with its help and its bounds beside it, and its values in
-//! [`Recipe::report`] and [`Recipe::best`]; nothing else has to know of it but the code that uses
-//! it.
+//! the [presets](super::presets); nothing else has to know of it but the code that uses it.
 
 use crate::classifier::experiment::Experiment;
 use crate::data::auxiliary::Taught;
@@ -195,7 +194,6 @@ pub struct Recipe {
         long,
         value_name = "SHARE",
         value_parser = up_to_one::<f64>,
-        conflicts_with = "init_from",
         help_heading = TRAINING
     )]
     pub transfer: f64,
@@ -277,79 +275,6 @@ fn list_of_sizes<S: Serializer>(sizes: &[ImageSpec], to: S) -> Result<S::Ok, S::
 }
 
 impl Recipe {
-    /// The recipe of the starting report: what Keras does when nothing is asked of it.
-    pub fn report() -> Self {
-        Self {
-            input: ImageSpec::POSTER,
-            filters: vec![16, 32, 64],
-            residual: 0,
-            squeeze_excite: 0,
-            stem: 1,
-            pooling: Pooling::Flatten,
-            dense: 64,
-            dropout: 0.5,
-            bn_momentum: 0.99,
-            padding: Padding::Valid,
-            epochs: 10,
-            steps: None,
-            progressive: Vec::new(),
-            batch: 32,
-            rule: Rule::adam(1e-3),
-            warmup: 0.0,
-            schedule: Decay::Constant,
-            clip_norm: 0.0,
-            plateau: 0,
-            plateau_factor: 0.1,
-            patience: 0,
-            ema: 0.0,
-            precision: PrecisionOption::F32,
-            flip: false,
-            crop: 1.0,
-            jitter: 0.0,
-            randaugment: 0,
-            magnitude: 0.5,
-            cutout: 0.0,
-            mixup: 0.0,
-            cutmix: 0.0,
-            balance: Balance::None,
-            focal: 0.0,
-            label_smoothing: 0.0,
-            auxiliary: Topics::default(),
-            auxiliary_weight: AUXILIARY_WEIGHT,
-            keep: Keep::Last,
-            monitor: Monitor::Auto,
-            tune_thresholds: false,
-            views: Views::One,
-            transfer: 0.0,
-        }
-    }
-
-    /// The recipe that learns most from the sample of real posters that it was chosen on.
-    pub fn best() -> Self {
-        Self {
-            input: ImageSpec::square(128),
-            filters: vec![32, 64, 128, 256, 256],
-            pooling: Pooling::Average,
-            dense: 0,
-            dropout: 0.2,
-            bn_momentum: 0.9,
-            padding: Padding::Same,
-            epochs: 24,
-            rule: Rule::adamw(2e-3, 0.05),
-            warmup: 0.2,
-            schedule: Decay::Cosine,
-            flip: true,
-            crop: 0.6,
-            jitter: 0.2,
-            balance: Balance::Auto,
-            keep: Keep::Best,
-            tune_thresholds: true,
-            views: Views::Flip,
-            transfer: 0.25,
-            ..Self::report()
-        }
-    }
-
     /// The recipe of the experiment in position `turn` of a run, counted from 0. The experiments
     /// after the first start from its weights and take a share of its training; see
     /// [`transfer`](Self::transfer).
@@ -475,12 +400,6 @@ impl Recipe {
         Some(films.iter().map(|&films| if films > 0.0 { (weight(films) / mean) as f32 } else { 1.0 }).collect())
     }
 }
-
-/// The default of [`Recipe::auxiliary_weight`]: what is asked for in the end counts most, and two or
-/// three heads teach as much together. That of the auxiliary classifiers in GoogLeNet, too.
-///
-/// Szegedy et al. 2015, Going Deeper with Convolutions, <https://arxiv.org/abs/1409.4842>, section 5.
-const AUXILIARY_WEIGHT: f32 = 0.3;
 
 /// The beta of [`Balance::EffectiveWeights`].
 const EFFECTIVE: f64 = 0.999;

@@ -165,9 +165,11 @@ fn help_lists_the_recipes_values() {
         let line = help.lines().find(|line| line.split_whitespace().next() == Some(option) && !line.contains('<'));
         line.map(|line| line.split_whitespace().skip(1).map(str::to_owned).collect::<Vec<_>>())
     };
-    assert_eq!(values("--crop").unwrap(), ["0.6", "1"]);
-    assert_eq!(values("--lr").unwrap(), ["0.002", "0.001"]);
-    assert_eq!(values("--filters").unwrap(), ["32,64,128,256,256", "16,32,64"]);
+    assert_eq!(values("Recipes:").unwrap(), ["best", "long", "patterns", "report"]);
+    assert_eq!(values("--crop").unwrap(), ["0.6", "0.4", "0.5", "1"]);
+    assert_eq!(values("--lr").unwrap(), ["0.002", "0.002", "0.0015", "0.001"]);
+    let five = "32,64,128,256,256";
+    assert_eq!(values("--filters").unwrap(), [five, five, five, "16,32,64"]);
     // Everything that a recipe holds is an option under that name.
     let listed = help.split("Recipes:").nth(1).unwrap().lines().skip(1).take_while(|line| !line.is_empty());
     let options: Vec<&str> = listed.map(|line| line.split_whitespace().next().unwrap()).collect();
@@ -259,8 +261,11 @@ fn the_later_experiments_of_a_run_start_from_the_first_one_s_weights() {
 
     let (code, _, err) = train(folder.path(), &format!("run --out none {SMALL} --experiment top-6 --transfer 0.5"));
     assert!(code == 2 && err.contains("--init-from"), "{err}");
-    let (code, _, err) = train(folder.path(), &format!("run --out none {SMALL} --init-from first --transfer 0.5"));
-    assert!(code == 2 && !folder.path().join("none").exists(), "{err}");
+    // Where the first one starts elsewhere, the others still start from it.
+    let started = models("--out started --init-from first/multi-label");
+    assert_eq!(started[..1], models("--out second --experiment multi-label --init-from first/multi-label"));
+    let from = "--epochs 1 --lr 5e-4 --init-from second/multi-label --experiment";
+    assert_eq!(started[2..], models(&format!("--out sixth {from} top-6")));
 }
 
 #[test]

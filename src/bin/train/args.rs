@@ -1,7 +1,8 @@
 //! The commands and options of the command line, with their help texts.
 
 use crate::output::{self, Verbosity};
-use crate::{config, mistakes};
+use crate::recipes::RecipeName;
+use crate::{config, mistakes, recipes};
 use clap::{ArgMatches, Args as Group, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use onesheet::Result;
@@ -11,7 +12,7 @@ use onesheet::data::transform::Views;
 use onesheet::export::onnx::{Input, Output};
 use onesheet::nn::Isa;
 use onesheet::run::options::Teaching;
-use onesheet::run::recipe::{PrecisionOption, Recipe};
+use onesheet::run::recipe::PrecisionOption;
 use onesheet::run::recipe_options::RecipeOptions;
 use onesheet::run::sweep::Axis;
 use onesheet::run::values::{at_least_one, folds, hours, minutes, seed, up_to, up_to_one, which};
@@ -100,7 +101,7 @@ impl Args {
 
     /// All commands with their options and help texts.
     pub fn commands() -> clap::Command {
-        Self::command().mut_subcommand("run", |run| run.after_help(format!("{}\n{EXIT_CODES}", recipes())))
+        Self::command().mut_subcommand("run", |run| run.after_help(format!("{}\n{EXIT_CODES}", recipes::table())))
     }
 
     /// How much is to be shown.
@@ -132,27 +133,6 @@ static BUILD: LazyLock<String> = LazyLock::new(|| {
     };
     format!("{VERSION}\ncommit: {commit}\ntarget: {TARGET}\ninstruction set: {isa}")
 });
-
-/// The table of the recipes' values, one option per line.
-fn recipes() -> String {
-    let [best, report] =
-        [Recipe::best(), Recipe::report()].map(|recipe| toml::Table::try_from(recipe).expect("plain data"));
-    let value = |of: &toml::Value| match of {
-        toml::Value::String(name) => name.replace('_', "-"),
-        // Recipes hold f32, whose decimals are shorter than those of the f64 they become here.
-        toml::Value::Float(value) => (*value as f32).to_string(),
-        toml::Value::Array(values) => values.iter().map(ToString::to_string).collect::<Vec<_>>().join(","),
-        other => other.to_string(),
-    };
-    let mut lines = format!("Recipes:{:<17}{:<22}report\n", "", "best");
-    for (option, field) in RecipeOptions::all() {
-        // Neither recipe has a value for the momentum of an optimizer that it does not use.
-        if let (Some(best), Some(report)) = (best.get(&field), report.get(&field)) {
-            lines += &format!("  {option:<21}  {:<22}{}\n", value(best), value(report));
-        }
-    }
-    lines
-}
 
 #[derive(Subcommand)]
 pub enum Command {
@@ -242,8 +222,7 @@ pub struct RunArgs {
     /// Write a checkpoint at least every N minutes, besides one after each epoch
     #[arg(long, value_name = "N", default_value_t = 5.0, value_parser = minutes, help_heading = OUTPUT)]
     pub checkpoint_every: f64,
-    /// Where the options below start from: the recipe that learns most, or the model and training
-    /// of the starting report
+    /// Where the options below start from
     #[arg(long, default_value = "best", ignore_case = true, help_heading = "Recipe")]
     pub recipe: RecipeName,
     /// Take every option from the config.toml of a run or of an experiment; options on the command
@@ -253,7 +232,7 @@ pub struct RunArgs {
     #[command(flatten)]
     pub options: RecipeOptions,
     /// Start from the weights of a trained experiment, such as runs/1/multi-label, as far as the
-    /// shapes agree
+    /// shapes agree; in a run of all experiments, multi-label does (see --transfer)
     #[arg(long, value_name = "RUN", help_heading = "Training")]
     pub init_from: Option<PathBuf>,
     /// Train for as many steps as fit in H hours with everything that the run does, measured on a few
@@ -548,11 +527,4 @@ pub enum ExperimentName {
     #[value(name = "top-6")]
     Top6,
     All,
-}
-
-/// The names of the recipes.
-#[derive(Clone, Copy, ValueEnum)]
-pub enum RecipeName {
-    Best,
-    Report,
 }

@@ -80,7 +80,7 @@ pub fn arguments(line: &ArgMatches) -> Result<Option<Vec<OsString>>> {
             "auxiliary" => !of_experiment("multi-label"),
             "auxiliary_weight" => is_without_auxiliary,
             "monitor" => value.as_str() == Some("auto"),
-            "transfer" => config.options.contains_key("init_from") || config.experiment != "all",
+            "transfer" => config.experiment != "all",
             _ => false,
         };
         if has_no_effect {

@@ -17,6 +17,7 @@ mod mistakes;
 mod output;
 mod predict;
 mod progress;
+mod recipes;
 mod report;
 mod run;
 mod signals;

@@ -1,6 +1,6 @@
 //! The command `train run`.
 
-use crate::args::{BadImage, ExperimentName, RecipeName, RunArgs};
+use crate::args::{BadImage, ExperimentName, RunArgs};
 use crate::checks::{check_controls, check_data, check_model, check_monitor, check_sizes};
 use crate::output::{detail, note, say};
 use crate::progress::Terminal;
@@ -14,7 +14,7 @@ use onesheet::page;
 use onesheet::report::{Metrics, PREDICTIONS_FILE, Table, columns, short};
 use onesheet::run::options::{Options, Teaching};
 use onesheet::run::outcome::{Example, Outcome};
-use onesheet::run::recipe::{Balance, Recipe};
+use onesheet::run::recipe::Balance;
 use onesheet::text::shell_word;
 use onesheet::version::{COMMIT, TARGET, VERSION};
 use onesheet::{Error, Result};
@@ -152,11 +152,7 @@ fn print_examples(outcome: &Outcome) {
 pub fn options(args: RunArgs, threads: usize) -> Result<Options> {
     check_use(&args)?;
     check_data(&args.data)?;
-    let (recipe_name, recipe) = match args.recipe {
-        RecipeName::Best => ("best", Recipe::best()),
-        RecipeName::Report => ("report", Recipe::report()),
-    };
-    let recipe = args.options.apply(recipe)?;
+    let recipe = args.options.apply(args.recipe.values())?;
     check_controls(&recipe, &args.options)?;
     check_model(&recipe)?;
     check_sizes(&recipe)?;
@@ -177,7 +173,7 @@ pub fn options(args: RunArgs, threads: usize) -> Result<Options> {
         limit_val: args.limit_val,
         max_genres: args.max_genres,
         per_genre: args.per_genre,
-        recipe_name,
+        recipe_name: args.recipe.name(),
         recipe,
         init_from: args.init_from,
         hours: args.hours,
