@@ -65,7 +65,7 @@ fn mistakes_of_newcomers_are_answered_with_what_to_do() {
         ("run --data DATA -epochs 5", 2, &["one dash", "write --epochs"]),
         ("run --data DATA –epochs 5", 2, &["typographic dash", "write --epochs"]),
         ("run --dat DATA", 2, &["is it --data?"]),
-        ("run --data DATA --recipe keras", 2, &["best, report"]),
+        ("run --data DATA --recipe keras", 2, &["best, long, patterns, report"]),
         ("run --data DATA --optimizer rmsprop", 2, &["adam, adamw, sgd"]),
         ("run --data DATA --flip", 2, &["true, false"]),
         // Folders and files in each other's place.

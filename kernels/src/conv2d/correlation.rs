@@ -199,7 +199,7 @@ impl<'a> Correlation<'a> {
             let at_once = self.at_once();
             // Where there are several images, a step takes all of their rows.
             for (r, y) in y.chunks_mut(x.images * at_once * width * oc).enumerate() {
-                let (x, rows) = (x.from_row(r * at_once), y.len() / (x.images * width * oc));
+                let (x, rows) = (x.skip_rows(r * at_once), y.len() / (x.images * width * oc));
                 isa.run(winograd::Tiles::<N, BF16> { x, ic, u, bias, relu, y, rows, width, oc, workspace, ahead });
             }
         });

@@ -16,9 +16,9 @@ pub(crate) struct Windows<'a> {
 }
 
 impl Windows<'_> {
-    /// The rows under the windows of all output rows from this one on.
-    pub fn from_row(self, row: usize) -> Self {
-        Self { values: &self.values[row * self.row..], ..self }
+    /// The rows under the windows of all output rows but so many first ones.
+    pub fn skip_rows(self, rows: usize) -> Self {
+        Self { values: &self.values[rows * self.row..], ..self }
     }
 }
 

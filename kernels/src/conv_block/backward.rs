@@ -274,7 +274,7 @@ impl Pass<'_> {
                 if first < rows.start {
                     self.scatter(image, first..rows.start, x, own_a, halo, &mut row_sums[..conv.oc]);
                 }
-                let x = x.from_row(rows.start - first);
+                let x = x.skip_rows(rows.start - first);
                 self.scatter(image, rows.clone(), x, own_a, of_band, db);
                 let dy = &of_band[self.dz_left() * conv.oc..];
                 let of_band =
@@ -297,7 +297,7 @@ impl Pass<'_> {
                 // A few rows at a time, which are summed while they are in a cache; all rows of several images.
                 let at_once = to_dx.at_once();
                 for (step, dx) in of_bands.chunks_mut(together.len() * at_once * conv.w * conv.ic).enumerate() {
-                    to_dx.run(dz.from_row(first + step * at_once), dx, &mut ahead);
+                    to_dx.run(dz.skip_rows(first + step * at_once), dx, &mut ahead);
                     for (image, dx) in (image..).zip(dx.chunks_exact(dx.len() / together.len())) {
                         self.sum_dx(image, dx_rows.start + step * at_once, dx, sums, row_sums);
                     }
@@ -345,7 +345,7 @@ impl Pass<'_> {
                 for (step, dz) in dz.chunks_mut(by.at_once() * dz_row).enumerate() {
                     let first = step * by.at_once();
                     let a = &mut own_a[..dz.len() / dz_row * a_row];
-                    by.run(x.from_row(first), a, &mut Ahead::default());
+                    by.run(x.skip_rows(first), a, &mut Ahead::default());
                     self.scatter_from(image, rows.start + first, a, dz, db);
                 }
             }

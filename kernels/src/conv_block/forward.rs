@@ -97,7 +97,7 @@ impl Forward<'_> {
                     let of_image = at_once.min(rows.len() - first) * a_row;
                     let len = of_task.len() * of_image;
                     let a = if keeps_a { &mut a[first * a_row..][..len] } else { &mut own[..len] };
-                    correlation.run(x.from_row(first), a, &mut ahead);
+                    correlation.run(x.skip_rows(first), a, &mut ahead);
                     for (image, a) in a.chunks_exact(of_image).enumerate() {
                         let sums = &mut sums[image * 2 * oc..][..2 * oc];
                         for (row, a) in (first / 2..).zip(a.chunks(2 * a_row)) {

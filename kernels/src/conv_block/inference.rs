@@ -68,7 +68,7 @@ impl Inference<'_> {
                 let x = x.rows(isa, &staging, image..image + 1, 2 * rows.start..2 * rows.end, stage);
                 for first in rows.clone().step_by(at_once / 2) {
                     let a = &mut a[..(at_once / 2).min(rows.end - first) * 2 * a_row];
-                    correlation.run(x.from_row(2 * (first - rows.start)), a, &mut ahead);
+                    correlation.run(x.skip_rows(2 * (first - rows.start)), a, &mut ahead);
                     for (row, a) in (first..).zip(a.chunks_exact(2 * a_row)) {
                         let (a0, a1) = a.split_at(a_row);
                         isa.run(Pool { c: cut.channels, a: [a0, a1], gamma: norm.scale, p, sums: None });
