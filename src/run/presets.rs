@@ -81,7 +81,7 @@ impl Recipe {
         }
     }
 
-    /// The recipe that learns more, in about six times as long: a larger network, posters varied more
+    /// The recipe that learns more, in about three times as long: a larger network, posters varied more
     /// strongly, and more epochs of them. It is meant to start from what [`patterns`](Self::patterns) has
     /// learned.
     pub fn long() -> Self {

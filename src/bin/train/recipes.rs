@@ -9,7 +9,7 @@ use onesheet::run::recipe_options::RecipeOptions;
 pub enum RecipeName {
     /// What learns most from real posters in minutes
     Best,
-    /// What learns more in six times as long, from the weights of a run of `patterns` (--init-from)
+    /// What learns more in three times as long, from the weights of a run of `patterns` (--init-from)
     Long,
     /// What learns shapes from the patterns of `train demo --patterns`, for `long` to start from
     Patterns,
