@@ -15,6 +15,7 @@ use onesheet::data::films::{Film, Films};
 use onesheet::data::layout::PosterFolder;
 use onesheet::data::refusal::OnBadImage;
 use onesheet::data::transform::{Look, Transform, View};
+use onesheet::ranks::Place;
 use rayon::prelude::*;
 use rustix::fs::{Advice, fadvise};
 use serde::Serialize;
@@ -170,7 +171,7 @@ fn build(folder: &Path, posters: &PosterFolder, ids: &[u64]) -> usize {
 
 fn shuffled(cache: &Arc<Cache>, films: &[Film]) -> usize {
     let order = Order::Shuffled { seed: 1, epoch: 1 };
-    let batching = Batching { classes: 1, order, skip: 0, size: BATCH, transform: PLAIN };
+    let batching = Batching { classes: 1, order, skip: 0, size: BATCH, transform: PLAIN, place: Place::ALONE };
     let batches = Batches::new(Source::Cache(cache.clone()), films, batching).expect("a thread is started");
     batches.map(|batch| batch.expect("every film is in the cache").len()).sum()
 }

@@ -203,7 +203,7 @@ fn blocks(c: &mut Criterion) {
             |y| naive::batch_norm_forward(&x, &gamma, &beta, y),
             |isa, y| {
                 let (mean, variance) = &mut statistics;
-                batch_norm::statistics(isa, &x, mean, variance, &mut workspace);
+                batch_norm::statistics(isa, &x, None, mean, variance, &mut workspace);
                 let by = Normalization { gamma: &gamma, beta: &beta, mean, variance, epsilon: 1e-3 };
                 batch_norm::forward(isa, &by, &x, y, &mut workspace);
             },
@@ -219,7 +219,7 @@ fn blocks(c: &mut Criterion) {
             |isa, dx| {
                 let by = Normalization { gamma: &gamma, beta: &beta, mean, variance, epsilon: 1e-3 };
                 let to = Gradients { dx: Some(dx), dgamma: &mut dgamma, dbeta: &mut dbeta };
-                batch_norm::backward(isa, &by, &x, &dy, to, &mut workspace);
+                batch_norm::backward(isa, &by, &x, &dy, None, to, &mut workspace);
             },
         );
 
@@ -289,7 +289,7 @@ fn head(c: &mut Criterion) {
         BATCH,
         &mut x.clone(),
         |y| naive::dropout(&mut rng, &x, y),
-        |_, y| dropout::apply(0.5, 1, 64, &x, y),
+        |_, y| dropout::apply(0.5, 1, 0, 64, &x, y),
     );
 
     let logits = random(BATCH * 19);

@@ -43,6 +43,7 @@
 //! | [`error`] | what can go wrong, with file, row and remedy |
 //! | [`files`] | files are written whole or not at all |
 //! | [`rng`] | random streams as pure functions of (seed, purpose, position) |
+//! | [`ranks`] | the processes among which work is shared out |
 //! | [`nn`] | the framework: models, their training, their files |
 //! | [`progress`] | where long work tells how far it is |
 //! | [`data`] | labels -> films -> frames -> split -> decode -> cache -> batches |
@@ -60,6 +61,7 @@
 pub mod error;
 pub mod files;
 pub mod nn;
+pub mod ranks;
 pub mod rng;
 pub mod text;
 pub mod version;

@@ -265,7 +265,7 @@ fn a_reserved_model_allocates_nothing_from_its_first_pass() {
     for (spec, n) in models().into_iter().flat_map(|spec| [MOST, 3, 1].map(|n| (spec.clone(), n))) {
         let passes = |model: &mut Sequential| {
             let images = Input::U8(&images[..n * SIDE * SIDE * 3]);
-            model.forward(images, Pass::Training { seed: 1, step: 0 });
+            model.forward(images, Pass::Training { seed: 1, step: 0, first: 0 });
             model.backward(&d_output[..n * CLASSES]);
             model.forward(images, Pass::Inference);
         };
@@ -381,11 +381,11 @@ fn passes_in_a_reserved_workspace_allocate_nothing() {
         let (mut y, mut dx) = (x.clone(), x.clone());
         let (mut mean, mut variance, mut dgamma, mut dbeta) = (zeros(c), zeros(c), zeros(c), zeros(c));
         let batch_norm = |workspace: &mut batch_norm::Workspace| {
-            batch_norm::statistics(isa, &x, &mut mean, &mut variance, workspace);
+            batch_norm::statistics(isa, &x, None, &mut mean, &mut variance, workspace);
             let by = Normalization { gamma: &ones, beta: &beta, mean: &mean, variance: &variance, epsilon: 1e-3 };
             batch_norm::forward(isa, &by, &x, &mut y, workspace);
             let to = Gradients { dx: Some(&mut dx), dgamma: &mut dgamma, dbeta: &mut dbeta };
-            batch_norm::backward(isa, &by, &x, &x, to, workspace);
+            batch_norm::backward(isa, &by, &x, &x, None, to, workspace);
         };
         let reserve = |w: &mut batch_norm::Workspace| w.reserve(20 * 5000 * c, c);
         let of_batch_norm = pool.install(|| allocations_after_reserve(reserve, batch_norm));

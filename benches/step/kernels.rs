@@ -142,8 +142,20 @@ pub fn measure_blocks(
         measure("forward", [flops, issued(Pass::Forward)], &mut || {
             let a = shape.keeps_a(isa).then_some(&mut *a);
             let (p, mean, variance, workspace) = (&mut p, &mut mean, &mut variance, &mut workspace);
-            conv_block::Forward { shape, x, w: &w, bias: &bias, gamma: &gamma, a, p, mean, variance, workspace }
-                .run(isa);
+            conv_block::Forward {
+                shape,
+                x,
+                w: &w,
+                bias: &bias,
+                gamma: &gamma,
+                a,
+                p,
+                others: None,
+                mean,
+                variance,
+                workspace,
+            }
+            .run(isa);
         });
         let norm = Normalization { gamma: &gamma, beta: &bias, mean: &mean, variance: &variance, epsilon: 1e-3 };
         let backward = match i {
@@ -161,6 +173,7 @@ pub fn measure_blocks(
                 norm,
                 dp: &dp,
                 dp_sums: &dp_sums,
+                others: None,
                 dw: &mut dw,
                 db: &mut db,
                 dgamma: &mut dgamma,

@@ -6,8 +6,8 @@ use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
 
 /// `y = x * kept / (1 - rate)`, where `kept` is 0 with probability `rate` and else 1, a pure
-/// function of the seed, the image's index in the batch and the position in the image: the same
-/// call with `dy` for `x` is the backward pass.
+/// function of the seed, the image's index in the batch, counted from that of the `first`, and the
+/// position in the image: the same call with `dy` for `x` is the backward pass.
 ///
 /// # Shapes
 /// `x`: `[n, per_image]`, f32; `y`: as `x`, overwritten
@@ -20,7 +20,7 @@ use rayon::prelude::*;
 /// # Source
 /// Srivastava et al. 2014, Dropout: A Simple Way to Prevent Neural Networks from Overfitting.
 /// Random numbers: ChaCha8, keyed by `seed`, a stream for each image.
-pub fn apply(rate: f32, seed: u64, per_image: usize, x: &[f32], y: &mut [f32]) {
+pub fn apply(rate: f32, seed: u64, first: usize, per_image: usize, x: &[f32], y: &mut [f32]) {
     assert!((0.0..1.0).contains(&rate), "rate {rate}");
     assert_eq!(x.len(), y.len(), "x and y");
     assert!(per_image > 0 && x.len().is_multiple_of(per_image), "{} values in images of {per_image}", x.len());
@@ -37,7 +37,7 @@ pub fn apply(rate: f32, seed: u64, per_image: usize, x: &[f32], y: &mut [f32]) {
     // The generator is most of the work and vectorised already: nothing is left for an `Isa` to do.
     x.par_chunks(per_image).zip(y.par_chunks_mut(per_image)).enumerate().for_each(|(image, (x, y))| {
         let mut random = ChaCha8Rng::from_seed(key);
-        random.set_stream(image as u64);
+        random.set_stream((first + image) as u64);
         for (x, y) in x.iter().zip(y) {
             *y = if random.next_u32() < dropped_below { 0.0 } else { x * scale };
         }

@@ -15,7 +15,9 @@ use crate::data::transform::{Look, Transform, Transformer, View, Views};
 use crate::error::{Error, Result};
 use crate::nn::{Input, Objective, Pass};
 use crate::progress::Progress;
+use crate::ranks::{Place, Team};
 use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
 
 /// Posters per batch: enough to keep every core busy, little memory.
 pub(crate) const BATCH: usize = 32;
@@ -49,34 +51,70 @@ pub struct Question<'a> {
     pub batch: usize,
     /// The name of the films on the progress bar.
     pub name: &'a str,
+    /// The ranks among which the films are shared out.
+    pub team: &'a Team,
+}
+
+/// A rank's part of the answers, as it is sent to the others.
+#[derive(Serialize, Deserialize)]
+struct Part {
+    ids: Vec<u64>,
+    refused: Vec<(u64, Refusal)>,
+}
+
+impl Answers {
+    /// Joins the answers of all ranks, and the logits that they come from, in the order of the ranks.
+    fn join(&mut self, logits: &mut Vec<f32>, team: &Team) {
+        if team.is_alone() {
+            return;
+        }
+        let part = Part { ids: std::mem::take(&mut self.ids), refused: std::mem::take(&mut self.refused) };
+        let parts = team.gather(&serde_json::to_vec(&part).expect("plain data"));
+        for part in parts {
+            let Part { ids, refused } = serde_json::from_slice(&part).expect("a rank has sent it");
+            self.ids.extend(ids);
+            self.refused.extend(refused);
+        }
+        for values in [logits, &mut self.labels] {
+            let of_all = team.gather(bytemuck::cast_slice(values));
+            *values = of_all.iter().flat_map(|bytes| bytes.as_chunks().0).map(|&of| f32::from_ne_bytes(of)).collect();
+        }
+    }
 }
 
 impl Classifier {
-    /// The classifier's answers on films, in the order of the films.
+    /// The classifier's answers on films, in the order of the films: those of all ranks, on each.
     ///
     /// # Errors
     /// Those that the source of the posters gives; [`Error::Stopped`] if `progress` asks for it.
     pub fn answers(&mut self, question: Question, progress: &dyn Progress) -> Result<Answers> {
-        let Question { films, source, views, batch, name } = question;
+        let Question { films, source, views, batch, name, team } = question;
         let (classes, from) = (self.meta.genres.len(), source.spec());
         // As they are: the views are made of the same pixels.
         let transform = Transform { size: from, look: Look::View(View::WHOLE) };
-        let batching = Batching { classes, order: Order::Sequential, skip: 0, size: batch, transform };
+        let batching =
+            Batching { classes, order: Order::Sequential, skip: 0, size: batch, transform, place: Place::ALONE };
+        let films = &films[team.place().share(films.len())];
         let mut batches = Batches::new(source.clone(), films, batching)?;
         let bar = progress.bar(name, films.len());
-        let (mut logits, mut answers) = (Vec::new(), Answers::default());
+        let (mut logits, mut answers, mut stops) = (Vec::new(), Answers::default(), false);
         for batch in &mut batches {
             let batch = batch?;
             logits.extend(self.logits_about(&batch.images, from, views));
             answers.labels.extend_from_slice(&batch.labels);
             answers.ids.extend_from_slice(&batch.ids);
             bar.at(batch.end, None);
-            if progress.stops() {
-                return Err(Error::stopped(format!("while the {name} films were looked at"), "begin again"));
+            stops = progress.stops();
+            if stops {
+                break;
             }
+        }
+        if team.any(stops) {
+            return Err(Error::stopped(format!("while the {name} films were looked at"), "begin again"));
         }
         answers.refused = batches.refused().to_vec();
         drop(bar);
+        answers.join(&mut logits, team);
         answers.probabilities.resize(logits.len(), 0.0);
         if !answers.ids.is_empty() {
             // Over all films at once, so that the loss does not depend on how they were batched.

@@ -15,6 +15,7 @@ use crate::data::split::Split;
 use crate::data::transform::Views;
 use crate::error::{Error, Result};
 use crate::progress::Progress;
+use crate::ranks::Team;
 use crate::report::{Evaluation, Metrics};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -50,6 +51,14 @@ impl Classifier {
     /// # Errors
     /// If the folder cannot be used, or no film is left.
     pub fn evaluate(&mut self, on: Examination, progress: &dyn Progress) -> Result<Metrics> {
+        self.evaluate_among(&Team::default(), on, progress)
+    }
+
+    /// Like [`evaluate`](Self::evaluate), with the films shared out among ranks that all ask for the same.
+    ///
+    /// # Errors
+    /// Those of [`evaluate`](Self::evaluate).
+    pub fn evaluate_among(&mut self, team: &Team, on: Examination, progress: &dyn Progress) -> Result<Metrics> {
         let experiment = Experiment::named(&self.meta.experiment).ok_or_else(|| {
             let what = format!("the model is of an unknown experiment, {}", self.meta.experiment);
             Error::usage(what, "use a newer version of this program")
@@ -66,7 +75,7 @@ impl Classifier {
         let source =
             &Source::Files { posters: films.posters.clone(), spec: ImageSpec::POSTER, on_bad_image: OnBadImage::Skip };
         let views = on.views.unwrap_or(self.meta.views);
-        let question = Question { films: &chosen, source, views, batch: BATCH, name: &split };
+        let question = Question { films: &chosen, source, views, batch: BATCH, name: &split, team };
         let answers = self.answers(question, progress)?;
         ledger.extend(Refusal::ledger(answers.refused.iter().map(|(id, refusal)| (films.posters.name(*id), refusal))));
         progress.note(&format!("left out:\n{ledger}"));

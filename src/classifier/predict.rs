@@ -9,7 +9,7 @@ use crate::data::refusal::{Reason, Refusal};
 use crate::error::{Error, Result};
 use crate::nn::metrics::top_k;
 use rayon::prelude::*;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
@@ -20,7 +20,7 @@ use std::thread;
 const AHEAD: usize = 1;
 
 /// A poster and its most probable genres.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Prediction {
     /// The poster's file.
     pub poster: String,
@@ -33,7 +33,7 @@ pub struct Prediction {
 }
 
 /// A genre and its probability.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct GenreProbability {
     /// The name of the genre.
     pub genre: String,

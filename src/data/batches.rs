@@ -19,6 +19,7 @@ use crate::data::layout::PosterFolder;
 use crate::data::refusal::{OnBadImage, Refusal};
 use crate::data::transform::{Transform, Transformer};
 use crate::error::{Error, Result};
+use crate::ranks::Place;
 use crate::rng::{self, Purpose};
 
 /// The most finished batches that wait to be used: one would do if all took equally long to make.
@@ -142,6 +143,10 @@ pub struct Batch {
     pub labels: Vec<f32>,
     /// The ids of the films: `[n]`.
     pub ids: Vec<u64>,
+    /// The place of the first film in the batch of all ranks, which this is a share of.
+    pub first: usize,
+    /// The number of films in the batch of all ranks.
+    pub of_all_ranks: usize,
     /// How many films of the epoch's order have been gone through with this batch, those left out
     /// included.
     pub end: usize,
@@ -193,6 +198,9 @@ pub struct Batching {
     pub size: usize,
     /// How a poster becomes the input of a model.
     pub transform: Transform,
+    /// The rank whose share of each batch is made. The shares are those of one process's batches: what
+    /// becomes of a film does not depend on how many ranks there are.
+    pub place: Place,
 }
 
 /// A batch and the posters that were left out while it was made.
@@ -226,13 +234,13 @@ impl Batches {
     /// # Panics
     /// If the size of the batches is 0, or there are not as many films as are to be passed over.
     pub fn with_heads(source: Source, films: &[Film], batching: Batching, heads: Option<Arc<Heads>>) -> Result<Self> {
-        let Batching { classes, order, skip, size, transform } = batching;
+        let Batching { classes, order, skip, size, transform, place } = batching;
         assert!(size > 0, "batches of no films");
         assert!(skip <= films.len(), "{skip} of {} films are passed over", films.len());
         let films: Vec<Film> = order.indexes(films).into_iter().map(|at| films[at].clone()).collect();
         let (to_consumer, made) = sync_channel(AHEAD);
         let path = source.path().to_owned();
-        let producer = Producer { source, classes, heads, transform };
+        let producer = Producer { source, classes, heads, transform, place };
         let work = move || producer.run(&films, skip, size, &to_consumer);
         let thread = thread::Builder::new().spawn(work);
         let thread = thread.map_err(Error::thread(path))?;
@@ -301,6 +309,7 @@ struct Producer {
     classes: usize,
     heads: Option<Arc<Heads>>,
     transform: Transform,
+    place: Place,
 }
 
 impl Producer {
@@ -311,7 +320,7 @@ impl Producer {
         let (home, returned) = channel::<Buffers>();
         let ask = |films: &[Film]| {
             if let Source::Cache(cache) = &self.source {
-                cache.will_need(films.iter().map(|film| film.id));
+                cache.will_need(films[self.place.share_of_batch(films.len())].iter().map(|film| film.id));
             }
         };
         films.chunks(size).take(ASKED_AHEAD).for_each(ask);
@@ -320,7 +329,9 @@ impl Producer {
             later.next().into_iter().for_each(ask);
             let Buffers { images, labels, ids } = returned.try_recv().unwrap_or_default();
             let position = skip + i * size;
-            let mut batch = Batch { images, labels, ids, end: position + films.len(), home: home.clone() };
+            let (first, of_all_ranks) = (self.place.share_of_batch(films.len()).start, films.len());
+            let end = position + films.len();
+            let mut batch = Batch { images, labels, ids, first, of_all_ranks, end, home: home.clone() };
             let made = self.fill(&mut batch, films, position).map(|refused| (batch, refused));
             let failed = made.is_err();
             if to_consumer.send(made).is_err() || failed {
@@ -329,38 +340,43 @@ impl Producer {
         }
     }
 
-    /// Overwrites `batch` with the images and labels of `films`, the first of which stands at
-    /// `position` in the epoch. Returns the posters that had to be left out.
+    /// Overwrites `batch` with the images and labels of this rank's share of `films`, the first of which
+    /// stands at `position` in the epoch. Returns the posters that had to be left out.
     fn fill(&self, batch: &mut Batch, films: &[Film], position: usize) -> Result<Vec<(u64, Refusal)>> {
         let (from, bytes) = (self.source.spec(), self.transform.size.bytes());
-        batch.images.resize(films.len() * bytes, 0);
+        let share = self.place.share_of_batch(films.len());
+        // Mixed with the last image of the share is the one after it, in the share of another rank.
+        let is_mixed = self.transform.mixes() && share.len() < films.len();
+        let next = is_mixed.then(|| share.end % films.len());
+        let shown: Vec<(usize, &Film)> = share.clone().chain(next).map(|at| (position + at, &films[at])).collect();
+        batch.images.resize(shown.len() * bytes, 0);
         batch.labels.clear();
         batch.ids.clear();
-        let images = batch.images.par_chunks_exact_mut(bytes).zip(films).enumerate();
+        let images = batch.images.par_chunks_exact_mut(bytes).zip(&shown);
         let mut refused = Vec::new();
         match &self.source {
             Source::Cache(cache) => {
-                let transform = |transformer: &mut Transformer, (at, (image, film)): (usize, (&mut [u8], &Film))| {
-                    transformer.apply(&cache.image(film.id)?, from, (position + at) as u64, image);
+                let transform = |transformer: &mut Transformer, (image, (at, film)): (&mut [u8], &(usize, &Film))| {
+                    transformer.apply(&cache.image(film.id)?, from, *at as u64, image);
                     Ok(())
                 };
                 images.map_init(|| Transformer::new(self.transform), transform).collect::<Result<()>>()?;
-                films.iter().for_each(|film| self.label(film, batch));
-                cache.drop_behind(films.iter().map(|film| film.id));
+                shown.iter().for_each(|(_, film)| self.label(film, batch));
+                cache.drop_behind(films[share.clone()].iter().map(|film| film.id));
             }
             Source::Files { posters, on_bad_image, .. } => {
                 let start = || (Decoder::new(), vec![0; from.bytes()], Transformer::new(self.transform));
                 let decode = |(decoder, decoded, transformer): &mut (Decoder, Vec<u8>, Transformer),
-                              (at, (image, film)): (usize, (&mut [u8], &Film))| {
+                              (image, (at, film)): (&mut [u8], &(usize, &Film))| {
                     let result = decoder.decode_poster(&posters.file(film.id), from, decoded)?;
                     if result.is_ok() {
-                        transformer.apply(decoded, from, (position + at) as u64, image);
+                        transformer.apply(decoded, from, *at as u64, image);
                     }
                     Ok(result)
                 };
                 let results: Vec<std::result::Result<(), Refusal>> =
                     images.map_init(start, decode).collect::<Result<_>>()?;
-                for (at, (film, result)) in films.iter().zip(results).enumerate() {
+                for (at, ((_, film), result)) in shown.iter().zip(results).enumerate() {
                     match result {
                         Ok(()) => {
                             // The images that remain move up to close the gaps.
@@ -368,7 +384,8 @@ impl Producer {
                             batch.images.copy_within(at * bytes..(at + 1) * bytes, to);
                             self.label(film, batch);
                         }
-                        Err(refusal) if *on_bad_image == OnBadImage::Fail => {
+                        // A share without it would not be that of the others' batch.
+                        Err(refusal) if *on_bad_image == OnBadImage::Fail || self.place.count > 1 => {
                             return Err(refusal.into_error(&posters.file(film.id)));
                         }
                         Err(refusal) => refused.push((film.id, refusal)),
@@ -377,7 +394,17 @@ impl Producer {
                 batch.images.truncate(batch.ids.len() * bytes);
             }
         }
-        Transformer::new(self.transform).mix(&mut batch.images, &mut batch.labels, position as u64);
+        let (own, first) = (batch.ids.len() - usize::from(is_mixed), (position + share.start) as u64);
+        Transformer::new(self.transform).mix(&mut batch.images, &mut batch.labels, own, first);
+        if is_mixed {
+            let labels = batch.labels.len() / batch.ids.len();
+            batch.images.truncate(own * bytes);
+            batch.labels.truncate(own * labels);
+            batch.ids.truncate(own);
+        }
+        if self.place == Place::ALONE {
+            batch.of_all_ranks = batch.ids.len();
+        }
         Ok(refused)
     }
 

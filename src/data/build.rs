@@ -28,6 +28,7 @@ use crate::data::refusal::{OnBadImage, Reason, Refusal};
 use crate::error::{Error, Result};
 use crate::files::system::{read_exact_at, write_all_at};
 use crate::files::{self, Claim, Lock};
+use crate::ranks::Team;
 
 impl Cache {
     /// Opens the cache in the folder `dir` if it holds the posters of all `ids` as they are now in
@@ -54,16 +55,44 @@ impl Cache {
         on_bad_image: OnBadImage,
         progress: &(dyn Fn(Building) -> Result<()> + Sync),
     ) -> Result<Self> {
+        Self::open_or_build_among(&Team::default(), dir, posters, ids, spec, on_bad_image, progress)
+    }
+
+    /// Like [`open_or_build`](Self::open_or_build), for ranks that all ask for the same. Where they share
+    /// the folder, each decodes its share of the posters into one file, which rank 0 begins and completes;
+    /// where they do not, each builds a cache of its own.
+    ///
+    /// # Errors
+    /// Those of [`open_or_build`](Self::open_or_build); [`Error::Data`] where the ranks see other posters.
+    pub fn open_or_build_among(
+        team: &Team,
+        dir: &Path,
+        posters: &PosterFolder,
+        ids: &[u64],
+        spec: ImageSpec,
+        on_bad_image: OnBadImage,
+        progress: &(dyn Fn(Building) -> Result<()> + Sync),
+    ) -> Result<Self> {
         let path = Self::path_in(dir, spec);
-        let build = Build { path: &path, posters, ids, spec, on_bad_image, progress };
+        let alone = Team::default();
+        let team = if team.is_alone() || !is_shared(dir, team)? { &alone } else { team };
+        let build = Build { path: &path, posters, ids, spec, on_bad_image, progress, team };
+        if !team.is_first() {
+            build.help()?;
+            return Self::open(&path, spec);
+        }
+        let ready = |cache| {
+            team.of_first(READY.to_vec());
+            Ok(cache)
+        };
         if let Found { cache: Some(cache), why: None, .. } = build.look()? {
-            return Ok(cache);
+            return ready(cache);
         }
         fs::create_dir_all(dir).map_err(Error::io(dir, "make the folder"))?;
         let _lock = build.lock()?;
         // Another process may have built it while this one waited.
         let (old, why, survey) = match build.look()? {
-            Found { cache: Some(cache), why: None, .. } => return Ok(cache),
+            Found { cache: Some(cache), why: None, .. } => return ready(cache),
             Found { cache, why, survey } => (cache, why.unwrap_or_default(), survey),
         };
         let begin = Instant::now();
@@ -85,6 +114,26 @@ impl Cache {
     }
 }
 
+/// What rank 0 tells the others where there is nothing to build; else it tells them the plan.
+const READY: &[u8] = b"ready";
+
+/// Whether all ranks see the same folder, which is made if it does not exist.
+fn is_shared(dir: &Path, team: &Team) -> Result<bool> {
+    fs::create_dir_all(dir).map_err(Error::io(dir, "make the folder"))?;
+    let seen = |name: &[u8]| dir.join(String::from_utf8_lossy(name).into_owned()).exists();
+    let token = match team.is_first() {
+        true => {
+            let made = tempfile::Builder::new().prefix(".ranks-").tempfile_in(dir);
+            Some(made.map_err(Error::io(dir, "make a file"))?)
+        }
+        false => None,
+    };
+    let name = token.as_ref().and_then(|file| file.path().file_name()).unwrap_or_default();
+    let name = team.of_first(name.as_encoded_bytes().to_vec());
+    // It is there until all have looked.
+    Ok(!team.any(!seen(&name)))
+}
+
 /// What is asked of a build.
 struct Build<'a> {
     path: &'a Path,
@@ -93,6 +142,8 @@ struct Build<'a> {
     spec: ImageSpec,
     on_bad_image: OnBadImage,
     progress: &'a (dyn Fn(Building) -> Result<()> + Sync),
+    /// The ranks that share the work.
+    team: &'a Team,
 }
 
 /// The existing cache, and why it does not suffice.
@@ -153,14 +204,8 @@ impl Build<'_> {
     /// Writes the cache of the posters `wanted` and of those of `old` that have not changed, and
     /// returns how many it had to decode, and how many of those that it tried it had to refuse. The
     /// caller holds the lock.
-    fn make(&self, mut wanted: Vec<Wanted>, old: Option<&Cache>) -> Result<(usize, usize)> {
-        if let Some(old) = old {
-            wanted.extend(kept(self.posters, old)?);
-        }
-        // A stable sort: of two that are the same poster the one that is asked for comes first.
-        wanted.sort_by_key(|of| of.id);
-        wanted.dedup_by_key(|of| of.id);
-
+    fn make(&self, wanted: Vec<Wanted>, old: Option<&Cache>) -> Result<(usize, usize)> {
+        let wanted = self.with_kept(wanted, old)?;
         let (path, building, ledger) =
             (self.path, self.path.with_extension("building"), cache_ledger::path_of(self.path));
         cache_ledger::check(&ledger)?;
@@ -168,9 +213,11 @@ impl Build<'_> {
         let file = files::open_own(&building, &[BUILDING, MAGIC])?;
         if self.is_finished(&building, &wanted)? {
             files::rename_whole(&file, &building, path).map_err(Error::io(path, "write the cache"))?;
+            self.team.of_first(READY.to_vec());
             return Ok((0, 0));
         }
         self.begin(&file, &building, &wanted)?;
+        self.team.of_first(plan(&wanted, self.spec).to_vec());
         let filled = self.fill(&file, &building, &wanted, old)?;
 
         let tried = filled.iter().filter(|filled| filled.tried);
@@ -191,7 +238,39 @@ impl Build<'_> {
         // The header comes last, when everything that it vouches for is on the disk.
         write(&head, 0)?;
         files::rename_whole(&file, &building, path).map_err(Error::io(path, "write the cache"))?;
+        self.team.meet();
         Ok(counts)
+    }
+
+    /// Does this rank's share of what rank 0 makes, and returns when the cache is there.
+    fn help(&self) -> Result<()> {
+        let told = self.team.of_first(Vec::new());
+        if told == READY {
+            return Ok(());
+        }
+        let Found { cache: old, survey, .. } = self.look()?;
+        let wanted = self.with_kept(survey.wanted, old.as_ref())?;
+        if told != plan(&wanted, self.spec) {
+            let what = "this rank sees other posters, or another cache before, than rank 0";
+            return Err(Error::data(self.path, what, "see to it that all ranks see the same files"));
+        }
+        let building = self.path.with_extension("building");
+        let file = files::open_own(&building, &[BUILDING, MAGIC])?;
+        self.fill(&file, &building, &wanted, old.as_ref())?;
+        self.team.meet();
+        Ok(())
+    }
+
+    /// The posters that a new cache is to hold, in the order of their ids: those that are wanted, and those
+    /// of the one before that have not changed.
+    fn with_kept(&self, mut wanted: Vec<Wanted>, old: Option<&Cache>) -> Result<Vec<Wanted>> {
+        if let Some(old) = old {
+            wanted.extend(kept(self.posters, old)?);
+        }
+        // A stable sort: of two that are the same poster the one that is asked for comes first.
+        wanted.sort_by_key(|of| of.id);
+        wanted.dedup_by_key(|of| of.id);
+        Ok(wanted)
     }
 
     /// Whether the file of a build is a finished cache of these posters that only remains to be
@@ -217,14 +296,14 @@ impl Build<'_> {
         })
     }
 
-    /// Writes every record and its entry in the index to the file, except those that an earlier
-    /// build has already written.
+    /// Writes every record of this rank's share and its entry in the index to the file, except those that
+    /// an earlier build has already written. Returns those of all ranks.
     fn fill(&self, file: &File, path: &Path, wanted: &[Wanted], old: Option<&Cache>) -> Result<Vec<Filled>> {
         let mut index = vec![0; wanted.len() * ENTRY_BYTES];
         read_exact_at(file, &mut index, FIXED_BYTES as u64).map_err(Error::io(path, "read the cache"))?;
         let before = index.as_chunks::<ENTRY_BYTES>().0;
         let asked: HashSet<u64> = self.ids.iter().copied().collect();
-        let done = AtomicUsize::new(0);
+        let (done, share) = (AtomicUsize::new(0), self.team.place().share(wanted.len()));
         let start = || Worker { decoder: Decoder::new(), bytes: Vec::new(), record: vec![0; self.spec.bytes()] };
         let one = |worker: &mut Worker, (at, poster): (usize, &Wanted)| {
             let place = Place { file, path, at, of: wanted.len() };
@@ -246,7 +325,7 @@ impl Build<'_> {
                 }
                 _ => {}
             }
-            (self.progress)(Building::Posters { done: done.fetch_add(1, Ordering::Relaxed) + 1, of: wanted.len() })?;
+            (self.progress)(Building::Posters { done: done.fetch_add(1, Ordering::Relaxed) + 1, of: share.len() })?;
             Ok(filled)
         };
         // The disk is written to while posters are decoded, so that there is little left to wait
@@ -260,12 +339,37 @@ impl Build<'_> {
                 Ok(())
             };
             let syncing = thread::Builder::new().spawn_scoped(scope, sync).map_err(Error::thread(path))?;
-            let filled: Result<Vec<Filled>> = wanted.par_iter().enumerate().map_init(start, one).collect();
+            let own = share.clone().into_par_iter().zip(&wanted[share.clone()]);
+            let filled: Result<Vec<Filled>> = own.map_init(start, one).collect();
             drop(filling);
             // The system reports a write error only once, to whoever syncs first.
             let synced: io::Result<()> = syncing.join().unwrap_or_else(|panic| resume_unwind(panic));
-            synced.map_err(Error::io(path, "write the cache")).and(filled)
+            synced.and_then(|()| self.sync_share(file)).map_err(Error::io(path, "write the cache")).and(filled)
         })
+        .and_then(|own| self.of_all_ranks(own))
+    }
+
+    /// Brings what this rank has written to where the others see it.
+    fn sync_share(&self, file: &File) -> io::Result<()> {
+        if self.team.is_alone() { Ok(()) } else { file.sync_all() }
+    }
+
+    /// What all ranks have filled, given what this one has.
+    fn of_all_ranks(&self, own: Vec<Filled>) -> Result<Vec<Filled>> {
+        if self.team.is_alone() {
+            return Ok(own);
+        }
+        let mut entries = vec![0; own.len() * ENTRY_BYTES];
+        let lines = entries.as_chunks_mut::<ENTRY_BYTES>().0;
+        lines.iter_mut().zip(&own).for_each(|(line, filled)| write_entry(line, &filled.entry));
+        let rest: Vec<(bool, Option<Refusal>)> = own.into_iter().map(|of| (of.tried, of.refusal)).collect();
+        let rest = self.team.gather(&serde_json::to_vec(&rest).expect("plain data"));
+        let entries = self.team.gather(&entries);
+        let rest = rest.iter().flat_map(|of| serde_json::from_slice::<Vec<_>>(of).expect("a rank has sent it"));
+        let entries = entries.iter().flat_map(|of| of.as_chunks::<ENTRY_BYTES>().0);
+        let filled =
+            |(entry, (tried, refusal)): (&[u8; ENTRY_BYTES], _)| Filled { entry: read_entry(entry), refusal, tried };
+        Ok(entries.zip(rest).map(filled).collect())
     }
 
     /// Whether an interrupted build has already written the image of a poster.

@@ -327,6 +327,18 @@ impl Cache {
         }
     }
 
+    /// A checksum of what it knows of these films: their images, or that there is none.
+    pub fn digest(&self, ids: impl IntoIterator<Item = u64>) -> u32 {
+        let mut digest = crc32fast::Hasher::new();
+        for id in ids {
+            let entry = self.entry(id);
+            digest.update(&id.to_le_bytes());
+            digest.update(&entry.map_or(0, |entry| entry.crc).to_le_bytes());
+            digest.update(&[u8::from(entry.is_some_and(|entry| entry.verdict == Verdict::Image))]);
+        }
+        digest.finalize()
+    }
+
     /// Gives the memory of these films' images back to the system, so that what has been read does
     /// not pile up in this process.
     pub fn drop_behind(&self, ids: impl IntoIterator<Item = u64>) {

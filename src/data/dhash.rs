@@ -7,6 +7,7 @@
 //! machine.
 
 use crate::data::decode::ImageSpec;
+use serde::{Deserialize, Serialize};
 
 /// The number of cells in a row, and in a column.
 const CELLS: usize = 16;
@@ -22,7 +23,7 @@ const FEWEST: u32 = 128;
 /// A perceptual hash of 512 bits.
 ///
 /// Caches hold it: another definition needs another version of their layout.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct DHash(pub [u64; 8]);
 
 impl DHash {

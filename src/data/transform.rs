@@ -25,6 +25,13 @@ pub struct Transform {
     pub look: Look,
 }
 
+impl Transform {
+    /// Whether images are mixed with each other.
+    pub fn mixes(&self) -> bool {
+        matches!(self.look, Look::Varied { augment, .. } if augment.mixup.max(augment.cutmix) > 0.0)
+    }
+}
+
 /// What is shown of an image.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Look {
@@ -216,24 +223,24 @@ impl Transformer {
         }
     }
 
-    /// Mixes the images and labels of a batch where the transform asks for it. The first image of
-    /// the batch stands at `position` in the epoch. A label that is NaN is not known: that of a mixture is
+    /// Mixes the first `count` images of a batch and their labels, each with the next, where the transform
+    /// asks for it; after the last image comes the first. That stands at `position` in the epoch. A label that is NaN is not known: that of a mixture is
     /// known where that of its larger part is, and is that alone where the other's is not. So about as many
     /// are known as before, however few these are.
     ///
     /// # Shapes
     /// `images`: u8 `[n, size.height, size.width, 3]`; `labels`: `[n, classes]`
-    pub fn mix(&self, images: &mut [u8], labels: &mut [f32], position: u64) {
+    pub fn mix(&self, images: &mut [u8], labels: &mut [f32], count: usize, position: u64) {
         let Look::Varied { augment: Augment { mixup, cutmix, .. }, seed, epoch } = self.transform.look else { return };
         let size = self.transform.size;
         let bytes = size.bytes();
         let n = images.len() / bytes;
-        if mixup.max(cutmix) <= 0.0 || n < 2 {
+        if !self.transform.mixes() || n < 2 {
             return;
         }
         let classes = labels.len() / n;
         let (first_image, first_labels) = (images[..bytes].to_vec(), labels[..classes].to_vec());
-        for at in 0..n {
+        for at in 0..count {
             let random = |part| stream(seed, epoch, position + at as u64, part);
             let (image, rest) = images[at * bytes..].split_at_mut(bytes);
             let next = if rest.is_empty() { &first_image[..] } else { &rest[..bytes] };

@@ -18,6 +18,7 @@ use crate::data::twins::Twins;
 use crate::error::Result;
 use crate::nn::{Isa, Rates};
 use crate::progress::Progress;
+use crate::ranks::Team;
 use crate::run::options::Options;
 use crate::run::plan::free_space;
 use crate::run::posters::{Decoded, decode_each};
@@ -27,19 +28,19 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Instant;
 
-/// Reads all of `data` on the current rayon pool; `cache` is the folder in which a cache would
+/// Reads all of `data` on the current rayon pools of all ranks; `cache` is the folder in which a cache would
 /// be made, whether there is one yet or not.
 ///
 /// # Errors
 /// If the folder does not have the layout, `genres.csv` cannot be read, no film is left after
 /// cleaning, or the system does not tell the free space.
-pub fn examine(data: &Path, cache: &Path, isa: Isa, progress: &dyn Progress) -> Result<Report> {
+pub fn examine(data: &Path, cache: &Path, isa: Isa, team: &Team, progress: &dyn Progress) -> Result<Report> {
     let (csv, posters) = layout::parts(data)?;
     let labels = Labels::read_csv(&csv)?;
     let films = Films::clean(&labels, &posters, None)?;
     let found: Vec<u64> = films.posters.ids().iter().copied().collect();
     let begin = Instant::now();
-    let decoded = decode_each(&films.posters, &found, progress)?;
+    let decoded = decode_each(&films.posters, &found, team, progress)?;
     let posters_per_second = found.len() as f64 / begin.elapsed().as_secs_f64();
 
     let (mut sizes, mut hashes, mut refused) = (Vec::new(), BTreeMap::new(), Vec::new());

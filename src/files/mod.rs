@@ -151,6 +151,19 @@ fn folder_of(path: &Path) -> &Path {
     path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
+/// What `read` makes of a file with these bytes, which came from another process: it is there meanwhile,
+/// under a name of no meaning.
+///
+/// # Errors
+/// [`Error::Io`] where it cannot be written; those of `read`.
+#[cfg(feature = "posters")]
+pub fn read_received<T>(bytes: &[u8], read: impl FnOnce(&Path) -> Result<T>) -> Result<T> {
+    let made = tempfile::NamedTempFile::new();
+    let file = made.map_err(Error::io(&std::env::temp_dir(), "make a file"))?;
+    std::fs::write(file.path(), bytes).map_err(Error::io(file.path(), "write the file"))?;
+    read(file.path())
+}
+
 /// Writes `value` as indented JSON with a line feed at the end, by [`write_atomically`].
 ///
 /// # Errors

@@ -6,6 +6,7 @@
 //! are no labels the gradient is 0, so that nothing is learned from them.
 
 use super::loss::{AuxiliaryHeads, Head, Objective};
+use crate::ranks::Team;
 
 /// The loss of a head in a step.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -25,12 +26,15 @@ pub struct HeadLosses {
     labels: Vec<f32>,
     probabilities: Vec<f32>,
     dlogits: Vec<f32>,
+    /// Of each head, the sum of the losses of its items, and their number.
+    sums: Vec<f64>,
 }
 
 impl HeadLosses {
     /// The loss of a batch: that of the first head plus the auxiliary ones times their factor. Writes
     /// its gradient by the logits. Of each head, an item has all labels or none: where the first one is
-    /// NaN, none. Class weights, focus and smoothing are for the first head.
+    /// NaN, none. Class weights, focus and smoothing are for the first head. Where the batch is shared
+    /// out among ranks, losses and means are those of the whole batch.
     ///
     /// # Shapes
     /// `logits`, `labels` (0 to 1, or NaN) and `dlogits` (overwritten): `[n, outputs]`
@@ -43,6 +47,7 @@ impl HeadLosses {
         logits: &[f32],
         labels: &[f32],
         dlogits: &mut [f32],
+        team: &Team,
     ) -> f64 {
         assert_eq!((logits.len(), labels.len()), (dlogits.len(), dlogits.len()), "logits, labels and dlogits");
         assert_eq!(labels.len() % outputs, 0, "the labels of whole items");
@@ -53,15 +58,35 @@ impl HeadLosses {
         };
         let first = outputs.checked_sub(others.iter().sum()).filter(|&first| first > 0);
         let first = first.expect("the first head has an output");
-        let mut loss = self.of_head(objective, [0, first, outputs], 1.0, [logits, labels], dlogits).loss;
+        self.of_head(objective, [0, first, outputs], 1.0, [logits, labels], dlogits);
         let plain = Objective::from(Head::Sigmoid);
         let mut begin = first;
         for &classes in others {
-            let of = self.of_head(&plain, [begin, classes, outputs], weight, [logits, labels], dlogits);
-            loss += f64::from(weight) * of.loss;
+            self.of_head(&plain, [begin, classes, outputs], weight, [logits, labels], dlogits);
             begin += classes;
         }
-        loss
+        if !team.is_alone() {
+            self.sum_over(team, std::iter::once(first).chain(others.iter().copied()), outputs, dlogits);
+        }
+        self.all[1..].iter().fold(self.all[0].loss, |loss, of| loss + f64::from(weight) * of.loss)
+    }
+
+    /// Makes the means over a rank's items those over the items of all ranks, given the number of classes
+    /// of each head.
+    fn sum_over(&mut self, team: &Team, heads: impl Iterator<Item = usize>, outputs: usize, dlogits: &mut [f32]) {
+        self.sums.clear();
+        self.sums.extend(self.all.iter().flat_map(|of| [of.loss * of.items as f64, of.items as f64]));
+        team.sum(&mut self.sums);
+        let mut begin = 0;
+        for ((of, sums), classes) in self.all.iter_mut().zip(self.sums.as_chunks().0).zip(heads) {
+            let &[loss, items] = sums;
+            let share = if items > 0.0 { (of.items as f64 / items) as f32 } else { 0.0 };
+            for item in dlogits.chunks_exact_mut(outputs) {
+                item[begin..begin + classes].iter_mut().for_each(|gradient| *gradient *= share);
+            }
+            *of = HeadLoss { loss: if items > 0.0 { loss / items } else { 0.0 }, items: items as usize };
+            begin += classes;
+        }
     }
 
     /// The losses of the last batch, that of the first head first.
@@ -78,7 +103,7 @@ impl HeadLosses {
         factor: f32,
         [logits, labels]: [&[f32]; 2],
         dlogits: &mut [f32],
-    ) -> HeadLoss {
+    ) {
         let row = |at: usize| at * outputs + begin..at * outputs + begin + classes;
         self.rows.clear();
         self.logits.clear();
@@ -102,6 +127,5 @@ impl HeadLosses {
             }
         }
         self.all.push(of);
-        of
     }
 }

@@ -36,6 +36,7 @@
 //! | `spec` | a model as data, and its plan: names, shapes, parameters, arithmetic |
 //! | `operations` | a spec as the operations that compute it: which layers run as one |
 //! | `memory` | what a model will claim of memory, from its spec alone |
+//! | `buckets` | gradients on their way through the sums over all ranks |
 //! | `sequential`, `summary` | a built model, and the table that shows it |
 //! | `first_outputs` | a model of the first outputs of another |
 //! | `tensors` | files of named tensors with a description |
@@ -48,6 +49,7 @@
 //! | [`metrics`] | average precision, the area under the ROC curve, their curves, thresholds, top-k |
 
 mod average;
+mod buckets;
 pub(crate) mod checkpoint;
 mod first_outputs;
 mod heads;
@@ -76,7 +78,7 @@ pub use onesheet_kernels::precision::{Precision, Rates};
 pub use onesheet_kernels::simd::Isa;
 pub use optim::{Adam, Decay, Optimizer, Rule, Schedule, Sgd};
 pub use parameter::{Parameter, Role};
-pub use sequential::{FeatureMaps, Input, Sequential};
+pub use sequential::{FeatureMaps, Input, Sequential, Statistics};
 pub use spec::{LayerSpec, ModelSpec, PlannedLayer};
 pub use tensor::Tensor;
 pub use trainer::Trainer;

@@ -110,12 +110,15 @@ impl Optimizer {
         self.last_rate = rate as f32;
         self.steps += 1;
         let step = Step { rule: self.rule.with_learning_rate(self.last_rate), number: self.steps };
-        let Some(limit) = self.clip_norm else {
-            return model.backward_and_step(d_output, &step);
-        };
-        // All gradients are known before the first weight moves: layer by layer is too early.
-        model.backward(d_output);
-        clip(model, limit);
+        match (model.team().is_alone(), self.clip_norm) {
+            (true, None) => return model.backward_and_step(d_output, &step),
+            // All gradients are known before the first weight moves: layer by layer is too early.
+            (true, Some(_)) => model.backward(d_output),
+            (false, _) => model.backward_among_ranks(d_output),
+        }
+        if let Some(limit) = self.clip_norm {
+            clip(model, limit);
+        }
         let isa = model.isa();
         model.each_parameter_mut(|parameter| parameter.step(isa, &step));
     }

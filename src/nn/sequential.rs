@@ -1,11 +1,13 @@
 //! A model that is built: its layers, with the buffers between them.
 
+use super::buckets::Buckets;
 use super::layers::{BYTE_SCALE, Backward, Inputs, Layer, Pass};
 use super::operations::{Operation, Operations, check_batch, item_len, largest_output};
 use super::parameter::Parameter;
 use super::spec::{LayerSpec, ModelSpec};
 use super::tensor::Tensor;
 use crate::error::{Error, Result};
+use crate::ranks::Team;
 use onesheet_kernels::optim::Step;
 use onesheet_kernels::precision::Precision;
 use onesheet_kernels::simd::Isa;
@@ -45,6 +47,20 @@ pub struct Sequential {
     gradients: [Tensor; 2],
     /// The largest batches that the buffers hold, in inference and in training.
     capacity: Capacity,
+    /// The ranks that train it together, and what they normalise by.
+    team: Team,
+    statistics: Statistics,
+    buckets: Buckets,
+}
+
+/// The values that batch norm takes mean and variance of in training.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Statistics {
+    /// The batches of all ranks together: each step is what one process would make of the whole batch.
+    #[default]
+    OfAllRanks,
+    /// A rank's own batch. The moving statistics are the mean of those that the ranks would have.
+    OfOwnRank,
 }
 
 /// Images whose squares of `block` x `block` pixels become one pixel each.
@@ -153,6 +169,9 @@ impl Sequential {
             layers,
             gradients: Default::default(),
             capacity: Capacity::default(),
+            team: Team::default(),
+            statistics: Statistics::default(),
+            buckets: Buckets::default(),
         })
     }
 
@@ -179,6 +198,7 @@ impl Sequential {
         let mut own = self.parameters().into_iter();
         other.each_parameter_mut(|parameter| *parameter = own.next().expect("there are as many").clone());
         other.train_in(self.precision);
+        other.train_among(&self.team, self.statistics);
         *self = other;
         Ok(())
     }
@@ -205,6 +225,20 @@ impl Sequential {
     /// depend on how it was trained.
     pub fn train_in(&mut self, precision: Precision) {
         self.precision = precision;
+    }
+
+    /// Has the training steps that follow be those of all ranks: each computes its share of a batch, and
+    /// the gradient of the loss is summed over them before the weights move. The ranks have to begin with
+    /// the same weights, and then keep them the same to the bit.
+    pub fn train_among(&mut self, team: &Team, statistics: Statistics) {
+        (self.team, self.statistics) = (team.clone(), statistics);
+        let normalised_among = if statistics == Statistics::OfAllRanks { team } else { &Team::default() };
+        self.layers.iter_mut().for_each(|layer| layer.normalise_among(normalised_among));
+    }
+
+    /// The ranks that train it together.
+    pub fn team(&self) -> &Team {
+        &self.team
     }
 
     /// The shape of one item of the output.
@@ -339,6 +373,36 @@ impl Sequential {
         self.each_layer_backward(d_output, 0, |layer, isa, io| {
             layer.backward_and_step(isa.with_precision(precision), io, step);
         });
+    }
+
+    /// [`backward`](Self::backward), and the sum of the gradients over all ranks, which goes on meanwhile.
+    ///
+    /// # Panics
+    /// If `d_output` is not as long as the output.
+    pub(super) fn backward_among_ranks(&mut self, d_output: &[f32]) {
+        let (precision, team) = (self.precision, self.team.clone());
+        let mut buckets = std::mem::take(&mut self.buckets);
+        let share = match self.statistics {
+            Statistics::OfAllRanks => None,
+            Statistics::OfOwnRank => Some(1.0 / team.count() as f32),
+        };
+        self.each_layer_backward(d_output, 0, |layer, isa, io| {
+            layer.backward(isa.with_precision(precision), io);
+            layer.each_parameter(&mut |of| match (of.is_trained(), share) {
+                (true, _) => buckets.push(&team, &of.gradient, 1.0),
+                (false, Some(share)) => buckets.push(&team, &of.value, share),
+                (false, None) => {}
+            });
+        });
+        buckets.flush(&team);
+        for layer in self.layers.iter_mut().rev() {
+            layer.each_parameter_mut(&mut |of| match (of.is_trained(), share) {
+                (true, _) => buckets.take(&mut of.gradient),
+                (false, Some(_)) => buckets.take(&mut of.value),
+                (false, None) => {}
+            });
+        }
+        self.buckets = buckets;
     }
 
     /// The height, width and channels of the [feature maps](Self::feature_maps); `None` where no layer

@@ -50,12 +50,25 @@ impl Trainer {
     /// If the batch has no items or not whole ones, or the labels are not as many as the outputs;
     /// if the optimiser was made for another model.
     pub fn step(&mut self, model: &mut Sequential, input: Input, labels: &[f32]) -> f64 {
-        let pass = Pass::Training { seed: self.seed, step: self.optimizer.steps() };
+        self.step_from(model, 0, input, labels)
+    }
+
+    /// [`step`](Self::step) on this rank's share of a batch, whose first item is at the place `first` in
+    /// the batch, for a model that is [trained among ranks](Sequential::train_among): the loss, and the
+    /// step, are those of the whole batch, and the same on all ranks.
+    ///
+    /// # Shapes
+    /// As of [`step`](Self::step).
+    /// # Panics
+    /// As [`step`](Self::step).
+    pub fn step_from(&mut self, model: &mut Sequential, first: usize, input: Input, labels: &[f32]) -> f64 {
+        let pass = Pass::Training { seed: self.seed, step: self.optimizer.steps(), first };
         let outputs = model.outputs();
         let Self { objective, losses, dlogits, .. } = self;
         dlogits.resize(labels.len(), 0.0);
+        let team = model.team().clone();
         let logits = model.forward(input, pass).values();
-        let loss = losses.of(objective, outputs, logits, labels, dlogits);
+        let loss = losses.of(objective, outputs, logits, labels, dlogits, &team);
         self.optimizer.step(model, dlogits);
         if let Some(average) = &mut self.average {
             average.follow(model);

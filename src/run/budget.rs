@@ -37,10 +37,31 @@ pub(crate) fn settled(
     progress: &dyn Progress,
 ) -> Result<Options> {
     let (Some(hours), None) = (options.hours, options.recipe.steps) else { return Ok(options.clone()) };
+    // One machine is measured, for all.
+    let team = &options.team;
+    let own = match team.is_first() {
+        true => settle(options, hours, experiments, (runs, folders), isa, progress)?,
+        false => 0,
+    };
+    let steps = team.of_first(own.to_le_bytes().to_vec());
+    let steps = usize::from_le_bytes(steps.try_into().expect("rank 0 has sent a number"));
+    Ok(Options { recipe: Recipe { steps: Some(steps), ..options.recipe.clone() }, ..options.clone() })
+}
+
+/// The steps that fit.
+fn settle(
+    options: &Options,
+    hours: f64,
+    experiments: &[Experiment],
+    (runs, folders): (usize, &[PathBuf]),
+    isa: Isa,
+    progress: &dyn Progress,
+) -> Result<usize> {
+    let ranks = options.team.count() as f64;
     let with = |steps| Options { recipe: Recipe { steps: Some(steps), ..options.recipe.clone() }, ..options.clone() };
     if let Some(steps) = folders.iter().filter(|_| options.resume).find_map(|folder| begun_with(folder, hours)) {
         progress.note(&format!("--hours {hours}: {steps} steps, as the run was begun with"));
-        return Ok(with(steps));
+        return Ok(steps);
     }
     Out::check(&options.out, Permission { overwrite: options.overwrite, resume: options.resume })?;
     let begin = Instant::now();
@@ -51,7 +72,9 @@ pub(crate) fn settled(
     let taught = taught(options, &chosen, beside.as_ref())?;
     let taught = taught.as_ref();
     let (speed, decoding) = measure(options, all[0], taught, &films, isa, quiet)?;
-    let decoding = decoding.unwrap_or(0.0) * Plan::of(options, &all, taught, isa)?.to_decode() as f64;
+    // The ranks share the work; what their messages take is not known.
+    let speed = Speed { train: speed.train / ranks, answer: speed.answer / ranks };
+    let decoding = decoding.unwrap_or(0.0) / ranks * Plan::of(options, &all, taught, isa)?.to_decode() as f64;
     let runs = runs as f64 * options.members as f64;
     let left = PLANNED * (3600.0 * hours - begin.elapsed().as_secs_f64() - decoding) / runs;
     let (mut steps, mut too_many) = (0, 1 << 32);
@@ -80,7 +103,7 @@ pub(crate) fn settled(
     if epochs < 1.0 {
         progress.note("warning: that is less than one epoch: most films would be seen once at most");
     }
-    Ok(with(steps))
+    Ok(steps)
 }
 
 /// A listener that shows no notes.

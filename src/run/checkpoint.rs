@@ -112,6 +112,8 @@ impl RunState {
 /// work, none other is begun.
 pub(crate) struct Checkpoints<'a> {
     path: PathBuf,
+    /// Whether this rank writes them.
+    writes: bool,
     identity: String,
     /// The experiments that are complete.
     pub done: Vec<Outcome>,
@@ -136,10 +138,16 @@ pub(crate) struct Snapshot<'a> {
 
 impl<'a> Checkpoints<'a> {
     /// Checkpoints in the folder `work`, one after each time span `every` and each epoch, of a run
-    /// that has `done` some experiments.
-    pub fn new(work: &Path, identity: String, every: Duration, done: Vec<Outcome>, progress: &'a dyn Progress) -> Self {
+    /// that has `done` some experiments. A rank that does not write them keeps count alone.
+    pub fn new(
+        (work, writes): (&Path, bool),
+        identity: String,
+        every: Duration,
+        done: Vec<Outcome>,
+        progress: &'a dyn Progress,
+    ) -> Self {
         let (path, last) = (work.join(CHECKPOINT_FILE), Instant::now());
-        Self { path, identity, done, every, last, is_overdue: false, held: None, writing: None, progress }
+        Self { path, writes, identity, done, every, last, is_overdue: false, held: None, writing: None, progress }
     }
 
     /// The file.
@@ -149,7 +157,7 @@ impl<'a> Checkpoints<'a> {
 
     /// Whether it is time for one, and none is being written.
     pub fn is_due(&mut self) -> bool {
-        (self.is_overdue || self.last.elapsed() >= self.every) && self.held.is_none() && self.is_free()
+        self.writes && (self.is_overdue || self.last.elapsed() >= self.every) && self.held.is_none() && self.is_free()
     }
 
     /// Takes a checkpoint of a training whose last step nothing has proved yet: it is written once
@@ -176,6 +184,9 @@ impl<'a> Checkpoints<'a> {
     /// [`Error::Data`] if the values are none that a training may have.
     pub fn write(&mut self, snapshot: Snapshot, late: &BTreeMap<u64, Refusal>) -> Result<()> {
         self.held = None;
+        if !self.writes {
+            return Ok(());
+        }
         match self.is_free() {
             true => {
                 let bytes = self.bytes_of(snapshot, late)?;
@@ -193,6 +204,9 @@ impl<'a> Checkpoints<'a> {
     /// cannot be written.
     pub fn write_now(&mut self, snapshot: Snapshot, late: &BTreeMap<u64, Refusal>) -> Result<()> {
         self.settle();
+        if !self.writes {
+            return Ok(());
+        }
         let bytes = self.bytes_of(snapshot, late)?;
         write_atomically(&self.path, |file| file.write_all(&bytes))
     }
@@ -204,7 +218,14 @@ impl<'a> Checkpoints<'a> {
     pub fn complete(&mut self, outcome: Outcome, late: &BTreeMap<u64, Refusal>) -> Result<()> {
         self.settle();
         self.done.push(outcome);
-        let bytes = description_to_bytes(&self.state(None, late), &self.path)?;
+        self.write_state(&self.state(None, late))
+    }
+
+    fn write_state(&self, state: &RunState) -> Result<()> {
+        if !self.writes {
+            return Ok(());
+        }
+        let bytes = description_to_bytes(state, &self.path)?;
         write_atomically(&self.path, |file| file.write_all(&bytes))
     }
 
@@ -223,8 +244,7 @@ impl<'a> Checkpoints<'a> {
     pub fn finish(mut self, late: &BTreeMap<u64, Refusal>) -> Result<Vec<Outcome>> {
         self.settle();
         let state = RunState { is_complete: true, ..self.state(None, late) };
-        let bytes = description_to_bytes(&state, &self.path)?;
-        write_atomically(&self.path, |file| file.write_all(&bytes))?;
+        self.write_state(&state)?;
         Ok(state.done)
     }
 
@@ -257,7 +277,11 @@ impl<'a> Checkpoints<'a> {
         }
     }
 
-    fn bytes_of(&self, snapshot: Snapshot, late: &BTreeMap<u64, Refusal>) -> Result<Vec<u8>> {
+    /// The bytes of a checkpoint.
+    ///
+    /// # Errors
+    /// [`Error::Data`] if its values are none that a training may have.
+    pub fn bytes_of(&self, snapshot: Snapshot, late: &BTreeMap<u64, Refusal>) -> Result<Vec<u8>> {
         let Snapshot { model, trainer, kept, state } = snapshot;
         to_bytes(model, trainer, kept, &self.state(Some(state), late), &self.path)
     }

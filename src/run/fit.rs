@@ -5,12 +5,13 @@ use crate::classifier::{Classifier, MODEL_FILE, Meta};
 use crate::data::frames::Frame;
 use crate::data::split::Split;
 use crate::error::{Error, Result};
+use crate::files;
 use crate::nn::checkpoint::Checkpoint;
 use crate::nn::metrics::{best_f1_thresholds, top_k};
 use crate::nn::{Average, Head, Isa, Objective, Optimizer, Schedule, Sequential, Trainer};
 use crate::report::{self, METRICS_FILE, Metrics, PREDICTIONS_FILE, RECORD_FILE, Record, Stage, TRAINING, VALIDATION};
 use crate::run::card::{Card, write_card};
-use crate::run::checkpoint::{FitState, Position};
+use crate::run::checkpoint::{FitState, Position, RunState};
 use crate::run::config::{CONFIG_FILE, write_config};
 use crate::run::options::{OUT_OF_FOLD, Options};
 use crate::run::outcome::{Example, Outcome};
@@ -41,9 +42,14 @@ impl Fit<'_, '_> {
     pub fn run(mut self, folder: &Path, isa: Isa, broken_off: Option<BrokenOff>) -> Result<Outcome> {
         self.begin_in(folder, isa)?;
         let mut training = match broken_off {
+            _ if !self.options.team.is_first() => self.joined(isa)?,
             Some(broken_off) => self.taken_up(broken_off, isa)?,
             None => self.begun(isa)?,
         };
+        if self.options.team.is_first() && !self.options.team.is_alone() {
+            let state = self.checkpoints.bytes_of(training.as_written(), &self.posters.late)?;
+            self.options.team.of_first(state);
+        }
         let model_file = folder.join(MODEL_FILE);
         self.train(&mut training, folder).inspect_err(|_| {
             if model_file.exists() {
@@ -60,6 +66,9 @@ impl Fit<'_, '_> {
 
     /// Makes the folder of the experiment, with its options in it.
     pub fn begin_in(&self, folder: &Path, isa: Isa) -> Result<()> {
+        if !self.options.team.is_first() {
+            return Ok(());
+        }
         std::fs::create_dir_all(folder).map_err(Error::io(folder, "make the folder"))?;
         // What was handed down to this experiment is in its options already.
         let recipe = Recipe { transfer: 0.0, ..self.options.recipe.clone() };
@@ -70,6 +79,12 @@ impl Fit<'_, '_> {
     /// Writes down a classifier that is in its final form, and what it is worth.
     pub fn finish(&mut self, classifier: &mut Classifier, times: Times, folder: &Path, isa: Isa) -> Result<Outcome> {
         let experiment = self.experiment.name.to_owned();
+        if !self.options.team.is_first() {
+            if !self.options.no_test {
+                self.answers(classifier, Split::Test, self.options.recipe.views)?;
+            }
+            return Ok(Outcome { experiment, metrics: None, model_sha256: String::new(), examples: Vec::new() });
+        }
         let model_sha256 = classifier.save(&folder.join(MODEL_FILE))?;
         let begin = Instant::now();
         let (metrics, examples) = match self.options.no_test {
@@ -127,6 +142,21 @@ impl Fit<'_, '_> {
         let training = Training { classifier, wide, trainer, state, kept: None };
         self.checkpoints.write(training.as_written(), &self.posters.late)?;
         Ok(training)
+    }
+
+    /// The training as rank 0 begins it or takes it up, for the other ranks.
+    fn joined(&mut self, isa: Isa) -> Result<Training> {
+        let (mut classifier, mut wide) = self.untrained(isa)?;
+        let network = wide.as_mut().unwrap_or(&mut classifier.network);
+        let mut trainer = self.trainer(network);
+        let state = self.options.team.of_first(Vec::new());
+        let (state, kept) = files::read_received(&state, |path| {
+            let checkpoint = Checkpoint::open(path)?;
+            let state: RunState = checkpoint.description()?;
+            Ok((state.fit, checkpoint.restore(network, &mut trainer)?))
+        })?;
+        let state = state.expect("rank 0 has sent a training");
+        Ok(Training { classifier, wide, trainer, state, kept })
     }
 
     /// The training as its checkpoint has it.
@@ -188,6 +218,7 @@ impl Fit<'_, '_> {
         let build = |outputs| {
             let mut network = Sequential::build(recipe.model(outputs), isa, options.seed)?;
             network.train_in(recipe.precision.into());
+            network.train_among(&options.team, options.statistics());
             Ok(network)
         };
         let mut network = build(frame.genres.len())?;

@@ -24,6 +24,7 @@
 //! | [`card`] | the model card: what a model is, for whoever finds it |
 //! | `out` | the folder of the results: claimed, and replaced as a whole |
 //! | [`posters`] | where a run's posters come from, and which it has to do without |
+//! | `agreement` | whether all ranks are about to do the same |
 //! | `beside` | what a run is taught beside the genres |
 //! | `start` | starting from the weights of another run |
 //! | `prepare` | from the folder to frames and posters, in four steps |
@@ -37,6 +38,7 @@
 //! | [`cross_fit`] | a run per fold, and the answers of all |
 //! | [`sweep`] | a grid of runs, and the results of each |
 
+mod agreement;
 mod beside;
 mod budget;
 pub mod card;
@@ -111,9 +113,13 @@ use std::time::Duration;
 /// asks the run to stop; see [`Error`].
 pub fn run(options: &Options, experiments: &[Experiment], isa: Isa, progress: &dyn Progress) -> Result<Vec<Outcome>> {
     options.recipe.model(1).plan()?;
+    agreement::check(options, experiments, isa)?;
     let options = &teaching::settled(&precision::settled(options, isa, progress), experiments, isa)?;
     let options = &budget::settled(options, experiments, (1, std::slice::from_ref(&options.out)), isa, progress)?;
-    if let Some(outcomes) = finished(options, experiments)? {
+    let team = &options.team;
+    let finished = if team.is_first() { finished(options, experiments)? } else { None };
+    if team.any(finished.is_some()) {
+        let Some(outcomes) = finished else { return Ok(Vec::new()) };
         // For what a process that was killed at its very end has left. It stays where another is at work
         // or nothing can be written.
         let _tidied = OwnFolder::claim(&options.out, "tidies up", &[page::FILE]);
@@ -123,12 +129,15 @@ pub fn run(options: &Options, experiments: &[Experiment], isa: Isa, progress: &d
         }
         return Ok(outcomes);
     }
-    if let Some(run) = &options.init_from {
+    if let Some(run) = options.init_from.as_ref().filter(|_| team.is_first()) {
         let folders: Vec<PathBuf> = experiments.iter().map(|experiment| options.out.join(experiment.name)).collect();
         check_start(run, &folders, options, isa)?;
     }
     let may = Permission { overwrite: options.overwrite, resume: options.resume };
-    let mut out = Out::claim(&options.out, experiments, may)?;
+    let mut out = match team.is_first() {
+        true => Out::claim(&options.out, experiments, may)?,
+        false => Out::of_first_rank(&options.out),
+    };
     if !out.is_locked() {
         let folder = options.out.display();
         progress.note(&format!("warning: the file system of {folder} has no locks: let no other run write there"));
@@ -136,7 +145,7 @@ pub fn run(options: &Options, experiments: &[Experiment], isa: Isa, progress: &d
     let outcomes = work(options, experiments, isa, &mut out, progress);
     let outcomes = outcomes.and_then(|outcomes| out.finish().map(|()| outcomes));
     let outcomes = outcomes.map_err(|error| with_a_way_on(error, out.work(), progress))?;
-    if options.fold.is_none() {
+    if options.fold.is_none() && team.is_first() {
         // Its links are those of the folder.
         warn(page::write_run(&options.out), progress);
     }
@@ -183,7 +192,10 @@ fn train_members(
         let seed = options.seed.wrapping_add(i as u64);
         let name = format!("member {} of {}", i + 1, folders.len());
         progress.note(&format!("\n{name}, seed {seed}"));
-        let start = options.init_from.as_ref().map(|run| start_of_member(run, i + 1, isa)).transpose()?;
+        let start = match &options.init_from {
+            Some(run) if options.team.is_first() => Some(start_of_member(run, i + 1, isa)?),
+            start => start.clone(),
+        };
         let own = Options { members: 1, seed, out: out.clone(), init_from: start, ..options.clone() };
         // They are measured together.
         let own = Options { no_test: true, ..own };
@@ -200,15 +212,15 @@ fn work(
     out: &mut Out,
     progress: &dyn Progress,
 ) -> Result<Vec<Outcome>> {
+    let team = &options.team;
     let identity = identity::of_run(options, experiments, isa);
-    let (mut broken_off, mut done, mut late) = Default::default();
+    let (mut broken_off, mut done, mut late, mut is_complete) = Default::default();
     let path = out.checkpoint();
     if let Some(path) = &path {
         let checkpoint = Checkpoint::open(path);
         match checkpoint.and_then(|of| RunState::read(&of, path, &identity).map(|state| (of, state))) {
-            Ok((_, state)) if state.is_complete => return Ok(state.done),
             Ok((checkpoint, state)) => {
-                (done, late) = (state.done, state.late);
+                (done, late, is_complete) = (state.done, state.late, state.is_complete);
                 broken_off = state.fit.map(|state| BrokenOff { checkpoint, state });
             }
             Err(error) if options.overwrite => {
@@ -218,20 +230,31 @@ fn work(
             Err(error) => return Err(error),
         }
     }
+    // What is on the disk is rank 0's to know.
+    let begun = serde_json::to_vec(&(&done, &late, is_complete)).expect("plain data");
+    (done, late, is_complete) = serde_json::from_slice(&team.of_first(begun)).expect("it was written here");
+    if is_complete {
+        return Ok(done);
+    }
     let names: Vec<&str> = experiments.iter().map(|experiment| experiment.name).collect();
     let all = experiments;
     let Prepared { experiments, taught, mut ledger, mut posters } = prepare(options, all, out.work(), isa, progress)?;
+    agreement::check_films(options, &experiments, taught.as_ref(), &posters)?;
     posters.late = late;
-    write_config(&out.work().join(CONFIG_FILE), &names, isa, options)?;
     let ledger_file = out.work().join(LEDGER);
-    files::write_json(&ledger_file, &ledger)?;
+    if team.is_first() {
+        write_config(&out.work().join(CONFIG_FILE), &names, isa, options)?;
+        files::write_json(&ledger_file, &ledger)?;
+    }
     let place = options.out.join(LEDGER);
     progress.note(&format!("\nWhat was left out (all of it in {}):\n{ledger}", place.display()));
 
-    check_done(&done, &experiments, out.work())?;
+    if team.is_first() {
+        check_done(&done, &experiments, out.work())?;
+    }
     let members = train_members(options, all, isa, progress)?;
     let every = Duration::from_secs_f64(60.0 * options.checkpoint_every);
-    let mut checkpoints = Checkpoints::new(out.work(), identity, every, done, progress);
+    let mut checkpoints = Checkpoints::new((out.work(), team.is_first()), identity, every, done, progress);
     let first = experiments[0].0.name;
     let of_turn = |(turn, (experiment, _)): (usize, &(Experiment, Frame))| {
         let mut of_turn = options.of_turn(turn, &options.out.join(first));
@@ -285,10 +308,12 @@ fn work(
         let late = refusals(&posters.folder, &posters.late);
         progress.note(&format!("\nLeft out on the way:\n{late}"));
         ledger.cleaning.extend(late);
-        files::write_json(&ledger_file, &ledger)?;
+        if team.is_first() {
+            files::write_json(&ledger_file, &ledger)?;
+        }
     }
     // A report is of test films.
-    if options.fold.is_none() {
+    if options.fold.is_none() && team.is_first() {
         let folders = experiments.iter().map(|(experiment, _)| out.work().join(experiment.name));
         folders.for_each(|folder| warn(page::write_experiment(&folder, isa), progress));
     }

@@ -4,6 +4,8 @@ use crate::classifier::ensemble::member_folder;
 use crate::data::refusal::OnBadImage;
 use crate::data::split::Fold;
 use crate::error::Result;
+use crate::nn::Statistics;
+use crate::ranks::Team;
 use crate::run::recipe::Recipe;
 use serde::Serialize;
 use std::path::{Path, PathBuf};
@@ -72,8 +74,14 @@ pub struct Options {
     /// is a run for each of them, or none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub fold: Option<usize>,
-    /// The number of worker threads.
+    /// The number of worker threads, of each rank.
     pub threads: usize,
+    /// The ranks that share the run.
+    #[serde(skip)]
+    pub team: Team,
+    /// Whether each rank normalises by the statistics of its own share of a batch.
+    #[serde(skip_serializing_if = "is_false")]
+    pub local_bn: bool,
     /// The most minutes between two checkpoints.
     pub checkpoint_every: f64,
     /// Whether the results of an earlier run may be replaced.
@@ -160,6 +168,8 @@ impl Options {
             folds: None,
             fold: None,
             threads: rayon::current_num_threads(),
+            team: Team::default(),
+            local_bn: false,
             checkpoint_every: Self::CHECKPOINT_EVERY,
             overwrite: false,
             resume: false,
@@ -171,6 +181,11 @@ impl Options {
     pub fn held_out(&self) -> Option<Fold> {
         let (number, of) = (self.fold?, self.folds?);
         Some(Fold { number, of })
+    }
+
+    /// What batch norm takes mean and variance of.
+    pub fn statistics(&self) -> Statistics {
+        if self.local_bn { Statistics::OfOwnRank } else { Statistics::OfAllRanks }
     }
 
     /// Whether they ask for a run for each fold.

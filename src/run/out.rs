@@ -38,7 +38,8 @@ pub(crate) struct Out {
     work: PathBuf,
     /// Whether there is a checkpoint in `work` from which the run goes on.
     resumes: bool,
-    folder: OwnFolder,
+    /// `None` for a rank that writes nothing.
+    folder: Option<OwnFolder>,
 }
 
 /// What a run may do with what is in its folder.
@@ -59,7 +60,7 @@ impl Out {
     /// under the names of results that onesheet did not write; [`Error::Io`] if it cannot be
     /// written.
     pub fn claim(out: &Path, experiments: &[Experiment], may: Permission) -> Result<Self> {
-        let folder = OwnFolder::claim(out, "a run", &names())?;
+        let folder = Some(OwnFolder::claim(out, "a run", &names())?);
         let begun = Self::begun_in(out);
         if let (Some(work), true) = (begun, may.resume) {
             let claimed = Self { out: out.to_owned(), work, resumes: true, folder };
@@ -70,6 +71,11 @@ impl Out {
         let mut claimed = Self { out: out.to_owned(), work: out.to_owned(), resumes: false, folder };
         claimed.begin_anew(experiments)?;
         Ok(claimed)
+    }
+
+    /// The folder that rank 0 has claimed, for the other ranks: they write nothing.
+    pub fn of_first_rank(out: &Path) -> Self {
+        Self { out: out.to_owned(), work: out.to_owned(), resumes: false, folder: None }
     }
 
     /// Refuses a folder that holds an earlier run, if it may neither be replaced nor taken up.
@@ -162,7 +168,7 @@ impl Out {
 
     /// Whether other processes are kept out of the folder; if not, its file system has no locks.
     pub fn is_locked(&self) -> bool {
-        self.folder.is_locked()
+        self.folder.as_ref().is_none_or(OwnFolder::is_locked)
     }
 
     /// The folder to write results into until the run is complete.
@@ -182,6 +188,9 @@ impl Out {
     /// # Errors
     /// [`Error::Io`] if the system refuses; the results are then partly in `unfinished`.
     pub fn finish(&self) -> Result<()> {
+        if self.folder.is_none() {
+            return Ok(());
+        }
         if self.work != self.out {
             self.exchange()?;
         }
@@ -237,7 +246,7 @@ impl Drop for Out {
     /// A run that failed before it had a model or a checkpoint leaves nothing beside the earlier
     /// results.
     fn drop(&mut self) {
-        if self.work.join(CHECKPOINT_FILE).exists() {
+        if self.folder.is_none() || self.work.join(CHECKPOINT_FILE).exists() {
             return;
         }
         let has_model = Experiment::ALL.iter().any(|of| self.work.join(of.name).join(MODEL_FILE).exists());

@@ -12,8 +12,10 @@ use crate::data::split::Split;
 use crate::data::twins::Twins;
 use crate::error::{Error, Result};
 use crate::progress::Progress;
+use crate::ranks::Team;
 use crate::run::options::Options;
 use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
@@ -64,8 +66,8 @@ impl Posters {
         let mut posters = Self { folder, source, refused, late, twins, twins_of_all, films: all.len(), without };
         posters.check_missing(options)?;
         let hashes = match &options.cache {
-            Some(cache) => posters.open_cache(cache, all, on_bad_image, progress)?,
-            None => posters.look_through(all, on_bad_image, progress)?,
+            Some(cache) => posters.open_cache(cache, all, on_bad_image, &options.team, progress)?,
+            None => posters.look_through(all, on_bad_image, &options.team, progress)?,
         };
         posters.check_missing(options)?;
         if !without_genres.is_empty() {
@@ -83,9 +85,10 @@ impl Posters {
         folder: &Path,
         ids: &BTreeSet<u64>,
         on_bad_image: OnBadImage,
+        team: &Team,
         progress: &dyn Progress,
     ) -> Result<Vec<(u64, DHash)>> {
-        let cache = cache_of(folder, &self.folder, ids, on_bad_image, progress)?;
+        let cache = cache_of(folder, &self.folder, ids, on_bad_image, team, progress)?;
         // The cache may hold the posters of other runs, too.
         self.refused = cache.refused().iter().filter(|(id, _)| ids.contains(id)).cloned().collect();
         let hashes = ids.iter().filter_map(|&id| Some((id, cache.hash(id)?))).collect();
@@ -99,11 +102,12 @@ impl Posters {
         &mut self,
         ids: &BTreeSet<u64>,
         on_bad_image: OnBadImage,
+        team: &Team,
         progress: &dyn Progress,
     ) -> Result<Vec<(u64, DHash)>> {
         let ids: Vec<u64> = ids.iter().copied().collect();
         let mut hashes = Vec::new();
-        for (&id, decoded) in ids.iter().zip(decode_each(&self.folder, &ids, progress)?) {
+        for (&id, decoded) in ids.iter().zip(decode_each(&self.folder, &ids, team, progress)?) {
             match decoded {
                 Ok(Decoded { hash, .. }) => hashes.push((id, hash)),
                 Err(refusal) if on_bad_image == OnBadImage::Fail => {
@@ -136,6 +140,7 @@ impl Posters {
 }
 
 /// What is kept of a poster that decodes.
+#[derive(Serialize, Deserialize)]
 pub(crate) struct Decoded {
     /// The width and height, upright.
     pub size: (usize, usize),
@@ -143,7 +148,7 @@ pub(crate) struct Decoded {
     pub hash: DHash,
 }
 
-/// Decodes posters on the current rayon pool: what is kept of each, or why it does not decode, in
+/// Decodes posters on the current rayon pools of all ranks: what is kept of each, or why it does not decode, in
 /// the order of `ids`.
 ///
 /// # Errors
@@ -152,9 +157,11 @@ pub(crate) struct Decoded {
 pub(crate) fn decode_each(
     posters: &PosterFolder,
     ids: &[u64],
+    team: &Team,
     progress: &dyn Progress,
 ) -> Result<Vec<std::result::Result<Decoded, Refusal>>> {
     const SPEC: ImageSpec = ImageSpec::POSTER;
+    let ids = &ids[team.place().share(ids.len())];
     let bar = progress.bar("reading", ids.len());
     let done = AtomicUsize::new(0);
     let one = |(decoder, image): &mut (Decoder, Vec<u8>), &id: &u64| {
@@ -166,7 +173,18 @@ pub(crate) fn decode_each(
         Ok(result.map(|()| Decoded { size: decoder.size(), hash: DHash::of(image, SPEC) }))
     };
     let start = || (Decoder::new(), vec![0; SPEC.bytes()]);
-    ids.par_iter().map_init(start, one).collect()
+    let own: Result<Vec<std::result::Result<Decoded, Refusal>>> = ids.par_iter().map_init(start, one).collect();
+    // Ranks that were told to stop stop together.
+    if team.any(matches!(own, Err(Error::Stopped { .. }))) && own.is_ok() {
+        return Err(Error::stopped("while posters were read", "the same command reads them again"));
+    }
+    let own = own?;
+    if team.is_alone() {
+        return Ok(own);
+    }
+    let all = team.gather(&serde_json::to_vec(&own).expect("plain data"));
+    let all = all.iter().map(|part| serde_json::from_slice::<Vec<_>>(part).expect("a rank has sent it"));
+    Ok(all.flatten().collect())
 }
 
 /// Counts refused posters by reason.
@@ -197,10 +215,11 @@ fn cache_of(
     posters: &PosterFolder,
     ids: &BTreeSet<u64>,
     on_bad_image: OnBadImage,
+    team: &Team,
     progress: &dyn Progress,
 ) -> Result<Cache> {
     let ids: Vec<u64> = ids.iter().copied().collect();
-    let cache = open_cache(folder, posters, &ids, on_bad_image, progress)?;
+    let cache = open_cache(folder, posters, &ids, on_bad_image, team, progress)?;
     let folder = folder.display();
     match cache.built() {
         Some(Built { why, decoded, refused, time }) => {
@@ -214,7 +233,7 @@ fn cache_of(
 }
 
 /// Opens or builds a [`Cache`] of posters at [`ImageSpec::POSTER`], and shows a progress bar
-/// meanwhile.
+/// meanwhile. Ranks that share the folder share the work; each of the others has a cache of its own.
 ///
 /// # Errors
 /// Those of [`Cache::open_or_build`]; [`Error::Stopped`] if `progress` asks for it.
@@ -223,6 +242,7 @@ pub fn open_cache(
     posters: &PosterFolder,
     ids: &[u64],
     on_bad_image: OnBadImage,
+    team: &Team,
     progress: &dyn Progress,
 ) -> Result<Cache> {
     let bar = progress.bar("decoding", ids.len());
@@ -241,5 +261,5 @@ pub fn open_cache(
             false => Ok(()),
         }
     };
-    Cache::open_or_build(folder, posters, ids, ImageSpec::POSTER, on_bad_image, &tell)
+    Cache::open_or_build_among(team, folder, posters, ids, ImageSpec::POSTER, on_bad_image, &tell)
 }

@@ -68,7 +68,9 @@ pub(crate) fn prepare(
         let identity = keep_frame(options, &mut of, &films, &posters, progress)?;
         let result = check_frame(options, &of);
         if runnable.admits(result)? {
-            of.frame.write_csv(&work.join(FRAMES).join(of.experiment.name), &posters.folder, &identity)?;
+            if options.team.is_first() {
+                of.frame.write_csv(&work.join(FRAMES).join(of.experiment.name), &posters.folder, &identity)?;
+            }
             if let Some(rare) = RareGenre::phrase(&of.frame.rare()) {
                 progress.note(&format!("warning: {}: {rare}", of.experiment.name));
             }
@@ -78,7 +80,7 @@ pub(crate) fn prepare(
     if let (Some(beside), Some(of)) = (&mut beside, that_takes_it(&kept)) {
         beside.keep(options, &films, &posters, &of.frame);
         let folder = work.join(FRAMES).join(of.experiment.name);
-        if !beside.without_genres.is_empty() {
+        if !beside.without_genres.is_empty() && options.team.is_first() {
             write_without_genres(&folder, &posters.folder, &beside.without_genres)?;
         }
     }
@@ -125,7 +127,7 @@ pub(crate) fn choose(
     progress: &dyn Progress,
 ) -> Result<Choice> {
     let films = clean_films(options, progress)?;
-    if let (Some(run), Some(_)) = (&options.init_from, options.folds) {
+    if let (Some(run), Some(_), true) = (&options.init_from, options.folds, options.team.is_first()) {
         check_start_of_folds(run, &films)?;
     }
     check_memory(options, films.genres.len(), isa)?;

@@ -11,6 +11,7 @@ use crate::data::transform::{Look, Transform};
 use crate::error::{Error, Result};
 use crate::nn::{Isa, Objective};
 use crate::progress::Progress;
+use crate::ranks::Place;
 use crate::run::options::Options;
 use crate::run::speed::Speed;
 use crate::run::teaching;
@@ -37,7 +38,7 @@ pub(crate) fn measure(
     let look = Look::Varied { augment: recipe.augment(), seed: options.seed, epoch: 1 };
     let transform = Transform { size: recipe.input, look };
     let order = Order::Shuffled { seed: options.seed, epoch: 1 };
-    let batching = Batching { classes, order, skip: 0, size: recipe.batch, transform };
+    let batching = Batching { classes, order, skip: 0, size: recipe.batch, transform, place: Place::ALONE };
 
     let bar = progress.bar("the first steps", steps * recipe.batch);
     let mut done = 0;

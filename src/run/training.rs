@@ -27,6 +27,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
+/// Ranks ask each other after this many steps, which are a second or so, whether one was told to stop.
+const STEPS_BETWEEN_ASKING: usize = 8;
+
 /// An experiment to be trained: its options, its films and their posters, and where progress is
 /// reported.
 pub(crate) struct Fit<'a, 'p> {
@@ -102,6 +105,7 @@ impl Fit<'_, '_> {
     pub fn train(&mut self, training: &mut Training, folder: &Path) -> Result<()> {
         let recipe = &self.options.recipe;
         let epochs = self.course().epochs();
+        let writes = self.options.team.is_first();
         while training.state.position.epoch <= epochs {
             self.train_epoch(training)?;
             // From here to the next step the classifier is as it would be kept.
@@ -126,12 +130,16 @@ impl Fit<'_, '_> {
                     wide.as_ref().unwrap_or(&classifier.network).parameters().into_iter().map(|of| of.value.to_vec());
                 (state.kept, *kept) = (Some(epoch), Some(values.collect()));
                 self.name_epoch(classifier, epoch);
-                classifier.save(&folder.join(MODEL_FILE))?;
+                if writes {
+                    classifier.save(&folder.join(MODEL_FILE))?;
+                }
             }
             training.swap_average();
             let Training { trainer, state, .. } = training;
             state.history.push(line);
-            report::write_history(&folder.join(HISTORY_FILE), &state.history)?;
+            if writes {
+                report::write_history(&folder.join(HISTORY_FILE), &state.history)?;
+            }
             state.position = Position::begin(if ends { epochs } else { epoch } + 1);
             if epoch < epochs {
                 self.control(trainer, lowers_rate, ends);
@@ -186,7 +194,8 @@ impl Fit<'_, '_> {
         let image = recipe.size_in(epoch, course.epochs());
         let transform = Transform { size: image, look };
         let (classes, size) = (frame.genres.len(), recipe.batch);
-        let batching = Batching { classes, order, skip: begun.at, size, transform };
+        let place = options.team.place();
+        let batching = Batching { classes, order, skip: begun.at, size, transform, place };
 
         resize(training.network(), image, recipe.batch)?;
         if let Some(teacher) = &mut self.teacher {
@@ -207,7 +216,7 @@ impl Fit<'_, '_> {
                 Some(teacher) => teacher.targets(&batch.images, &batch.labels),
                 None => &batch.labels,
             };
-            let loss = trainer.step(network, Input::U8(&batch.images), targets);
+            let loss = trainer.step_from(network, batch.first, Input::U8(&batch.images), targets);
             position.steps += 1;
             if !loss.is_finite() {
                 let ids: Vec<String> = batch.ids.iter().map(u64::to_string).collect();
@@ -216,10 +225,11 @@ impl Fit<'_, '_> {
             }
             self.checkpoints.confirm();
             position.at = batch.end;
-            position.films += batch.len();
+            position.films += batch.of_all_ranks;
             let of_genres = trainer.losses()[0];
-            position.labelled += of_genres.items;
-            position.loss += of_genres.loss * of_genres.items as f64;
+            let labelled = of_genres.items / place.times(batch.of_all_ranks);
+            position.labelled += labelled;
+            position.loss += of_genres.loss * labelled as f64;
             position.seconds = begun.seconds + started.elapsed().as_secs_f64();
             position.waited = begun.waited + batches.waited().as_secs_f64();
             if epoch == 1
@@ -231,7 +241,9 @@ impl Fit<'_, '_> {
             bar.at(position.films, (position.labelled > 0).then(|| position.loss / position.labelled as f64));
             let done = (epoch - 1) * all.len() + position.at;
             progress.whole(share.begin + share.size * done as f64 / course.all_films() as f64);
-            if progress.stops() {
+            // Ranks ask each other now and then: it takes a message's time.
+            let asks = place.count == 1 || position.steps.is_multiple_of(STEPS_BETWEEN_ASKING);
+            if asks && options.team.any(progress.stops()) {
                 self.posters.refuse(batches.refused(), options)?;
                 self.checkpoints.write_now(training.as_written(), &self.posters.late)?;
                 return Err(Error::stopped(format!("in epoch {epoch} of {}", experiment.name), "begin again"));
@@ -291,7 +303,7 @@ impl Fit<'_, '_> {
         let (source, films) = (&self.posters.source, frame.side(split));
         // No more than a step takes.
         let batch = options.recipe.batch.min(BATCH);
-        let question = Question { films, source, views, batch, name: &split.to_string() };
+        let question = Question { films, source, views, batch, name: &split.to_string(), team: &options.team };
         let answers = classifier.answers(question, progress)?;
         self.posters.refuse(&answers.refused, options)?;
         if answers.ids.is_empty() {

@@ -126,7 +126,7 @@ fn a_training_does_not_notice_that_the_model_was_explained() {
             for batch in &batches {
                 trainer.step(&mut model, Input::F32(batch), &labels);
                 // Gradients that wait for a step.
-                model.forward(Input::F32(batch), Pass::Training { seed: 3, step: 7 });
+                model.forward(Input::F32(batch), Pass::Training { seed: 3, step: 7, first: 0 });
                 model.backward(&[0.01; 4 * CLASSES]);
                 if explains {
                     let before = state(&model);

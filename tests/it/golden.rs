@@ -158,7 +158,7 @@ fn train(case: &Case, isa: Isa) {
     for (step, &expected) in losses.iter().enumerate() {
         let (x, y) = case.batch(step);
         let (mut probabilities, mut dlogits) = (vec![0.0; y.len()], vec![0.0; y.len()]);
-        let logits = model.forward(Input::F32(&x), Pass::Training { seed: 0, step: step as u64 }).values();
+        let logits = model.forward(Input::F32(&x), Pass::Training { seed: 0, step: step as u64, first: 0 }).values();
         let loss = objective.cross_entropy(classes, logits, &y, &mut probabilities, &mut dlogits);
         assert_close(&format!("{}: loss of step {step}", case.name), &[loss as f32], &[expected], 1e-4);
         if step == 0 {

@@ -5,6 +5,7 @@ use onesheet::nn::{
     AuxiliaryHeads, Head, HeadLoss, HeadLosses, Input, Isa, ModelSpec, Objective, Optimizer, Padding, Pass, Rule,
     Sequential, Trainer,
 };
+use onesheet::ranks::Team;
 use onesheet_kernels::reference::loss as reference;
 use proptest::prelude::*;
 
@@ -79,7 +80,7 @@ proptest! {
             ..Objective::from(if softmax { Head::Softmax } else { Head::Sigmoid })
         };
         let (mut losses, mut dlogits) = (HeadLosses::default(), poisoned(labels.len()));
-        let loss = losses.of(&objective, outputs, &logits, &labels, &mut dlogits);
+        let loss = losses.of(&objective, outputs, &logits, &labels, &mut dlogits, &Team::default());
         let wide: Vec<f64> = logits.iter().map(|&z| f64::from(z)).collect();
         let (total, parts) = expected(&objective, outputs, &wide, &labels);
         prop_assert!((loss - total).abs() < 1e-6, "{loss} {total}");
@@ -99,7 +100,7 @@ proptest! {
         }
         // What was computed before leaves no trace.
         let mut again = poisoned(labels.len());
-        let same = losses.of(&objective, outputs, &logits, &labels, &mut again);
+        let same = losses.of(&objective, outputs, &logits, &labels, &mut again, &Team::default());
         prop_assert!(same == loss && again == dlogits);
     }
 }

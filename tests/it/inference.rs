@@ -57,7 +57,7 @@ const CHANGES: [(&str, Change); 11] = [
     ("the average of the weights", |model, trainer, _| trainer.swap_average(model)),
     ("the weights again", |model, trainer, _| trainer.swap_average(model)),
     ("statistics that have moved", |model, _, _| {
-        model.forward(Input::F32(&images(5, BATCH)), Pass::Training { seed: 1, step: 0 });
+        model.forward(Input::F32(&images(5, BATCH)), Pass::Training { seed: 1, step: 0, first: 0 });
     }),
     ("kernels", |model, _, _| shift(model, Role::Kernel)),
     ("biases", |model, _, _| shift(model, Role::Bias)),

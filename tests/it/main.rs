@@ -32,6 +32,7 @@ mod plan;
 mod precision;
 mod predict;
 mod progress;
+mod ranks;
 mod recipes;
 mod report;
 mod resume;

@@ -164,7 +164,7 @@ fn a_batch_beyond_memory_is_refused_before_any_is_claimed() {
 fn loss(model: &mut Sequential, head: Head, x: &[f32], labels: &[f32]) -> f64 {
     let classes = model.outputs();
     let (mut probabilities, mut dlogits) = (vec![0.0; labels.len()], vec![0.0; labels.len()]);
-    let logits = model.forward(Input::F32(x), Pass::Training { seed: 5, step: 0 }).values();
+    let logits = model.forward(Input::F32(x), Pass::Training { seed: 5, step: 0, first: 0 }).values();
     let loss = Objective::from(head).cross_entropy(classes, logits, labels, &mut probabilities, &mut dlogits);
     model.backward(&dlogits);
     loss

@@ -15,6 +15,7 @@ use onesheet::data::refusal::OnBadImage;
 use onesheet::data::transform::Views;
 use onesheet::nn::Isa;
 use onesheet::progress::Progress;
+use onesheet::ranks::Team;
 use onesheet::{Error, Result};
 use serde_json::Value;
 use std::fs;
@@ -113,7 +114,7 @@ fn a_film_s_poster_is_decoded_once_for_all_of_its_views() {
         }
         let posters = PosterFolder::list(&path, &mut Ledger::default()).unwrap();
         let source = &Source::Files { posters, spec: ImageSpec::POSTER, on_bad_image: OnBadImage::Skip };
-        let question = Question { films: &films, source, views, batch: 32, name: "all" };
+        let question = Question { films: &films, source, views, batch: 32, name: "all", team: &Team::default() };
         let remover = Remover { posters: &path, totals: Mutex::default() };
         let answers = classifier.answers(question, &remover).unwrap();
         assert_eq!(remover.totals.into_inner().unwrap(), [COUNT as usize]);

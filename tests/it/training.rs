@@ -52,7 +52,7 @@ fn an_optimizer_follows_its_schedule() {
         // The first of n steps of warm-up has the factor 1 / 2n.
         let steps = (0.5 / factor_of_first_step) as u64 * 2;
         optimizer.schedule = Schedule { warmup: 0.5, decay: Decay::Constant, steps };
-        model.forward(Input::F32(&[1.0; 4]), Pass::Training { seed: 1, step: 0 });
+        model.forward(Input::F32(&[1.0; 4]), Pass::Training { seed: 1, step: 0, first: 0 });
         optimizer.step(&mut model, &[0.1, -0.1, 0.2]);
         weights(&model).iter().zip(before).map(|(after, before)| (after - before).abs()).fold(0.0, f32::max)
     };
@@ -67,7 +67,7 @@ fn a_factor_changes_the_rate_from_then_on() {
     assert_eq!(optimizer.last_rate(), 0.0);
     let mut step = |optimizer: &mut Optimizer| {
         let before = weights(&model);
-        model.forward(Input::F32(&[1.0; 4]), Pass::Training { seed: 1, step: 0 });
+        model.forward(Input::F32(&[1.0; 4]), Pass::Training { seed: 1, step: 0, first: 0 });
         optimizer.step(&mut model, &[0.1, -0.1, 0.2]);
         weights(&model).iter().zip(before).map(|(after, before)| (after - before).abs()).fold(0.0, f32::max)
     };
@@ -102,7 +102,7 @@ proptest! {
         let (images, d_output) = (data.vec(n * side * side * 3), data.vec(n * 4));
         let build = || Sequential::build(spec.clone(), Isa::available()[0], seed).unwrap();
         let mut model = build();
-        model.forward(Input::F32(&images), Pass::Training { seed: 1, step: 0 });
+        model.forward(Input::F32(&images), Pass::Training { seed: 1, step: 0, first: 0 });
         model.backward(&d_output);
         let parameters = model.parameters();
         let gradients: Vec<f32> = parameters.iter().flat_map(|parameter| parameter.gradient.clone()).collect();
@@ -119,7 +119,7 @@ proptest! {
             // A learning rate of 1 moves the weights by the gradient itself.
             let mut optimizer = Optimizer::new(Rule::Sgd(Sgd::new(1.0)), &mut model);
             optimizer.clip_norm = Some(limit);
-            model.forward(Input::F32(&images), Pass::Training { seed: 1, step: 0 });
+            model.forward(Input::F32(&images), Pass::Training { seed: 1, step: 0, first: 0 });
             optimizer.step(&mut model, &d_output);
             model.each_parameter(|parameter| assert!(parameter.gradient.iter().all(|&g| g == 0.0)));
             vec![trained(&model)]
@@ -161,7 +161,7 @@ fn weight_decay_is_for_kernels_alone() {
     let mut model = model();
     model.each_parameter_mut(|parameter| parameter.value.fill(1.0));
     let mut optimizer = Optimizer::new(Rule::adamw(0.1, 0.5), &mut model);
-    model.forward(Input::F32(&[1.0; 4]), Pass::Training { seed: 1, step: 0 });
+    model.forward(Input::F32(&[1.0; 4]), Pass::Training { seed: 1, step: 0, first: 0 });
     optimizer.step(&mut model, &[0.0; 3]);
     let expected = [vec![0.95; 12], vec![1.0; 3]].concat();
     assert!(weights(&model).iter().zip(&expected).all(|(w, e)| (w - e).abs() < 1e-6), "{:?}", weights(&model));
@@ -192,7 +192,7 @@ fn the_average_follows_the_weights_and_gives_them_back() {
 #[test]
 fn an_optimizer_begins_without_what_another_remembered() {
     let step = |model: &mut Sequential, optimizer: &mut Optimizer| {
-        model.forward(Input::F32(&[1.0; 4]), Pass::Training { seed: 1, step: 0 });
+        model.forward(Input::F32(&[1.0; 4]), Pass::Training { seed: 1, step: 0, first: 0 });
         optimizer.step(model, &[0.1, -0.1, 0.2]);
     };
     let (mut fresh, mut used) = (model(), model());

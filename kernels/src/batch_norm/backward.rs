@@ -1,7 +1,9 @@
 //! Gradients through the normalisation and through the statistics of the batch: one pass for the
 //! sums, one for `dx`.
 
-use super::{Normalization, Workspace, block, chunk, fold, spread, stripe, zeros};
+use super::{
+    Normalization, Others, Workspace, block, chunk, fold, of_all_parts, of_all_parts_len, spread, stripe, zeros,
+};
 use crate::scratch;
 use crate::simd::{Isa, Kernel, Simd, map};
 use rayon::prelude::*;
@@ -24,6 +26,9 @@ pub struct Gradients<'a> {
 /// `dbeta += sum(dy)`, `dgamma += sum(dy * xhat)`,
 /// `dx = gamma / sqrt(variance + epsilon) * (dy - sum(dy) / m - xhat * sum(dy * xhat) / m)`
 ///
+/// Where `x` is a part of a batch, `dx` takes `m` and both sums of all parts; `dgamma` and `dbeta` are
+/// those of this part, and to be added up as all other gradients are.
+///
 /// # Shapes
 /// `x`, `dy`: `[m, c]`, f32; `to`: see [`Gradients`]
 /// # Units
@@ -36,7 +41,15 @@ pub struct Gradients<'a> {
 /// If a length differs from its shape, or if `x` is empty.
 /// # Source
 /// Ioffe and Szegedy 2015, <https://arxiv.org/abs/1502.03167>, section 3, simplified.
-pub fn backward(isa: Isa, by: &Normalization, x: &[f32], dy: &[f32], to: Gradients, workspace: &mut Workspace) {
+pub fn backward(
+    isa: Isa,
+    by: &Normalization,
+    x: &[f32],
+    dy: &[f32],
+    others: Others,
+    to: Gradients,
+    workspace: &mut Workspace,
+) {
     by.check_values(x.len());
     let c = by.gamma.len();
     let Gradients { dx, dgamma, dbeta } = to;
@@ -44,18 +57,19 @@ pub fn backward(isa: Isa, by: &Normalization, x: &[f32], dy: &[f32], to: Gradien
     assert!(dgamma.len() == c && dbeta.len() == c, "gamma, dgamma and dbeta");
     // Per chunk: the sums of dy and of dy * (x - mean).
     let [mean] = spread(&mut workspace.stripes, c, |i| [f64::from(by.mean[i])]);
-    let sums = zeros(&mut workspace.sums, (1 + x.len().div_ceil(chunk(c))) * 2 * c);
-    let (sums, partials) = sums.split_at_mut(2 * c);
+    let of_all = of_all_parts_len(c);
+    let sums = zeros(&mut workspace.sums, of_all + x.len().div_ceil(chunk(c)) * 2 * c);
+    let (of_all, partials) = sums.split_at_mut(of_all);
     let inputs = x.par_chunks(chunk(c)).zip(dy.par_chunks(chunk(c)));
     inputs.zip(partials.par_chunks_mut(2 * c)).for_each(|((x, dy), partial)| {
         scratch::with(2 * stripe(c), |scratch| isa.run(ChunkSums { mean, x, dy, scratch, partial }));
     });
     for partial in partials.chunks_exact(2 * c) {
-        for (sum, partial) in sums.iter_mut().zip(partial) {
+        for (sum, partial) in of_all[1..].iter_mut().zip(partial) {
             *sum += partial;
         }
     }
-    let (sum_dy, sum_dy_xhat) = sums.split_at_mut(c);
+    let (sum_dy, sum_dy_xhat) = of_all[1..].split_at_mut(c);
     for i in 0..c {
         sum_dy_xhat[i] *= by.inv_std(i);
         dbeta[i] += sum_dy[i] as f32;
@@ -64,7 +78,8 @@ pub fn backward(isa: Isa, by: &Normalization, x: &[f32], dy: &[f32], to: Gradien
 
     let Some(dx) = dx else { return };
     assert_eq!(dx.len(), x.len(), "x and dx");
-    let m = (x.len() / c) as f64;
+    let (m, sums) = of_all_parts(others, x.len() / c, of_all);
+    let (sum_dy, sum_dy_xhat) = sums.split_at(c);
     let [mean, scale, offset, slope] = spread(&mut workspace.stripes, c, |i| {
         let factor = f64::from(by.gamma[i]) * by.inv_std(i);
         let slope = -factor * by.inv_std(i) * sum_dy_xhat[i] / m;

@@ -59,6 +59,28 @@ impl Normalization<'_> {
     }
 }
 
+/// Adds, to the sums over a batch that is a part of a larger one, those over its other parts: the
+/// statistics are then those of all parts together. `None` where a batch is all that there is.
+///
+/// The slice holds how many values of a channel were summed, and then the sums of each channel. It is
+/// called once, on the thread that called the kernel, and has to leave the same sums for every part.
+pub type Others<'a> = Option<&'a dyn Fn(&mut [f64])>;
+
+/// The sums of all parts of a batch, and how many values of a channel they are of, given those of this
+/// part, of `m`. The first of `sums` is room for that number.
+pub(crate) fn of_all_parts<'a>(others: Others, m: usize, sums: &'a mut [f64]) -> (f64, &'a [f64]) {
+    sums[0] = m as f64;
+    if let Some(others) = others {
+        others(sums);
+    }
+    (sums[0], &sums[1..])
+}
+
+/// Room for the sums of all parts: two for each of `c` channels, and the number of values.
+pub(crate) fn of_all_parts_len(c: usize) -> usize {
+    1 + 2 * c
+}
+
 /// Values in a stripe: whole pixels, whole vectors where channels are few, and at least 64, which
 /// is enough independent sums to hide the latency of an addition.
 fn stripe(c: usize) -> usize {
@@ -80,7 +102,7 @@ fn chunk(c: usize) -> usize {
 pub struct Workspace {
     /// Up to [`PARAMETERS`] parameters, each as a stripe.
     stripes: Buffer,
-    /// Sums of each chunk, up to [`SUMS`] per channel, and those of the whole.
+    /// Sums of all parts of the batch, and of each chunk, up to [`SUMS`] per channel.
     sums: Vec<f64>,
 }
 
@@ -114,7 +136,7 @@ impl Workspace {
     fn lens(len: usize, c: usize) -> (usize, usize) {
         let fits = c > 0 && product([len]).is_ok() && product([c]).is_ok();
         assert!(fits, "{len} values of {c} channels: there are none, or more than memory can hold");
-        (PARAMETERS * stripe(c), len.div_ceil(chunk(c)).max(1) * SUMS * c)
+        (PARAMETERS * stripe(c), of_all_parts_len(c) + len.div_ceil(chunk(c)).max(1) * SUMS * c)
     }
 }
 

@@ -3,7 +3,7 @@
 use super::gradient_sums::add_gradient_sums;
 use super::rows::Scatter;
 use super::{BAND, ConvBlockShape, MOST_BAND_ROWS, Source, Workspace};
-use crate::batch_norm::Normalization;
+use crate::batch_norm::{Normalization, Others, of_all_parts, of_all_parts_len};
 use crate::buffer::sized;
 use crate::conv2d::{
     self, Algorithm, Conv2dShape, Conv2dSizes, Correlation, Rows, Staging, WeightGradient, Windows, add_parts,
@@ -50,6 +50,9 @@ pub struct Backward<'a> {
     pub dp: &'a [f32],
     /// The sums of `dp` and of `dp * (p - mean)` per channel.
     pub dp_sums: &'a [f64],
+    /// The other parts of the batch that the statistics are of. All gradients but `dx`, which depends
+    /// on them, are of this part alone.
+    pub others: Others<'a>,
     /// Gradient of the weights.
     pub dw: &'a mut [f32],
     /// Gradient of the bias.
@@ -116,7 +119,8 @@ enum Activations<'a> {
 impl Backward<'_> {
     /// Computes `dx` and `dx_sums` and adds to the other gradients.
     pub fn run(self, isa: Isa) {
-        let Self { shape, x, w, bias, a, p, norm, dp, dp_sums, dw, db, dgamma, dbeta, dx, dx_sums, workspace } = self;
+        let Self { shape, x, w, bias, a, p, norm, dp, dp_sums, others, .. } = self;
+        let Self { dw, db, dgamma, dbeta, dx, dx_sums, workspace, .. } = self;
         let conv = &shape.conv;
         let Conv2dSizes { n, ic, oc, .. } = **conv;
         x.check(conv);
@@ -138,11 +142,17 @@ impl Backward<'_> {
 
         let (scale, rest) = coefficients.sized(3 * oc).split_at_mut(oc);
         let (slope, offset) = rest.split_at_mut(oc);
-        let m = (n * conv.oh() * conv.ow()) as f64;
+        let tasks = shape.gradient_tasks();
+        let of_all = of_all_parts_len(oc);
+        let (of_all, sums) = sized(sums, of_all + tasks * dx_sums.len()).split_at_mut(of_all);
+        for o in 0..oc {
+            dbeta[o] += dp_sums[o] as f32;
+            dgamma[o] += (dp_sums[oc + o] * norm.inv_std(o)) as f32;
+        }
+        of_all[1..].copy_from_slice(dp_sums);
+        let (m, dp_sums) = of_all_parts(others, n * conv.oh() * conv.ow(), of_all);
         for o in 0..oc {
             let (sum_dp, sum_dp_xhat) = (dp_sums[o], dp_sums[oc + o] * norm.inv_std(o));
-            dbeta[o] += sum_dp as f32;
-            dgamma[o] += sum_dp_xhat as f32;
             let factor = f64::from(norm.gamma[o]) * norm.inv_std(o);
             let along = -factor * norm.inv_std(o) * sum_dp_xhat / m;
             scale[o] = factor as f32;
@@ -163,11 +173,10 @@ impl Backward<'_> {
             Activations::Kept,
         );
         let to_dw = Algorithm::choose(isa, conv, conv2d::Pass::BackwardW);
-        let tasks = shape.gradient_tasks();
         let staging = Staging::forward(conv);
         let pass = Pass { isa, shape, x, staging, a, p, dp, scale, slope, offset, to_dx, to_dw, tasks };
         let gradient = conv.w_len() + oc;
-        let (gradients, sums) = (gradients.sized(tasks * gradient), sized(sums, tasks * dx_sums.len()));
+        let gradients = gradients.sized(tasks * gradient);
         let (dx, sums_len) = (dx.unwrap_or_default(), dx_sums.len());
         let starts = |task: usize| {
             let (image, band) = shape.place(pass.bands(task).start);

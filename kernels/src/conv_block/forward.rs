@@ -2,6 +2,7 @@
 
 use super::rows::{Pool, RowSums};
 use super::{ConvBlockShape, Source, Workspace};
+use crate::batch_norm::{Others, of_all_parts, of_all_parts_len};
 use crate::buffer::sized;
 use crate::conv2d::{Algorithm, Conv2dSizes, Correlation, Pass, Staging, most_equal};
 use crate::scratch;
@@ -39,6 +40,8 @@ pub struct Forward<'a> {
     pub a: Option<&'a mut [f32]>,
     /// Pooled values, which whoever reads them normalises.
     pub p: &'a mut [f32],
+    /// The other parts of the batch: mean and variance are of all of them.
+    pub others: Others<'a>,
     /// The mean of each channel.
     pub mean: &'a mut [f32],
     /// The biased variance of each channel.
@@ -50,7 +53,7 @@ pub struct Forward<'a> {
 impl Forward<'_> {
     /// Computes `a`, `p`, `mean` and `variance`.
     pub fn run(self, isa: Isa) {
-        let Self { shape, x, w, bias, gamma, a, p, mean, variance, workspace } = self;
+        let Self { shape, x, w, bias, gamma, a, p, others, mean, variance, workspace } = self;
         let conv = &shape.conv;
         let Conv2dSizes { n, oc, .. } = **conv;
         x.check(conv);
@@ -67,7 +70,8 @@ impl Forward<'_> {
         let correlation = Correlation::forward(isa, algorithm, conv, w, bias, true, &mut workspace.arranged);
         let at_once = correlation.at_once();
         let (bands, a_row, p_row) = (shape.bands(), conv.ow() * oc, shape.pw() * oc);
-        let sums = sized(&mut workspace.sums, n * bands * 2 * oc);
+        let of_all = of_all_parts_len(oc);
+        let (of_all, sums) = sized(&mut workspace.sums, of_all + n * bands * 2 * oc).split_at_mut(of_all);
         // Several images are one task where each is a band.
         let images = most_equal(n, shape.images_at_once(isa, Pass::Forward));
         let of_task = |task: usize| {
@@ -117,10 +121,12 @@ impl Forward<'_> {
                 }
             });
         });
-        let m = (n * conv.oh() * conv.ow()) as f64;
+        for (i, sum) in of_all[1..].iter_mut().enumerate() {
+            *sum = sums.chunks_exact(2 * oc).map(|sums| sums[i]).sum();
+        }
+        let (m, sums) = of_all_parts(others, n * conv.oh() * conv.ow(), of_all);
         for o in 0..oc {
-            let total = |of: usize| sums.chunks_exact(2 * oc).map(|sums| sums[of]).sum::<f64>() / m;
-            let (average, square) = (total(o), total(oc + o));
+            let (average, square) = (sums[o] / m, sums[oc + o] / m);
             mean[o] = average as f32;
             variance[o] = (square - average * average).max(0.0) as f32;
         }

@@ -46,6 +46,7 @@ mod rows;
 mod source;
 
 use crate::ShapeError;
+use crate::batch_norm::of_all_parts_len;
 use crate::buffer::{Buffer, sized};
 use crate::conv2d::{Algorithm, Conv2dShape, Conv2dSizes, MOST_ROWS, MOST_TASKS, Pass, Staging};
 use crate::conv2d::{correlation_len, gradient_len, gradient_tasks, images_at_once, rows_at_once};
@@ -224,7 +225,7 @@ pub struct Workspace {
     arranged: Buffer,
     /// Those of the forward pass in the backward pass.
     arranged_forward: Buffer,
-    /// The sums of each task, in f64.
+    /// The sums of all parts of the batch, and those of each task, in f64.
     sums: Vec<f64>,
     /// The weight gradients of each task.
     gradients: Buffer,
@@ -256,7 +257,7 @@ impl Workspace {
         let (conv, bands) = (&shape.conv, shape.bands());
         let Conv2dSizes { n, ic, oc, .. } = **conv;
         let tasks = shape.gradient_tasks();
-        let sums = (n * bands * 2 * oc).max(tasks * 2 * ic);
+        let sums = of_all_parts_len(oc) + (n * bands * 2 * oc).max(tasks * 2 * ic);
         let arranged_forward = if shape.keeps_a(isa) { 0 } else { conv.arranged_len(isa, Pass::Forward) };
         let arranged = conv.arranged_len(isa, Pass::Forward).max(conv.arranged_len(isa, Pass::BackwardX));
         (sums, [arranged, arranged_forward, tasks * (conv.w_len() + oc), 3 * oc])

@@ -37,6 +37,8 @@ the best one is used. NO_COLOR=1 turns colours off.";
 /// The headings that options stand under in the help texts, beside those of the recipe.
 const DATA: &str = "Data";
 const OUTPUT: &str = "Results";
+#[cfg(feature = "mpi")]
+const RANKS: &str = "Many machines";
 const POSTERS: &str = "Decoding posters";
 const EXPLAINING: &str = "What it looked at";
 
@@ -53,6 +55,11 @@ pub struct Args {
     /// any number [default: all cores]
     #[arg(long, value_name = "N", value_parser = up_to(1_024), global = true)]
     pub threads: Option<usize>,
+
+    /// Under mpirun, end the job when a rank has waited for another this many seconds
+    #[cfg(feature = "mpi")]
+    #[arg(long, global = true, value_name = "SECONDS", default_value_t = 1800, value_parser = clap::value_parser!(u64).range(1..=1 << 30), help_heading = RANKS)]
+    pub rank_timeout: u64,
     /// Show results, warnings and errors alone: no notes and no progress
     #[arg(short, long, global = true, conflicts_with = "verbose")]
     pub quiet: bool,
@@ -222,6 +229,11 @@ pub struct RunArgs {
     /// Write a checkpoint at least every N minutes, besides one after each epoch
     #[arg(long, value_name = "N", default_value_t = 5.0, value_parser = minutes, help_heading = OUTPUT)]
     pub checkpoint_every: f64,
+    /// Take batch norm's mean and variance of each rank's own share of a batch, not of the whole batch:
+    /// fewer messages, and other results
+    #[cfg(feature = "mpi")]
+    #[arg(long, help_heading = RANKS)]
+    pub local_bn: bool,
     /// Where the options below start from
     #[arg(long, default_value = "best", ignore_case = true, help_heading = "Recipe")]
     pub recipe: RecipeName,

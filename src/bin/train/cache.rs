@@ -10,25 +10,26 @@ use onesheet::data::films::Films;
 use onesheet::data::layout::poster_name;
 use onesheet::data::refusal::{OnBadImage, Refusal};
 use onesheet::progress::Progress;
+use onesheet::ranks::Team;
 use onesheet::run::posters::open_cache;
 use onesheet::{Error, Result};
 
 /// Builds, verifies or describes a cache.
-pub fn cache(command: CacheCommand, threads: usize) -> Result<()> {
+pub fn cache(command: CacheCommand, threads: usize, team: &Team) -> Result<()> {
     match command {
-        CacheCommand::Build(args) => threads::compute(threads, || build(&args)),
+        CacheCommand::Build(args) => threads::compute(threads, || build(&args, team)),
         CacheCommand::Verify(args) => threads::compute(threads, || verify(&args)),
         CacheCommand::Info(args) => info(&args),
     }
 }
 
-fn build(args: &CacheBuildArgs) -> Result<()> {
+fn build(args: &CacheBuildArgs, team: &Team) -> Result<()> {
     let (posters, ids) = Films::posters(&args.data)?;
     let on_bad_image = match args.on_bad_image {
         BadImage::Skip => OnBadImage::Skip,
         BadImage::Fail => OnBadImage::Fail,
     };
-    let cache = open_cache(&args.cache, &posters, &ids, on_bad_image, &Terminal::new())?;
+    let cache = open_cache(&args.cache, &posters, &ids, on_bad_image, team, &Terminal::new())?;
     match cache.built() {
         Some(Built { why, decoded, refused, time }) => {
             let (of, seconds) = (cache.len(), time.as_secs_f64());

@@ -6,6 +6,7 @@ use crate::{run, threads};
 use onesheet::Result;
 use onesheet::data::demo;
 use onesheet::nn::Isa;
+use onesheet::ranks::Team;
 
 /// Draws a set of synthetic posters, or of patterns.
 pub fn draw(args: &DemoArgs, threads: usize) -> Result<()> {
@@ -37,7 +38,7 @@ pub fn run_demo(threads: usize, isa: Isa) -> Result<()> {
     for line in DEMO {
         match Args::of(line.split(' ').map(Into::into).collect())?.command {
             Some(Command::Demo(args)) => draw(&args, threads)?,
-            Some(Command::Run(args)) => run::run(*args, threads, isa)?,
+            Some(Command::Run(args)) => run::run(*args, threads, isa, &Team::default())?,
             _ => unreachable!("the demo draws and runs"),
         }
     }

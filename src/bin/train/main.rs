@@ -17,9 +17,11 @@ mod mistakes;
 mod output;
 mod predict;
 mod progress;
+mod ranks;
 mod recipes;
 mod report;
 mod run;
+mod shared_predict;
 mod signals;
 mod sweep;
 mod threads;
@@ -36,6 +38,7 @@ fn main() -> ExitCode {
     std::panic::set_hook(Box::new(|panic| {
         if !onesheet::data::decode::panics_are_caught() {
             output::tell(&format!("error: this is a bug of onesheet: {panic}"));
+            ranks::abort(BUG);
         }
     }));
     let code = std::panic::catch_unwind(|| match Args::of_the_command_line() {
@@ -63,26 +66,28 @@ fn main() -> ExitCode {
         }
         (None, code) => code,
     };
+    ranks::end(code);
     ExitCode::from(code)
 }
 
 /// Does what a command asks for, and returns the exit code of a command that came to its end.
 fn dispatch(args: Args) -> onesheet::Result<u8> {
     output::set_verbosity(args.verbosity());
+    let team = &ranks::begin(&args)?;
     let Args { command, threads, .. } = args;
     let isa = Isa::choose().map_err(|e| Error::usage(e.to_string(), "unset it to have the best one chosen"))?;
-    let cores = threads.unwrap_or_else(threads::all_cores);
+    let cores = threads.unwrap_or_else(|| ranks::cores(team));
     match command {
         None => demo::run_demo(cores, isa),
-        Some(Command::Run(args)) => run::run(*args, cores, isa),
+        Some(Command::Run(args)) => run::run(*args, cores, isa, team),
         Some(Command::Sweep(args)) => sweep::sweep(&args, cores, isa),
-        Some(Command::Evaluate(args)) => evaluate::evaluate(&args, cores, isa),
+        Some(Command::Evaluate(args)) => evaluate::evaluate(&args, cores, isa, team),
         Some(Command::Compare(args)) => compare::compare(&args, cores),
-        Some(Command::Predict(args)) => return predict::predict(args, cores, isa),
+        Some(Command::Predict(args)) => return predict::predict(args, cores, isa, team),
         Some(Command::Export(args)) => export::export(&args, isa),
         Some(Command::Report(args)) => report::report(&args, cores, isa),
-        Some(Command::Doctor(args)) => doctor::doctor(&args, cores, isa),
-        Some(Command::Cache(command)) => cache::cache(command, cores),
+        Some(Command::Doctor(args)) => doctor::doctor(&args, cores, isa, team),
+        Some(Command::Cache(command)) => cache::cache(command, cores, team),
         Some(Command::Demo(args)) => demo::draw(&args, cores),
         Some(Command::Completions(args)) => {
             help::completions(&args);

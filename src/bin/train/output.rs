@@ -37,6 +37,15 @@ pub fn verbosity() -> Verbosity {
     *VERBOSITY.get().unwrap_or(&Verbosity::Normal)
 }
 
+/// Whether this process is a rank that leaves it to rank 0 to print, and how its errors call it.
+static SILENT: OnceLock<String> = OnceLock::new();
+
+/// Has nothing but errors printed from now on, each with the name of the rank.
+#[cfg(feature = "mpi")]
+pub fn leave_to_first(name: String) {
+    let _ = SILENT.set(name);
+}
+
 /// What has become of standard output.
 enum Stdout {
     /// It takes results.
@@ -87,7 +96,7 @@ pub fn detail(text: &str) {
 /// a terminal must not be in it; see [`safe_json`].
 pub fn write_out(text: &str) {
     let mut state = stdout();
-    if !matches!(*state, Stdout::Open) {
+    if SILENT.get().is_some() || !matches!(*state, Stdout::Open) {
         return;
     }
     state.note(io::stdout().lock().write_all(text.as_bytes()).and_then(|()| io::stdout().flush()));
@@ -118,12 +127,21 @@ pub fn failure() -> Option<Error> {
 
 /// Writes lines to standard error, in one piece where the system allows it.
 pub fn tell(text: &str) {
+    if SILENT.get().is_none() {
+        write_to_stderr(text);
+    }
+}
+
+fn write_to_stderr(text: &str) {
     let _ = io::stderr().write_all((safe_lines(text) + "\n").as_bytes());
 }
 
 /// Writes an error to standard error.
 pub fn tell_error(error: &Error) {
-    tell(&format!("error: {error}"));
+    match SILENT.get() {
+        Some(rank) => write_to_stderr(&format!("{rank}: error: {error}")),
+        None => tell(&format!("error: {error}")),
+    }
 }
 
 /// The text with everything but its line breaks made printable.

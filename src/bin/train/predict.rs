@@ -4,11 +4,12 @@ use crate::args::PredictArgs;
 use crate::explain::{Answer, Explainer, Explanation};
 use crate::output::{is_over, safe_json, say, tell, tell_error, write_out};
 use crate::progress::Terminal;
-use crate::threads;
+use crate::{shared_predict, threads};
 use onesheet::classifier::predict::Prediction;
 use onesheet::classifier::{Classifier, MODEL_FILE};
 use onesheet::nn::Isa;
 use onesheet::progress::Progress;
+use onesheet::ranks::Team;
 use onesheet::report::short;
 use onesheet::run::precision;
 use onesheet::text::{cell, printable};
@@ -24,12 +25,16 @@ const NAME: usize = 40;
 
 /// Prints the most probable genres of each poster, as they come. Posters that do not decode do not
 /// stop the others: they are named on stderr, and decide the exit code.
-pub fn predict(args: PredictArgs, threads: usize, isa: Isa) -> Result<u8> {
+pub fn predict(args: PredictArgs, threads: usize, isa: Isa, team: &Team) -> Result<u8> {
     check_order(&args)?;
-    let (posters, total) = posters(&args)?;
+    // The ranks beside the first are told what to look at.
+    let (posters, total) = if team.is_first() { posters(&args)? } else { (Vec::new().into_iter().flatten(), 0) };
     let isa = precision::in_precision(args.precision, isa, &Terminal::on_stderr());
     let mut classifier = Classifier::open(&args.run, isa)?;
     let explainer = Explainer::new(&args, &classifier)?;
+    if explainer.is_some() && !team.is_alone() {
+        return Err(Error::usage("--explain is for one process", "start it without mpirun"));
+    }
     let mut printer = Printer::new(&args, &classifier);
     let terminal = Terminal::on_stderr();
     let progress: &dyn Progress = &terminal;
@@ -53,6 +58,10 @@ pub fn predict(args: PredictArgs, threads: usize, isa: Isa) -> Result<u8> {
             if is_over() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         };
         let result = match &explainer {
+            None if !team.is_alone() => {
+                let each = |prediction: Result<Prediction>| each(prediction.map(Answer::from));
+                shared_predict::predict_all(&mut classifier, team, posters, args.top, each)
+            }
             None => classifier.predict_all(posters, args.top, |prediction| each(prediction.map(Answer::from))),
             Some(explainer) => explainer.predict_all(&mut classifier, posters, args.top, each),
         };
@@ -61,6 +70,7 @@ pub fn predict(args: PredictArgs, threads: usize, isa: Isa) -> Result<u8> {
     });
     result?;
     match (answered, failed) {
+        (0, 0) if !team.is_first() => Ok(0),
         (0, 0) => {
             let remedy = "name posters, or write one file name per line";
             Err(Error::data(Path::new("standard input"), "it names no poster", remedy))
@@ -101,9 +111,12 @@ fn is_stdin(poster: &Path) -> bool {
     poster.as_os_str() == "-"
 }
 
+/// Files of posters, and how many there are; 0 where that is unknown.
+type Posters = (std::iter::Flatten<std::vec::IntoIter<Box<dyn Iterator<Item = Result<PathBuf>> + Send>>>, usize);
+
 /// The files that the arguments name, in their order, and how many there are; 0 where that is
 /// unknown.
-fn posters(args: &PredictArgs) -> Result<(impl Iterator<Item = Result<PathBuf>> + Send + use<>, usize)> {
+fn posters(args: &PredictArgs) -> Result<Posters> {
     let (mut named, mut total): (Vec<Box<dyn Iterator<Item = Result<PathBuf>> + Send>>, _) = (Vec::new(), Some(0));
     for poster in &args.posters {
         let posters = if is_stdin(poster) {
@@ -165,13 +178,13 @@ fn list_on_stdin(null: bool) -> impl Iterator<Item = Result<PathBuf>> + Send {
 }
 
 #[cfg(unix)]
-fn path_of(name: Vec<u8>) -> Result<PathBuf> {
+pub fn path_of(name: Vec<u8>) -> Result<PathBuf> {
     use std::os::unix::ffi::OsStringExt;
     Ok(std::ffi::OsString::from_vec(name).into())
 }
 
 #[cfg(not(unix))]
-fn path_of(name: Vec<u8>) -> Result<PathBuf> {
+pub fn path_of(name: Vec<u8>) -> Result<PathBuf> {
     let name = String::from_utf8(name);
     name.map(PathBuf::from).map_err(|_| Error::data(Path::new("standard input"), "a name is not UTF-8", "rename it"))
 }

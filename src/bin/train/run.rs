@@ -11,6 +11,7 @@ use onesheet::data::labels::beside::Topics;
 use onesheet::data::refusal::OnBadImage;
 use onesheet::nn::{Head, Isa};
 use onesheet::page;
+use onesheet::ranks::Team;
 use onesheet::report::{Metrics, PREDICTIONS_FILE, Table, columns, short};
 use onesheet::run::options::{Options, Teaching};
 use onesheet::run::outcome::{Example, Outcome};
@@ -24,10 +25,10 @@ use std::path::{Path, PathBuf};
 const NAME: usize = 24;
 
 /// Trains the experiments that the arguments name.
-pub fn run(args: RunArgs, threads: usize, isa: Isa) -> Result<()> {
+pub fn run(args: RunArgs, threads: usize, isa: Isa, team: &Team) -> Result<()> {
     let (experiments, is_numbered, is_dry) = (experiments(&args), args.out.is_none(), args.dry_run);
     let monitor = args.options.given("monitor");
-    let options = options(args, threads)?;
+    let options = options(args, threads, team)?;
     let checked = check_monitor(&options.recipe, monitor);
     if is_dry {
         return checked.and_then(|()| plan(&options, experiments, isa));
@@ -149,8 +150,11 @@ fn print_examples(outcome: &Outcome) {
 }
 
 /// The options of the run that the arguments describe.
-pub fn options(args: RunArgs, threads: usize) -> Result<Options> {
+pub fn options(args: RunArgs, threads: usize, team: &Team) -> Result<Options> {
     check_use(&args)?;
+    if args.folds.is_some() && args.fold.is_none() && !team.is_alone() {
+        return Err(Error::usage("ranks share one run, and --folds is several", "run each of them by --fold"));
+    }
     check_data(&args.data)?;
     let recipe = args.options.apply(args.recipe.values())?;
     check_controls(&recipe, &args.options)?;
@@ -158,7 +162,11 @@ pub fn options(args: RunArgs, threads: usize) -> Result<Options> {
     check_sizes(&recipe)?;
     let out = match args.out {
         Some(out) => out,
-        None => first_free_out(args.dry_run)?,
+        None => {
+            let own = if team.is_first() { first_free_out(args.dry_run)? } else { PathBuf::new() };
+            let name = team.of_first(own.as_os_str().as_encoded_bytes().to_vec());
+            PathBuf::from(String::from_utf8(name).expect("it is a number in `runs`"))
+        }
     };
     Ok(Options {
         cache: (!args.no_cache).then(|| args.cache.unwrap_or_else(|| out.join("cache"))),
@@ -184,6 +192,11 @@ pub fn options(args: RunArgs, threads: usize) -> Result<Options> {
         seed: args.seed,
         members: args.members,
         threads,
+        team: team.clone(),
+        #[cfg(feature = "mpi")]
+        local_bn: args.local_bn,
+        #[cfg(not(feature = "mpi"))]
+        local_bn: false,
         checkpoint_every: args.checkpoint_every,
         overwrite: args.overwrite,
         resume: args.resume,

@@ -7,6 +7,7 @@ use onesheet::classifier::experiment::Experiment;
 use onesheet::files::OwnFolder;
 use onesheet::nn::Isa;
 use onesheet::progress::duration;
+use onesheet::ranks::Team;
 use onesheet::report::{HISTORY_FILE, METRICS_FILE, columns, percent, score};
 use onesheet::run::identity;
 use onesheet::run::options::Options;
@@ -187,7 +188,7 @@ fn ready(args: &SweepArgs, trial: &Trial, threads: usize, isa: Isa) -> Result<Re
         return Err(Error::usage("--data and --out are the sweep's own", "name them before the --"));
     }
     let experiments = run::experiments(&run);
-    let mut options = run::options(run, threads).map_err(named)?;
+    let mut options = run::options(run, threads, &Team::default()).map_err(named)?;
     if options.members > 1 && !options.is_cross_fit() {
         let what = format!("{name}: a sweep compares epochs, of which each member of an ensemble has its own");
         return Err(Error::usage(what, "leave --members out, or add --folds N behind the --"));

@@ -1,8 +1,9 @@
 //! Batch normalisation.
 
-use super::{Backward, Claims, Description, Inputs, Layer, Pass, values};
+use super::{Backward, Claims, Description, Inputs, Layer, Pass, among, values};
 use crate::nn::parameter::{Parameter, Role};
 use crate::nn::tensor::Tensor;
+use crate::ranks::Team;
 use onesheet_kernels::batch_norm::{self, Gradients, Normalization, Workspace};
 use onesheet_kernels::simd::Isa;
 
@@ -85,6 +86,8 @@ pub struct BatchNorm {
     mean: Vec<f32>,
     variance: Vec<f32>,
     workspace: Workspace,
+    /// The ranks whose batches are one.
+    team: Team,
 }
 
 impl BatchNorm {
@@ -96,6 +99,7 @@ impl BatchNorm {
             mean: vec![0.0; c],
             variance: vec![0.0; c],
             workspace: Workspace::default(),
+            team: Team::default(),
         }
     }
 }
@@ -109,14 +113,18 @@ impl Layer for BatchNorm {
         self.norm.parameters_mut().into_iter().for_each(visit);
     }
 
+    fn normalise_among(&mut self, team: &Team) {
+        self.team = team.clone();
+    }
+
     fn reserve(&mut self, _isa: Isa, n: usize, _training: bool) {
         self.workspace.reserve(n * self.item_len, self.mean.len());
     }
 
     fn forward(&mut self, isa: Isa, Inputs { x, .. }: Inputs, y: &mut Tensor, pass: Pass) {
-        let Self { norm, mean, variance, workspace, .. } = self;
+        let Self { norm, mean, variance, workspace, team, .. } = self;
         if pass.is_training() {
-            batch_norm::statistics(isa, x.values(), mean, variance, workspace);
+            among(team, |others| batch_norm::statistics(isa, x.values(), others, mean, variance, workspace));
             norm.follow(mean, variance);
         }
         let by = match pass {
@@ -127,11 +135,11 @@ impl Layer for BatchNorm {
     }
 
     fn backward(&mut self, isa: Isa, Backward { inputs: Inputs { x, .. }, dy, dx, .. }: Backward) {
-        let Self { norm: Norm { gamma, beta, epsilon, .. }, mean, variance, workspace, .. } = self;
+        let Self { norm: Norm { gamma, beta, epsilon, .. }, mean, variance, workspace, team, .. } = self;
         let by = Normalization { gamma: &gamma.value, beta: &beta.value, mean, variance, epsilon: *epsilon };
         let dx = dx.map(Tensor::values_mut);
         let to = Gradients { dx, dgamma: &mut gamma.gradient, dbeta: &mut beta.gradient };
-        batch_norm::backward(isa, &by, x.values(), dy.values(), to, workspace);
+        among(team, |others| batch_norm::backward(isa, &by, x.values(), dy.values(), others, to, workspace));
     }
 
     fn input_gradient(&mut self, isa: Isa, Backward { dy, dx, .. }: Backward) {

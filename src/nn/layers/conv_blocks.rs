@@ -7,9 +7,10 @@
 
 use super::affine::Affine;
 use super::batch_norm::Norm;
-use super::{BYTE_SCALE, Backward, Claims, Inputs, Layer, Pass, known};
+use super::{BYTE_SCALE, Backward, Claims, Inputs, Layer, Pass, among, known};
 use crate::nn::parameter::Parameter;
 use crate::nn::tensor::Tensor;
+use crate::ranks::Team;
 use onesheet_kernels::ShapeError;
 use onesheet_kernels::batch_norm::Normalization;
 use onesheet_kernels::buffer::Buffer;
@@ -52,6 +53,8 @@ fn lens(isa: Isa, shape: &ConvBlockShape, training: bool, is_last: bool) -> [usi
 #[derive(Default)]
 pub struct ConvBlocks {
     blocks: Vec<Block>,
+    /// The ranks whose batches are one.
+    team: Team,
 }
 
 struct Block {
@@ -110,13 +113,15 @@ impl Block {
         conv_block::Affine { mean: &self.mean, scale: &self.scale, beta: &self.norm.beta.value }
     }
 
-    fn train(&mut self, isa: Isa, x: Source, n: usize) {
+    fn train(&mut self, isa: Isa, x: Source, n: usize, team: &Team) {
         let shape = &self.shape(n);
         let Self { affine: Affine { kernel, bias }, norm, a, p, mean, variance, scale, workspace, .. } = self;
         p.resize(shape.p_len());
         let a = kept(isa, shape, a);
         let (w, bias, gamma) = (&kernel.value, &bias.value, &norm.gamma.value);
-        Forward { shape, x, w, bias, gamma, a, p, mean, variance, workspace }.run(isa);
+        among(team, |others| {
+            Forward { shape, x, w, bias, gamma, a, p, others, mean, variance, workspace }.run(isa);
+        });
         norm.follow(mean, variance);
         affine_scale(&norm.with(mean, variance), scale);
         self.weights.clear();
@@ -152,6 +157,10 @@ impl Layer for ConvBlocks {
         }
     }
 
+    fn normalise_among(&mut self, team: &Team) {
+        self.team = team.clone();
+    }
+
     fn reserve(&mut self, isa: Isa, n: usize, training: bool) {
         let last = self.blocks.len() - 1;
         for (i, block) in self.blocks.iter_mut().enumerate() {
@@ -173,9 +182,9 @@ impl Layer for ConvBlocks {
         for i in 0..=last {
             let (below, rest) = self.blocks.split_at_mut(i);
             match (pass, below.last()) {
-                (Pass::Training { .. }, None) => rest[0].train(isa, source(x), n),
+                (Pass::Training { .. }, None) => rest[0].train(isa, source(x), n, &self.team),
                 (Pass::Training { .. }, Some(below)) => {
-                    rest[0].train(isa, Source::Normalised(&below.p, below.normalisation()), n);
+                    rest[0].train(isa, Source::Normalised(&below.p, below.normalisation()), n, &self.team);
                 }
                 (Pass::Inference, below) => {
                     let x = below.map_or_else(|| source(x), |below| Source::F32(&below.p));
@@ -208,25 +217,28 @@ impl Layer for ConvBlocks {
                     (Source::Normalised(p, by), Some(&mut **dp), &mut **dp_sums)
                 }
             };
-            conv_block::Backward {
-                shape,
-                x,
-                w: &kernel.value,
-                bias: &bias.value,
-                a: kept(isa, shape, a).map(|a| &*a),
-                p,
-                norm: Normalization { gamma: &gamma.value, beta: &beta.value, mean, variance, epsilon: *epsilon },
-                dp: if i == last { dy.values() } else { dp },
-                dp_sums,
-                dw: &mut kernel.gradient,
-                db: &mut bias.gradient,
-                dgamma: &mut gamma.gradient,
-                dbeta: &mut beta.gradient,
-                dx,
-                dx_sums,
-                workspace,
-            }
-            .run(isa);
+            among(&self.team, |others| {
+                conv_block::Backward {
+                    shape,
+                    x,
+                    w: &kernel.value,
+                    bias: &bias.value,
+                    a: kept(isa, shape, a).map(|a| &*a),
+                    p,
+                    norm: Normalization { gamma: &gamma.value, beta: &beta.value, mean, variance, epsilon: *epsilon },
+                    dp: if i == last { dy.values() } else { dp },
+                    dp_sums,
+                    others,
+                    dw: &mut kernel.gradient,
+                    db: &mut bias.gradient,
+                    dgamma: &mut gamma.gradient,
+                    dbeta: &mut beta.gradient,
+                    dx,
+                    dx_sums,
+                    workspace,
+                }
+                .run(isa)
+            });
         }
     }
 }

@@ -21,17 +21,20 @@ pub struct Dropout {
     rate: f32,
     /// The position among the model's layers: two dropouts of a model draw different masks.
     index: usize,
-    /// The seed of the last training pass' masks, which the backward pass draws again.
+    /// The seed of the last training pass' masks, which the backward pass draws again, and the place of
+    /// its first item in the batch.
     mask_seed: u64,
+    first: usize,
 }
 
 impl Dropout {
     pub fn new(rate: f32, index: usize) -> Self {
-        Self { rate, index, mask_seed: 0 }
+        Self { rate, index, mask_seed: 0, first: 0 }
     }
 
     fn apply(&self, from: &Tensor, to: &mut Tensor) {
-        dropout::apply(self.rate, self.mask_seed, from.item_len(), from.values(), to.values_mut());
+        let of_item = from.item_len();
+        dropout::apply(self.rate, self.mask_seed, self.first, of_item, from.values(), to.values_mut());
     }
 }
 
@@ -41,10 +44,10 @@ impl Layer for Dropout {
     fn forward(&mut self, _isa: Isa, Inputs { x, .. }: Inputs, y: &mut Tensor, pass: Pass) {
         match pass {
             Pass::Inference => y.values_mut().copy_from_slice(x.values()),
-            Pass::Training { seed, step } => {
+            Pass::Training { seed, step, first } => {
                 let mut masks = stream(seed, Purpose::Dropout, step);
                 masks.set_stream(self.index as u64);
-                self.mask_seed = masks.next_u64();
+                (self.mask_seed, self.first) = (masks.next_u64(), first);
                 self.apply(x, y);
             }
         }

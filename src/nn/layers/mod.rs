@@ -20,7 +20,9 @@ pub(super) mod space_to_depth;
 
 use super::parameter::{Parameter, Role};
 use super::tensor::Tensor;
+use crate::ranks::Team;
 use onesheet_kernels::ShapeError;
+use onesheet_kernels::batch_norm::Others;
 use onesheet_kernels::optim::Step;
 use onesheet_kernels::simd::Isa;
 
@@ -37,6 +39,8 @@ pub enum Pass {
         seed: u64,
         /// The number of steps taken since training started.
         step: u64,
+        /// The place of the first item in the batch, of which these may be a part.
+        first: usize,
     },
     /// Batch norm uses the moving statistics; dropout does nothing.
     Inference,
@@ -117,6 +121,12 @@ impl Claims {
     }
 }
 
+/// Does work to which the sums over the other ranks' parts of a batch are given.
+fn among<R>(team: &Team, work: impl FnOnce(Others) -> R) -> R {
+    let sum = |sums: &mut [f64]| team.sum(sums);
+    work((!team.is_alone()).then_some(&sum as &dyn Fn(&mut [f64])))
+}
+
 /// What a layer reads in a forward pass.
 #[derive(Clone, Copy)]
 pub(super) struct Inputs<'a> {
@@ -154,6 +164,9 @@ pub(super) trait Layer: Send {
     fn earlier_gradient(&self) -> &[f32] {
         &[]
     }
+
+    /// Has batch norm take the statistics of the batches of all ranks together.
+    fn normalise_among(&mut self, _team: &Team) {}
 
     /// Claims the memory for batches of up to `n` items, that of the backward pass only for
     /// `training`.

@@ -7,7 +7,8 @@ use onesheet::data::cache::Cache;
 use onesheet::data::decode::{Decoder, ImageSpec};
 use onesheet::data::films::{Film, Films};
 use onesheet::data::refusal::{OnBadImage, Reason};
-use onesheet::data::transform::{Look, Transform, View};
+use onesheet::data::transform::{Augment, Look, Transform, View};
+use onesheet::ranks::Place;
 
 use super::{child, is_child, letterboxd, posters, use_up_file_handles, write};
 
@@ -16,7 +17,7 @@ const CLASSES: usize = 3;
 
 fn plain(order: Order, size: usize) -> Batching {
     let transform = Transform { size: SPEC, look: Look::View(View::WHOLE) };
-    Batching { classes: CLASSES, order, skip: 0, size, transform }
+    Batching { classes: CLASSES, order, skip: 0, size, transform, place: Place::ALONE }
 }
 
 fn film(id: u64) -> Film {
@@ -206,4 +207,53 @@ fn labels_that_are_not_known_are_marked_in_a_batch() {
             assert!(if (3..=23).contains(&id) { themes == [1.0] } else { themes[0].is_nan() }, "{id}: {themes:?}");
         }
     }
+}
+
+#[test]
+fn the_shares_of_ranks_are_the_batches_of_one_process() {
+    let (_data, films, [cache, files]) = sources(11);
+    let mixing = Augment { flip: true, crop: 0.5, mixup: 0.4, cutmix: 1.0, ..Augment::NONE };
+    for source in [cache, files] {
+        for augment in [Augment { flip: true, ..Augment::NONE }, mixing] {
+            let look = Look::Varied { augment, seed: 3, epoch: 2 };
+            let transform = Transform { size: SPEC, look };
+            let of = |place: Place| -> Vec<_> {
+                let batching = Batching { transform, place, ..plain(Order::Shuffled { seed: 1, epoch: 2 }, 4) };
+                Batches::new(source.clone(), &films, batching).unwrap().map(Result::unwrap).collect()
+            };
+            let whole = of(Place::ALONE);
+            for count in 1..=5 {
+                let ranks: Vec<_> = (0..count).map(|rank| of(Place { rank, count })).collect();
+                for (at, batch) in whole.iter().enumerate() {
+                    assert_eq!((batch.first, batch.of_all_ranks), (0, batch.len()));
+                    let mut end = 0;
+                    for of_rank in &ranks {
+                        let share = &of_rank[at];
+                        assert_eq!((share.of_all_ranks, share.end), (batch.len(), batch.end));
+                        let own = share.first..share.first + share.len();
+                        assert_eq!(share.ids, batch.ids[own.clone()]);
+                        assert_eq!(share.labels, batch.labels[own.start * CLASSES..own.end * CLASSES]);
+                        let bytes = SPEC.bytes();
+                        assert!(share.images == batch.images[own.start * bytes..own.end * bytes], "{own:?}");
+                        // A batch that is too small for a share each is each rank's.
+                        assert_eq!(own.start, if batch.len() < count { 0 } else { end });
+                        end = own.end;
+                    }
+                    assert_eq!(end, batch.len());
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_share_that_lacks_a_poster_is_an_error() {
+    let (data, films, [_, files]) = sources(8);
+    write(data.path(), "posters/2.jpg", "no JPEG");
+    let batching = |place: Place| Batching { place, ..plain(Order::Sequential, 4) };
+    let alone: Vec<_> = Batches::new(files.clone(), &films, batching(Place::ALONE)).unwrap().collect();
+    assert_eq!(alone[0].as_ref().unwrap().len(), 3);
+    let mut of_rank = Batches::new(files, &films, batching(Place { rank: 0, count: 2 })).unwrap();
+    let error = of_rank.next().unwrap().unwrap_err().to_string();
+    assert!(error.contains("2.jpg"), "{error}");
 }

@@ -227,7 +227,7 @@ fn mixed(augment: Augment, position: u64) -> (Vec<u8>, Vec<f32>) {
     let look = Look::Varied { augment, seed: 1, epoch: 1 };
     let mut images: Vec<u8> = (0..3).flat_map(|k| vec![100 * k as u8; SIZE.bytes()]).collect();
     let mut labels: Vec<f32> = (0..9).map(|at| f32::from(u8::from(at % 3 == at / 3))).collect();
-    Transformer::new(Transform { size: SIZE, look }).mix(&mut images, &mut labels, position);
+    Transformer::new(Transform { size: SIZE, look }).mix(&mut images, &mut labels, 3, position);
     (images, labels)
 }
 
@@ -283,7 +283,7 @@ fn the_shares_of_mixing_follow_its_parameter() {
     let share = |mixup: f32, position: u64| {
         let look = Look::Varied { augment: Augment { mixup, ..Augment::NONE }, seed: 1, epoch: 1 };
         let mut labels = [1.0, 0.0];
-        Transformer::new(Transform { size: SIZE, look }).mix(&mut vec![0; 2 * SIZE.bytes()], &mut labels, position);
+        Transformer::new(Transform { size: SIZE, look }).mix(&mut vec![0; 2 * SIZE.bytes()], &mut labels, 2, position);
         labels[0]
     };
     // This is the larger share of Beta(a, a): all of it for a near 0, 3/4 on average for a = 1,
@@ -303,7 +303,7 @@ fn the_shares_of_mixing_follow_its_parameter() {
 fn what_is_not_known_of_an_image_is_known_of_its_mixture_where_its_own_is() {
     let look = Look::Varied { augment: Augment { mixup: 0.4, ..Augment::NONE }, seed: 1, epoch: 1 };
     let mixed = |mut labels: [f32; 6]| {
-        Transformer::new(Transform { size: SIZE, look }).mix(&mut vec![0; 3 * SIZE.bytes()], &mut labels, 0);
+        Transformer::new(Transform { size: SIZE, look }).mix(&mut vec![0; 3 * SIZE.bytes()], &mut labels, 3, 0);
         labels
     };
     let known = mixed([1.0, 0.0, 0.0, 0.0, 0.0, 0.0]);
@@ -322,7 +322,7 @@ fn what_is_known_of_one_image_alone_is_known_of_the_mixture_that_shows_most_of_i
     for position in 0..50 {
         let mut images: Vec<u8> = [0, 200].iter().flat_map(|&of| vec![of; SIZE.bytes()]).collect();
         let mut labels = [0.25, f32::NAN];
-        Transformer::new(Transform { size: SIZE, look }).mix(&mut images, &mut labels, 2 * position);
+        Transformer::new(Transform { size: SIZE, look }).mix(&mut images, &mut labels, 2, 2 * position);
         for (image, label) in images.chunks(SIZE.bytes()).zip(labels) {
             let shows_first = 2 * image.iter().filter(|&&of| of == 0).count();
             // Where both show as much, it is the image's own that counts.

@@ -36,7 +36,7 @@ fn check_statistics(x: &[f32], c: usize) -> (Vec<f32>, Vec<f32>) {
     for_each_isa(|isa| {
         let outputs = on_1_2_3_threads(|| {
             let (mut mean, mut variance) = (poisoned(c), poisoned(c));
-            statistics(isa, x, &mut mean, &mut variance, &mut Workspace::default());
+            statistics(isa, x, None, &mut mean, &mut variance, &mut Workspace::default());
             vec![mean, variance]
         });
         for i in 0..c {
@@ -69,7 +69,7 @@ fn check(x: &[f32], dy: &[f32], by: &Normalization) {
             let (mut dgamma, mut dbeta) = (vec![1.0; c], vec![-1.0; c]);
             forward(isa, by, x, &mut y, &mut Workspace::default());
             let to = Gradients { dx: Some(&mut dx), dgamma: &mut dgamma, dbeta: &mut dbeta };
-            backward(isa, by, x, dy, to, &mut Workspace::default());
+            backward(isa, by, x, dy, None, to, &mut Workspace::default());
             vec![y, dx, dgamma, dbeta]
         });
         for i in 0..c {
@@ -129,13 +129,13 @@ fn training_follows_the_reference_from_end_to_end() {
     let (dx, ..) = reference::backward(&by, &wide(&x), &wide(&dy));
     for_each_isa(|isa| {
         let (mut mean, mut variance) = (poisoned(c), poisoned(c));
-        statistics(isa, &x, &mut mean, &mut variance, &mut Workspace::default());
+        statistics(isa, &x, None, &mut mean, &mut variance, &mut Workspace::default());
         let by = Normalization { gamma: &gamma, beta: &beta, mean: &mean, variance: &variance, epsilon: EPSILON };
         let (mut actual_y, mut actual_dx) = (poisoned(m * c), poisoned(m * c));
         let (mut dgamma, mut dbeta) = (vec![0.0; c], vec![0.0; c]);
         forward(isa, &by, &x, &mut actual_y, &mut Workspace::default());
         let to = Gradients { dx: Some(&mut actual_dx), dgamma: &mut dgamma, dbeta: &mut dbeta };
-        backward(isa, &by, &x, &dy, to, &mut Workspace::default());
+        backward(isa, &by, &x, &dy, None, to, &mut Workspace::default());
         assert_close(&actual_y, &y, 1e-6);
         assert_close(&actual_dx, &dx, 1e-6);
     });

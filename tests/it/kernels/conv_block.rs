@@ -99,8 +99,20 @@ impl Case {
         let workspace = &mut Workspace::default();
         let (a_to, p_to) = (keeps_a.then_some(&mut a[..]), &mut p);
         let (mean_to, variance_to) = (&mut mean, &mut variance);
-        Forward { shape, x, w, bias, gamma, a: a_to, p: p_to, mean: mean_to, variance: variance_to, workspace }
-            .run(isa);
+        Forward {
+            shape,
+            x,
+            w,
+            bias,
+            gamma,
+            a: a_to,
+            p: p_to,
+            others: None,
+            mean: mean_to,
+            variance: variance_to,
+            workspace,
+        }
+        .run(isa);
         let norm = Normalization { gamma, beta, mean: &mean, variance: &variance, epsilon: EPSILON };
         let (mut scale, mut y) = (poisoned(conv.oc), poisoned(shape.p_len()));
         affine_scale(&norm, &mut scale);
@@ -122,6 +134,7 @@ impl Case {
             norm,
             dp,
             dp_sums: &dp_sums,
+            others: None,
             dw: &mut dw,
             db: &mut db,
             dgamma: &mut dgamma,

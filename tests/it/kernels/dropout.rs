@@ -6,7 +6,7 @@ use proptest::prelude::*;
 /// The mask, read off ones.
 fn kept(rate: f32, seed: u64, per_image: usize, len: usize) -> Vec<bool> {
     let mut y = poisoned(len);
-    apply(rate, seed, per_image, &vec![1.0; len], &mut y);
+    apply(rate, seed, 0, per_image, &vec![1.0; len], &mut y);
     y.iter().map(|y| *y != 0.0).collect()
 }
 
@@ -18,7 +18,7 @@ proptest! {
         let x = Data::new(seed).between(0.5, 1.0, n * per_image);
         let outputs = on_1_2_3_threads(|| {
             let mut y = poisoned(x.len());
-            apply(rate, seed, per_image, &x, &mut y);
+            apply(rate, seed, 0, per_image, &x, &mut y);
             vec![y]
         });
         let expected = reference::apply(f64::from(rate), &kept(rate, seed, per_image, x.len()), &wide(&x));
@@ -57,12 +57,12 @@ fn masks_of_images_and_seeds_differ_and_drop_at_the_rate() {
 fn rate_0_copies() {
     let x = Data::new(0).vec(10);
     let mut y = poisoned(10);
-    apply(0.0, 0, 5, &x, &mut y);
+    apply(0.0, 0, 0, 5, &x, &mut y);
     assert_same_bits(&x, &y);
 }
 
 #[test]
 #[should_panic(expected = "rate 1")]
 fn rate_1_is_refused() {
-    apply(1.0, 0, 1, &[1.0], &mut [0.0]);
+    apply(1.0, 0, 0, 1, &[1.0], &mut [0.0]);
 }

@@ -277,7 +277,20 @@ fn blocks_refuse_slices_of_other_lengths() {
                 let x = Source::Normalised(&x, Affine { mean: &below[0], scale: &below[1], beta: &below[2] });
                 let (w, bias, gamma, a, p, workspace) = (&w, &bias, &gamma, &mut a, &mut p, &mut Default::default());
                 let (mean, variance) = (&mut mean, &mut variance);
-                conv_block::Forward { shape, x, w, bias, gamma, a: Some(a), p, mean, variance, workspace }.run(isa);
+                conv_block::Forward {
+                    shape,
+                    x,
+                    w,
+                    bias,
+                    gamma,
+                    a: Some(a),
+                    p,
+                    others: None,
+                    mean,
+                    variance,
+                    workspace,
+                }
+                .run(isa);
             },
         );
         refuses_other_lengths([x, w, oc, oc, oc, oc, p], |isa, [x, w, bias, mean, scale, beta, y]| {
@@ -306,6 +319,7 @@ fn blocks_refuse_slices_of_other_lengths() {
                     norm: Normalization { gamma: &norm, beta: &norm, mean: &norm, variance: &norm, epsilon: 0.1 },
                     dp: &dp,
                     dp_sums: &dp_sums,
+                    others: None,
                     dw: &mut dw,
                     db: &mut db,
                     dgamma: &mut dgamma,
@@ -375,11 +389,11 @@ fn batch_norm_refuses_slices_of_other_lengths() {
             let by = Normalization { gamma: by, beta: by, mean: by, variance: by, epsilon: 0.1 };
             let (mut dx, mut dgamma, mut dbeta) = (f32s(dx), f32s(dgamma), f32s(dbeta));
             let to = Gradients { dx: Some(&mut dx), dgamma: &mut dgamma, dbeta: &mut dbeta };
-            batch_norm::backward(isa, &by, &f32s(x), &f32s(dy), to, &mut Default::default());
+            batch_norm::backward(isa, &by, &f32s(x), &f32s(dy), None, to, &mut Default::default());
         });
         refuses_other_lengths([c, c], |isa, [mean, variance]| {
             let workspace = &mut Default::default();
-            batch_norm::statistics(isa, &f32s(m * c), &mut f32s(mean), &mut f32s(variance), workspace);
+            batch_norm::statistics(isa, &f32s(m * c), None, &mut f32s(mean), &mut f32s(variance), workspace);
         });
         refuses_other_lengths([c, c], |_, [batch, moving]| {
             batch_norm::update_moving(0.9, &f32s(batch), &mut f32s(moving));
@@ -432,7 +446,7 @@ fn the_other_kernels_refuse_slices_of_other_lengths() {
     });
     refuses_other_lengths([100, 100], |isa, [x, y]| image::u8_to_f32(isa, &vec![1; x], 0.1, &mut f32s(y)));
     refuses_other_lengths([96, 96], |_, [x, y]| image::space_to_depth([4, 4, 3], 2, &f32s(x), &mut f32s(y), |x| x));
-    refuses_other_lengths([100, 100], |_, [x, y]| dropout::apply(0.5, 1, 20, &f32s(x), &mut f32s(y)));
+    refuses_other_lengths([100, 100], |_, [x, y]| dropout::apply(0.5, 1, 0, 20, &f32s(x), &mut f32s(y)));
     refuses_other_lengths([100, 100], |_, [x, y]| loss::sigmoid(&f32s(x), &mut f32s(y)));
     refuses_other_lengths([100, 100], |_, [x, y]| loss::softmax(20, &f32s(x), &mut f32s(y)));
     for entropy in [loss::sigmoid_cross_entropy, loss::softmax_cross_entropy] {
@@ -451,8 +465,8 @@ fn the_other_kernels_refuse_slices_of_other_lengths() {
             step.run(isa, &f32s(g), [&mut f32s(first), &mut f32s(second)], &mut f32s(w));
         });
     }
-    assert!(panic_of(|| dropout::apply(0.5, 1, 0, &[], &mut [])).is_some());
-    assert!(panic_of(|| dropout::apply(f32::NAN, 1, 1, &[1.0], &mut [1.0])).is_some());
+    assert!(panic_of(|| dropout::apply(0.5, 1, 0, 0, &[], &mut [])).is_some());
+    assert!(panic_of(|| dropout::apply(f32::NAN, 1, 0, 1, &[1.0], &mut [1.0])).is_some());
     assert!(panic_of(|| loss::softmax(0, &[], &mut [])).is_some());
 }
 
