@@ -387,8 +387,7 @@ impl Sequential {
             Statistics::OfOwnRank => Some(1.0 / team.count() as f32),
         };
         self.each_layer_backward(d_output, 0, |layer, isa, io| {
-            layer.backward(isa.with_precision(precision), io);
-            layer.each_parameter(&mut |of| match (of.is_trained(), share) {
+            layer.backward_in_parts(isa.with_precision(precision), io, &mut |of| match (of.is_trained(), share) {
                 (true, _) => buckets.push(&team, &of.gradient, 1.0),
                 (false, Some(share)) => buckets.push(&team, &of.value, share),
                 (false, None) => {}
@@ -396,7 +395,7 @@ impl Sequential {
         });
         buckets.flush(&team);
         for layer in self.layers.iter_mut().rev() {
-            layer.each_parameter_mut(&mut |of| match (of.is_trained(), share) {
+            layer.each_ready_mut(&mut |of| match (of.is_trained(), share) {
                 (true, _) => buckets.take(&mut of.gradient),
                 (false, Some(_)) => buckets.take(&mut of.value),
                 (false, None) => {}

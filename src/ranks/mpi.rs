@@ -20,7 +20,7 @@ use ::mpi::topology::{Communicator, SimpleCommunicator};
 use ::mpi::traits::{Destination, Equivalence, Source};
 use std::ops::Range;
 use std::path::Path;
-use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender, channel, sync_channel};
 use std::sync::{Arc, OnceLock};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
@@ -55,15 +55,16 @@ pub fn is_launched() -> bool {
 
 impl Job {
     /// Joins the job that this process was launched for. A rank that has to wait for others longer than
-    /// `patience` ends it.
+    /// `patience` ends it. Where it `overlaps`, gradients are summed by a thread of their own, beside the
+    /// arithmetic, else before the work goes on.
     ///
     /// # Errors
     /// [`Error::Usage`] where the MPI library does not allow two threads to call it;
     /// [`Error::Io`] where no thread can be started.
     /// # Panics
     /// If the process has joined a job before.
-    pub fn begin(patience: Duration) -> Result<Self> {
-        let joined = ::mpi::initialize_with_threading(Threading::Multiple);
+    pub fn begin(patience: Duration, overlaps: bool) -> Result<Self> {
+        let joined = within(patience, "join the job", || ::mpi::initialize_with_threading(Threading::Multiple))?;
         let (universe, threading) = joined.expect("a process joins one job");
         if threading < Threading::Multiple {
             let what = format!("this MPI library lets one thread call it at a time ({threading:?})");
@@ -73,7 +74,7 @@ impl Job {
         let (rank, count) = (world.rank() as usize, world.size() as usize);
         let (to_sum, orders) = channel();
         let host = ::mpi::environment::processor_name().unwrap_or_default();
-        let mut processes = Processes { rank, count, hosts: vec![host], patience, to_sum };
+        let mut processes = Processes { rank, count, hosts: vec![host], patience, overlaps, to_sum };
         let hosts = processes.gather(processes.hosts[0].as_bytes());
         processes.hosts = hosts.iter().map(|host| String::from_utf8_lossy(host).into_owned()).collect();
         let processes = Arc::new(processes);
@@ -92,11 +93,30 @@ impl Job {
     /// Leaves the job, once all ranks do.
     pub fn end(self) {
         let Self { processes, summing, universe } = self;
+        let patience = processes.patience;
         let _ = processes.to_sum.send(None);
         // A panic in it has ended the job.
         let _ = summing.join();
-        drop(universe);
+        // Where no thread can be started any more, it is left unwatched.
+        let left = within(patience, "leave the job", || drop(universe));
+        drop(left);
     }
+}
+
+/// Does work of the MPI library in which all ranks take part, and ends this process, and with it the job,
+/// where that takes longer than `patience`.
+fn within<T>(patience: Duration, what: &'static str, work: impl FnOnce() -> T) -> Result<T> {
+    let (done, is_done) = channel::<()>();
+    let watch = move || {
+        if is_done.recv_timeout(patience) == Err(RecvTimeoutError::Timeout) {
+            eprintln!("error: a rank has waited {} s for others to {what}; the job ends here", patience.as_secs());
+            std::process::exit(1);
+        }
+    };
+    thread::Builder::new().spawn(watch).map_err(Error::thread(Path::new("MPI")))?;
+    let result = work();
+    drop(done);
+    Ok(result)
 }
 
 /// The job that this process is in: its rank, and how it is called in messages.
@@ -125,6 +145,7 @@ struct Processes {
     /// Those of all ranks.
     hosts: Vec<String>,
     patience: Duration,
+    overlaps: bool,
     to_sum: Sender<Order>,
 }
 
@@ -162,7 +183,11 @@ impl Ranks for Processes {
         }
     }
 
-    fn begin_sum(&self, values: Vec<f32>) -> Summing {
+    fn begin_sum(&self, mut values: Vec<f32>) -> Summing {
+        if !self.overlaps {
+            self.sum_in_two_rounds(Stream::Main, &mut values, &mut Vec::new());
+            return Summing::Done(values);
+        }
         let (to_caller, sums) = sync_channel(1);
         self.to_sum.send(Some((values, to_caller))).expect("the thread that sums goes on until the end");
         Summing::UnderWay(sums)

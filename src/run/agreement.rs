@@ -71,8 +71,9 @@ fn same(options: &Options, own: &Table) -> Result<()> {
     let all = team.gather(text.as_bytes());
     let texts: Vec<String> = all.iter().map(|of| String::from_utf8_lossy(of).into_owned()).collect();
     let differs = |(rank, of): (usize, &String)| {
-        let other = identity::differences(&texts[0], of);
-        (!other.is_empty()).then(|| format!("{} differs from {}: {}", team.name(rank), team.name(0), other.join(", ")))
+        let differing = identity::differing(&texts[0], of).into_iter();
+        let other: Vec<String> = differing.map(|(name, first, own)| format!("{name} is {own}, not {first}")).collect();
+        (!other.is_empty()).then(|| format!("{} differs from {}: {}", team.name(rank), team.name(0), other.join("; ")))
     };
     let others: Vec<String> = texts.iter().enumerate().filter_map(differs).collect();
     match &others[..] {

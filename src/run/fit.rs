@@ -240,9 +240,10 @@ impl Fit<'_, '_> {
 
     fn trainer(&self, network: &mut Sequential) -> Trainer {
         let (recipe, head) = (&self.options.recipe, self.experiment.head);
-        let mut optimizer = Optimizer::new(recipe.rule, network);
-        let steps = self.course().steps() as u64;
-        optimizer.schedule = Schedule { warmup: recipe.warmup, decay: recipe.schedule, steps };
+        let course = self.course();
+        let (rule, warmup) = self.options.rule(course.epochs());
+        let mut optimizer = Optimizer::new(rule, network);
+        optimizer.schedule = Schedule { warmup, decay: recipe.schedule, steps: course.steps() as u64 };
         let class_weights = recipe.class_weights(head, self.frame);
         let auxiliary = self.taught.map(|taught| recipe.auxiliary_heads(taught));
         let (focus, smoothing) = (recipe.focal, recipe.label_smoothing);

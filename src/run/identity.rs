@@ -63,11 +63,16 @@ pub fn of_run(options: &Options, experiments: &[Experiment], isa: Isa) -> String
 
 /// What differs between two identities, such as `epochs (10, and now 12)`.
 pub fn differences(was: &str, is: &str) -> Vec<String> {
-    let [was, is] = [was, is].map(|text| toml::from_str::<Table>(text).unwrap_or_default());
+    differing(was, is).into_iter().map(|(name, was, is)| format!("{name} ({was}, and now {is})")).collect()
+}
+
+/// The names whose values differ between two identities, with both values.
+pub(super) fn differing(one: &str, other: &str) -> Vec<(String, String, String)> {
+    let [one, other] = [one, other].map(|text| toml::from_str::<Table>(text).unwrap_or_default());
     let shown = |value: Option<&Value>| value.map_or("none".to_owned(), ToString::to_string);
-    let names: BTreeSet<&String> = was.keys().chain(is.keys()).collect();
-    let other = names.into_iter().filter(|name| was.get(*name) != is.get(*name));
-    other.map(|name| format!("{name} ({}, and now {})", shown(was.get(name)), shown(is.get(name)))).collect()
+    let names: BTreeSet<&String> = one.keys().chain(other.keys()).collect();
+    let differ = names.into_iter().filter(|name| one.get(*name) != other.get(*name));
+    differ.map(|name| (name.clone(), shown(one.get(name)), shown(other.get(name)))).collect()
 }
 
 /// The options on which the results of a run depend, with checksums of the files that they name.

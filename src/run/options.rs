@@ -4,7 +4,7 @@ use crate::classifier::ensemble::member_folder;
 use crate::data::refusal::OnBadImage;
 use crate::data::split::Fold;
 use crate::error::Result;
-use crate::nn::Statistics;
+use crate::nn::{Rule, Statistics};
 use crate::ranks::Team;
 use crate::run::recipe::Recipe;
 use serde::Serialize;
@@ -79,6 +79,9 @@ pub struct Options {
     /// The ranks that share the run.
     #[serde(skip)]
     pub team: Team,
+    /// Whether the learning rate of the recipe is for batches of 32, and grows with those of this run.
+    #[serde(skip_serializing_if = "is_false")]
+    pub scale_lr: bool,
     /// Whether each rank normalises by the statistics of its own share of a batch.
     #[serde(skip_serializing_if = "is_false")]
     pub local_bn: bool,
@@ -169,6 +172,7 @@ impl Options {
             fold: None,
             threads: rayon::current_num_threads(),
             team: Team::default(),
+            scale_lr: false,
             local_bn: false,
             checkpoint_every: Self::CHECKPOINT_EVERY,
             overwrite: false,
@@ -181,6 +185,25 @@ impl Options {
     pub fn held_out(&self) -> Option<Fold> {
         let (number, of) = (self.fold?, self.folds?);
         Some(Fold { number, of })
+    }
+
+    /// The update rule and the share of warm-up of a training of so many epochs: those of the recipe, or
+    /// scaled to the size of the batches. A batch that is k times as large takes k times the learning rate
+    /// with SGD (Goyal et al. 2017, <https://arxiv.org/abs/1706.02677>, which also has five epochs of
+    /// warm-up), and sqrt(k) times with Adam, whose steps do not shrink as gradients do (Malladi et al.
+    /// 2022, <https://arxiv.org/abs/2205.10287>).
+    pub fn rule(&self, epochs: usize) -> (Rule, f64) {
+        let Recipe { rule, warmup, batch, .. } = self.recipe;
+        if !self.scale_lr {
+            return (rule, warmup);
+        }
+        let times = batch as f64 / Recipe::BATCH as f64;
+        let factor = match rule {
+            Rule::Sgd(_) => times,
+            Rule::Adam(_) => times.sqrt(),
+        };
+        let five_epochs = (5.0 / epochs.max(1) as f64).min(0.5);
+        (rule.slowed(factor as f32), if times > 1.0 { warmup.max(five_epochs) } else { warmup })
     }
 
     /// What batch norm takes mean and variance of.

@@ -24,7 +24,7 @@ impl Recipe {
             epochs: 10,
             steps: None,
             progressive: Vec::new(),
-            batch: 32,
+            batch: Self::BATCH,
             rule: Rule::adam(1e-3),
             warmup: 0.0,
             schedule: Decay::Constant,

@@ -275,6 +275,9 @@ fn list_of_sizes<S: Serializer>(sizes: &[ImageSpec], to: S) -> Result<S::Ok, S::
 }
 
 impl Recipe {
+    /// The size of the batches that the learning rates of all presets are meant for.
+    pub const BATCH: usize = 32;
+
     /// The recipe of the experiment in position `turn` of a run, counted from 0. The experiments
     /// after the first start from its weights and take a share of its training; see
     /// [`transfer`](Self::transfer).

@@ -93,6 +93,8 @@ fn the_fields_of_config_toml_are_those_in_the_documents() {
             init_from,
             cache,
             no_test: true,
+            scale_lr: true,
+            local_bn: true,
             teaching: Some(Teaching { run: "run".into(), weight: 0.5, sha256: vec![], bytes: 0 }),
             members: 2,
             folds: limit,

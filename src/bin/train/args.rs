@@ -37,6 +37,7 @@ the best one is used. NO_COLOR=1 turns colours off.";
 /// The headings that options stand under in the help texts, beside those of the recipe.
 const DATA: &str = "Data";
 const OUTPUT: &str = "Results";
+const TRAINING: &str = "Training";
 #[cfg(feature = "mpi")]
 const RANKS: &str = "Many machines";
 const POSTERS: &str = "Decoding posters";
@@ -58,8 +59,20 @@ pub struct Args {
 
     /// Under mpirun, end the job when a rank has waited for another this many seconds
     #[cfg(feature = "mpi")]
-    #[arg(long, global = true, value_name = "SECONDS", default_value_t = 1800, value_parser = clap::value_parser!(u64).range(1..=1 << 30), help_heading = RANKS)]
+    #[arg(
+        long,
+        global = true,
+        value_name = "SECONDS",
+        default_value_t = 1800,
+        value_parser = clap::value_parser!(u64).range(1..=1 << 30),
+        help_heading = RANKS
+    )]
     pub rank_timeout: u64,
+    /// Under mpirun, sum gradients between two steps and not beside the arithmetic, to see what that is
+    /// worth
+    #[cfg(feature = "mpi")]
+    #[arg(long, global = true, help_heading = RANKS)]
+    pub no_overlap: bool,
     /// Show results, warnings and errors alone: no notes and no progress
     #[arg(short, long, global = true, conflicts_with = "verbose")]
     pub quiet: bool,
@@ -229,6 +242,10 @@ pub struct RunArgs {
     /// Write a checkpoint at least every N minutes, besides one after each epoch
     #[arg(long, value_name = "N", default_value_t = 5.0, value_parser = minutes, help_heading = OUTPUT)]
     pub checkpoint_every: f64,
+    /// Take the learning rate as one for batches of 32: where --batch is k times as large, multiply it by k
+    /// for sgd and by the root of k for adam, and let it rise over five epochs at least
+    #[arg(long, help_heading = TRAINING)]
+    pub scale_lr: bool,
     /// Take batch norm's mean and variance of each rank's own share of a batch, not of the whole batch:
     /// fewer messages, and other results
     #[cfg(feature = "mpi")]

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use toml::Value;
 
 /// Options of `train run` beside those of a recipe, by the names of their fields.
-const OPTIONS: [&str; 20] = [
+const OPTIONS: [&str; 22] = [
     "data",
     "out",
     "cache",
@@ -30,6 +30,8 @@ const OPTIONS: [&str; 20] = [
     "threads",
     "checkpoint_every",
     "no_test",
+    "scale_lr",
+    "local_bn",
     "folds",
     "fold",
 ];
@@ -95,7 +97,9 @@ pub fn arguments(line: &ArgMatches) -> Result<Option<Vec<OsString>>> {
         match (of_recipe, value) {
             // An option without a value.
             (Some(option), Value::Boolean(is)) if field == "nesterov" => arguments.extend(is.then_some(option)),
-            (None, Value::Boolean(is)) if field == "no_test" => arguments.extend(is.then(|| "--no-test".to_owned())),
+            (None, Value::Boolean(is)) if OPTIONS.contains(&&field[..]) => {
+                arguments.extend(is.then(|| format!("--{}", field.replace('_', "-"))));
+            }
             (Some(option), value) => arguments.push(format!("{option}={}", text(value).replace('_', "-"))),
             (None, value) if OPTIONS.contains(&&field[..]) => {
                 arguments.push(format!("--{}={}", field.replace('_', "-"), text(value)));

@@ -47,9 +47,11 @@ fn main() -> ExitCode {
         Ok(None) => Ok(0),
         Err(error) => Err(error),
     });
+    let has_failed = !matches!(code, Ok(Ok(_)));
     let code = match code {
         Ok(Ok(code)) => code,
         Ok(Err(error)) => {
+            ranks::leave_it_to_first();
             output::tell_error(&error);
             match (&error, signals::asked()) {
                 // As a shell reports a process that a signal has ended.
@@ -66,7 +68,7 @@ fn main() -> ExitCode {
         }
         (None, code) => code,
     };
-    ranks::end(code);
+    ranks::end(has_failed.then_some(code));
     ExitCode::from(code)
 }
 

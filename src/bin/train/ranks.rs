@@ -19,8 +19,8 @@ mod job {
         static JOB: std::cell::RefCell<Option<Job>> = const { std::cell::RefCell::new(None) };
     }
 
-    pub fn join(patience: u64) -> Result<Team> {
-        let job = Job::begin(Duration::from_secs(patience))?;
+    pub fn join(patience: u64, overlaps: bool) -> Result<Team> {
+        let job = Job::begin(Duration::from_secs(patience), overlaps)?;
         let team = job.team();
         if !team.is_first() {
             output::leave_to_first(team.name(team.rank()));
@@ -29,16 +29,18 @@ mod job {
         Ok(team)
     }
 
-    pub fn end(code: u8) {
+    pub fn end(failure: Option<u8>) {
         let Some(job) = JOB.take() else { return };
-        if code == 0 {
-            return job.end();
+        match failure {
+            None => job.end(),
+            Some(code) => mpi::abort(code),
         }
-        if !job.team().is_first() {
-            // What ends all of them is told by rank 0, which ends the job with it.
+    }
+
+    pub fn leave_it_to_first() {
+        if mpi::name().is_some() {
             std::thread::sleep(Duration::from_secs(1));
         }
-        mpi::abort(code);
     }
 }
 
@@ -66,7 +68,7 @@ pub fn begin(args: &Args) -> Result<Team> {
 #[cfg(feature = "mpi")]
 fn joined(args: &Args, _many: Option<usize>) -> Result<Team> {
     match onesheet::ranks::mpi::is_launched() {
-        true => job::join(args.rank_timeout),
+        true => job::join(args.rank_timeout, !args.no_overlap),
         false => Ok(Team::default()),
     }
 }
@@ -82,12 +84,18 @@ fn joined(_args: &Args, many: Option<usize>) -> Result<Team> {
     }
 }
 
-/// Leaves the job, or ends it where the command has failed.
-pub fn end(code: u8) {
+/// Lets rank 0 tell of an error that all ranks have, and end the job with it: the others wait a moment.
+pub fn leave_it_to_first() {
     #[cfg(feature = "mpi")]
-    job::end(code);
+    job::leave_it_to_first();
+}
+
+/// Leaves the job, or ends it where the command has failed, with that exit code.
+pub fn end(failure: Option<u8>) {
+    #[cfg(feature = "mpi")]
+    job::end(failure);
     #[cfg(not(feature = "mpi"))]
-    let _ = code;
+    let _ = failure;
 }
 
 /// Ends the job at once, as where this process has panicked.

@@ -193,6 +193,7 @@ pub fn options(args: RunArgs, threads: usize, team: &Team) -> Result<Options> {
         members: args.members,
         threads,
         team: team.clone(),
+        scale_lr: args.scale_lr,
         #[cfg(feature = "mpi")]
         local_bn: args.local_bn,
         #[cfg(not(feature = "mpi"))]

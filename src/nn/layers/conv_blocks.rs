@@ -198,7 +198,19 @@ impl Layer for ConvBlocks {
         }
     }
 
-    fn backward(&mut self, isa: Isa, Backward { inputs: Inputs { x, .. }, dy, mut dx, .. }: Backward) {
+    fn backward(&mut self, isa: Isa, io: Backward) {
+        self.backward_in_parts(isa, io, &mut |_| {});
+    }
+
+    fn each_ready_mut(&mut self, visit: &mut dyn FnMut(&mut Parameter)) {
+        for Block { affine, norm, weights, .. } in self.blocks.iter_mut().rev() {
+            weights.clear();
+            affine.parameters_mut().into_iter().chain(norm.parameters_mut()).for_each(&mut *visit);
+        }
+    }
+
+    fn backward_in_parts(&mut self, isa: Isa, io: Backward, ready: &mut dyn FnMut(&Parameter)) {
+        let Backward { inputs: Inputs { x, .. }, dy, mut dx, .. } = io;
         let (n, last) = (dy.n(), self.blocks.len() - 1);
         let shape = &self.blocks[last].shape(n);
         let Block { mean, p, dp_sums, workspace, .. } = &mut self.blocks[last];
@@ -239,6 +251,8 @@ impl Layer for ConvBlocks {
                 }
                 .run(isa)
             });
+            let Block { affine, norm, .. } = &self.blocks[i];
+            affine.parameters().into_iter().chain(norm.parameters()).for_each(&mut *ready);
         }
     }
 }

@@ -179,6 +179,19 @@ pub(super) trait Layer: Send {
     /// a training [`forward`](Layer::forward) of the same `x` and `y`; may use `dy` as workspace.
     fn backward(&mut self, isa: Isa, io: Backward);
 
+    /// [`backward`](Layer::backward), which calls `ready` with each parameter once its gradient, or the
+    /// statistic, is what the pass leaves: a layer of many parts does so part by part.
+    fn backward_in_parts(&mut self, isa: Isa, io: Backward, ready: &mut dyn FnMut(&Parameter)) {
+        self.backward(isa, io);
+        self.each_parameter(&mut |parameter| ready(parameter));
+    }
+
+    /// Calls `visit` with each parameter, to change it, in the order of
+    /// [`backward_in_parts`](Layer::backward_in_parts).
+    fn each_ready_mut(&mut self, visit: &mut dyn FnMut(&mut Parameter)) {
+        self.each_parameter_mut(visit);
+    }
+
     /// Overwrites `dx`, which is asked for, and changes nothing else that a later pass reads. Follows
     /// an inference [`forward`](Layer::forward) of the same `x` and `y`; may use `dy` as workspace.
     ///
