@@ -99,7 +99,7 @@ fn train(team: &Team, of: Training) -> Trained {
     let outputs = CLASSES + if of.auxiliary { 3 } else { 0 };
     let mut model = Sequential::build(model(outputs), Isa::available()[0], 1).unwrap();
     model.train_among(team, of.statistics);
-    let rule = Rule::Sgd(Sgd { learning_rate: 0.05, momentum: 0.9, nesterov: true, weight_decay: 1e-3 });
+    let rule = Rule::Sgd(Sgd { learning_rate: 0.01, momentum: 0.9, nesterov: true, weight_decay: 1e-3 });
     let mut optimizer = Optimizer::new(rule, &mut model);
     optimizer.clip_norm = of.clip;
     let auxiliary = of.auxiliary.then(|| AuxiliaryHeads { outputs: vec![1, 2], weight: 0.5 });
