@@ -161,11 +161,7 @@ fn what_ranks_look_at_together_is_what_one_process_sees() {
 #[test]
 fn ranks_that_would_not_do_the_same_are_refused() {
     let line = run("refused", "--epochs 1");
-    fs::create_dir_all(place("other/posters")).unwrap();
-    for poster in fs::read_dir(place("posters/posters")).unwrap() {
-        let poster = poster.unwrap();
-        fs::copy(poster.path(), place("other/posters").join(poster.file_name())).unwrap();
-    }
+    copy_posters("other");
     let genres = fs::read_to_string(place("posters/genres.csv")).unwrap();
     let fewer: Vec<&str> = genres.lines().enumerate().filter(|(i, _)| *i != 7).map(|(_, line)| line).collect();
     fs::write(place("other/genres.csv"), fewer.join("\n")).unwrap();
@@ -193,6 +189,32 @@ fn ranks_that_would_not_do_the_same_are_refused() {
         assert!(!output.status.success() && text.contains(what) && text.contains("rank 1 on"), "{what}: {text}");
         assert!(!place("refused").join("multi-label").exists(), "{what}: something was begun");
     }
+}
+
+fn copy_posters(to: &str) {
+    fs::create_dir_all(place(to).join("posters")).unwrap();
+    for poster in fs::read_dir(place("posters/posters")).unwrap() {
+        let poster = poster.unwrap();
+        fs::copy(poster.path(), place(to).join("posters").join(poster.file_name())).unwrap();
+    }
+    fs::copy(place("posters/genres.csv"), place(to).join("genres.csv")).unwrap();
+}
+
+#[test]
+fn ranks_need_not_share_a_file_system() {
+    copy_posters("elsewhere/posters");
+    let line = run("apart", "--epochs 2 --members 2 --checkpoint-every 0");
+    let apart = |line: &str| {
+        let mut command = launcher(1);
+        command.arg(TRAIN).args(words(line)).args([":", "-n", "1", "sh", "-c"]);
+        command.arg(format!("cd elsewhere && exec {TRAIN} {line}")).output().unwrap()
+    };
+    done(apart(&line));
+    done(ranks(2, &run("together", "--epochs 2 --members 2")));
+    assert!(model("apart") == model("together"));
+    assert!(place("elsewhere/apart-cache").exists(), "a rank that sees no cache makes one");
+    assert!(!place("elsewhere/apart").exists(), "rank 0 alone has results");
+    assert!(done(apart(&format!("{line} --resume"))).contains("this run is finished"));
 }
 
 fn signal(process: u32, name: &str) {

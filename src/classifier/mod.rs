@@ -171,12 +171,20 @@ impl Classifier {
     /// [`Error::Data`] where [`open`](Self::open) would refuse the weights, as after a training that
     /// has run away; [`Error::Io`] where the file cannot be written.
     pub fn save(&self, path: &Path) -> Result<String> {
+        let bytes = self.to_bytes(path)?;
+        write_atomically(path, |file| file.write_all(&bytes))?;
+        Ok(sha256(&bytes))
+    }
+
+    /// The bytes of the file that [`save`](Self::save) would write.
+    ///
+    /// # Errors
+    /// [`Error::Data`] as of [`save`](Self::save).
+    pub(crate) fn to_bytes(&self, path: &Path) -> Result<Vec<u8>> {
         // What takes no images is not opened again, but is no reason to panic.
         let pixels = (self.network.spec().input.len() == 3).then(|| self.pixels());
         let networks: Vec<&Sequential> = self.networks().collect();
-        let bytes = weights::to_bytes(&networks, &Written { meta: &self.meta, pixels }, path)?;
-        write_atomically(path, |file| file.write_all(&bytes))?;
-        Ok(sha256(&bytes))
+        weights::to_bytes(&networks, &Written { meta: &self.meta, pixels }, path)
     }
 
     /// The SHA-256 of the file of a classifier that was opened, in hexadecimal.

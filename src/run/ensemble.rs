@@ -3,6 +3,7 @@
 use crate::classifier::Classifier;
 use crate::data::frames::Frame;
 use crate::error::{Error, Result};
+use crate::files;
 use crate::nn::Isa;
 use crate::report::{RECORD_FILE, Record, TRAINING, VALIDATION};
 use crate::run::fit::Times;
@@ -20,6 +21,26 @@ impl Fit<'_, '_> {
     /// the ensemble as a training does: with thresholds and metrics of its own.
     pub fn join(mut self, members: &[PathBuf], folder: &Path, isa: Isa) -> Result<Outcome> {
         self.begin_in(folder, isa)?;
+        let team = &self.options.team;
+        let (mut classifier, times) = match team.is_first() {
+            true => self.joined_from(members, folder, isa)?,
+            // The members are on the disk of rank 0.
+            false => {
+                let received = team.of_first(Vec::new());
+                let times = Times { begun: SystemTime::UNIX_EPOCH, training: 0.0, validation: 0.0 };
+                (files::read_received(&received, |path| Classifier::open(path, isa))?, times)
+            }
+        };
+        if team.is_first() && !team.is_alone() {
+            team.of_first(classifier.to_bytes(folder)?);
+        }
+        self.progress.note(&format!("\n{}: an ensemble of {} networks", self.experiment.name, classifier.members()));
+        self.tune(&mut classifier)?;
+        self.finish(&mut classifier, times, folder, isa)
+    }
+
+    /// The ensemble of the classifiers in the folders of the members' runs, and the time that they took.
+    fn joined_from(&self, members: &[PathBuf], folder: &Path, isa: Isa) -> Result<(Classifier, Times)> {
         let name = self.experiment.name;
         let mut times: Option<Times> = None;
         let mut classifiers = Vec::new();
@@ -34,10 +55,8 @@ impl Fit<'_, '_> {
             times.validation += record.seconds_of(VALIDATION);
         }
         let joined = Classifier::join(classifiers);
-        let mut classifier = joined.map_err(|what| Error::data(&self.options.out, what, REMEDY))?;
-        self.progress.note(&format!("\n{name}: an ensemble of {} networks", classifier.members()));
-        self.tune(&mut classifier)?;
-        self.finish(&mut classifier, times.expect("an ensemble has members"), folder, isa)
+        let classifier = joined.map_err(|what| Error::data(&self.options.out, what, REMEDY))?;
+        Ok((classifier, times.expect("an ensemble has members")))
     }
 
     /// Refuses a member that was trained with other films than those that the ensemble is measured on

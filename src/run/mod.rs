@@ -170,7 +170,9 @@ pub(crate) fn run_part(
     progress: &dyn Progress,
 ) -> Result<Vec<Outcome>> {
     let kept = Options { overwrite: false, ..part.clone() };
-    let options = if matches!(finished(&kept, experiments), Ok(Some(_))) { kept } else { part };
+    // What is on the disk is rank 0's to know.
+    let has_finished = part.team.is_first() && matches!(finished(&kept, experiments), Ok(Some(_)));
+    let options = if part.team.any(has_finished) { kept } else { part };
     run(&options, experiments, isa, progress).map_err(|error| match error {
         Error::Stopped { when, .. } => {
             Error::stopped(format!("{when}, {name}"), "the same command with --resume goes on")
