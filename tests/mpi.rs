@@ -280,6 +280,29 @@ fn a_rank_that_stands_still_ends_the_job_which_goes_on_to_the_same_bits() {
     disturbed(2, "-STOP", 2, 5);
 }
 
+#[test]
+fn ranks_that_are_told_to_stop_write_a_checkpoint_and_go_on_from_it() {
+    let line = |out: &str| run(out, "--epochs 3");
+    done(ranks(2, &line("whole-stopped")));
+    let mut command = launcher(2);
+    command.arg(TRAIN).args(words(&line("stopped"))).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let job = command.spawn().unwrap();
+    let history = place("stopped/multi-label/history.csv");
+    while !history.exists() {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    // As a batch system tells all of them.
+    processes(job.id()).into_iter().for_each(|rank| signal(rank, "-TERM"));
+    let begin = Instant::now();
+    let output = job.wait_with_output().unwrap();
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success() && begin.elapsed() < SOON, "{text}");
+    assert!(text.contains("stopped in epoch") || text.contains("stopped while"), "{text}");
+    assert!(place("stopped/checkpoint.safetensors").exists());
+    done(ranks(2, &format!("{} --resume", line("stopped"))));
+    assert!(model("stopped") == model("whole-stopped"));
+}
+
 /// Not a test: what a rank does that another test starts.
 #[test]
 fn a_rank_of_another_test() {

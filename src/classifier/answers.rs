@@ -17,7 +17,6 @@ use crate::nn::{Input, Objective, Pass};
 use crate::progress::Progress;
 use crate::ranks::{Place, Team};
 use rayon::prelude::*;
-use serde::{Deserialize, Serialize};
 
 /// Posters per batch: enough to keep every core busy, little memory.
 pub(crate) const BATCH: usize = 32;
@@ -55,26 +54,14 @@ pub struct Question<'a> {
     pub team: &'a Team,
 }
 
-/// A rank's part of the answers, as it is sent to the others.
-#[derive(Serialize, Deserialize)]
-struct Part {
-    ids: Vec<u64>,
-    refused: Vec<(u64, Refusal)>,
-}
-
 impl Answers {
     /// Joins the answers of all ranks, and the logits that they come from, in the order of the ranks.
     fn join(&mut self, logits: &mut Vec<f32>, team: &Team) {
         if team.is_alone() {
             return;
         }
-        let part = Part { ids: std::mem::take(&mut self.ids), refused: std::mem::take(&mut self.refused) };
-        let parts = team.gather(&serde_json::to_vec(&part).expect("plain data"));
-        for part in parts {
-            let Part { ids, refused } = serde_json::from_slice(&part).expect("a rank has sent it");
-            self.ids.extend(ids);
-            self.refused.extend(refused);
-        }
+        self.ids = team.gather_values(&self.ids).concat();
+        self.refused = team.gather_values(&self.refused).concat();
         for values in [logits, &mut self.labels] {
             let of_all = team.gather(bytemuck::cast_slice(values));
             *values = of_all.iter().flat_map(|bytes| bytes.as_chunks().0).map(|&of| f32::from_ne_bytes(of)).collect();

@@ -363,9 +363,8 @@ impl Build<'_> {
         let lines = entries.as_chunks_mut::<ENTRY_BYTES>().0;
         lines.iter_mut().zip(&own).for_each(|(line, filled)| write_entry(line, &filled.entry));
         let rest: Vec<(bool, Option<Refusal>)> = own.into_iter().map(|of| (of.tried, of.refusal)).collect();
-        let rest = self.team.gather(&serde_json::to_vec(&rest).expect("plain data"));
+        let rest = self.team.gather_values(&rest).into_iter().flatten();
         let entries = self.team.gather(&entries);
-        let rest = rest.iter().flat_map(|of| serde_json::from_slice::<Vec<_>>(of).expect("a rank has sent it"));
         let entries = entries.iter().flat_map(|of| of.as_chunks::<ENTRY_BYTES>().0);
         let filled =
             |(entry, (tried, refusal)): (&[u8; ENTRY_BYTES], _)| Filled { entry: read_entry(entry), refusal, tried };

@@ -8,6 +8,8 @@
 #[cfg(feature = "mpi")]
 pub mod mpi;
 
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::mpsc::Receiver;
@@ -199,4 +201,28 @@ impl Team {
         }
         self.gather(if self.is_first() { &own } else { &[] }).swap_remove(0)
     }
+
+    /// The value of each rank, in their order.
+    ///
+    /// # Panics
+    /// If the value is none that JSON can hold.
+    pub fn gather_values<T: Serialize + DeserializeOwned>(&self, own: &T) -> Vec<T> {
+        self.gather(&sent(own)).iter().map(|bytes| received(bytes)).collect()
+    }
+
+    /// The value that rank 0 has: the others' own is not looked at.
+    ///
+    /// # Panics
+    /// If the value is none that JSON can hold.
+    pub fn value_of_first<T: Serialize + DeserializeOwned>(&self, own: T) -> T {
+        if self.is_alone() { own } else { received(&self.of_first(sent(&own))) }
+    }
+}
+
+fn sent(value: &impl Serialize) -> Vec<u8> {
+    serde_json::to_vec(value).expect("plain data")
+}
+
+fn received<T: DeserializeOwned>(bytes: &[u8]) -> T {
+    serde_json::from_slice(bytes).expect("all ranks are the same program")
 }

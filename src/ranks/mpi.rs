@@ -81,7 +81,7 @@ impl Job {
         let for_thread = Arc::clone(&processes);
         let summing = thread::Builder::new().name("ranks".into()).spawn(move || for_thread.sum_as_asked(&orders));
         let summing = summing.map_err(Error::thread(Path::new("MPI")))?;
-        let _ = RUNNING.set((rank, processes.name(rank)));
+        let _ = RUNNING.set(());
         Ok(Self { processes, summing, universe })
     }
 
@@ -119,8 +119,8 @@ fn within<T>(patience: Duration, what: &'static str, work: impl FnOnce() -> T) -
     Ok(result)
 }
 
-/// The job that this process is in: its rank, and how it is called in messages.
-static RUNNING: OnceLock<(usize, String)> = OnceLock::new();
+/// Whether this process has joined a job.
+static RUNNING: OnceLock<()> = OnceLock::new();
 
 /// Ends the job, all its processes, if this one is in one: without that the others would wait for ever for
 /// one that has gone.
@@ -128,11 +128,6 @@ pub fn abort(code: u8) {
     if RUNNING.get().is_some() && ::mpi::environment::is_initialized() && !::mpi::environment::is_finalized() {
         SimpleCommunicator::world().abort(code.into());
     }
-}
-
-/// How this process is called in messages: its rank and host; `None` for one that is in no job, or rank 0.
-pub fn name() -> Option<&'static str> {
-    RUNNING.get().filter(|(rank, _)| *rank > 0).map(|(_, name)| name.as_str())
 }
 
 /// Values to be summed, and where the sums are wanted; `None` ends the thread.

@@ -43,8 +43,7 @@ pub(crate) fn settled(
         true => settle(options, hours, experiments, (runs, folders), isa, progress)?,
         false => 0,
     };
-    let steps = team.of_first(own.to_le_bytes().to_vec());
-    let steps = usize::from_le_bytes(steps.try_into().expect("rank 0 has sent a number"));
+    let steps = team.value_of_first(own);
     Ok(Options { recipe: Recipe { steps: Some(steps), ..options.recipe.clone() }, ..options.clone() })
 }
 

@@ -182,9 +182,7 @@ pub(crate) fn decode_each(
     if team.is_alone() {
         return Ok(own);
     }
-    let all = team.gather(&serde_json::to_vec(&own).expect("plain data"));
-    let all = all.iter().map(|part| serde_json::from_slice::<Vec<_>>(part).expect("a rank has sent it"));
-    Ok(all.flatten().collect())
+    Ok(team.gather_values(&own).into_iter().flatten().collect())
 }
 
 /// Counts refused posters by reason.

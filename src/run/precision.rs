@@ -17,13 +17,9 @@ const WORTH_IT: f64 = 1.25;
 /// Results depend on the precision, so one that was asked for is never replaced, however slow.
 pub fn settled(options: &Options, isa: Isa, progress: &dyn Progress) -> Options {
     let asked = options.recipe.precision;
-    let (mut precision, note) = settle(asked, isa);
+    let (precision, note) = settle(asked, isa);
     // Two machines may be worth different things: one of them decides for all.
-    if options.team.of_first(vec![u8::from(precision == PrecisionOption::Bf16)]) != [0] {
-        precision = PrecisionOption::Bf16;
-    } else if asked == PrecisionOption::Auto {
-        precision = PrecisionOption::F32;
-    }
+    let precision = options.team.value_of_first(precision);
     note.iter().for_each(|note| progress.note(note));
     let mut options = options.clone();
     options.recipe.precision = precision;

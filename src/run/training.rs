@@ -116,6 +116,8 @@ impl Fit<'_, '_> {
             if let Err(stopped @ Error::Stopped { .. }) = validated {
                 training.swap_average();
                 self.checkpoints.write_now(training.as_written(), &self.posters.late)?;
+                // A rank that has gone ends the job, and with it the writing.
+                self.options.team.meet();
                 return Err(stopped);
             }
             let line = validated?;
@@ -246,6 +248,7 @@ impl Fit<'_, '_> {
             if asks && options.team.any(progress.stops()) {
                 self.posters.refuse(batches.refused(), options)?;
                 self.checkpoints.write_now(training.as_written(), &self.posters.late)?;
+                options.team.meet();
                 return Err(Error::stopped(format!("in epoch {epoch} of {}", experiment.name), "begin again"));
             }
             if self.checkpoints.is_due() {

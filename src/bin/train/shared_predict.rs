@@ -40,8 +40,7 @@ pub fn predict_all(
                 None => break,
             }
         }
-        let names = team.of_first(serde_json::to_vec(&names).expect("plain data"));
-        let names: Vec<Vec<u8>> = serde_json::from_slice(&names).expect("rank 0 has sent it");
+        let names: Vec<Vec<u8>> = team.value_of_first(names);
         if names.is_empty() {
             return Ok(());
         }
@@ -51,11 +50,8 @@ pub fn predict_all(
             told.push(tell(prediction));
             ControlFlow::Continue(())
         })?;
-        for part in team.gather(&serde_json::to_vec(&told).expect("plain data")) {
-            let part: Vec<Told> = serde_json::from_slice(&part).expect("a rank has sent it");
-            for told in part {
-                goes_on &= !team.is_first() || each(hear(told)).is_continue();
-            }
+        for told in team.gather_values(&told).into_iter().flatten() {
+            goes_on &= !team.is_first() || each(hear(told)).is_continue();
         }
     }
 }
