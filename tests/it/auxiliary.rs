@@ -1,7 +1,7 @@
 //! Runs with auxiliary heads, on a synthetic set in which few films have genres and all have themes.
 
+use crate::common::Data;
 use crate::documents::{documented, fields_of};
-use crate::kernels::Data;
 use crate::run::{command, kill, names, train, wait_for};
 use jpeg_encoder::{ColorType, Encoder};
 use onesheet::data::split::Split;

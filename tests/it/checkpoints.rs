@@ -1,7 +1,7 @@
 //! Trainings on disk: one that is taken up again goes on to the bit, and nothing damaged is taken
 //! up.
 
-use crate::kernels::{Data, assert_same_bits, with_threads};
+use crate::common::{Data, assert_same_bits, with_threads};
 use crate::weights::write_tensors;
 use onesheet::Error;
 use onesheet::nn::{

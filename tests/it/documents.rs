@@ -5,9 +5,9 @@ use onesheet::nn::{Rule, Sgd};
 use onesheet::run::options::{Options, Teaching};
 use onesheet::run::recipe::Recipe;
 use serde_json::Value;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// The names in the first column of the tables under a heading of `docs/files.md`, in their order.
 pub fn documented(heading: &str) -> Vec<String> {
@@ -105,4 +105,56 @@ fn the_fields_of_config_toml_are_those_in_the_documents() {
     };
     let written = fields_of(&[written, options(Rule::adam(1e-3)), options(Rule::Sgd(Sgd::new(0.01)))]);
     assert_eq!(written, documented("config.toml").into_iter().collect());
+}
+
+/// Every dependency has a reason, and none has lost it.
+#[test]
+fn the_dependencies_are_those_in_the_documents() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let text = fs::read_to_string(root.join("docs/architecture.md")).unwrap();
+    let section = text.split("\n## ").find(|section| section.starts_with("Dependencies")).unwrap();
+    let rows = section.lines().filter_map(|line| line.strip_prefix("| `"));
+    let cells = rows.flat_map(|row| row.split(" | ").next().unwrap().split(['`', ',', ' ']));
+    let documented: BTreeSet<&str> = cells.filter(|name| !name.is_empty()).collect();
+    let manifests = ["Cargo.toml", "kernels/Cargo.toml"].map(|file| fs::read_to_string(root.join(file)).unwrap());
+    let manifests = manifests.each_ref().map(|text| text.parse::<toml::Table>().unwrap());
+    let tables = manifests.iter().flat_map(|manifest| {
+        let of_targets = manifest.get("target").and_then(|of| of.as_table()).into_iter().flat_map(|of| of.values());
+        std::iter::once(manifest.get("dependencies")).chain(of_targets.map(|target| target.get("dependencies")))
+    });
+    let used: BTreeSet<&str> =
+        tables.flatten().flat_map(|of| of.as_table().unwrap().keys()).map(String::as_str).collect();
+    assert_eq!(documented, used);
+}
+
+/// The list of the kernels' unsafe code names each file with the number of its blocks, and the package
+/// has none elsewhere than in the module that it says.
+#[test]
+fn the_unsafe_code_is_that_in_the_documents() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let text = fs::read_to_string(root.join("kernels/README.md")).unwrap();
+    let rows = text.lines().filter_map(|line| line.strip_prefix("| `")?.split_once(".rs` | "));
+    let documented: BTreeMap<String, usize> =
+        rows.map(|(file, rest)| (format!("{file}.rs"), rest.split(' ').next().unwrap().parse().unwrap())).collect();
+    let blocks_of = |path: &Path| -> usize {
+        let code = fs::read_to_string(path).unwrap();
+        let code = code.lines().map(|line| line.split("//").next().unwrap());
+        code.map(|line| {
+            ["unsafe {", "unsafe impl", "proven!("].map(|block| line.matches(block).count()).iter().sum::<usize>()
+        })
+        .sum()
+    };
+    let counts = |folder: &Path| -> BTreeMap<String, usize> {
+        let files = files_below(folder)
+            .into_iter()
+            .map(|file| (file.strip_prefix(folder).unwrap().to_str().unwrap().replace('\\', "/"), blocks_of(&file)));
+        files.filter(|(_, blocks)| *blocks > 0).collect()
+    };
+    assert_eq!(documented, counts(&root.join("kernels/src")));
+    assert_eq!(counts(&root.join("src")).into_keys().collect::<Vec<_>>(), ["data/mmap.rs"]);
+}
+
+fn files_below(folder: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    entries.flat_map(|path| if path.is_dir() { files_below(&path) } else { vec![path] }).collect()
 }

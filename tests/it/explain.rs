@@ -1,7 +1,7 @@
 //! What a classifier looked at: feature maps and their gradients, heat maps, pictures.
 
 use crate::cli::{assert_one_line, posters, run_folder, train, whole_posters};
-use crate::kernels::{Data, assert_close, wide};
+use crate::common::{Data, assert_close, wide};
 use onesheet::classifier::explain::{HeatMap, Method};
 use onesheet::classifier::{Classifier, Meta};
 use onesheet::data::decode::{Decoder, ImageSpec};

@@ -1,6 +1,6 @@
 //! Models with auxiliary heads: their loss where labels are not known, and what is left of them.
 
-use crate::kernels::{Data, poisoned};
+use crate::common::{Data, poisoned};
 use onesheet::nn::{
     AuxiliaryHeads, Head, HeadLoss, HeadLosses, Input, Isa, ModelSpec, Objective, Optimizer, Padding, Pass, Rule,
     Sequential, Trainer,

@@ -1,6 +1,6 @@
 //! What a model keeps from one inference pass to the next is never that of other weights.
 
-use crate::kernels::{Data, assert_same_bits, on_1_2_3_threads};
+use crate::common::{Data, assert_same_bits, on_1_2_3_threads};
 use onesheet::nn::{
     Average, Head, Input, Isa, LayerSpec, ModelSpec, Optimizer, Padding, Pass, Role, Rule, Sequential, Trainer,
 };

@@ -1,5 +1,8 @@
-//! All tests except the one of allocations, which needs a process of its own; the modules mirror
-//! the two source trees.
+//! All tests but those of the kernels and of allocations, whose allocators need processes of their own;
+//! the modules mirror the source tree.
+
+#[path = "../common/mod.rs"]
+mod common;
 
 mod auxiliary;
 mod cache_command;
@@ -22,7 +25,6 @@ mod heads;
 mod help;
 mod inference;
 mod keras;
-mod kernels;
 mod layering;
 mod metrics;
 mod mistakes;

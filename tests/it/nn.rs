@@ -1,7 +1,7 @@
 //! The framework: shapes, parameter counts, gradients of whole models, and the same bits on any
 //! number of threads.
 
-use crate::kernels::{Data, assert_close, assert_same_bits, on_1_2_3_threads, wide};
+use crate::common::{Data, assert_close, assert_same_bits, fused, on_1_2_3_threads, wide};
 use onesheet::Error;
 use onesheet::nn::{
     Head, Input, Isa, LayerSpec, ModelSpec, Objective, Optimizer, Padding, Pass, Precision, Role, Rule, Sequential,
@@ -241,7 +241,7 @@ fn training_gives_the_same_bits_on_any_number_of_threads() {
 /// Instruction sets that multiply and add in one rounding train to the same bits, whatever the
 /// width of their vectors; in bf16 too, which AVX2 has no instructions for.
 #[test]
-fn training_gives_the_same_bits_on_avx2_and_avx512() {
+fn training_gives_the_same_bits_on_all_instruction_sets_that_fuse() {
     let mut spec = ModelSpec::input(&[40, 37, 3]);
     for filters in [16, 32] {
         spec = spec.conv2d(filters, 3, Padding::Valid).relu().batch_norm(0.9).max_pool2d(2);
@@ -249,9 +249,8 @@ fn training_gives_the_same_bits_on_avx2_and_avx512() {
     let spec = spec.flatten().dense(64).relu().dropout(0.3).dense(3);
     let bytes: Vec<u8> = Data::new(4).whole(256, 5 * 40 * 37 * 3).iter().map(|&x| x as u8).collect();
     let labels = [1.0, 0.0, 0.0, 0.0, 1.0, 1.0, 0.0, 1.0, 0.0, 1.0, 1.0, 1.0, 0.0, 0.0, 0.0];
-    let fused: Vec<_> = Isa::available().into_iter().filter(|isa| isa.name().starts_with("avx")).collect();
     let [f32, bf16] = Precision::ALL.map(|precision| {
-        let trained = fused.iter().map(|&isa| {
+        let trained = fused().into_iter().map(|isa| {
             let mut model = Sequential::build(spec.clone(), isa, 1).unwrap();
             model.train_in(precision);
             let optimizer = Optimizer::new(Rule::adam(1e-3), &mut model);

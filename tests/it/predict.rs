@@ -1,8 +1,8 @@
 //! Answers about poster files: the library's, and those of `train predict`.
 
 use crate::cli::{assert_one_line, posters, run_folder, train, whole_posters};
+use crate::common::assert_same_bits;
 use crate::data::{child, is_child, use_up_file_handles};
-use crate::kernels::assert_same_bits;
 use assert_cmd::Command;
 use onesheet::classifier::Classifier;
 use onesheet::classifier::answers::Question;

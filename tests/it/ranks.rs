@@ -1,7 +1,7 @@
 //! Training shared out among ranks, which here are threads: the same batches, losses and weights as of
 //! one process, whatever their number.
 
-use crate::kernels::Data;
+use crate::common::Data;
 use onesheet::nn::{
     AuxiliaryHeads, Head, HeadLoss, Input, Isa, ModelSpec, Objective, Optimizer, Padding, Role, Rule, Sequential, Sgd,
     Statistics, Trainer,

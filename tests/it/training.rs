@@ -1,7 +1,7 @@
 //! What surrounds the steps of training: learning rates, averages of weights, objectives and
 //! recipes.
 
-use crate::kernels::{Data, assert_close, on_1_2_3_threads, wide};
+use crate::common::{Data, assert_close, on_1_2_3_threads, wide};
 use onesheet::classifier::answers::mean_over_views;
 use onesheet::data::batches::Order;
 use onesheet::data::films::Film;

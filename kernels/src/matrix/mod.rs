@@ -12,7 +12,7 @@
 //!
 //! # Source
 //! Intel 64 and IA-32 Architectures Software Developer's Manual, volume 2, `TDPBF16PS`; compared with
-//! what the machine does in `tests/it/kernels/matrix.rs`.
+//! what the machine does in `tests/kernels/matrix.rs`.
 
 #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
 mod amx;

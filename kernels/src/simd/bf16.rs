@@ -9,7 +9,7 @@
 //! # Source
 //! Intel 64 and IA-32 Architectures Software Developer's Manual, volume 2, `VCVTNE2PS2BF16` and
 //! `VDPBF16PS`. What it leaves open (where the sum is rounded, and what is tiny) is as measured on
-//! Zen 4; `tests/it/kernels/bf16.rs` compares with whatever the machine has.
+//! Zen 4; `tests/kernels/bf16.rs` compares with whatever the machine has.
 
 use super::{MAX_LANES, Simd};
 

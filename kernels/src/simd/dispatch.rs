@@ -4,6 +4,8 @@
 use super::neon::Neon;
 use super::{Kernel, Simd, portable::Portable};
 
+#[cfg(feature = "doubled")]
+use super::doubled::Doubled;
 #[cfg(target_arch = "x86_64")]
 use super::{avx2::Avx2, avx512::Avx512};
 use crate::matrix::Unit;
@@ -28,6 +30,10 @@ enum Token {
     Avx2(Avx2),
     #[cfg(target_arch = "aarch64")]
     Neon(Neon),
+    #[cfg(all(feature = "doubled", target_arch = "x86_64"))]
+    Doubled(Doubled<Avx2>),
+    #[cfg(all(feature = "doubled", target_arch = "aarch64"))]
+    Doubled(Doubled<Doubled<Neon>>),
     Portable(Portable),
 }
 
@@ -60,6 +66,10 @@ impl Isa {
             Avx2::detect().map(|s| (Token::Avx2(s), None)),
             #[cfg(target_arch = "aarch64")]
             Neon::detect().map(|s| (Token::Neon(s), None)),
+            #[cfg(all(feature = "doubled", target_arch = "x86_64"))]
+            Avx2::detect().map(|s| (Token::Doubled(Doubled(s)), None)),
+            #[cfg(all(feature = "doubled", target_arch = "aarch64"))]
+            Neon::detect().map(|s| (Token::Doubled(Doubled(Doubled(s))), None)),
             Some((Token::Portable(Portable), None)),
         ];
         let isa = |(token, matrix_unit)| Isa { token, matrix_unit, precision: Precision::F32 };
@@ -89,7 +99,9 @@ impl Isa {
             .clone()
     }
 
-    /// The name: `amx` (AVX-512 with a matrix unit), `avx512`, `avx2`, `neon` or `portable`.
+    /// The name: `amx` (AVX-512 with a matrix unit), `avx512`, `avx2`, `neon` or `portable`; `doubled` for
+    /// the shape of AVX-512 put together from the vectors of AVX2 or NEON, which tests build (feature
+    /// `doubled`).
     pub fn name(self) -> &'static str {
         if self.has_matrix_unit() {
             return "amx";
@@ -101,6 +113,8 @@ impl Isa {
             Token::Avx2(_) => "avx2",
             #[cfg(target_arch = "aarch64")]
             Token::Neon(_) => "neon",
+            #[cfg(all(feature = "doubled", any(target_arch = "x86_64", target_arch = "aarch64")))]
+            Token::Doubled(_) => "doubled",
             Token::Portable(_) => "portable",
         }
     }
@@ -176,6 +190,12 @@ impl Isa {
             // SAFETY: as above.
             #[cfg(target_arch = "aarch64")]
             Token::Neon(s) => unsafe { run_neon(s, kernel) },
+            // SAFETY: as above: the token holds that of AVX2.
+            #[cfg(all(feature = "doubled", target_arch = "x86_64"))]
+            Token::Doubled(s) => unsafe { run_avx2(s, kernel) },
+            // SAFETY: as above: the token holds that of NEON.
+            #[cfg(all(feature = "doubled", target_arch = "aarch64"))]
+            Token::Doubled(s) => unsafe { run_neon(s, kernel) },
             Token::Portable(s) => kernel.run(s),
         }
     }
@@ -207,12 +227,12 @@ fn run_avx512_bf16<K: Kernel>(s: Avx512<true>, kernel: K) -> K::Output {
 
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2,fma")]
-fn run_avx2<K: Kernel>(s: Avx2, kernel: K) -> K::Output {
+fn run_avx2<K: Kernel>(s: impl Simd, kernel: K) -> K::Output {
     kernel.run(s)
 }
 
 #[cfg(target_arch = "aarch64")]
 #[target_feature(enable = "neon")]
-fn run_neon<K: Kernel>(s: Neon, kernel: K) -> K::Output {
+fn run_neon<K: Kernel>(s: impl Simd, kernel: K) -> K::Output {
     kernel.run(s)
 }

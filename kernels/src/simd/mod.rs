@@ -28,6 +28,8 @@ mod avx512;
 pub(crate) mod bf16;
 mod channels;
 mod dispatch;
+#[cfg(feature = "doubled")]
+mod doubled;
 mod map;
 #[cfg(target_arch = "aarch64")]
 mod neon;

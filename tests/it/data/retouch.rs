@@ -1,6 +1,6 @@
 //! The operations of RandAugment, one by one.
 
-use crate::kernels::Data;
+use crate::common::Data;
 use onesheet::data::decode::ImageSpec;
 use onesheet::data::retouch::{Operation, apply, byte};
 

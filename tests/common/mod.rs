@@ -1,22 +1,7 @@
-//! Kernels against [`onesheet_kernels::reference`], on every instruction set that the machine has.
+//! What tests of all kinds share: random numbers, comparisons, and all instruction sets in turn.
 
-mod activation;
-mod batch_norm;
-mod bf16;
-mod conv2d;
-mod conv_block;
-mod dense;
-mod dropout;
-mod global_average_pool2d;
-mod gradient;
-mod hostile;
-mod image;
-mod join;
-mod loss;
-mod matrix;
-mod max_pool2d;
-mod optim;
-mod reference;
+// Each test binary has a copy of its own, and uses a part of it.
+#![allow(dead_code)]
 
 use onesheet_kernels::matrix::Unit;
 use onesheet_kernels::precision::Precision;
@@ -99,6 +84,13 @@ pub fn for_each_isa(mut test: impl FnMut(Isa)) {
         test(isa);
         drop(name);
     }
+}
+
+/// The instruction sets that multiply and add in one rounding, whose results have the same bits, and no
+/// matrix unit, which sums bf16 in an order of its own.
+pub fn fused() -> Vec<Isa> {
+    // The portable one has 8 registers.
+    Isa::available().into_iter().filter(|isa| isa.registers() >= 16 && !isa.has_matrix_unit()).collect()
 }
 
 struct NameOnPanic(Isa);

@@ -4,7 +4,8 @@ use super::*;
 use onesheet_kernels::matrix::{DEPTH, Product, SIDE, Sizes, Step};
 use onesheet_kernels::simd::{from_bf16, pair, to_bf16};
 use proptest::prelude::*;
-use rand::Rng;
+use rand::{Rng, SeedableRng};
+use rand_chacha::ChaCha8Rng;
 
 /// Operands of a product of two blocks of rows and two of columns.
 struct Case {

@@ -149,3 +149,77 @@ fn moving_statistics_follow_keras() {
     update_moving(0.75, &[4.0, 2.0], &mut moving);
     assert_eq!(moving, [1.75, 1.4375]);
 }
+
+/// What `run` leaves on each of several parts when each is told the sums of all: `run` is called once to
+/// learn a part's own sums, and once to hand it those of all.
+fn in_parts<T>(parts: usize, run: impl Fn(usize, &dyn Fn(&mut [f64])) -> T) -> Vec<T> {
+    use std::cell::RefCell;
+    let total: RefCell<Vec<f64>> = RefCell::default();
+    for part in 0..parts {
+        run(part, &|sums| {
+            let mut total = total.borrow_mut();
+            total.resize(sums.len(), 0.0);
+            total.iter_mut().zip(sums).for_each(|(total, sum)| *total += *sum);
+        });
+    }
+    (0..parts).map(|part| run(part, &|sums| sums.copy_from_slice(&total.borrow()))).collect()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(32))]
+
+    /// The statistics and gradients of parts are those of the whole batch, however unequal the parts.
+    #[test]
+    fn parts_of_a_batch_follow_the_reference_of_the_whole(
+        sizes in prop::collection::vec(1..60usize, 1..5), c in 1..40usize, seed: u64,
+    ) {
+        let m: usize = sizes.iter().sum();
+        let mut data = Data::new(seed);
+        let (x, dy) = (data.between(-1.0, 3.0, m * c), data.vec(m * c));
+        let (gamma, beta) = (gammas(&mut data, c), data.vec(c));
+        let (mean, variance) = reference::statistics(c, &wide(&x));
+        let first = |part: usize| sizes[..part].iter().sum::<usize>() * c;
+        let of = |part: usize| first(part)..first(part + 1);
+        for_each_isa(|isa| {
+            let both = in_parts(sizes.len(), |part, others| {
+                let (mut mean, mut variance) = (poisoned(c), poisoned(c));
+                statistics(isa, &x[of(part)], Some(others), &mut mean, &mut variance, &mut Workspace::default());
+                (mean, variance)
+            });
+            for (actual_mean, actual_variance) in &both {
+                assert_close(actual_mean, &mean, 1e-6);
+                assert_close(actual_variance, &variance, 1e-5);
+                assert_same_bits(actual_mean, &both[0].0);
+                assert_same_bits(actual_variance, &both[0].1);
+            }
+            let (mean, variance) = &both[0];
+            let by = Normalization { gamma: &gamma, beta: &beta, mean, variance, epsilon: EPSILON };
+            let [wide_gamma, wide_beta, wide_mean, wide_variance] = [&gamma, &beta, mean, variance].map(|v| wide(v));
+            let (dx, dgamma, dbeta) = reference::backward(
+                &reference::Normalization {
+                    gamma: &wide_gamma,
+                    beta: &wide_beta,
+                    mean: &wide_mean,
+                    variance: &wide_variance,
+                    epsilon: f64::from(EPSILON),
+                },
+                &wide(&x),
+                &wide(&dy),
+            );
+            let gradients = in_parts(sizes.len(), |part, others| {
+                let (mut dx, mut dgamma, mut dbeta) = (poisoned(of(part).len()), vec![0.0; c], vec![0.0; c]);
+                let to = Gradients { dx: Some(&mut dx), dgamma: &mut dgamma, dbeta: &mut dbeta };
+                backward(isa, &by, &x[of(part)], &dy[of(part)], Some(others), to, &mut Workspace::default());
+                (dx, dgamma, dbeta)
+            });
+            let of_all = gradients.iter().flat_map(|of| of.0.iter().copied()).collect::<Vec<_>>();
+            assert_close(&of_all, &dx, 1e-5);
+            // Those of parts are to be added up.
+            for i in 0..c {
+                let sum = |of: &dyn Fn(&(Vec<f32>, Vec<f32>, Vec<f32>)) -> f32| gradients.iter().map(of).sum::<f32>();
+                assert_close(&[sum(&|of| of.1[i])], &[dgamma[i]], 1e-5);
+                assert_close(&[sum(&|of| of.2[i])], &[dbeta[i]], 1e-5);
+            }
+        });
+    }
+}

@@ -4,7 +4,8 @@ use super::*;
 use onesheet_kernels::precision::{Precision, Rates};
 use onesheet_kernels::reference::bf16 as reference;
 use onesheet_kernels::simd::{Kernel, MAX_LANES, Simd, from_bf16, pair, to_bf16};
-use rand::Rng;
+use rand::{Rng, SeedableRng};
+use rand_chacha::ChaCha8Rng;
 
 const TINY: f32 = f32::MIN_POSITIVE;
 
