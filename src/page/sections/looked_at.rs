@@ -29,23 +29,24 @@ struct Looked {
 /// # Errors
 /// Those of [`Classifier::explain`], and if this process can read no file.
 pub(in crate::page) fn section(folder: &mut Folder) -> Result<Section> {
-    let looked = looked(folder)?;
+    let (looked, left_out) = looked(folder)?;
     let body = match (&folder.classifier, &folder.predictions) {
         (None, _) => absent("There is no model.safetensors."),
         (_, None) => absent("There are no answers about test films: there is no predictions.csv."),
         _ if looked.is_empty() => {
             absent("The posters are not there any more, so the model cannot be asked about them.")
         }
-        (Some(classifier), _) => figure(&looked, classifier.best_method()),
+        (Some(classifier), _) => figure(&looked, left_out, classifier.best_method()),
     };
     Ok(Section { id: "looked-at", title: "What the network looked at", body })
 }
 
-/// Asks the model about the posters that are there.
-fn looked(folder: &mut Folder) -> Result<Vec<Looked>> {
+/// Asks the model about the posters that are there; also how many are not, or do not decode.
+fn looked(folder: &mut Folder) -> Result<(Vec<Looked>, usize)> {
     let posters = Posters::of(folder);
-    let Some(mut classifier) = folder.classifier.take() else { return Ok(Vec::new()) };
+    let Some(mut classifier) = folder.classifier.take() else { return Ok((Vec::new(), 0)) };
     let chosen = chosen(folder);
+    let count = chosen.len();
     let asked = chosen.into_iter().map(|(id, genre, probability, is_true)| {
         let Some(file) = posters.file(id) else { return Ok(None) };
         let mut pixels = vec![0; ImageSpec::POSTER.bytes()];
@@ -58,7 +59,9 @@ fn looked(folder: &mut Folder) -> Result<Vec<Looked>> {
     });
     let looked = asked.collect::<Result<Vec<_>>>();
     folder.classifier = Some(classifier);
-    Ok(looked?.into_iter().flatten().collect())
+    let looked: Vec<_> = looked?.into_iter().flatten().collect();
+    let left_out = count - looked.len();
+    Ok((looked, left_out))
 }
 
 fn explain(classifier: &mut Classifier, poster: &[u8], genre: usize) -> Result<HeatMap> {
@@ -80,7 +83,7 @@ fn chosen(folder: &Folder) -> Vec<(u64, usize, f32, bool)> {
     best.into_iter().chain(typical).chain(worst).map(of_film).collect()
 }
 
-fn figure(looked: &[Looked], method: Method) -> Markup {
+fn figure(looked: &[Looked], left_out: usize, method: Method) -> Markup {
     let chart = html! {
         div.looked {
             @for of in looked {
@@ -115,6 +118,7 @@ fn figure(looked: &[Looked], method: Method) -> Markup {
     let caption = html! {
         "The two best, two typical and the two worst of the posters, each with its most probable genre. "
         (explanation(method)) " Every map is brought to its own strongest place."
+        @if left_out > 0 { " Left out: " (left_out) ", whose poster is not there any more or cannot be read." }
     };
     Figure { title: "Heat maps", caption, chart, table }.markup()
 }
