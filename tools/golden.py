@@ -38,10 +38,8 @@ rounded as floor(v + 0.5); the metadata key `cases` lists {name, kind, seed, wid
 """
 
 import argparse
-import json
 import os
 import pathlib
-import struct
 
 os.environ["CUDA_VISIBLE_DEVICES"] = ""
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "2"
@@ -51,6 +49,8 @@ os.environ["KERAS_BACKEND"] = "tensorflow"
 import numpy as np
 import tensorflow as tf
 import keras
+
+from golden_file import write_safetensors
 
 STEPS, BATCHES, BATCH = 20, 4, 6
 MARGIN = 2e-6
@@ -375,24 +375,6 @@ def resize_tensors():
         to = tf.image.resize(image, [r["to_height"], r["to_width"]]).numpy()
         tensors[r["name"]] = np.floor(to + 0.5).astype(np.uint8)[:: r["step"], :: r["step"]]
     return tensors
-
-
-# ----------------------------------------------------------------------------------------------------------- writing
-
-
-def write_safetensors(path, tensors, key, value):
-    """The safetensors format: u64 header length, JSON header, data; wide types first, so that all are aligned."""
-    kinds = {"float64": "F64", "float32": "F32", "uint8": "U8"}
-    header, data, offset = {"__metadata__": {key: json.dumps(value, sort_keys=True)}}, [], 0
-    for name, t in sorted(tensors.items(), key=lambda nt: (-nt[1].itemsize, nt[0])):
-        raw = np.ascontiguousarray(t).tobytes()
-        header[name] = {"dtype": kinds[t.dtype.name], "shape": list(t.shape), "data_offsets": [offset, offset + len(raw)]}
-        data.append(raw)
-        offset += len(raw)
-    text = json.dumps(header, separators=(",", ":")).encode()
-    text += b" " * (-len(text) % 8)
-    path.write_bytes(struct.pack("<Q", len(text)) + text + b"".join(data))
-    print(f"{path}: {path.stat().st_size} bytes")
 
 
 def main():
