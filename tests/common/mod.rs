@@ -3,6 +3,8 @@
 // Each test binary has a copy of its own, and uses a part of it.
 #![allow(dead_code)]
 
+pub mod golden;
+
 use onesheet_kernels::matrix::Unit;
 use onesheet_kernels::precision::Precision;
 use onesheet_kernels::simd::Isa;

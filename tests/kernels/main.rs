@@ -8,6 +8,7 @@ mod common;
 mod fence;
 
 mod activation;
+mod backward_golden;
 mod batch_norm;
 mod bf16;
 mod conv2d;

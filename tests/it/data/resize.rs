@@ -4,7 +4,7 @@
 use onesheet::data::decode::{ImageSpec, resize};
 use serde::Deserialize;
 
-use crate::golden;
+use crate::common::golden;
 
 /// One image, the size to which it is resized, and which rows and columns of the result the file
 /// holds: 0, step, 2 step, ...
