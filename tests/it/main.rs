@@ -29,6 +29,7 @@ mod layering;
 mod metrics;
 mod mistakes;
 mod nn;
+mod onnx_nodes;
 mod page;
 mod plan;
 mod precision;
