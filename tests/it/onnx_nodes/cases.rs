@@ -1,7 +1,7 @@
 //! The files of a case: a model, what it is given, and what has to come out.
 
-use crate::golden::Golden;
-use crate::kernels::assert_close;
+use crate::common::assert_close;
+use crate::common::golden::Golden;
 use prost::Message;
 use std::cell::RefCell;
 use std::collections::BTreeMap;

@@ -1,8 +1,8 @@
 //! Layers. Images and kernels are turned: ONNX has the channels second, and ours last.
 
 use super::cases::{Case, channels_last, last, transposed};
-use crate::golden::Golden;
-use crate::kernels::{for_each_isa, poisoned};
+use crate::common::golden::Golden;
+use crate::common::{for_each_isa, poisoned};
 use onesheet::nn::{Input, Isa, ModelSpec, Padding, Pass, Sequential};
 use onesheet_kernels::batch_norm::{self, Normalization};
 use onesheet_kernels::conv2d::{self, Algorithm, Conv2dShape, Conv2dSizes};

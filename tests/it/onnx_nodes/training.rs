@@ -4,8 +4,8 @@
 //! with it; ours lets weights decay beside that. So our side is given the sum.
 
 use super::cases::{Case, channels_last};
-use crate::golden::Golden;
-use crate::kernels::{for_each_isa, poisoned};
+use crate::common::golden::Golden;
+use crate::common::{for_each_isa, poisoned};
 use onesheet_kernels::loss::{self, CrossEntropy};
 use onesheet_kernels::optim::{Adam, Rule, Sgd, Step};
 
