@@ -48,7 +48,11 @@ impl OwnFolder {
         let folder = Self { path: path.to_owned(), lock, is_new };
         folder.mark(names)?;
         let clean = |name| files::remove_temporaries_of(&path.join(name));
-        names.iter().try_for_each(clean).map_err(Error::io(path, "remove what a killed process left"))?;
+        names
+            .iter()
+            .chain([&MARK_FILE])
+            .try_for_each(clean)
+            .map_err(Error::io(path, "remove what a killed process left"))?;
         Ok(folder)
     }
 

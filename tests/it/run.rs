@@ -215,6 +215,7 @@ fn what_a_killed_run_left_half_written_is_removed_by_the_next() {
     let folder = folder.path();
     assert_eq!(train(folder, &format!("{TINY} --epochs 1 --out run")).0, 0);
     let left = [
+        "run/..onesheet.onesheet-abc123",
         "run/.ledger.json.onesheet-abc123",
         "run/frames/multi-label/.val.csv.onesheet-abc123",
         "run/multi-label/.model.safetensors.onesheet-abc123",
