@@ -6,6 +6,7 @@ use crate::data::films::Films;
 use crate::data::frame_files::{WITHOUT_GENRES, read_rows};
 use crate::data::split::Split;
 use crate::error::{Error, Result};
+use crate::files;
 use crate::text::cell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -38,7 +39,7 @@ impl Seen {
             return Ok(None);
         };
         let mut seen = Self::default();
-        let entries = frames.read_dir().map_err(Error::io(&frames, "list the frames"))?;
+        let entries = files::entries(&frames).map_err(Error::io(&frames, "list the frames"))?;
         for entry in entries {
             let folder = entry.map_err(Error::io(&frames, "list the frames"))?.path();
             for side in Split::ALL {

@@ -266,7 +266,7 @@ enum Folder {
 
 fn read_note(out: &Path) -> Result<Folder> {
     use std::io::ErrorKind::{InvalidData, NotFound};
-    let mut entries = match fs::read_dir(out) {
+    let mut entries = match files::entries(out) {
         Err(error) if error.kind() == NotFound => return Ok(Folder::Empty),
         entries => entries.map_err(Error::io(out, "read the folder"))?,
     };

@@ -2,6 +2,7 @@
 
 use crate::data::ledger::{Ledger, OTHER_FILES, SECOND_FILES};
 use crate::error::{Error, Result};
+use crate::files;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -61,7 +62,7 @@ impl PosterFolder {
     /// [`Error::Io`] if the folder cannot be listed.
     pub fn list(path: &Path, ledger: &mut Ledger) -> Result<Self> {
         let mut names = BTreeSet::new();
-        for entry in path.read_dir().map_err(Error::io(path, "list the posters"))? {
+        for entry in files::entries(path).map_err(Error::io(path, "list the posters"))? {
             names.insert(entry.map_err(Error::io(path, "list the posters"))?.file_name());
         }
         let (mut ids, mut other_names) = (BTreeSet::new(), BTreeMap::<u64, String>::new());

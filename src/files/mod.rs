@@ -78,7 +78,7 @@ pub(crate) fn remove_temporaries_of(path: &Path) -> io::Result<()> {
         let random = name.as_encoded_bytes().strip_prefix(prefix.as_encoded_bytes());
         random.is_some_and(|random| random.len() == RANDOM && random.iter().all(u8::is_ascii_alphanumeric))
     };
-    for entry in std::fs::read_dir(folder_of(path))? {
+    for entry in entries(folder_of(path))? {
         let entry = entry?;
         // The type of the entry itself, not of what it may link to.
         if is_ours(&entry.file_name()) && entry.file_type()?.is_file() {
@@ -101,6 +101,15 @@ pub(crate) fn open_if_regular(path: &Path) -> io::Result<Option<File>> {
     }
     let file = again(|| system::open_without_waiting(path))?;
     Ok(file.metadata()?.is_file().then_some(file))
+}
+
+/// The entries of a folder. Unlike the opening of a file, std does not try that of a folder again where a
+/// signal interrupts it.
+///
+/// # Errors
+/// The system's own.
+pub fn entries(folder: &Path) -> io::Result<std::fs::ReadDir> {
+    again(|| std::fs::read_dir(folder))
 }
 
 /// What `call` returns once no signal interrupts it.

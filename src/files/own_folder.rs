@@ -86,7 +86,7 @@ impl OwnFolder {
     /// Removes the mark if there is nothing beside it, and then the folder, if it was made here.
     fn tidy(&self) -> io::Result<()> {
         let is_own = |name: &std::ffi::OsStr| name == MARK_FILE || name == LOCK_FILE;
-        for entry in self.path.read_dir()? {
+        for entry in files::entries(&self.path)? {
             if !is_own(&entry?.file_name()) {
                 return Ok(());
             }

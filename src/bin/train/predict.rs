@@ -136,7 +136,7 @@ fn posters(args: &PredictArgs) -> Result<Posters> {
 
 /// The posters in a folder, in the order of their names; folders in it are not looked into.
 fn posters_in(folder: &Path) -> Result<Vec<PathBuf>> {
-    let entries = std::fs::read_dir(folder).and_then(Iterator::collect::<std::io::Result<Vec<_>>>);
+    let entries = onesheet::files::entries(folder).and_then(Iterator::collect::<std::io::Result<Vec<_>>>);
     let entries = entries.map_err(Error::io(folder, "list the folder"))?;
     let mut posters: Vec<PathBuf> = entries.iter().map(std::fs::DirEntry::path).collect();
     posters.retain(|path| is_poster_name(path) && !path.is_dir());
