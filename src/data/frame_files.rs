@@ -134,8 +134,9 @@ fn read_side(path: &Path, genres: &[String], seen: &mut HashSet<u64>) -> Result<
 /// If the file cannot be read, or is not such a file.
 pub(crate) fn read_rows(path: &Path, mut each: impl FnMut(&str, u64, &str) -> Result<(), String>) -> Result<()> {
     let remedy = "repair the row, or remove the folder to have the frames made again";
-    let file = std::fs::File::open(path).map_err(Error::io(path, "read the frame"))?;
-    let mut reader = ReaderBuilder::new().flexible(true).from_reader(file);
+    // As a whole, since a CSV reader gives up where a signal interrupts it.
+    let content = std::fs::read(path).map_err(Error::io(path, "read the frame"))?;
+    let mut reader = ReaderBuilder::new().flexible(true).from_reader(&content[..]);
     if reader.headers().map_err(|e| from_csv(path, e))? != ["filename", "genres"].as_slice() {
         return Err(Error::row(path, 1, "the header is not `filename,genres`", remedy));
     }

@@ -11,7 +11,7 @@ use crate::error::{Error, Result};
 use crate::files;
 use crate::nn::Head;
 use crate::progress::duration;
-use crate::report::{Metrics, REMEDY, open, percent, score};
+use crate::report::{Metrics, REMEDY, percent, read, score};
 
 /// What compares epochs: a metric on the validation films.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
@@ -191,7 +191,8 @@ pub fn write_history(path: &Path, epochs: &[Epoch]) -> Result<()> {
 /// [`Error::Io`] if the file cannot be read; [`Error::Data`], with the row, if it holds anything but
 /// epochs, or none.
 pub fn read_history(path: &Path) -> Result<Vec<Epoch>> {
-    let epochs: Vec<Epoch> = csv::Reader::from_reader(open(path)?)
+    let content = read(path)?;
+    let epochs: Vec<Epoch> = csv::Reader::from_reader(&content[..])
         .into_deserialize()
         .collect::<csv::Result<_>>()
         .map_err(|error| from_csv(path, error))?;

@@ -21,7 +21,6 @@ pub use table::{Table, columns, percent, score, short};
 use crate::error::{Error, Result};
 use crate::files;
 use serde::de::DeserializeOwned;
-use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
@@ -58,9 +57,7 @@ pub fn read_metrics(path: &Path) -> Result<Metrics> {
 /// [`Error::Io`] if the file cannot be read; [`Error::Data`], with the line where JSON ends, if its
 /// content is something else.
 pub(crate) fn read_json<T: DeserializeOwned>(path: &Path) -> Result<T> {
-    let mut text = Vec::new();
-    open(path)?.read_to_end(&mut text).map_err(Error::io(path, "read the results"))?;
-    serde_json::from_slice(&text).map_err(|why| match why.line() {
+    serde_json::from_slice(&read(path)?).map_err(|why| match why.line() {
         0 => Error::data(path, why.to_string(), REMEDY),
         line => Error::row(path, line as u64, why.to_string(), REMEDY),
     })
@@ -71,14 +68,19 @@ pub(crate) fn read_json<T: DeserializeOwned>(path: &Path) -> Result<T> {
 /// # Errors
 /// [`Error::Io`] if the file cannot be read; [`Error::Data`], with the row, if it is no such file.
 pub(crate) fn read_column(path: &Path, name: &str) -> Result<Vec<String>> {
-    let mut reader = csv::Reader::from_reader(open(path)?);
+    let content = read(path)?;
+    let mut reader = csv::Reader::from_reader(&content[..]);
     let bad = |error| history::from_csv(path, error);
     let at = reader.headers().map_err(bad)?.iter().position(|head| head == name);
     let at = at.ok_or_else(|| Error::row(path, 1, format!("there is no column {name}"), REMEDY))?;
     reader.records().map(|record| Ok(record.map_err(bad)?[at].to_owned())).collect()
 }
 
-/// Opens a file of results, if it is a regular one.
-fn open(path: &Path) -> Result<File> {
-    files::open_regular(path).map_err(Error::io(path, "read the results"))
+/// The content of a file of results, if it is a regular one: read as a whole, since a CSV reader gives up
+/// where a signal interrupts it.
+fn read(path: &Path) -> Result<Vec<u8>> {
+    let mut content = Vec::new();
+    let read = files::open_regular(path).and_then(|mut file| file.read_to_end(&mut content));
+    read.map_err(Error::io(path, "read the results"))?;
+    Ok(content)
 }

@@ -9,7 +9,7 @@ use crate::error::{Error, Result};
 use crate::files;
 use crate::nn::metrics::top_k;
 use crate::report::history::from_csv;
-use crate::report::{Evaluation, REMEDY, open};
+use crate::report::{Evaluation, REMEDY, read};
 use crate::text::{cell, excerpt};
 
 /// What stands before a genre's name in the head of the column of its probabilities.
@@ -82,7 +82,8 @@ impl Predictions {
     /// genre that has no column, a probability that is none. A file without the probabilities of all
     /// genres, as earlier versions wrote it, is told so.
     pub fn read(path: &Path) -> Result<Self> {
-        let mut reader = csv::Reader::from_reader(open(path)?);
+        let content = read(path)?;
+        let mut reader = csv::Reader::from_reader(&content[..]);
         let columns = Columns::of(reader.headers().map_err(|e| from_csv(path, e))?);
         let columns = columns.map_err(|what| Error::row(path, 1, what, REMEDY))?;
         let genres = columns.genres.iter().map(|(name, _)| name.clone()).collect();

@@ -8,7 +8,7 @@ use csv::ByteRecord;
 
 use crate::data::labels::format;
 use crate::error::{Error, Result};
-use crate::files::open_if_regular;
+use crate::files::{again, open_if_regular};
 
 /// The most bytes of a record, with its line breaks.
 const MAX_BYTES: usize = 1 << 20;
@@ -55,6 +55,7 @@ impl Records {
             Error::data(path, what, "put the CSV file itself there")
         })?;
         let mut reader = BufReader::with_capacity(1 << 16, file);
+        again(|| reader.fill_buf().map(drop)).map_err(failed())?;
         let mark = format::check(path, reader.fill_buf().map_err(failed())?)?;
         reader.consume(mark);
         Ok(Self { path: path.to_owned(), bytes: reader.bytes(), line: 1, after_cr: false, field: Vec::new() })
