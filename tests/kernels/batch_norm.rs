@@ -216,9 +216,8 @@ proptest! {
             assert_close(&of_all, &dx, 1e-5);
             // Those of parts are to be added up.
             for i in 0..c {
-                let sum = |of: &dyn Fn(&(Vec<f32>, Vec<f32>, Vec<f32>)) -> f32| gradients.iter().map(of).sum::<f32>();
-                assert_close(&[sum(&|of| of.1[i])], &[dgamma[i]], 1e-5);
-                assert_close(&[sum(&|of| of.2[i])], &[dbeta[i]], 1e-5);
+                assert_close(&[gradients.iter().map(|of| of.1[i]).sum::<f32>()], &[dgamma[i]], 1e-5);
+                assert_close(&[gradients.iter().map(|of| of.2[i]).sum::<f32>()], &[dbeta[i]], 1e-5);
             }
         });
     }

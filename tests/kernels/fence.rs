@@ -138,14 +138,14 @@ fn touching_memory_beside_a_slice_ends_the_process() {
     if !is_on() {
         return;
     }
-    for way in 0..WAYS.len() {
+    for (number, way) in WAYS.iter().enumerate() {
         let child = Command::new(std::env::current_exe().unwrap())
             .args(["--ignored", "--exact", "fence::child_that_touches_what_it_may_not"])
-            .env("ONESHEET_FENCE_WAY", way.to_string())
+            .env("ONESHEET_FENCE_WAY", number.to_string())
             .output()
             .unwrap();
         let said = String::from_utf8_lossy(&child.stderr);
-        assert_eq!(child.status.signal(), Some(libc::SIGSEGV), "{:?}: {said}", WAYS[way]);
+        assert_eq!(child.status.signal(), Some(libc::SIGSEGV), "{way:?}: {said}");
         assert!(said.contains("memory beside a slice was touched"), "{said}");
     }
 }
