@@ -8,6 +8,7 @@ pub mod golden;
 use onesheet_kernels::matrix::Unit;
 use onesheet_kernels::precision::Precision;
 use onesheet_kernels::simd::Isa;
+use proptest::prelude::ProptestConfig;
 use rand::seq::SliceRandom;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -66,6 +67,12 @@ impl Data {
     pub fn whole(&mut self, bound: u32, len: usize) -> Vec<f32> {
         (0..len).map(|_| self.0.random_range(0..bound) as f32).collect()
     }
+}
+
+/// `n` cases of a property, where PROPTEST_CASES says nothing; else as many more or fewer as it says
+/// for properties that name no number: 32 is an eighth.
+pub fn cases(n: u32) -> ProptestConfig {
+    ProptestConfig::with_cases((n * ProptestConfig::default().cases / 256).max(1))
 }
 
 /// An output to be overwritten: a kernel that leaves a value, or reads one, is found out.

@@ -234,7 +234,7 @@ fn the_same_training_has_the_same_card_wherever_it_was() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(32))]
+    #![proptest_config(crate::common::cases(32))]
 
     #[test]
     fn a_card_is_whole_for_any_names(genres in proptest::collection::vec("\\PC{0,12}|[|`<\\\\\n#*-]{1,6}", 2..5)) {

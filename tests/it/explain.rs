@@ -49,7 +49,7 @@ fn scatter(model: &mut Sequential, seed: u64) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(32))]
+    #![proptest_config(crate::common::cases(32))]
 
     /// The layers behind the last images as a model of their own, whose input is changed along the
     /// gradient, with random signs or without. As in the test of whole models, the best of some steps

@@ -41,7 +41,7 @@ fn expected(objective: &Objective, outputs: usize, logits: &[f64], labels: &[f32
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(48))]
+    #![proptest_config(crate::common::cases(48))]
 
     /// Against formulas in f64, and their finite differences.
     #[test]

@@ -171,7 +171,7 @@ fn loss(model: &mut Sequential, head: Head, x: &[f32], labels: &[f32]) -> f64 {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(24))]
+    #![proptest_config(crate::common::cases(24))]
 
     /// The slope of the loss along the gradient itself is the gradient's norm. A step may cross a
     /// kink of ReLU or pooling (one that changes the loss by 1e-4 does so in one of some hundreds

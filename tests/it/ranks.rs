@@ -140,7 +140,7 @@ fn assert_agree(one: &Trained, other: &Trained) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(12))]
+    #![proptest_config(crate::common::cases(12))]
 
     #[test]
     fn a_batch_is_the_same_step_for_any_number_of_ranks(

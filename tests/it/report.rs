@@ -210,7 +210,7 @@ fn answers() -> impl Strategy<Value = (usize, Vec<f32>, Vec<bool>)> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(40))]
+    #![proptest_config(crate::common::cases(40))]
 
     #[test]
     fn what_was_written_reads_back_as_the_same_numbers((classes, probabilities, labels) in answers()) {

@@ -88,7 +88,7 @@ fn image_model(side: usize, filters: usize, fused: bool) -> ModelSpec {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(24))]
+    #![proptest_config(crate::common::cases(24))]
 
     #[test]
     fn gradients_are_clipped_by_their_common_norm(

@@ -4,7 +4,7 @@ use onesheet_kernels::reference::activation as reference;
 use proptest::prelude::*;
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(24))]
+    #![proptest_config(crate::common::cases(24))]
 
     #[test]
     fn follows_the_reference(len in prop_oneof![0..70usize, 20_000..30_000usize], seed: u64) {

@@ -82,7 +82,7 @@ fn check(x: &[f32], dy: &[f32], by: &Normalization) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(32))]
+    #![proptest_config(crate::common::cases(32))]
 
     #[test]
     fn follows_the_reference(m in prop_oneof![1..4usize, 1..100usize], c in 1..70usize, seed: u64) {
@@ -166,7 +166,7 @@ fn in_parts<T>(parts: usize, run: impl Fn(usize, &dyn Fn(&mut [f64])) -> T) -> V
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(32))]
+    #![proptest_config(crate::common::cases(32))]
 
     /// The statistics and gradients of parts are those of the whole batch, however unequal the parts.
     #[test]

@@ -81,7 +81,7 @@ fn check(shape: &Conv2dShape, relu: bool, seed: u64) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(96))]
+    #![proptest_config(crate::common::cases(96))]
 
     #[test]
     fn agrees_with_the_reference(shape in shapes(), relu: bool, seed: u64) {
@@ -388,7 +388,7 @@ fn in_blocks(isa: Isa, shape: &Conv2dShape) -> [Algorithm; 3] {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(24))]
+    #![proptest_config(crate::common::cases(24))]
 
     /// With operands that bf16 holds exactly, blocks are as exact as anything, on every instruction
     /// set, and the same to the bit.

@@ -295,7 +295,7 @@ impl std::fmt::Debug for Case {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(64))]
+    #![proptest_config(crate::common::cases(64))]
 
     #[test]
     fn agrees_with_the_single_operations_of_the_reference(case in cases()) {

@@ -33,7 +33,7 @@ fn all_of(isa: Isa, shape: &DenseShape, relu: bool, seed: u64) -> Vec<Vec<f32>> 
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(48))]
+    #![proptest_config(crate::common::cases(48))]
 
     #[test]
     fn agrees_with_the_reference(shape in shapes(), relu: bool, seed: u64) {

@@ -11,7 +11,7 @@ fn kept(rate: f32, seed: u64, per_image: usize, len: usize) -> Vec<bool> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(32))]
+    #![proptest_config(crate::common::cases(32))]
 
     #[test]
     fn follows_the_reference(n in 1..6usize, per_image in 1..100usize, rate in 0.0..0.99f32, seed: u64) {

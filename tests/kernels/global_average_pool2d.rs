@@ -4,7 +4,7 @@ use onesheet_kernels::reference::global_average_pool2d as reference;
 use proptest::prelude::*;
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(48))]
+    #![proptest_config(crate::common::cases(48))]
 
     #[test]
     fn follows_the_reference(n in 1..5usize, pixels in 1..70usize, c in 1..70usize, seed: u64) {

@@ -4,7 +4,7 @@ use onesheet_kernels::reference::gradient as reference;
 use proptest::prelude::*;
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(24))]
+    #![proptest_config(crate::common::cases(24))]
 
     #[test]
     fn follows_the_reference(

@@ -122,7 +122,7 @@ fn any_size() -> impl Strategy<Value = usize> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(4096))]
+    #![proptest_config(crate::common::cases(4096))]
 
     /// Whatever the sizes are, a shape's lengths are the products that they stand for.
     #[test]

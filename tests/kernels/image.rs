@@ -3,7 +3,7 @@ use onesheet_kernels::image::{space_to_depth, u8_to_f32};
 use proptest::prelude::*;
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(24))]
+    #![proptest_config(crate::common::cases(24))]
 
     #[test]
     fn a_square_of_pixels_becomes_one_row_by_row(

@@ -5,7 +5,7 @@ use onesheet_kernels::reference::join as reference;
 use proptest::prelude::*;
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(48))]
+    #![proptest_config(crate::common::cases(48))]
 
     #[test]
     fn sums_follow_the_reference(len in prop_oneof![0..70usize, 20_000..30_000usize], seed: u64) {

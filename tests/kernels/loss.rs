@@ -14,7 +14,7 @@ fn run(loss: Loss, of: &CrossEntropy) -> (f64, Vec<f32>, Vec<f32>) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(48))]
+    #![proptest_config(crate::common::cases(48))]
 
     #[test]
     fn sigmoid_follows_the_reference(

@@ -21,7 +21,7 @@ fn check(shape: &MaxPool2dShape, x: &[f32], dy: &[f32]) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(48))]
+    #![proptest_config(crate::common::cases(48))]
 
     #[test]
     fn follows_the_reference(

@@ -17,7 +17,7 @@ fn gradients(data: &mut Data, len: usize) -> Vec<Vec<f32>> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(24))]
+    #![proptest_config(crate::common::cases(24))]
 
     #[test]
     fn adam_follows_the_reference(

@@ -53,7 +53,7 @@ pub fn focuses() -> impl Strategy<Value = f64> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(32))]
+    #![proptest_config(crate::common::cases(32))]
 
     #[test]
     fn conv2d_gradients(shape in conv2d_shapes(), seed: u64) {
