@@ -35,8 +35,6 @@ struct Remembered {
     average: Option<u64>,
     /// Whether there are tensors `best/..`.
     best: bool,
-    /// The CRC-32 of all values in the order of [`tensors`].
-    checksum: u32,
 }
 
 /// The part of a description that this file reads.
@@ -82,7 +80,7 @@ impl Trainer {
 /// [`Error::Data`], naming `path`, for values that [`Checkpoint::restore`] would refuse.
 ///
 /// # Panics
-/// If the trainer was made for another model, or `more` has a field `training`.
+/// If the trainer was made for another model, or `more` has a field `training` or `checksum`.
 pub(crate) fn to_bytes(
     model: &Sequential,
     trainer: &Trainer,
@@ -92,7 +90,6 @@ pub(crate) fn to_bytes(
 ) -> Result<Vec<u8>> {
     let average = trainer.average.as_ref();
     let parameters = model.parameters();
-    let mut checksum = crc32fast::Hasher::new();
     let mut all = Vec::new();
     for (i, of) in parameters.iter().enumerate() {
         let values = tensors(of, average.map(|average| &average.values[i][..]), best.map(|best| &best[i][..]));
@@ -102,7 +99,6 @@ pub(crate) fn to_bytes(
                 let what = format!("the training cannot be saved: {what}");
                 Error::data(path, what, "it has run away: train again with a lower learning rate")
             })?;
-            checksum.update(bytemuck::cast_slice(values));
             all.push(Named { name, shape: &of.shape, values });
         }
     }
@@ -112,7 +108,6 @@ pub(crate) fn to_bytes(
         last_rate: trainer.optimizer.last_rate(),
         average: average.map(|average| average.steps),
         best: best.is_some(),
-        checksum: checksum.finalize(),
     };
     let mut description = object(more);
     let remembered = serde_json::to_value(remembered).expect("plain data");
@@ -126,7 +121,7 @@ pub(crate) fn to_bytes(
 /// [`Error::Data`], naming `path`, for a description of more than 16 MiB.
 #[cfg(feature = "posters")]
 pub(crate) fn description_to_bytes(more: &impl Serialize, path: &Path) -> Result<Vec<u8>> {
-    file_of([], object(more)).map_err(|what| Error::data(path, what, "shorten its description"))
+    file_of(Vec::new(), object(more)).map_err(|what| Error::data(path, what, "shorten its description"))
 }
 
 /// An open checkpoint, of which only the header has been read.
@@ -172,21 +167,18 @@ impl<'a> Checkpoint<'a> {
         let values = || model.parameters().into_iter().map(|of| of.value.to_vec()).collect::<Values>();
         let mut best = remembered.best.then(values);
         self.check_shapes(model, trainer, best.as_ref())?;
+        self.file.verify()?;
 
-        let mut checksum = crc32fast::Hasher::new();
         let (mut result, mut i) = (Ok(()), 0);
         let file = &mut self.file;
         model.each_parameter_mut(|of| {
             if result.is_ok() {
                 let average = trainer.average.as_mut().map(|average| &mut average.values[i][..]);
-                result = read(file, of, average, best.as_mut().map(|best| &mut best[i][..]), &mut checksum);
+                result = read(file, of, average, best.as_mut().map(|best| &mut best[i][..]));
             }
             i += 1;
         });
         result?;
-        if checksum.finalize() != remembered.checksum {
-            return Err(Refusal::File("its values are not those that were written: it is damaged".to_owned()));
-        }
         trainer.optimizer.rate_factor = remembered.rate_factor;
         trainer.optimizer.go_on_after(remembered.steps, remembered.last_rate);
         if let (Some(average), Some(steps)) = (&mut trainer.average, remembered.average) {
@@ -249,8 +241,7 @@ impl Kind {
     }
 }
 
-/// The tensors of a parameter, given its values in the average and in those kept aside, in the order
-/// in which their checksum is taken.
+/// The tensors of a parameter, given its values in the average and in those kept aside.
 fn tensors<'a>(
     of: &'a Parameter,
     average: Option<&'a [f32]>,
@@ -271,7 +262,6 @@ fn read(
     of: &mut Parameter,
     average: Option<&mut [f32]>,
     best: Option<&mut [f32]>,
-    checksum: &mut crc32fast::Hasher,
 ) -> Result<(), Refusal> {
     let mut value = std::mem::take(&mut of.value);
     let mut moments = std::mem::take(&mut of.moments);
@@ -284,7 +274,6 @@ fn read(
         .chain(best.map(|values| (Kind::Best, values)));
     for (kind, values) in all {
         file.read(&kind.name(of), values, |value| kind.allows(of, value))?;
-        checksum.update(bytemuck::cast_slice(values));
     }
     (of.value, of.moments) = (value, moments);
     Ok(())

@@ -3,7 +3,8 @@
 //!
 //! The file's metadata has a single key, `onesheet`, which holds the object with sorted keys:
 //! safetensors writes several keys in a random order, and the same tensors are to give the same
-//! bytes.
+//! bytes. Its field `checksum` is a CRC-32 of the rest of the object and of all values: of a file
+//! whose bits have changed, the format itself tells only what its header allows.
 
 use crate::error::{Error, Result};
 use crate::files::open_if_regular;
@@ -17,6 +18,8 @@ use std::io::{self, Read, Seek, SeekFrom};
 use std::path::Path;
 
 const KEY: &str = "onesheet";
+/// The field of the description that holds the checksum.
+const CHECKSUM: &str = "checksum";
 
 /// The most bytes of a header: the names and shapes of the tensors, and the description. A model of
 /// the most layers has some 300 kB; the rest is for what others add.
@@ -46,12 +49,16 @@ pub fn object(value: &impl Serialize) -> Map<String, Value> {
 /// If [`TensorFile::open`] would refuse its header, which is too long.
 ///
 /// # Panics
-/// If two tensors have the same name, or one does not fit its shape.
-pub fn to_bytes<'a>(
-    tensors: impl IntoIterator<Item = Named<'a>>,
-    description: Map<String, Value>,
-) -> Result<Vec<u8>, String> {
-    let view = |Named { name, shape, values }: Named<'a>| {
+/// If two tensors have the same name, or one does not fit its shape; if the description has a field
+/// `checksum`.
+pub fn to_bytes(mut tensors: Vec<Named<'_>>, mut description: Map<String, Value>) -> Result<Vec<u8>, String> {
+    // The order that tensors of one type have in a file.
+    tensors.sort_by(|a, b| a.name.cmp(&b.name));
+    let mut checksum = checksum_of(&description);
+    tensors.iter().for_each(|tensor| checksum.update(bytemuck::cast_slice(tensor.values)));
+    let other = description.insert(CHECKSUM.to_owned(), checksum.finalize().into());
+    assert!(other.is_none(), "the field `{CHECKSUM}` is the file's");
+    let view = |Named { name, shape, values }| {
         let view = TensorView::new(Dtype::F32, shape.to_vec(), bytemuck::cast_slice(values));
         (name, view.expect("a tensor fits its shape"))
     };
@@ -60,6 +67,13 @@ pub fn to_bytes<'a>(
     let (header, _) = bytes.split_first_chunk().expect("a file begins with the length of its header");
     check_header(u64::from_le_bytes(*header))?;
     Ok(bytes)
+}
+
+/// A checksum that has seen the description, without a checksum, and no value yet.
+fn checksum_of(description: &Map<String, Value>) -> crc32fast::Hasher {
+    let mut checksum = crc32fast::Hasher::new();
+    checksum.update(Value::Object(description.clone()).to_string().as_bytes());
+    checksum
 }
 
 /// Why a file is not read.
@@ -136,6 +150,26 @@ impl TensorFile {
         let description = self.header.metadata().as_ref().and_then(|metadata| metadata.get(KEY));
         let description = description.ok_or_else(|| "a safetensors file, but not of onesheet".to_owned())?;
         serde_json::from_str(description).map_err(|e| format!("its description is broken ({e})"))
+    }
+
+    /// Refuses the file if its description or its values are not those that were written. A file
+    /// that says no checksum passes. Reads all values, and keeps none.
+    pub fn verify(&mut self) -> Result<(), Refusal> {
+        let mut description: Map<String, Value> = self.description()?;
+        let Some(written) = description.remove(CHECKSUM) else { return Ok(()) };
+        let mut checksum = checksum_of(&description);
+        self.file.seek(SeekFrom::Start(self.values_at))?;
+        let (mut rest, mut block) = (self.header.data_len(), [0; 1 << 16]);
+        while rest > 0 {
+            let part = &mut block[..rest.min(1 << 16)];
+            self.file.read_exact(part)?;
+            checksum.update(part);
+            rest -= part.len();
+        }
+        match written.as_u64() == Some(checksum.finalize().into()) {
+            true => Ok(()),
+            false => Err(Refusal::File("it is not what was written: it is damaged".to_owned())),
+        }
     }
 
     /// How many tensors the file has.

@@ -51,9 +51,8 @@ impl Sequential {
     /// # Errors
     /// [`Error::Io`] where the file cannot be read; [`Error::Data`], naming the file and what is
     /// wrong, for what is no regular file, or is truncated, not safetensors, not of onesheet, beyond
-    /// the bounds of [`ModelSpec::plan`], or has weights that do not fit its own description. All of
-    /// that is checked by the file's header; the memory for the weights is claimed, and they are
-    /// read, only then.
+    /// the bounds of [`ModelSpec::plan`], has weights that do not fit its own description, or is not
+    /// what its checksum says. The memory for the weights is claimed only after all that.
     pub fn load(path: &Path, isa: Isa) -> Result<Self> {
         let (_, mut models) = read::<Map<String, Value>>(path, isa)?;
         match models.len() {
@@ -73,7 +72,7 @@ impl Sequential {
 ///
 /// # Panics
 /// If there is no model, or they differ in their specs; if `more` is not an object with text keys, or
-/// has a field `model` or `members`.
+/// has a field `model`, `members` or `checksum`.
 pub(crate) fn to_bytes(models: &[&Sequential], more: &impl Serialize, path: &Path) -> Result<Vec<u8>> {
     let refuse = |what, remedy| Error::data(path, format!("the model cannot be saved: {what}"), remedy);
     let spec = models[0].spec();
@@ -117,6 +116,7 @@ fn read_file<M: DeserializeOwned>(path: &Path, isa: Isa) -> Result<(M, Vec<Seque
     let Description { model: spec, members } = file.description()?;
     let more = file.description()?;
     check_shapes(&spec, members, &file)?;
+    file.verify()?;
     let mut models = Vec::new();
     for i in 0..members {
         let mut model = Sequential::build(spec.clone(), isa, 0).map_err(|e| e.to_string())?;

@@ -107,6 +107,28 @@ fn a_file_that_is_cut_anywhere_is_refused() {
     }
 }
 
+/// A bit of the checksum's name may flip: the file then has none, as files of others have.
+#[test]
+fn a_bit_that_flips_is_noticed() {
+    let (folder, path) = saved();
+    let whole = fs::read(&path).unwrap();
+    let flipped = folder.path().join("flipped.safetensors");
+    let values = |model: &Sequential| model.parameters().iter().map(|of| of.value.to_vec()).collect::<Vec<_>>();
+    let (expected, mut unnoticed) = (values(&model(7)), 0);
+    for bit in (0..8 * whole.len()).step_by(7) {
+        let mut bytes = whole.clone();
+        bytes[bit / 8] ^= 1 << (bit % 8);
+        fs::write(&flipped, bytes).unwrap();
+        if let Ok(model) = Sequential::load(&flipped, Isa::available()[0]) {
+            assert!(model.spec() == &spec() && values(&model) == expected, "bit {bit}");
+            unnoticed += 1;
+        }
+    }
+    assert!(unnoticed <= 10, "{unnoticed} bits");
+    fs::write(&flipped, [&whole[..whole.len() - 1], &[whole[whole.len() - 1] ^ 1]].concat()).unwrap();
+    assert!(refusal(&flipped).contains("it is not what was written: it is damaged"));
+}
+
 #[test]
 fn weights_that_do_not_fit_the_description_are_refused_by_name() {
     type Tensors = Vec<(String, Vec<usize>, Vec<f32>)>;
