@@ -35,7 +35,7 @@ pub(super) fn fits(oc: usize) -> bool {
 /// `y[r,q,o] = bias[o] + sum over i,u,v of x[r+u, q+v, i] * w[i,u,v,o]`, then ReLU where `relu`;
 /// `IC` is `ic`, or 0 for any
 pub(super) struct TapTiles<'a, 'b, const IC: usize> {
-    /// `rows + 2` rows, `x_row` values from one to the next, pixels of `ic` channels.
+    /// `rows + 2` rows, where `rows` is 1 or 2, `x_row` values from one to the next, pixels of `ic` channels.
     pub x: &'a [f32],
     pub x_row: usize,
     pub ic: usize,
@@ -59,7 +59,8 @@ impl<const IC: usize> Kernel for TapTiles<'_, '_, IC> {
     #[inline(always)]
     fn run<S: Simd>(mut self, s: S) {
         let Self { ic, rows, width, oc, .. } = self;
-        assert!((IC == 0 || ic == IC) && oc.is_multiple_of(S::LANES) && rows > 0 && width > 0);
+        assert!((IC == 0 || ic == IC) && oc.is_multiple_of(S::LANES) && width > 0);
+        assert!(rows == 1 || rows == 2);
         assert!(self.x.len() >= (rows + 1) * self.x_row + (width + 2) * ic, "x has the rows under the windows");
         assert_eq!(self.w.len(), ic * 9 * oc);
         assert!(self.bias.is_none_or(|bias| bias.len() == oc));
@@ -99,18 +100,16 @@ pub(super) fn narrowest_cover<const N: usize>(width: usize, candidates: [usize; 
 const LINES: usize = 16;
 
 impl<const IC: usize> TapTiles<'_, '_, IC> {
-    /// All tiles; the last of a row, and of a column of tiles, may lie over the one before and
-    /// store the same again.
+    /// All tiles, `R` of 1 or `rows`; the last of a row may lie over the one before and store the same
+    /// again.
     #[inline(always)]
     fn each_tile<S: Simd, const R: usize, const P: usize, const V: usize>(&mut self, s: S) {
-        let mut r = 0;
-        while r < self.rows {
-            r = r.min(self.rows - R);
+        for r in (0..self.rows).step_by(R) {
             for o in (0..self.oc).step_by(V * S::LANES) {
                 let mut q = 0;
                 while q < self.width {
                     q = q.min(self.width - P);
-                    // SAFETY: r + R <= rows, q + P <= width, o + V * LANES <= oc.
+                    // SAFETY: R divides rows, so r + R <= rows; q + P <= width, o + V * LANES <= oc.
                     unsafe {
                         if V == 1 {
                             self.tile::<S, R, P>(s, r, q, o);
@@ -122,7 +121,6 @@ impl<const IC: usize> TapTiles<'_, '_, IC> {
                     q += P;
                 }
             }
-            r += R;
         }
     }
 
