@@ -58,7 +58,7 @@ impl<'a> Columns<'a> {
     /// While the part is in use, no other of the row overlaps it.
     #[expect(clippy::mut_from_ref, reason = "the caller promises that the parts are disjoint")]
     pub unsafe fn part(&self, row: usize, first: usize, count: usize) -> &mut [f32] {
-        assert!(row < self.rows && first + count <= self.columns);
+        assert!(row < self.rows && first <= self.columns && count <= self.columns - first);
         // SAFETY: the part lies inside the matrix, which is borrowed for as long as `self` is; the
         // caller's promise.
         unsafe { std::slice::from_raw_parts_mut(self.start.add(row * self.columns + first), count) }

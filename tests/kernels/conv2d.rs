@@ -262,6 +262,16 @@ fn an_algorithm_that_does_not_fit_panics() {
 }
 
 #[test]
+#[should_panic(expected = "no Forward by winograd4x4")]
+fn an_algorithm_that_does_not_fit_panics_before_it_arranges_weights() {
+    let padding = Padding::Same;
+    let shape = Conv2dShape::new(Conv2dSizes { n: 1, h: 5, w: 5, ic: 16, oc: 16, kh: 1, kw: 1, stride: 1, padding });
+    let (x, w, mut y, workspace) = ([0.0; 400], [0.0; 256], [0.0; 400], &mut Workspace::default());
+    Forward { shape: &shape, x: &x, w: &w, bias: &[0.0; 16], relu: false, y: &mut y, workspace }
+        .run_with(Isa::available()[0], Algorithm::Winograd4x4);
+}
+
+#[test]
 fn the_same_bits_for_any_number_of_threads() {
     for n in [1, 5, 16] {
         for stride in [1, 2] {

@@ -25,6 +25,15 @@ proptest! {
         assert_close(&outputs[0], &expected, 1e-6);
     }
 
+    /// A part of a batch gets what it gets in the whole.
+    #[test]
+    fn images_are_counted_from_that_of_the_first(first in 0..5usize, per_image in 1..100usize, seed: u64) {
+        let all = kept(0.5, seed, per_image, 6 * per_image);
+        let mut y = poisoned((6 - first) * per_image);
+        apply(0.5, seed, first, per_image, &vec![1.0; y.len()], &mut y);
+        prop_assert!(y.iter().zip(&all[first * per_image..]).all(|(y, kept)| (*y != 0.0) == *kept));
+    }
+
     /// A larger batch does not change what its first images get.
     #[test]
     fn a_mask_depends_on_seed_image_and_position_alone(n in 1..6usize, per_image in 1..100usize, seed: u64) {

@@ -46,6 +46,7 @@ impl<'a> Correlation<'a> {
         relu: bool,
         arranged: &'a mut Buffer,
     ) -> Self {
+        algorithm.check(isa, shape, Pass::Forward);
         let w = match algorithm {
             Algorithm::View => w,
             _ => arrange_forward(isa, algorithm, shape, w, arranged),

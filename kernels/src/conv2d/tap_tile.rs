@@ -59,7 +59,7 @@ impl<const IC: usize> Kernel for TapTiles<'_, '_, IC> {
     #[inline(always)]
     fn run<S: Simd>(mut self, s: S) {
         let Self { ic, rows, width, oc, .. } = self;
-        assert!((IC == 0 || ic == IC) && oc.is_multiple_of(S::LANES) && width > 0);
+        assert!((IC == 0 || ic == IC) && fits(oc) && width > 0);
         assert!(rows == 1 || rows == 2);
         assert!(self.x.len() >= (rows + 1) * self.x_row + (width + 2) * ic, "x has the rows under the windows");
         assert_eq!(self.w.len(), ic * 9 * oc);
@@ -109,7 +109,8 @@ impl<const IC: usize> TapTiles<'_, '_, IC> {
                 let mut q = 0;
                 while q < self.width {
                     q = q.min(self.width - P);
-                    // SAFETY: R divides rows, so r + R <= rows; q + P <= width, o + V * LANES <= oc.
+                    // SAFETY: R divides rows, so r + R <= rows; q + P <= width; o + V * LANES <= oc, whose
+                    // vectors, of any instruction set, are two or more where V is 2.
                     unsafe {
                         if V == 1 {
                             self.tile::<S, R, P>(s, r, q, o);

@@ -61,6 +61,7 @@ impl Amx {
     /// slices.
     pub(super) unsafe fn multiply<const N: usize>(self, product: Product<N>) {
         let Product { a, a_at, a_row, b, b_at, b_row, steps, c, c_at, c_row, accumulate } = product;
+        let c = c.as_mut_ptr();
         macro_rules! multiply {
             (load [$($load:literal,)*] step [$($step:literal,)*] store [$($store:literal,)*] $($operands:tt)*) => {
                 asm!(
@@ -82,8 +83,8 @@ impl Amx {
                     a_row = in(reg) a_row * size_of::<u16>(),
                     b0 = in(reg) b.as_ptr().add(b_at[0]),
                     b_row = in(reg) b_row * size_of::<u32>(),
-                    c0 = in(reg) c.as_mut_ptr().add(c_at[0]),
-                    c1 = in(reg) c.as_mut_ptr().add(c_at[1]),
+                    c0 = in(reg) c.add(c_at[0]),
+                    c1 = in(reg) c.add(c_at[1]),
                     c_row = in(reg) c_row * size_of::<f32>(),
                     accumulate = in(reg) u32::from(accumulate),
                     step = inout(reg) steps.as_ptr() => _,

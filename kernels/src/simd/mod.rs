@@ -116,12 +116,12 @@ pub trait Simd: Sealed + Copy + Send + Sync + 'static {
 
     /// `x` in every lane.
     fn splat(self, x: f32) -> Self::F32;
-    /// The vector at `from`, which need not be aligned.
+    /// The vector at `from`, aligned as an f32 is.
     ///
     /// # Safety
     /// `from` is valid for reads of `LANES` values.
     unsafe fn load_ptr(self, from: *const f32) -> Self::F32;
-    /// Writes the vector to `to`, which need not be aligned.
+    /// Writes the vector to `to`, aligned as an f32 is.
     ///
     /// # Safety
     /// `to` is valid for writes of `LANES` values.
@@ -197,7 +197,7 @@ pub trait Simd: Sealed + Copy + Send + Sync + 'static {
     fn splat_pair(self, pair: u32) -> Pairs<Self::F32> {
         Pairs(self.splat(f32::from_bits(pair)))
     }
-    /// The pairs at `from`, which need not be aligned.
+    /// The pairs at `from`, aligned as a u32 is.
     ///
     /// # Safety
     /// `from` is valid for reads of `LANES` pairs.
@@ -206,7 +206,7 @@ pub trait Simd: Sealed + Copy + Send + Sync + 'static {
         // SAFETY: the caller's promise; a pair has the size and the alignment of an f32.
         Pairs(unsafe { self.load_ptr(from.cast()) })
     }
-    /// Writes pairs to `to`, which need not be aligned.
+    /// Writes pairs to `to`, aligned as a u32 is.
     ///
     /// # Safety
     /// `to` is valid for writes of `LANES` pairs.

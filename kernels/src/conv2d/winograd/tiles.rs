@@ -173,6 +173,7 @@ impl<const N: usize, const BF16: bool> Tiles<'_, '_, N, BF16> {
     fn each_chunk<S: Simd, const T: usize, const V: usize>(&mut self, s: S) {
         let (tiles, most) = (self.tiles(), chunk(N, self.ic, self.oc) / T);
         assert!(tiles >= T, "a group lies inside the tiles");
+        assert!(self.oc.is_multiple_of(V * S::LANES), "output channels are whole tiles");
         let mut first = 0;
         while first < tiles {
             let groups = most.min((tiles - first).div_ceil(T));
