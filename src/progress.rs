@@ -208,6 +208,11 @@ pub fn duration(of: Duration) -> String {
     }
 }
 
+/// [`duration`] of seconds that a file tells; `?` where they are no time, or one beyond all.
+pub fn seconds(of: f64) -> String {
+    Duration::try_from_secs_f64(of).map_or_else(|_| "?".to_owned(), duration)
+}
+
 /// When a line tells of work that nobody watches as a bar.
 #[derive(Clone, Copy, Debug)]
 pub struct Rhythm {

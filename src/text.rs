@@ -41,11 +41,12 @@ pub fn excerpt(text: &str) -> String {
 }
 
 /// A cell of a CSV file that a spreadsheet takes for text: what begins as a formula does, it would
-/// calculate. A quotation mark in front is what spreadsheets mark text with.
+/// calculate. A quotation mark in front is what spreadsheets mark text with; text that has one itself
+/// gets another, so that no two texts become one cell.
 ///
 /// OWASP, CSV Injection.
 pub fn cell(text: &str) -> Cow<'_, str> {
-    if text.starts_with(['=', '+', '-', '@', '\t', '\r']) {
+    if text.starts_with(['=', '+', '-', '@', '\t', '\r', '\'']) {
         Cow::Owned(format!("'{text}"))
     } else {
         Cow::Borrowed(text)

@@ -10,6 +10,7 @@ use rayon::prelude::*;
 use sha2::{Digest, Sha256};
 
 use crate::data::layout::PosterFolder;
+use crate::data::poster::MAX_BYTES;
 use crate::error::{Error, Result};
 use crate::files::system::is_shortage;
 
@@ -21,7 +22,8 @@ const TAIL: u64 = 4096;
 /// smallest such id; sorted.
 ///
 /// Only files that begin as a JPEG file does count: an error page that was saved under many names
-/// is refused under each of them, for what it is. A file that cannot be read has no duplicates. Of
+/// is refused under each of them, for what it is. A file that cannot be read, or is larger than 64 MiB, has no
+/// duplicates. Of
 /// files of equal length the ends are hashed, and of those with equal ends all bytes (SHA-256).
 ///
 /// # Errors
@@ -29,9 +31,10 @@ const TAIL: u64 = 4096;
 pub fn duplicates(posters: &PosterFolder, ids: &[u64]) -> Result<Vec<(u64, u64)>> {
     let open = |id: u64| File::open(posters.file(id));
     let length = |id: u64| {
-        // Checked before the file is opened: opening a pipe would wait for ever.
+        // Checked before the file is opened: opening a pipe would wait for ever. Files beyond the limit
+        // are refused before they are read.
         let metadata = std::fs::metadata(posters.file(id))?;
-        Ok(metadata.is_file().then_some(metadata.len()))
+        Ok((metadata.is_file() && metadata.len() <= MAX_BYTES).then_some(metadata.len()))
     };
     let same_length = grouped(posters, ids.to_vec(), length)?.concat();
     let same_end = grouped(posters, same_length, |id| end(&open(id)?))?.concat();

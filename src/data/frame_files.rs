@@ -55,7 +55,7 @@ impl Frame {
     /// # Errors
     /// Those of [`Frame::read_csv`]; also if a film has several genres where the rule allows one.
     pub fn read_back(folder: &Path, rule: &FilmRule, options: &str, films: &Films) -> Result<Option<Self>> {
-        if std::fs::read_to_string(folder.join(OPTIONS)).ok().as_deref() != Some(options) {
+        if files::read_regular(&folder.join(OPTIONS)).ok().as_deref() != Some(options.as_bytes()) {
             return Ok(None);
         }
         let frame = Self::read_csv(folder, rule.genres(films))?;
@@ -135,7 +135,7 @@ fn read_side(path: &Path, genres: &[String], seen: &mut HashSet<u64>) -> Result<
 pub(crate) fn read_rows(path: &Path, mut each: impl FnMut(&str, u64, &str) -> Result<(), String>) -> Result<()> {
     let remedy = "repair the row, or remove the folder to have the frames made again";
     // As a whole, since a CSV reader gives up where a signal interrupts it.
-    let content = std::fs::read(path).map_err(Error::io(path, "read the frame"))?;
+    let content = files::read_regular(path).map_err(Error::io(path, "read the frame"))?;
     let mut reader = ReaderBuilder::new().flexible(true).from_reader(&content[..]);
     if reader.headers().map_err(|e| from_csv(path, e))? != ["filename", "genres"].as_slice() {
         return Err(Error::row(path, 1, "the header is not `filename,genres`", remedy));

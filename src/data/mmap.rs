@@ -47,10 +47,15 @@ impl Map {
     /// Gives a range back: it no longer counts as this process's memory, and the next read of it
     /// asks the system again. `offset` is a multiple of the page size. Systems without such advice
     /// are not asked.
+    ///
+    /// # Panics
+    /// If the range is not one of the map.
     pub fn drop_behind(&self, offset: usize, len: usize) {
+        assert!(offset <= self.map.len() && len <= self.map.len() - offset, "the range lies in the map");
         #[cfg(unix)]
-        // SAFETY: the map is shared with a file and read-only (`new` made it), so that dropped
-        // pages come back from the file with the same content.
+        // SAFETY: the range is the map's own. The map is shared with a file and read-only (`new` made
+        // it), so that dropped pages come back from the file with the same content, also under those
+        // who have them borrowed.
         let _ = unsafe { self.map.unchecked_advise_range(memmap2::UncheckedAdvice::DontNeed, offset, len) };
         #[cfg(not(unix))]
         let _ = (offset, len);

@@ -8,12 +8,12 @@
 //! | [`layout`] | the folder's layout: where labels and posters are, whose poster a file is |
 //! | [`labels`] | `genres.csv` -> films and their genres; files beside it -> what else they say |
 //! | [`split`] | film id -> train, val or test |
+//! | [`refusal`] | the reasons for which a poster is left out |
+//! | `poster` | the file of a poster: its bytes, and whether it has changed |
 //! | [`duplicates`] | posters with the same bytes under several ids |
 //! | [`films`] | labels and `posters/` -> the cleaned films |
 //! | [`frames`] | cleaned films -> those of an experiment on each side |
 //! | `frame_files` | the films of each side as CSV files |
-//! | [`refusal`] | the reasons for which a poster is left out |
-//! | `poster` | the file of a poster: its bytes, and whether it has changed |
 //! | `jpeg` | the structure of a JPEG file: checked, and written anew for the decoder |
 //! | [`decode`] | a poster's file -> pixels of one size, or the reason why it is refused |
 //! | [`dhash`] | pixels -> a perceptual hash |
@@ -48,7 +48,7 @@ pub mod labels;
 pub mod layout;
 pub mod ledger;
 mod mmap;
-mod poster;
+pub(crate) mod poster;
 pub mod refusal;
 pub mod retouch;
 pub mod split;

@@ -9,7 +9,7 @@ use crate::data::refusal::{Reason, Refusal};
 use crate::files::{open_if_regular, system};
 
 /// The largest file in bytes; larger ones are refused before they are read.
-const MAX_BYTES: u64 = 64 << 20;
+pub(super) const MAX_BYTES: u64 = 64 << 20;
 /// How coarse the clock of a file system may be: FAT counts in steps of 2 seconds.
 const GRAIN: i64 = 2_000_000_000;
 
@@ -18,7 +18,7 @@ const GRAIN: i64 = 2_000_000_000;
 /// # Errors
 /// The inner one if this poster is to be left out. The outer one if this process can read no file,
 /// since it is out of file handles or memory: that says nothing about the poster.
-pub(super) fn read(path: &Path, bytes: &mut Vec<u8>) -> io::Result<Result<(), Refusal>> {
+pub(crate) fn read(path: &Path, bytes: &mut Vec<u8>) -> io::Result<Result<(), Refusal>> {
     match read_regular(path, bytes) {
         Err(error) if system::is_shortage(&error) => Err(error),
         Err(error) => Ok(Err(Refusal::new(Reason::Unreadable, error.to_string()))),

@@ -63,6 +63,17 @@ pub(crate) fn open_regular(path: &Path) -> io::Result<File> {
     open_if_regular(path)?.ok_or_else(|| io::Error::other("it is not a regular file"))
 }
 
+/// The content of a file.
+///
+/// # Errors
+/// As [`open_regular`].
+#[cfg(feature = "posters")]
+pub(crate) fn read_regular(path: &Path) -> io::Result<Vec<u8>> {
+    let mut content = Vec::new();
+    open_regular(path)?.read_to_end(&mut content)?;
+    Ok(content)
+}
+
 /// Whether the error says that there is no file, or no folder where it could be.
 pub(crate) fn is_absent(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)

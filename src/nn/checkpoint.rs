@@ -124,7 +124,7 @@ pub(crate) fn description_to_bytes(more: &impl Serialize, path: &Path) -> Result
     file_of(Vec::new(), object(more)).map_err(|what| Error::data(path, what, "shorten its description"))
 }
 
-/// An open checkpoint, of which only the header has been read.
+/// An open checkpoint, which is what was written. No tensor of it has been read yet.
 pub(crate) struct Checkpoint<'a> {
     path: &'a Path,
     file: TensorFile,
@@ -134,9 +134,10 @@ impl<'a> Checkpoint<'a> {
     /// Opens a checkpoint.
     ///
     /// # Errors
-    /// [`Error::Io`] where it cannot be read; [`Error::Data`] where its header is damaged.
+    /// [`Error::Io`] where it cannot be read; [`Error::Data`] where it is damaged.
     pub fn open(path: &'a Path) -> Result<Self> {
-        let file = TensorFile::open(path).map_err(|refusal| refuse(refusal, path))?;
+        let file = TensorFile::open(path).and_then(|mut file| file.verify().map(|()| file));
+        let file = file.map_err(|refusal| refuse(refusal, path))?;
         Ok(Self { path, file })
     }
 
@@ -167,7 +168,6 @@ impl<'a> Checkpoint<'a> {
         let values = || model.parameters().into_iter().map(|of| of.value.to_vec()).collect::<Values>();
         let mut best = remembered.best.then(values);
         self.check_shapes(model, trainer, best.as_ref())?;
-        self.file.verify()?;
 
         let (mut result, mut i) = (Ok(()), 0);
         let file = &mut self.file;

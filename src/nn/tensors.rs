@@ -8,6 +8,7 @@
 
 use crate::error::{Error, Result};
 use crate::files::open_if_regular;
+use crate::text::excerpt;
 use safetensors::tensor::{Dtype, Metadata, TensorView, serialize};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -121,7 +122,8 @@ impl TensorFile {
     pub fn open(path: &Path) -> Result<Self, Refusal> {
         let mut file = open_if_regular(path)?.ok_or_else(|| Refusal::File("not a regular file".to_owned()))?;
         let file_len = file.metadata()?.len();
-        let no_whole = |why: &dyn std::fmt::Display| format!("not a whole safetensors file ({why})");
+        let no_whole =
+            |why: &dyn std::fmt::Display| format!("not a whole safetensors file ({})", excerpt(&why.to_string()));
         let mut len = [0; 8];
         if file_len < len.len() as u64 {
             return Err(no_whole(&format!("{file_len} bytes")).into());
@@ -149,7 +151,8 @@ impl TensorFile {
     pub fn description<T: DeserializeOwned>(&self) -> Result<T, String> {
         let description = self.header.metadata().as_ref().and_then(|metadata| metadata.get(KEY));
         let description = description.ok_or_else(|| "a safetensors file, but not of onesheet".to_owned())?;
-        serde_json::from_str(description).map_err(|e| format!("its description is broken ({e})"))
+        serde_json::from_str(description)
+            .map_err(|e| format!("its description is broken ({})", excerpt(&e.to_string())))
     }
 
     /// Refuses the file if its description or its values are not those that were written. A file

@@ -8,13 +8,12 @@ use crate::page::document::{Document, Figure, Head, Section, Table, absent};
 use crate::page::folder::Folder;
 use crate::page::measures::Measure;
 use crate::page::overview;
-use crate::progress::duration;
+use crate::progress;
 use crate::report::{Epoch, percent, score};
 use crate::text::printable;
 use maud::{Markup, html};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 /// Options that say where a run was and not what it was.
 const PLACES: [&str; 3] = ["out", "cache", "threads"];
@@ -133,7 +132,7 @@ fn results(entries: &[Entry]) -> Markup {
     columns.push(of_best("Top-1 hit, val", Some(true), &|of| Some((of.val_top1_hit, percent(of.val_top1_hit)))));
     let time = |entry: &Entry| {
         let seconds = entry.folder.trained()?;
-        Some((seconds, duration(Duration::from_secs_f64(seconds))))
+        Some((seconds, progress::seconds(seconds)))
     };
     let cells = entries.iter().map(time).collect();
     columns.push(Column { head: "Training time", cells, larger_is_better: None });

@@ -155,6 +155,12 @@ impl Folder {
         Ok(())
     }
 
+    /// The name of the folder itself, by which pages beside it link to its own.
+    pub fn own_name(&self) -> String {
+        let path = std::path::absolute(&self.path).unwrap_or_default();
+        path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
+    }
+
     /// The seconds of all training steps, where they are known: those of all members of an ensemble.
     pub fn trained(&self) -> Option<f64> {
         let of_epochs = self.history.as_ref().map(|epochs| epochs.iter().map(|of| of.seconds.max(0.0)).sum());

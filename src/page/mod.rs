@@ -35,6 +35,7 @@ mod sections;
 use crate::error::Result;
 use crate::nn::Isa;
 use crate::report::read_column;
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 /// The name of a report in the folder of an experiment, of a run or of a sweep.
@@ -86,11 +87,10 @@ pub fn is_sweep(folder: &Path) -> bool {
 /// # Errors
 /// As [`write_comparison`]; also if there is no `sweep.csv`, or it cannot be read.
 pub fn write_sweep(folder: &Path) -> Result<PathBuf> {
-    let mut trials: Vec<PathBuf> = Vec::new();
+    let (mut trials, mut seen) = (Vec::new(), HashSet::new());
     for name in read_column(&folder.join(SWEEP), "trial")? {
-        let trial = folder.join(name);
-        if !trials.contains(&trial) {
-            trials.push(trial);
+        if seen.insert(name.clone()) {
+            trials.push(folder.join(name));
         }
     }
     write_comparison(&trials, &folder.join(FILE))

@@ -9,11 +9,10 @@ use crate::page::folder::Folder;
 use crate::page::measures::Measure;
 use crate::page::sections::headline::cards;
 use crate::page::sections::left_out;
-use crate::progress::duration;
+use crate::progress;
 use crate::text::{printable, thousands};
 use maud::{Markup, html};
 use std::path::Path;
-use std::time::Duration;
 
 /// The report of the run in a folder.
 ///
@@ -74,14 +73,14 @@ fn results(folders: &[Folder]) -> Markup {
 fn experiment(folder: &Folder) -> Markup {
     let trained = folder.history.as_ref().map(|epochs| {
         let seconds: f64 = epochs.iter().map(|of| of.seconds.max(0.0)).sum();
-        let time = duration(Duration::from_secs_f64(seconds));
+        let time = progress::seconds(seconds);
         format!("{} {} in {time}", epochs.len(), if epochs.len() == 1 { "epoch" } else { "epochs" })
     });
     let films = folder.metrics.as_ref().map(|metrics| format!("{} test films", thousands(metrics.films)));
     let hash = folder.record.as_ref().map(|record| format!("model {}", printable(&record.model_sha256)));
     html! {
         div.experiment {
-            h3 { a href={ (folder.experiment) "/" (FILE) } { (folder.name) } }
+            h3 { a href={ (folder.own_name()) "/" (FILE) } { (folder.name) } }
             @if let Some(question) = question(&folder.experiment) { p { (question) } }
             @match &folder.metrics {
                 Some(metrics) => (cards(&folder.experiment, &Measure::all(metrics))),

@@ -10,6 +10,7 @@ use fast_image_resize::{FilterType, ResizeAlg, ResizeOptions, Resizer};
 use jpeg_encoder::{ColorType, Encoder};
 
 use crate::data::decode::Decoder;
+use crate::data::poster;
 
 /// The quality of the pictures, of 100: what is left out is not seen at their size.
 const QUALITY: u8 = 78;
@@ -26,7 +27,8 @@ impl Picture {
     /// A poster's file brought to a size that fits into `width` and `height`, its sides in their
     /// proportion; `None` if it cannot be read or does not decode.
     pub fn of_poster(path: &Path, width: usize, height: usize) -> Option<Self> {
-        let bytes = std::fs::read(path).ok()?;
+        let mut bytes = Vec::new();
+        poster::read(path, &mut bytes).ok()?.ok()?;
         let mut decoder = Decoder::new();
         let pixels = decoder.decode_pixels(&bytes).ok()?.to_vec();
         let (from_width, from_height) = decoder.size();

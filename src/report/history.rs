@@ -189,14 +189,20 @@ pub fn write_history(path: &Path, epochs: &[Epoch]) -> Result<()> {
 ///
 /// # Errors
 /// [`Error::Io`] if the file cannot be read; [`Error::Data`], with the row, if it holds anything but
-/// epochs, or none.
+/// epochs, or none, or they are not numbered 1, 2, 3 and so on.
 pub fn read_history(path: &Path) -> Result<Vec<Epoch>> {
     let content = read(path)?;
     let epochs: Vec<Epoch> = csv::Reader::from_reader(&content[..])
         .into_deserialize()
         .collect::<csv::Result<_>>()
         .map_err(|error| from_csv(path, error))?;
-    if epochs.is_empty() { Err(Error::data(path, "it has no epoch", REMEDY)) } else { Ok(epochs) }
+    match epochs.iter().zip(1..).find(|(of, number)| of.epoch != *number) {
+        Some((of, number)) => {
+            Err(Error::row(path, number as u64 + 1, format!("epoch {} where {number} comes next", of.epoch), REMEDY))
+        }
+        None if epochs.is_empty() => Err(Error::data(path, "it has no epoch", REMEDY)),
+        None => Ok(epochs),
+    }
 }
 
 /// The error for a row that the CSV reader does not take.

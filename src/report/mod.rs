@@ -21,7 +21,6 @@ pub use table::{Table, columns, percent, score, short};
 use crate::error::{Error, Result};
 use crate::files;
 use serde::de::DeserializeOwned;
-use std::io::Read;
 use std::path::Path;
 
 /// The file of [`Metrics`] in the folder of an experiment.
@@ -46,9 +45,16 @@ pub fn write_metrics(path: &Path, metrics: &Metrics) -> Result<()> {
 /// Reads a `metrics.json` that [`write_metrics`] wrote; every number is the one that was written.
 ///
 /// # Errors
-/// [`Error::Io`] if the file cannot be read; [`Error::Data`] if it is no such file.
+/// [`Error::Io`] if the file cannot be read; [`Error::Data`] if it is no such file, or has not as many
+/// figures as genres.
 pub fn read_metrics(path: &Path) -> Result<Metrics> {
-    read_json(path)
+    let metrics: Metrics = read_json(path)?;
+    let genres = metrics.genres.len();
+    let figures = [Some(metrics.per_genre.len()), metrics.thresholds.as_ref().map(Vec::len)];
+    match figures.into_iter().flatten().find(|&figures| figures != genres) {
+        Some(figures) => Err(Error::data(path, format!("it has {genres} genres, and figures of {figures}"), REMEDY)),
+        None => Ok(metrics),
+    }
 }
 
 /// Reads a JSON file of a run.
@@ -79,8 +85,5 @@ pub(crate) fn read_column(path: &Path, name: &str) -> Result<Vec<String>> {
 /// The content of a file of results, if it is a regular one: read as a whole, since a CSV reader gives up
 /// where a signal interrupts it.
 fn read(path: &Path) -> Result<Vec<u8>> {
-    let mut content = Vec::new();
-    let read = files::open_regular(path).and_then(|mut file| file.read_to_end(&mut content));
-    read.map_err(Error::io(path, "read the results"))?;
-    Ok(content)
+    files::read_regular(path).map_err(Error::io(path, "read the results"))
 }

@@ -7,7 +7,7 @@ use crate::report::read_json;
 use crate::version::{COMMIT, TARGET, VERSION};
 use serde::{Deserialize, Serialize};
 use std::path::Path;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 /// The content of `run.json`. Unlike the other files of an experiment it differs from run to run:
 /// the time, the machine and the threads are in here and nowhere else.
@@ -62,6 +62,8 @@ impl Record {
         model_sha256: String,
         stages: Vec<Stage>,
     ) -> Self {
+        // The last year that the form has.
+        let last = SystemTime::UNIX_EPOCH + Duration::from_secs(253_402_300_799);
         Self {
             onesheet: VERSION.to_owned(),
             commit: COMMIT.map(str::to_owned),
@@ -71,7 +73,7 @@ impl Record {
             processor: processor(),
             cores: std::thread::available_parallelism().map_or(1, usize::from),
             threads,
-            started: humantime::format_rfc3339_seconds(started.max(SystemTime::UNIX_EPOCH)).to_string(),
+            started: humantime::format_rfc3339_seconds(started.clamp(SystemTime::UNIX_EPOCH, last)).to_string(),
             model_sha256,
             stages,
         }

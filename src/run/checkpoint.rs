@@ -8,6 +8,7 @@ use crate::nn::checkpoint::{Checkpoint, Values, description_to_bytes, to_bytes};
 use crate::nn::{Sequential, Trainer};
 use crate::progress::Progress;
 use crate::report::Epoch;
+use crate::run::course::Course;
 use crate::run::identity;
 use crate::run::outcome::Outcome;
 use crate::run::watch::Watch;
@@ -58,6 +59,22 @@ pub(crate) struct FitState {
     pub begun: SystemTime,
     /// How long the validation of the complete epochs took, in seconds.
     pub validation: f64,
+}
+
+impl FitState {
+    /// Whether a training of this course can have come so far: a file may say anything.
+    pub fn fits(&self, course: &Course) -> bool {
+        let Position { epoch, at, seconds, waited, .. } = self.position;
+        let (epochs, complete) = (course.epochs(), self.history.len());
+        let times = self.history.iter().map(|of| of.seconds).chain([seconds, waited, self.validation]);
+        (1..=epochs + 1).contains(&epoch)
+            && complete < epoch
+            && [complete > 0, self.kept.is_some()] == [epoch > 1; 2]
+            && at <= course.films(epoch)
+            // An epoch that is at its end has taken its time.
+            && (at == 0 || at < course.films(epoch) || seconds > 0.0)
+            && times.map(Duration::try_from_secs_f64).all(|time| time.is_ok())
+    }
 }
 
 /// A place in a training.

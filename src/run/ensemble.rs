@@ -10,7 +10,6 @@ use crate::run::fit::Times;
 use crate::run::out::FRAMES;
 use crate::run::outcome::Outcome;
 use crate::run::training::Fit;
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -68,7 +67,7 @@ impl Fit<'_, '_> {
             let [own, theirs] = [&own, &theirs].map(|frame| frame.join(file));
             // Not every run has films without genres.
             let read = |path: &Path| {
-                path.exists().then(|| fs::read(path).map_err(Error::io(path, "read the films"))).transpose()
+                path.exists().then(|| files::read_regular(path).map_err(Error::io(path, "read the films"))).transpose()
             };
             if read(&own)? != read(&theirs)? {
                 let what = format!("its films are not those of {}", own.display());

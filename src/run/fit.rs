@@ -166,6 +166,9 @@ impl Fit<'_, '_> {
             let what = format!("the films of {} are not those that it was begun with", self.experiment.name);
             return Err(Error::data(path, what, "put labels and posters back as they were, or name another --out"));
         }
+        if !state.fits(&self.course()) {
+            return Err(Error::data(path, "no training of this run comes to such a place", "begin the run again"));
+        }
         let (mut classifier, mut wide) = self.untrained(isa)?;
         let network = wide.as_mut().unwrap_or(&mut classifier.network);
         let mut trainer = self.trainer(network);

@@ -218,6 +218,20 @@ proptest! {
     }
 }
 
+/// Flatten changes how a value is seen, and squeeze-and-excite needs the images that it was.
+#[test]
+fn channels_are_scaled_by_a_branch_that_begins_with_flatten() {
+    let multiply = LayerSpec::Multiply { layers: 2 };
+    let spec = ModelSpec::input(&[4, 4, 3]).conv2d(3, 1, Padding::Same).flatten().dense(3).layer(multiply);
+    let mut model = Sequential::build(spec.global_average_pool2d().dense(2), Isa::available()[0], 1).unwrap();
+    let x = Data::new(1).vec(2 * 4 * 4 * 3);
+    assert!(model.forward(Input::F32(&x), Pass::Inference).values().iter().all(|y| y.is_finite()));
+    let optimizer = Optimizer::new(Rule::adam(1e-2), &mut model);
+    let mut trainer = Trainer::new(Head::Softmax, optimizer, 1);
+    let losses = [(); 60].map(|()| trainer.step(&mut model, Input::F32(&x), &[1.0, 0.0, 0.0, 1.0]));
+    assert!(losses[59] < 0.9 * losses[0], "{losses:?}");
+}
+
 #[test]
 fn training_gives_the_same_bits_on_any_number_of_threads() {
     let batches: Vec<_> = (0..4).map(|seed| Data::new(seed).vec(9 * 20 * 20 * 3)).collect();

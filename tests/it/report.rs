@@ -393,11 +393,19 @@ fn a_history_reads_back_and_a_broken_one_is_refused_with_its_row() {
     fs::write(&path, text.replace("\n2,", "\ntwo,")).unwrap();
     let error = read_history(&path).unwrap_err().to_string();
     assert!(error.contains("history.csv, row 3: field 0: invalid digit"), "{error}");
+    fs::write(&path, text.replace("\n2,", "\n3,")).unwrap();
+    let error = read_history(&path).unwrap_err().to_string();
+    assert!(error.contains("history.csv, row 3: epoch 3 where 2 comes next"), "{error}");
     fs::write(&path, text.lines().next().unwrap()).unwrap();
     assert!(read_history(&path).unwrap_err().to_string().contains("it has no epoch"));
     fs::write(folder.path().join("metrics.json"), "{\n\"films\": tree}").unwrap();
     let error = read_metrics(&folder.path().join("metrics.json")).unwrap_err().to_string();
     assert!(error.contains("metrics.json, row 2: "), "{error}");
+    let json = folder.path().join("metrics.json");
+    write_metrics(&json, &Metrics { thresholds: Some(vec![0.5]), ..val.clone() }).unwrap();
+    assert!(read_metrics(&json).unwrap_err().to_string().contains("it has 4 genres, and figures of 1"));
+    write_metrics(&json, &Metrics { per_genre: Vec::new(), ..val }).unwrap();
+    assert!(read_metrics(&json).unwrap_err().to_string().contains("it has 4 genres, and figures of 0"));
 }
 
 #[test]

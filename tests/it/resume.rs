@@ -175,6 +175,14 @@ fn a_run_goes_on_with_the_options_that_it_began_with() {
     refused("--resume", "labels (");
     fs::write(&genres, labels).unwrap();
     assert_eq!(fs::read(folder.join("run").join(CHECKPOINT)).unwrap(), checkpoint, "it is left as it was");
+    // What nobody can have come to, in a file that has no checksum, is no bug.
+    let header = 8 + u64::from_le_bytes(checkpoint[..8].try_into().unwrap()) as usize;
+    let lie = String::from_utf8_lossy(&checkpoint[8..header]);
+    let lie = lie.replace(r#"\"epoch\":1,"#, r#"\"epoch\":7,"#).replace("checksum", "checksun");
+    fs::write(folder.join("run").join(CHECKPOINT), [&checkpoint[..8], lie.as_bytes(), &checkpoint[header..]].concat())
+        .unwrap();
+    let (code, _, err) = train(folder, &format!("{line} --resume"));
+    assert!(code == 3 && err.contains("no training of this run comes to such a place"), "{err}");
     // A damaged one is named.
     fs::write(folder.join("run").join(CHECKPOINT), &checkpoint[..checkpoint.len() / 2]).unwrap();
     let (code, _, err) = train(folder, &format!("{line} --resume"));

@@ -23,9 +23,15 @@ fn an_excerpt_is_short_however_long_the_text_is() {
 
 #[test]
 fn no_cell_is_a_formula() {
-    for (text, shown) in
-        [("=1+1", "'=1+1"), ("+1", "'+1"), ("-1", "'-1"), ("@a", "'@a"), ("Sci-Fi", "Sci-Fi"), ("", "")]
-    {
+    for (text, shown) in [
+        ("=1+1", "'=1+1"),
+        ("+1", "'+1"),
+        ("-1", "'-1"),
+        ("@a", "'@a"),
+        ("'=1", "''=1"),
+        ("Sci-Fi", "Sci-Fi"),
+        ("", ""),
+    ] {
         assert_eq!(cell(text), shown);
     }
 }

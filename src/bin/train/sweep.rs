@@ -6,7 +6,7 @@ use crate::{run, threads};
 use onesheet::classifier::experiment::Experiment;
 use onesheet::files::OwnFolder;
 use onesheet::nn::Isa;
-use onesheet::progress::duration;
+use onesheet::progress::seconds;
 use onesheet::ranks::Team;
 use onesheet::report::{HISTORY_FILE, METRICS_FILE, columns, percent, score};
 use onesheet::run::identity;
@@ -15,7 +15,7 @@ use onesheet::run::precision::settle;
 use onesheet::run::sweep::{Row, Trial, trials, write};
 use onesheet::run::teaching;
 use onesheet::{Error, Result, files, page};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 /// The file in a trial's folder that says that the trial has finished: it holds the trial's
 /// [`identity`], after a first line `# reason` if the loss diverged.
@@ -223,7 +223,7 @@ fn print(rows: &[Row]) {
             percent(row.val_top1_hit),
             percent(row.val_top3_hit),
             row.epoch.map_or(String::new(), |epoch| epoch.to_string()),
-            duration(Duration::from_secs_f64(row.seconds.max(0.0))),
+            seconds(row.seconds),
             row.trial.clone(),
         ]
     };

@@ -52,9 +52,9 @@ impl JoinLayer {
     }
 }
 
-/// The shape of a batch of images and its factors.
-fn shape(images: &Tensor) -> GlobalAveragePool2dShape {
-    let c = *images.shape().last().expect("images have axes");
+/// The shape of a batch of images and its factors. The images may be seen flattened by then.
+fn shape(images: &Tensor, factors: &Tensor) -> GlobalAveragePool2dShape {
+    let c = factors.item_len();
     GlobalAveragePool2dShape::new(GlobalAveragePool2dSizes { n: images.n(), pixels: images.item_len() / c, c })
 }
 
@@ -77,7 +77,9 @@ impl Layer for JoinLayer {
         let (x, earlier) = (inputs.x.values(), inputs.earlier());
         match self.join {
             Join::Add => join::add(isa, x, earlier.values(), y.values_mut()),
-            Join::Multiply => join::scale_channels(isa, &shape(earlier), earlier.values(), x, y.values_mut()),
+            Join::Multiply => {
+                join::scale_channels(isa, &shape(earlier, inputs.x), earlier.values(), x, y.values_mut());
+            }
         }
     }
 
@@ -91,9 +93,10 @@ impl Layer for JoinLayer {
                 std::mem::swap(dx, dy);
             }
             Join::Multiply => {
+                let shape = shape(earlier, inputs.x);
                 let outputs = [gradient.values_mut(), dx.values_mut()];
                 let inputs = [earlier.values(), inputs.x.values(), dy.values()];
-                join::scale_channels_backward(isa, &shape(earlier), inputs, outputs);
+                join::scale_channels_backward(isa, &shape, inputs, outputs);
             }
         }
     }

@@ -5,10 +5,10 @@ use crate::page::FILE;
 use crate::page::chart::{Axis, Key, Mark, Plot, legend};
 use crate::page::document::{Figure, Head, Section, Table, absent};
 use crate::page::folder::Folder;
-use crate::progress::duration;
+use crate::progress::seconds;
 use crate::report::{Epoch, percent, score};
+use crate::text::excerpt;
 use maud::{Markup, html};
-use std::time::Duration;
 
 pub(in crate::page) fn section(folder: &Folder) -> Section {
     let meta = folder.classifier.as_ref().map(|classifier| &classifier.meta);
@@ -18,11 +18,11 @@ pub(in crate::page) fn section(folder: &Folder) -> Section {
         Some(epochs) => html! {
             p {
                 (epochs.len()) (if epochs.len() == 1 { " epoch" } else { " epochs" }) " in "
-                (duration(Duration::from_secs_f64(epochs.iter().map(|of| of.seconds).sum::<f64>().max(0.0))))
+                (seconds(epochs.iter().map(|of| of.seconds).sum()))
                 " of training steps."
                 @if let Some(kept) = kept {
                     " The weights are those after epoch " (kept)
-                    (meta.and_then(|meta| meta.best.as_deref()).map_or(String::new(), |best| format!(": the {best}"))) "."
+                    (meta.and_then(|meta| meta.best.as_deref()).map_or(String::new(), |best| format!(": the {}", excerpt(best)))) "."
                 }
             }
             div.figures { (losses(Course { epochs, kept })) (scores(Course { epochs, kept })) }
@@ -32,7 +32,7 @@ pub(in crate::page) fn section(folder: &Folder) -> Section {
                 "Each of the " (members) " networks was trained on its own, and has its course in a report of its own: "
                 @for number in 1..=members {
                     @let member = member_folder(number);
-                    a href={ "../" (member) "/" (folder.experiment) "/" (FILE) } { (member) }
+                    a href={ "../" (member) "/" (folder.own_name()) "/" (FILE) } { (member) }
                     (if number < members { ", " } else { "." })
                 }
             }
@@ -61,7 +61,7 @@ fn losses(course: Course) -> Markup {
             of.epoch.to_string(),
             format!("{:.4}", of.train_loss),
             format!("{:.4}", of.val_loss),
-            duration(Duration::from_secs_f64(of.seconds.max(0.0))),
+            seconds(of.seconds),
             format!("{:.0}", of.images_per_second),
             percent(of.waiting),
         ]

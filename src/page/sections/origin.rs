@@ -3,11 +3,10 @@
 use crate::page::chart::{Row, Rows};
 use crate::page::document::{Figure, Head, Section, Table, absent};
 use crate::page::folder::{Folder, shown};
-use crate::progress::duration;
+use crate::progress;
 use crate::report::{Record, percent};
 use crate::text::{excerpt, thousands};
 use maud::{Markup, html};
-use std::time::Duration;
 
 /// The time by stage.
 pub(in crate::page) fn time(folder: &Folder) -> Section {
@@ -23,7 +22,7 @@ fn stages(record: &Record) -> Markup {
     let share = |seconds: f64| if all > 0.0 { seconds.max(0.0) / all } else { 0.0 };
     let time = |seconds: f64| match seconds.max(0.0) {
         seconds @ ..10.0 => format!("{seconds:.1} s"),
-        seconds => duration(Duration::from_secs_f64(seconds)),
+        seconds => progress::seconds(seconds),
     };
     let rows = record.stages.iter().map(|stage| Row {
         name: excerpt(&stage.name),

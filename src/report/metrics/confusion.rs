@@ -1,5 +1,7 @@
 //! Which genres are predicted for the films of which.
 
+use std::collections::HashMap;
+
 use crate::nn::Head;
 use crate::nn::metrics::top_k;
 use crate::report::Evaluation;
@@ -11,9 +13,9 @@ use crate::report::Evaluation;
 /// or none: a film counts once for each pair of a true and a predicted genre.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Confusion {
-    /// `[classes, classes]`, row-major: the films that have the row's genre and for which the
-    /// column's is predicted.
-    pub counts: Vec<usize>,
+    /// The films that have the first genre and for which the second is predicted, of pairs of which
+    /// there are such films.
+    pub counts: HashMap<[usize; 2], usize>,
     /// The films that have each genre.
     pub support: Vec<usize>,
     /// The films that have each genre and for which none is predicted.
@@ -30,8 +32,7 @@ impl Confusion {
         let classes = genres.len();
         assert!(classes > 0, "a confusion is of genres");
         assert_eq!(probabilities.len(), labels.len(), "probabilities and labels differ in shape");
-        let mut found =
-            Self { counts: vec![0; classes * classes], support: vec![0; classes], unanswered: vec![0; classes] };
+        let mut found = Self { counts: HashMap::new(), support: vec![0; classes], unanswered: vec![0; classes] };
         for (probabilities, labels) in probabilities.chunks_exact(classes).zip(labels.chunks_exact(classes)) {
             let above = |&genre: &usize| probabilities[genre] > thresholds.map_or(0.5, |thresholds| thresholds[genre]);
             let predicted: Vec<usize> = match head {
@@ -41,7 +42,7 @@ impl Confusion {
             for truth in (0..classes).filter(|&genre| labels[genre] == 1.0) {
                 found.support[truth] += 1;
                 found.unanswered[truth] += usize::from(predicted.is_empty());
-                predicted.iter().for_each(|genre| found.counts[truth * classes + genre] += 1);
+                predicted.iter().for_each(|&genre| *found.counts.entry([truth, genre]).or_default() += 1);
             }
         }
         found
@@ -49,6 +50,6 @@ impl Confusion {
 
     /// The films that have the genre `truth` and for which `predicted` is predicted.
     pub fn count(&self, truth: usize, predicted: usize) -> usize {
-        self.counts[truth * self.support.len() + predicted]
+        self.counts.get(&[truth, predicted]).copied().unwrap_or(0)
     }
 }
