@@ -400,6 +400,17 @@ fn thresholds_are_tuned_on_enough_films_and_never_low() {
     assert_eq!(thresholds[1..], [0.1, 0.5]);
 }
 
+/// Half-way between a float and the one below it rounds to one of the two, and a score that is equal to
+/// its threshold is not above it.
+#[test]
+fn a_threshold_lies_below_the_scores_that_it_lets_pass() {
+    for score in [0.5_f32, 0.500_000_06, 0.75] {
+        let below = score.next_down();
+        let threshold = Ranking::new(vec![(score, true), (below, false)]).best_f1_threshold().unwrap();
+        assert_eq!(threshold, below);
+    }
+}
+
 #[test]
 fn with_a_softmax_the_answer_is_the_most_probable_genre() {
     let genres = names(3);
