@@ -368,6 +368,29 @@ fn minimal_filtering_is_as_exact_as_the_docs_say() {
     });
 }
 
+/// Tiles are paired, and summed in chunks: an odd one has none beside it, and many fill several chunks.
+#[test]
+fn weight_gradients_of_bf16_are_near_for_any_number_of_tiles() {
+    for (h, w) in [(9, 10), (5, 6), (70, 74)] {
+        let sizes = Conv2dSizes { n: 1, h, w, ic: 16, oc: 32, kh: 3, kw: 3, stride: 1, padding: Padding::Same };
+        let shape = Conv2dShape::new(sizes);
+        let mut data = Data::new(4);
+        let (x, dy) = (data.vec(shape.x_len()), data.vec(shape.y_len()));
+        let (expected, _) = reference::backward_w(&shape, &wide(&x), &wide(&dy));
+        let norm = |values: &mut dyn Iterator<Item = f64>| values.map(|value| value * value).sum::<f64>().sqrt();
+        for isa in fused().into_iter().map(|isa| isa.with_precision(Precision::Bf16)) {
+            for algorithm in [Algorithm::Winograd2x2, Algorithm::Winograd4x4] {
+                let (mut dw, mut db, workspace) = (vec![0.0; shape.w_len()], [0.0; 32], &mut Workspace::default());
+                BackwardW { shape: &shape, x: &x, dy: &dy, dw: &mut dw, db: &mut db, workspace }
+                    .run_with(isa, algorithm);
+                let differences = &mut dw.iter().zip(&expected).map(|(&a, e)| f64::from(a) - e);
+                let error = norm(differences) / norm(&mut expected.iter().copied());
+                assert!((1e-4..2e-2).contains(&error), "{error} by {algorithm} on {}: {shape:?}", isa.name());
+            }
+        }
+    }
+}
+
 /// Products of bf16 are as near as 8 bits allow, and the same to the bit with the processor's own
 /// instructions as in plain arithmetic.
 #[test]
