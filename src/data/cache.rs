@@ -249,7 +249,11 @@ impl Cache {
         if crc32fast::hash(&refusals) != u32_at(&fixed, 72) {
             return Err(bad("the list of refused posters is damaged"));
         }
-        let refused = serde_json::from_slice(&refusals).map_err(|e| bad(&format!("the refused posters: {e}")))?;
+        let refused: Vec<_> =
+            serde_json::from_slice(&refusals).map_err(|e| bad(&format!("the refused posters: {e}")))?;
+        if refused.len() != entries.iter().filter(|entry| entry.verdict != Verdict::Image).count() {
+            return Err(bad("the list of refused posters is not that of the index"));
+        }
         let checked = entries.iter().map(|_| AtomicBool::new(false)).collect();
         drop((fixed, index, refusals));
         Ok(Self { path: path.to_owned(), spec, content, length, entries, refused, checked, built: None })

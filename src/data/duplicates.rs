@@ -22,9 +22,9 @@ const TAIL: u64 = 4096;
 /// smallest such id; sorted.
 ///
 /// Only files that begin as a JPEG file does count: an error page that was saved under many names
-/// is refused under each of them, for what it is. A file that cannot be read, or is larger than 64 MiB, has no
-/// duplicates. Of
-/// files of equal length the ends are hashed, and of those with equal ends all bytes (SHA-256).
+/// is refused under each of them, for what it is. A file that cannot be read, or is larger than 64 MiB,
+/// has no duplicates. Of files of equal length the ends are hashed, and of those with equal ends all
+/// bytes (SHA-256).
 ///
 /// # Errors
 /// [`Error::Io`] if this process is out of file handles or memory.

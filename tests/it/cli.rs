@@ -279,13 +279,6 @@ fn bad_posters_are_named() {
     assert!(mixed.stdout.contains("whole.jpg: "), "the good poster is not lost: {}", mixed.stdout);
 }
 
-/// A model file whose checksum has another name, and is none.
-fn without_checksum(mut model: Vec<u8>) -> Vec<u8> {
-    let at = model.windows(8).position(|window| window == b"checksum").expect("a model file has a checksum");
-    model[at] = b'C';
-    model
-}
-
 #[test]
 fn bad_models_are_named() {
     let folder = tempfile::tempdir().unwrap();
@@ -306,7 +299,7 @@ fn bad_models_are_named() {
     let end = infinite.len();
     infinite[end - 4..].copy_from_slice(&f32::INFINITY.to_le_bytes());
     with(&infinite, &["it is damaged"]);
-    with(&without_checksum(infinite), &["inf"]);
+    with(&crate::weights::without_checksum(infinite), &["inf"]);
     assert_one_line(&predict(&run_folder()), 3, &["multi-label", "single-genre", "top-6"]);
     assert_one_line(&predict(Path::new("/nowhere")), 3, &["/nowhere"]);
 }

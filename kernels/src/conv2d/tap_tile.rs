@@ -35,7 +35,8 @@ pub(super) fn fits(oc: usize) -> bool {
 /// `y[r,q,o] = bias[o] + sum over i,u,v of x[r+u, q+v, i] * w[i,u,v,o]`, then ReLU where `relu`;
 /// `IC` is `ic`, or 0 for any
 pub(super) struct TapTiles<'a, 'b, const IC: usize> {
-    /// `rows + 2` rows, where `rows` is 1 or 2, `x_row` values from one to the next, pixels of `ic` channels.
+    /// `rows + 2` rows, where `rows` is 1 or 2, `x_row` values from one to the next, pixels of `ic`
+    /// channels.
     pub x: &'a [f32],
     pub x_row: usize,
     pub ic: usize,

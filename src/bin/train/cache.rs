@@ -66,10 +66,7 @@ fn describe(cache: &Cache) {
     let ImageSpec { height, width } = cache.spec();
     let (posters, refused) = (cache.len(), cache.refused().len());
     say(&format!("{}: {:.2} GB", cache.path().display(), cache.file_bytes() as f64 / 1e9));
-    say(&format!(
-        "{posters} posters, {} of them as {width}x{height} RGB, {refused} refused",
-        posters.saturating_sub(refused)
-    ));
+    say(&format!("{posters} posters, {} of them as {width}x{height} RGB, {refused} refused", posters - refused));
     if refused > 0 {
         let named = cache.refused().iter().map(|(id, refusal)| (poster_name(*id), refusal));
         say(Refusal::ledger(named).to_string().trim_end());
