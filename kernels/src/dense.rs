@@ -215,7 +215,8 @@ impl BackwardX<'_> {
         let pass = ToInput::new(isa, shape, self.dy, self.dx, &mut self.workspace.turned_dy);
         let rows = shape.chunk;
         self.w.par_chunks(rows * shape.outputs).enumerate().for_each(|(chunk, w)| {
-            scratch::with(pass.scratch_len(), |scratch| pass.run(chunk * rows, w, scratch));
+            // SAFETY: a chunk of w is of these inputs alone.
+            scratch::with(pass.scratch_len(), |scratch| unsafe { pass.run(chunk * rows, w, scratch) });
         });
     }
 }
@@ -317,7 +318,8 @@ impl BackwardAndStep<'_> {
                 let (dw, scratch) = scratch.split_at_mut(rows * outputs);
                 let dw = &mut dw[..w.len()];
                 if let Some(pass) = &pass {
-                    pass.run(chunk * rows, w, scratch);
+                    // SAFETY: each task has the weights of some inputs, and no other has these.
+                    unsafe { pass.run(chunk * rows, w, scratch) };
                 }
                 weight_gradient(isa, shape, x, dy, chunk * rows, Init::Zero, dw);
                 step.run_block(isa, dw, [first, second], w);
@@ -368,15 +370,18 @@ impl<'a> ToInput<'a> {
         self.shape.chunk * columns(self.shape.n)
     }
 
-    /// The inputs from `first` on, as many as `w` has rows; no other task has them.
-    fn run(&self, first: usize, w: &[f32], scratch: &mut [f32]) {
+    /// The inputs from `first` on, as many as `w` has rows.
+    ///
+    /// # Safety
+    /// No other thread has these inputs.
+    unsafe fn run(&self, first: usize, w: &[f32], scratch: &mut [f32]) {
         let DenseSizes { n, outputs, .. } = **self.shape;
         let (rows, columns) = (w.len() / outputs, columns(n));
         let turned_dx = &mut scratch[..rows * columns];
         let (a, b) = (View::rows(w, outputs), View::rows(self.turned_dy, columns));
         Product { segments: 1, depth: outputs, a, b, c: turned_dx, init: Init::Zero, relu: false }.run(self.isa);
         for image in 0..n {
-            // SAFETY: tasks have different inputs, so none has these columns of dx.
+            // SAFETY: no other thread has these columns of dx.
             let dx = unsafe { self.dx.part(image, first, rows) };
             for (dx, turned) in dx.iter_mut().zip(turned_dx[image..].iter().step_by(columns)) {
                 *dx = *turned;

@@ -11,9 +11,11 @@ use onesheet_kernels::global_average_pool2d::{self, GlobalAveragePool2dShape, Gl
 use onesheet_kernels::loss::{self, CrossEntropy};
 use onesheet_kernels::max_pool2d::{self, MaxPool2dShape, MaxPool2dSizes};
 use onesheet_kernels::optim::{Rule, Sgd, Step};
+use onesheet_kernels::precision::Precision;
 use onesheet_kernels::simd::Isa;
 use onesheet_kernels::{activation, dropout, image, join};
 use proptest::prelude::*;
+use std::fmt::Debug;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// The size that, times `by`, wraps to `to`.
@@ -143,7 +145,11 @@ proptest! {
             prop_assert!(last <= h as u128 + beyond);
             prop_assert!(shape.pad_top() < kh && shape.pad_left() < kw);
             prop_assert!(conv2d::Workspace::bytes(Isa::choose().unwrap(), &shape, true) >= 4 * shape.w_len());
-            prop_assert!(shape.scratch_len(Isa::choose().unwrap(), false) >= product(&[stride.min(2) - 1, shape.ow(), kh, kw, ic]).unwrap() as usize);
+            if stride > 1 {
+                // At least one row of windows is laid out.
+                let scratch = shape.scratch_len(Isa::choose().unwrap(), false);
+                prop_assert!(Some(scratch as u128) >= product(&[shape.ow(), kh, kw, ic]));
+            }
         }
         if let Ok(shape) = DenseShape::try_new(DenseSizes { n, inputs: h, outputs: w }) {
             let lens = [shape.x_len(), shape.w_len(), shape.y_len()].map(|len| Some(len as u128));
@@ -164,13 +170,26 @@ proptest! {
 /// and panic where one of them is shorter or longer.
 #[track_caller]
 fn refuses_other_lengths<const N: usize>(lens: [usize; N], run: impl Fn(Isa, [usize; N])) {
+    each_refuses_other_lengths(lens, |_| vec![()], |isa, (), lens| run(isa, lens));
+}
+
+/// The same for each of the `ways` that an instruction set has.
+#[track_caller]
+fn each_refuses_other_lengths<W: Copy + Debug, const N: usize>(
+    lens: [usize; N],
+    ways: impl Fn(Isa) -> Vec<W>,
+    run: impl Fn(Isa, W, [usize; N]),
+) {
     for_each_isa(|isa| {
-        run(isa, lens);
-        for i in 0..N {
-            for len in [0, lens[i] / 2, lens[i] - 1, lens[i] + 1, 2 * lens[i], 2 * lens[i] + 1] {
-                let mut others = lens;
-                others[i] = len;
-                assert!(len == lens[i] || panic_of(|| run(isa, others)).is_some(), "slice {i} of {lens:?}: {len}");
+        for way in ways(isa) {
+            run(isa, way, lens);
+            for i in 0..N {
+                for len in [0, lens[i] / 2, lens[i] - 1, lens[i] + 1, 2 * lens[i], 2 * lens[i] + 1] {
+                    let mut others = lens;
+                    others[i] = len;
+                    let is_refused = len == lens[i] || panic_of(|| run(isa, way, others)).is_some();
+                    assert!(is_refused, "{way:?}, slice {i} of {lens:?}: {len}");
+                }
             }
         }
     });
@@ -200,33 +219,30 @@ fn convolutions() -> impl Iterator<Item = Conv2dShape> {
 fn convolutions_refuse_slices_of_other_lengths() {
     for shape in &convolutions().collect::<Vec<_>>() {
         let [x, w, y] = [shape.x_len(), shape.w_len(), shape.y_len()];
-        let each = |isa, pass, run: &mut dyn FnMut(Algorithm)| {
-            Algorithm::available(isa, shape, pass).into_iter().for_each(run);
+        let of = |pass| {
+            move |isa: Isa| {
+                let isas = [Precision::F32, Precision::Bf16].map(|precision| isa.with_precision(precision));
+                let each = |isa| Algorithm::available(isa, shape, pass).into_iter().map(move |way| (isa, way));
+                isas.into_iter().flat_map(each).collect()
+            }
         };
-        refuses_other_lengths([x, w, shape.oc, y], |isa, [x, w, bias, y]| {
-            let (x, w, bias, mut y, workspace) = (f32s(x), f32s(w), f32s(bias), f32s(y), &mut Default::default());
-            each(isa, Pass::Forward, &mut |algorithm| {
-                let (x, w, bias) = (&x, &w, &bias);
-                conv2d::Forward { shape, x, w, bias, relu: true, y: &mut y, workspace }.run_with(isa, algorithm);
-            });
+        each_refuses_other_lengths([x, w, shape.oc, y], of(Pass::Forward), |_, (isa, algorithm), [x, w, bias, y]| {
+            let (x, w, bias, y, workspace) = (&f32s(x), &f32s(w), &f32s(bias), &mut f32s(y), &mut Default::default());
+            conv2d::Forward { shape, x, w, bias, relu: true, y, workspace }.run_with(isa, algorithm);
         });
         refuses_other_lengths([x, w, shape.oc, y], |isa, [x, w, bias, y]| {
             let (x, bias, mut y, mut weights) = (f32s(x), f32s(bias), f32s(y), PackedWeights::default());
             weights.pack(isa, shape, &f32s(w));
             conv2d::Inference { shape, x: &x, weights: &weights, bias: &bias, relu: true, y: &mut y }.run(isa);
         });
-        refuses_other_lengths([y, w, x], |isa, [dy, w, dx]| {
-            let (dy, w, mut dx, workspace) = (f32s(dy), f32s(w), f32s(dx), &mut Default::default());
-            each(isa, Pass::BackwardX, &mut |algorithm| {
-                conv2d::BackwardX { shape, dy: &dy, w: &w, dx: &mut dx, workspace }.run_with(isa, algorithm);
-            });
+        each_refuses_other_lengths([y, w, x], of(Pass::BackwardX), |_, (isa, algorithm), [dy, w, dx]| {
+            let (dy, w, dx, workspace) = (&f32s(dy), &f32s(w), &mut f32s(dx), &mut Default::default());
+            conv2d::BackwardX { shape, dy, w, dx, workspace }.run_with(isa, algorithm);
         });
-        refuses_other_lengths([x, y, w, shape.oc], |isa, [x, dy, dw, db]| {
-            let (x, dy, mut dw, mut db, workspace) = (f32s(x), f32s(dy), f32s(dw), f32s(db), &mut Default::default());
-            each(isa, Pass::BackwardW, &mut |algorithm| {
-                let (x, dy, dw, db) = (&x, &dy, &mut dw, &mut db);
-                conv2d::BackwardW { shape, x, dy, dw, db, workspace }.run_with(isa, algorithm);
-            });
+        each_refuses_other_lengths([x, y, w, shape.oc], of(Pass::BackwardW), |_, (isa, algorithm), [x, dy, dw, db]| {
+            let (x, dy, dw, db, workspace) =
+                (&f32s(x), &f32s(dy), &mut f32s(dw), &mut f32s(db), &mut Default::default());
+            conv2d::BackwardW { shape, x, dy, dw, db, workspace }.run_with(isa, algorithm);
         });
     }
 }

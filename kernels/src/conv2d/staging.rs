@@ -104,9 +104,9 @@ impl Staging {
                 continue;
             };
             let (before, rest) = to.split_at_mut(self.left * self.c);
-            let (inside, after) = rest.split_at_mut(x_row.min(rest.len()));
+            let (inside, after) = rest.split_at_mut(x_row);
             before.fill(0.0);
-            fill(r * x_row..r * x_row + inside.len(), inside);
+            fill(r * x_row..(r + 1) * x_row, inside);
             after.fill(0.0);
         }
     }

@@ -115,6 +115,6 @@ impl<'a> Source<'a> {
         let rows = shape.band_rows(band);
         let first = if band == 0 { 0 } else { rows.start + kh - 1 };
         let end = (rows.end + kh - 1).min(h);
-        Ahead([&x[(image * h + first.min(end)) * row..(image * h + end) * row], &[], &[]])
+        Ahead([&x[(image * h + first) * row..(image * h + end) * row], &[], &[]])
     }
 }

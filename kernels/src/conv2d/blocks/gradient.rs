@@ -56,12 +56,11 @@ impl Layout {
         self.steps(MOST_ROWS).max(STEPS)
     }
 
-    /// Pixels that so many rows of `dy` take in `x`: those under their windows, and what is written and
-    /// read beyond them.
+    /// Pixels that so many rows of `dy` take in `x`: those that their steps read, and what is written
+    /// beyond them.
     fn pixels(&self, rows: usize) -> usize {
         let above = (self.kh - 1) * self.in_row;
-        let read = self.steps(rows) * DEPTH + above + self.taps - 1;
-        read.max(rows * self.in_row + above).next_multiple_of(DEPTH) + DEPTH
+        (self.steps(rows) * DEPTH + above + self.taps - 1).next_multiple_of(DEPTH) + DEPTH
     }
 
     /// Values of bf16 from one row of the transposed matrix to the next: an odd number of cache lines,
@@ -144,9 +143,7 @@ impl<'a> BlockGradients<'a> {
         // What lies beyond the last one meets zeros of `dy`, so it must be finite.
         let written = first + (rows - 1) * in_row / 2 + (in_row / 2).next_multiple_of(SIDE);
         let end = first + pixels / 2;
-        if written < end {
-            self.x.chunks_exact_mut(y_row).for_each(|row| row[written..end].fill(0));
-        }
+        self.x.chunks_exact_mut(y_row).for_each(|row| row[written..end].fill(0));
     }
 
     /// The rows of `dy` as pairs of pixels, with zeros where no window begins.

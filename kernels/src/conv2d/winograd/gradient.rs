@@ -50,14 +50,14 @@ pub(in super::super) fn gradient_workspace_len(n: usize, ic: usize, oc: usize) -
     n * n * (DISTANCE * (ic + oc) + REGISTER_TILE)
 }
 
-/// The register tile: input channels by vectors of output channels.
+/// The register tile: input channels by vectors of output channels. These channels come in sixteens, so
+/// that only vectors of 16 lanes can be odd in number.
 #[inline(always)]
 pub(in super::super) fn gradient_tile(registers: usize, lanes: usize, oc: usize) -> [usize; 2] {
     match (registers, (oc / lanes).is_multiple_of(2)) {
         (32, true) => [8, 2],
         (32, false) => [16, 1],
-        (16, true) => [4, 2],
-        _ => [4, 1],
+        _ => [4, 2],
     }
 }
 
@@ -109,7 +109,8 @@ impl<const N: usize, const M: usize, const BF16: bool> Kernel for AddRows<'_, '_
         assert!(dy.len() >= (rows - 1) * dy_row + width * tiles.oc, "dy has its rows");
         for row in (0..rows).step_by(M) {
             for column in (0..width).step_by(M) {
-                // SAFETY: row < rows, column < width, filled < CHUNK; the slices are checked.
+                // SAFETY: row < rows, column < width; fewer tiles are filled than a chunk has; the slices are
+                // checked.
                 unsafe {
                     tiles.transform_x(s, &of, row, column);
                     if row + M <= rows && column + M <= width {
@@ -148,7 +149,7 @@ impl<const N: usize, const M: usize, const BF16: bool> GradientTiles<'_, N, M, B
     /// `B^T x B` of the tile at that row and column, as the next of `v`.
     ///
     /// # Safety
-    /// `row < rows`, `column < width`, `filled < chunk`; the slices are long enough for `of`.
+    /// `row < rows`, `column < width`, `words(BF16, filled) < CHUNK`; the slices are long enough for `of`.
     #[inline(always)]
     unsafe fn transform_x<S: Simd>(&mut self, s: S, of: &Rows, row: usize, column: usize) {
         let (ic, step, is_second) = (self.ic, Self::STEP, self.filled % 2 == 1);
@@ -218,8 +219,7 @@ impl<const N: usize, const M: usize, const BF16: bool> GradientTiles<'_, N, M, B
         match (S::REGISTERS, gradient_tile(S::REGISTERS, S::LANES, self.oc)) {
             (32, [8, 2]) => self.each_tile::<S, 8, 2>(s, dw, ahead),
             (32, _) => self.each_tile::<S, 16, 1>(s, dw, ahead),
-            (16, [_, 2]) => self.each_tile::<S, 4, 2>(s, dw, ahead),
-            _ => self.each_tile::<S, 4, 1>(s, dw, ahead),
+            _ => self.each_tile::<S, 4, 2>(s, dw, ahead),
         }
         self.filled = 0;
     }
