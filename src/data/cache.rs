@@ -230,16 +230,18 @@ impl Cache {
             return Err(bad("the cache is truncated"));
         }
         let (count, index_end) = (count as usize, index_end as usize);
+        // A header cannot have more read than a small part of the file: the index, beside its records.
+        let record = u128::from(u32_at(&fixed, 48)) * u128::from(u32_at(&fixed, 52)) * 3;
+        let expected = records_at(count) as u128 + count as u128 * record + u128::from(refusals_bytes);
+        if u128::from(length) != expected {
+            return Err(bad(&format!("the cache has {length} bytes instead of {expected}: it is truncated")));
+        }
         let index = read(0, index_end)?;
         if crc32fast::hash(&index[16..]) != u32_at(&fixed, 12) {
             return Err(bad("the header of the cache is damaged"));
         }
-        if fixed[16..48] != rules(spec) {
+        if fixed[16..48] != rules(spec) || record != spec.bytes() as u128 {
             return Err(bad("a cache that was made by other rules"));
-        }
-        let expected = records_at(count) as u128 + count as u128 * spec.bytes() as u128 + u128::from(refusals_bytes);
-        if u128::from(length) != expected {
-            return Err(bad(&format!("the cache has {length} bytes instead of {expected}: it is truncated")));
         }
         if read(index_end, records_at(count) - index_end)?.iter().any(|&byte| byte != 0) {
             return Err(bad("the header of the cache is damaged"));

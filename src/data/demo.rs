@@ -271,7 +271,7 @@ fn read_note(out: &Path) -> Result<Folder> {
         entries => entries.map_err(Error::io(out, "read the folder"))?,
     };
     let path = out.join(NOTE);
-    match fs::read_to_string(&path) {
+    match files::read_small(&path) {
         Ok(note) => Ok(Folder::Noted(note)),
         Err(error) if error.kind() == NotFound && entries.all(|of| of.is_ok_and(|of| of.file_name() == LOCK)) => {
             Ok(Folder::Empty)

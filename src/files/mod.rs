@@ -26,6 +26,8 @@ pub(crate) use exchange::exchange;
 #[cfg(feature = "posters")]
 pub use lock::{Claim, Lock};
 #[cfg(feature = "posters")]
+pub use own::read_small;
+#[cfg(feature = "posters")]
 pub(crate) use own::{REMEDY, check_own, is_absent, open_own, open_regular, read_regular};
 #[cfg(feature = "posters")]
 pub use own_folder::OwnFolder;

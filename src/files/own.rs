@@ -74,6 +74,21 @@ pub(crate) fn read_regular(path: &Path) -> io::Result<Vec<u8>> {
     Ok(content)
 }
 
+/// The text of a small file: of options, of a mark.
+///
+/// # Errors
+/// The system's own; also if it is not a regular file, has more than a MiB, or is no UTF-8.
+#[cfg(feature = "posters")]
+pub fn read_small(path: &Path) -> io::Result<String> {
+    const MOST: u64 = 1 << 20;
+    let mut text = String::new();
+    let len = open_regular(path)?.take(MOST + 1).read_to_string(&mut text)?;
+    if len as u64 > MOST {
+        return Err(io::Error::new(io::ErrorKind::InvalidData, "it has more than a MiB"));
+    }
+    Ok(text)
+}
+
 /// Whether the error says that there is no file, or no folder where it could be.
 pub(crate) fn is_absent(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)

@@ -65,7 +65,7 @@ impl OwnFolder {
     pub fn is_marked(path: &Path) -> bool {
         let mark = path.join(MARK_FILE);
         let is_file = mark.symlink_metadata().is_ok_and(|there| there.is_file());
-        is_file && fs::read(&mark).is_ok_and(|text| text == MARK.as_bytes())
+        is_file && files::read_small(&mark).is_ok_and(|text| text == MARK)
     }
 
     /// Marks the folder, unless it is marked already.

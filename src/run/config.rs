@@ -8,7 +8,6 @@ use crate::nn::Isa;
 use crate::run::identity;
 use crate::run::options::Options;
 use serde::{Deserialize, Serialize};
-use std::io::Read;
 use std::path::Path;
 use toml::Table;
 
@@ -55,11 +54,7 @@ impl Config {
 /// [`Error::Io`] where it cannot be read; [`Error::Data`] where it is no such file.
 pub fn read(path: &Path) -> Result<Config> {
     let refuse = |what: String| Error::data(path, what, "name the config.toml of a run or of one of its experiments");
-    let file = files::open_if_regular(path).map_err(Error::io(path, "read the options"))?;
-    let Some(file) = file else { return Err(refuse("not a regular file".into())) };
-    let mut text = String::new();
-    // All options take some kilobytes; more is something else.
-    file.take(1 << 20).read_to_string(&mut text).map_err(Error::io(path, "read the options"))?;
+    let text = files::read_small(path).map_err(Error::io(path, "read the options"))?;
     toml::from_str(&text).map_err(|error| refuse(format!("it has not the options of a run ({})", error.message())))
 }
 

@@ -37,7 +37,7 @@ impl Ready {
     /// If a trial of other options has finished in its folder and `replace` is false.
     fn finished(&self, replace: bool) -> Result<Option<Option<String>>> {
         let path = self.options.out.join(FINISHED);
-        let Ok(text) = std::fs::read_to_string(&path) else { return Ok(None) };
+        let Ok(text) = files::read_small(&path) else { return Ok(None) };
         let (comments, identity): (Vec<&str>, Vec<&str>) = text.lines().partition(|line| line.starts_with("# "));
         if identity == self.identity.lines().collect::<Vec<_>>() {
             return Ok(Some(comments.first().map(|comment| comment[2..].to_owned())));
