@@ -145,11 +145,13 @@ impl Classifier {
     /// # Panics
     /// If the length is not that of whole posters.
     pub(super) fn logits_about(&mut self, posters: &[u8], from: ImageSpec, views: Views) -> Vec<f32> {
-        let size = self.input();
         assert_eq!(posters.len() % from.bytes(), 0, "they are not whole posters");
-        if posters.is_empty() {
-            return Vec::new();
-        }
+        let at_once = self.at_once(posters.len() / from.bytes()) * from.bytes();
+        posters.chunks(at_once).flat_map(|posters| self.logits_at_once(posters, from, views)).collect()
+    }
+
+    fn logits_at_once(&mut self, posters: &[u8], from: ImageSpec, views: Views) -> Vec<f32> {
+        let size = self.input();
         let mut images = vec![0; posters.len() / from.bytes() * size.bytes()];
         let of_members = mean_over_views(views, |view| {
             let transform = Transform { size, look: Look::View(view) };

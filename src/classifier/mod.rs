@@ -43,6 +43,10 @@ use std::path::{Path, PathBuf};
 /// The name of a classifier's file in the folder of its experiment.
 pub const MODEL_FILE: &str = "model.safetensors";
 
+/// The most memory that answering takes, of all networks of a classifier: where a batch takes more, it is
+/// answered in parts.
+const MOST_MEMORY: u64 = 4 << 30;
+
 /// A network that tells the genres of posters, or an ensemble of several, with all that is needed to
 /// use it.
 ///
@@ -146,6 +150,9 @@ impl Classifier {
         if *outputs != [genres] {
             return refuse(format!("its output is {outputs:?} for {genres} genres"));
         }
+        if classifier.memory(1, 1) > MOST_MEMORY {
+            return refuse("it takes more than 4 GiB of memory for one poster".to_owned());
+        }
         if Experiment::named(&meta.experiment).is_some_and(|experiment| experiment.head != meta.head) {
             let head = format!("{:?}", meta.head).to_lowercase();
             return refuse(format!("a {head} head does not answer {}", meta.experiment));
@@ -209,6 +216,20 @@ impl Classifier {
     /// How many networks there are.
     pub fn members(&self) -> usize {
         1 + self.others.len()
+    }
+
+    /// The bytes that all networks claim to answer about so many posters at once.
+    fn memory(&self, posters: usize, threads: usize) -> u64 {
+        let of_one = self.network.spec().memory(self.network.isa(), posters, None);
+        of_one.map_or(u64::MAX, |memory| memory.total(threads)).saturating_mul(self.members() as u64)
+    }
+
+    /// How many of `posters` are answered about at once, on rayon's current pool.
+    fn at_once(&self, posters: usize) -> usize {
+        let threads = rayon::current_num_threads();
+        let halves = std::iter::successors(Some(posters), |&posters| Some(posters.div_ceil(2)));
+        let mut halves = halves.take_while(|&posters| posters > 1);
+        halves.find(|&posters| self.memory(posters, threads) <= MOST_MEMORY).unwrap_or(1)
     }
 
     /// The size that posters are brought to for the network.

@@ -99,6 +99,23 @@ fn classifiers_of_other_kinds_do_not_become_one() {
 }
 
 #[test]
+fn a_small_file_cannot_ask_for_the_memory_of_many_wide_members() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("model.safetensors");
+    let of = |members: usize| {
+        let wide = ModelSpec::input(&[256, 256, 3]).conv2d(200, 1, Padding::Same).relu();
+        let wide = wide.global_average_pool2d().dense(GENRES.len());
+        let network = || Sequential::build(wide.clone(), best(), 1).unwrap();
+        let others = (1..members).map(|_| network()).collect();
+        Classifier { network: network(), others, ..classifier(Head::Sigmoid, 1, 1.0) }.save(&path).unwrap();
+        Classifier::open(&path, best())
+    };
+    assert!(of(2).is_ok());
+    let Err(error) = of(100) else { panic!("opened") };
+    assert!(error.to_string().contains("more than 4 GiB of memory for one poster"), "{error}");
+}
+
+#[test]
 fn the_file_of_an_ensemble_holds_all_members_and_a_damaged_one_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("model.safetensors");
