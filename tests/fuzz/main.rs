@@ -32,12 +32,12 @@ fn holds(target: &str, input: &[u8]) {
 }
 
 fn try_out(name: &str) {
+    let seeds = SEEDS.of(name);
+    assert!(!seeds.is_empty(), "{name} has whole inputs to begin with");
     let findings = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fuzz/findings").join(name);
     for finding in fs::read_dir(findings).into_iter().flatten() {
         holds(name, &fs::read(finding.unwrap().path()).unwrap());
     }
-    let seeds = SEEDS.of(name);
-    assert!(!seeds.is_empty(), "{name} has whole inputs to begin with");
     for seed in &seeds {
         holds(name, seed);
     }

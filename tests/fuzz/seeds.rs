@@ -55,7 +55,8 @@ impl Seeds {
         match target {
             "labels" => seeds.extend(LABELS.map(|text| text.into())),
             "poster" => seeds.extend(posters()),
-            "checkpoint" => seeds.push(super::targets::checkpoint_bytes()),
+            "checkpoint" => seeds.extend(with_and_without_checksum(super::targets::checkpoint_bytes())),
+            "model" => seeds = seeds.into_iter().flat_map(with_and_without_checksum).collect(),
             // Which file it is stands before it.
             "results" => seeds.iter_mut().enumerate().for_each(|(i, bytes)| bytes.insert(0, i as u8)),
             "kernels" => {
@@ -85,6 +86,14 @@ impl Seeds {
             fs::copy(self.path(RUN).join(name), to.join(RUN).join(name)).unwrap();
         }
     }
+}
+
+/// A model file or a checkpoint, and the same without its checksum, whose content is read whatever it is.
+fn with_and_without_checksum(file: Vec<u8>) -> [Vec<u8>; 2] {
+    let mut without = file.clone();
+    let at = file.windows(8).position(|window| window == b"checksum").expect("it has a checksum");
+    without[at] = b'C';
+    [file, without]
 }
 
 /// What a genre list may look like without being that of the demo.
