@@ -332,7 +332,7 @@ proptest! {
 #[test]
 fn the_models_blocks_agree_with_the_reference() {
     for (w, ic, oc, kind) in
-        [(256, 3, 16, Kind::Bytes), (127, 16, 32, Kind::Normalised), (62, 32, 64, Kind::Normalised)]
+        slow([(256, 3, 16, Kind::Bytes), (127, 16, 32, Kind::Normalised), (62, 32, 64, Kind::Normalised)])
     {
         let conv =
             Conv2dShape::new(Conv2dSizes { n: 2, h: 21, w, ic, oc, kh: 3, kw: 3, stride: 1, padding: Padding::Valid });
@@ -348,15 +348,15 @@ fn the_models_blocks_agree_with_the_reference() {
 /// too many for them; and those of several images, where these are small.
 #[test]
 fn wide_blocks_agree_with_the_reference() {
-    for (n, h, w, ic, oc, padding, kind) in [
-        (1, 16, 16, 128, 256, Padding::Same, Kind::Normalised),
-        (1, 19, 13, 128, 96, Padding::Valid, Kind::Normalised),
-        (1, 9, 7, 96, 128, Padding::Same, Kind::Normalised),
+    for (n, h, w, ic, oc, padding, kind) in slow([
         (1, 5, 4, 256, 64, Padding::Valid, Kind::Normalised),
+        (1, 9, 7, 96, 128, Padding::Same, Kind::Normalised),
+        (1, 19, 13, 128, 96, Padding::Valid, Kind::Normalised),
+        (1, 16, 16, 128, 256, Padding::Same, Kind::Normalised),
         (19, 5, 6, 128, 96, Padding::Same, Kind::Values),
         (11, 8, 8, 96, 128, Padding::Same, Kind::Normalised),
         (21, 6, 6, 96, 96, Padding::Valid, Kind::Values),
-    ] {
+    ]) {
         let conv = Conv2dShape::new(Conv2dSizes { n, h, w, ic, oc, kh: 3, kw: 3, stride: 1, padding });
         let case = Case::new(conv, kind, 1);
         for_each_isa(|isa| {
@@ -370,12 +370,12 @@ fn wide_blocks_agree_with_the_reference() {
 /// are not.
 #[test]
 fn inference_has_the_same_bits_for_an_image_alone_and_in_any_batch_on_any_number_of_threads() {
-    for (h, w, ic, oc, kind) in [
+    for (h, w, ic, oc, kind) in slow([
+        (33, 20, 3, 16, Kind::Bytes),
         (8, 8, 16, 256, Kind::Values),
         (17, 9, 32, 192, Kind::Normalised),
-        (16, 16, 128, 256, Kind::Values),
-        (33, 20, 3, 16, Kind::Bytes),
-    ] {
+        (16, 16, 64, 128, Kind::Values),
+    ]) {
         const MANY: usize = 17;
         let padding = Padding::Same;
         let conv = Conv2dShape::new(Conv2dSizes { n: MANY, h, w, ic, oc, kh: 3, kw: 3, stride: 1, padding });
@@ -416,12 +416,12 @@ fn the_same_bits_for_any_number_of_threads() {
 #[test]
 fn blocks_of_bf16_are_near_the_reference_and_the_same_everywhere() {
     say_which_units_are_compared();
-    for (n, h, w, ic, oc, padding, kind) in [
+    for (n, h, w, ic, oc, padding, kind) in slow([
         (2, 21, 40, 3, 16, Padding::Valid, Kind::Bytes),
         (1, 39, 37, 3, 32, Padding::Same, Kind::Bytes),
         (1, 37, 30, 16, 32, Padding::Valid, Kind::Normalised),
         (3, 8, 8, 64, 48, Padding::Same, Kind::Normalised),
-    ] {
+    ]) {
         let conv = Conv2dShape::new(Conv2dSizes { n, h, w, ic, oc, kh: 3, kw: 3, stride: 1, padding });
         let case = Case::new(conv, kind, 1);
         // Statistics are sums by fused multiply-adds, which not every instruction set has.
