@@ -47,7 +47,7 @@ impl PackedWeights {
         assert_eq!(w.len(), shape.w_len(), "w is [kh, kw, ic, oc]: {shape:?}");
         let by = Packing::new(isa, shape);
         match by.algorithm {
-            Algorithm::Im2col => self.values.sized(w.len()).copy_from_slice(w),
+            Algorithm::Im2col | Algorithm::View => self.values.sized(w.len()).copy_from_slice(w),
             algorithm => _ = arrange_forward(isa, algorithm, shape, w, &mut self.values),
         }
         self.by = Some(by);
@@ -78,7 +78,7 @@ impl PackedWeights {
 
     fn len(isa: Isa, shape: &Conv2dShape) -> usize {
         match Algorithm::choose(isa, shape, Pass::Forward) {
-            Algorithm::Im2col => shape.w_len(),
+            Algorithm::Im2col | Algorithm::View => shape.w_len(),
             _ => shape.arranged_len(isa, Pass::Forward),
         }
     }
