@@ -214,7 +214,7 @@ fn tiles_are_told_as_they_are_dispatched() {
 /// images is left over.
 #[test]
 fn an_image_has_the_same_bits_alone_and_among_others() {
-    for (n, h, w, ic, oc) in [(23, 4, 4, 16, 32), (13, 6, 5, 128, 64), (7, 8, 8, 256, 128), (9, 3, 3, 128, 128)] {
+    for (n, h, w, ic, oc) in slow([(23, 4, 4, 16, 32), (13, 6, 5, 128, 64), (7, 8, 8, 256, 128), (9, 3, 3, 128, 128)]) {
         let of = |n| {
             let padding = Padding::Same;
             Conv2dShape::new(Conv2dSizes { n, h, w, ic, oc, kh: 3, kw: 3, stride: 1, padding })
@@ -273,7 +273,7 @@ fn an_algorithm_that_does_not_fit_panics_before_it_arranges_weights() {
 
 #[test]
 fn the_same_bits_for_any_number_of_threads() {
-    for n in [1, 5, 16] {
+    for n in slow([5, 1, 16]) {
         for stride in [1, 2] {
             let shape = Conv2dShape::new(Conv2dSizes {
                 n,
