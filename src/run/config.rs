@@ -8,6 +8,7 @@ use crate::nn::Isa;
 use crate::run::identity;
 use crate::run::options::Options;
 use serde::{Deserialize, Serialize};
+use std::io::ErrorKind;
 use std::path::Path;
 use toml::Table;
 
@@ -54,7 +55,10 @@ impl Config {
 /// [`Error::Io`] where it cannot be read; [`Error::Data`] where it is no such file.
 pub fn read(path: &Path) -> Result<Config> {
     let refuse = |what: String| Error::data(path, what, "name the config.toml of a run or of one of its experiments");
-    let text = files::read_small(path).map_err(Error::io(path, "read the options"))?;
+    let text = files::read_small(path).map_err(|error| match error.kind() {
+        ErrorKind::InvalidData | ErrorKind::Other => refuse(error.to_string()),
+        _ => Error::io(path, "read the options")(error),
+    })?;
     toml::from_str(&text).map_err(|error| refuse(format!("it has not the options of a run ({})", error.message())))
 }
 
