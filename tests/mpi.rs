@@ -245,7 +245,7 @@ fn disturbed(count: usize, name: &str, seconds: u64, moments: u32) {
         let out = format!("disturbed{name}{count}-{moment}");
         let mut command = launcher(count);
         command.arg(TRAIN).args(words(&line(&out))).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let job = command.spawn().unwrap();
+        let mut job = command.spawn().unwrap();
         std::thread::sleep(takes * (moment + 1) / (moments + 2));
         let ranks_of_job = processes(job.id());
         let Some(&victim) = ranks_of_job.get(moment as usize % count) else {
@@ -255,6 +255,14 @@ fn disturbed(count: usize, name: &str, seconds: u64, moments: u32) {
         };
         let begin = Instant::now();
         signal(victim, name);
+        while job.try_wait().unwrap().is_none() {
+            // One that is stopped on its way out is missed by nobody: the others have left already.
+            if begin.elapsed() > Duration::from_secs(seconds) + SOON / 2 && processes(job.id()) == [victim] {
+                signal(victim, "-CONT");
+                break;
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
         let output = job.wait_with_output().unwrap();
         let text = String::from_utf8_lossy(&output.stderr);
         assert!(begin.elapsed() < SOON + Duration::from_secs(seconds), "{:?}: {text}", begin.elapsed());
