@@ -256,8 +256,9 @@ fn disturbed(count: usize, name: &str, seconds: u64, moments: u32) {
         let begin = Instant::now();
         signal(victim, name);
         while job.try_wait().unwrap().is_none() {
-            // One that is stopped on its way out is missed by nobody: the others have left already.
-            if begin.elapsed() > Duration::from_secs(seconds) + SOON / 2 && processes(job.id()) == [victim] {
+            // One that is stopped on its way out is missed by nobody: the others have left, and all is written.
+            let is_late = begin.elapsed() > Duration::from_secs(seconds) + SOON / 2;
+            if is_late && place(&out).join("report.html").exists() && processes(job.id()) == [victim] {
                 signal(victim, "-CONT");
                 break;
             }
