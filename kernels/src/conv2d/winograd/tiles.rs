@@ -3,8 +3,8 @@
 //! # Passes
 //! A group is the tiles that registers hold. One group at a time, so that all of it stays near:
 //! 1. [`transform_inputs`](Tiles::transform_inputs): `V = B^T d B`, vectors of input channels, into
-//!    `v`, `[ic/16][N*N][group][16]`;
-//! 2. [`multiply`](Tiles::multiply): `M = V U` for each point, into `m`, `[oc/16][N*N][group][16]`;
+//!    `v`, `[ic/16][N*N][places][16]`, where a group has as many places as tiles, or a few more;
+//! 2. [`multiply`](Tiles::multiply): `M = V U` for each point, into `m`, `[oc/16][N*N][places][16]`;
 //! 3. [`transform_outputs`](Tiles::transform_outputs): `A^T M A`, bias and ReLU.
 //!
 //! Each group reads all of `U`. From 128 to 256 channels that is 2 MB for `F(2x2, 3x3)`, which no
@@ -20,6 +20,7 @@ use crate::conv2d::Windows;
 use crate::conv2d::tap_tile::{each, narrowest_cover};
 use crate::precision::Precision;
 use crate::simd::{Ahead, Kernel, Simd};
+use std::ops::Range;
 
 /// Output rows of a 3x3 correlation with stride 1 over rows that have all the zeros they need, in
 /// tiles of `N - 2` by `N - 2`.
@@ -58,6 +59,12 @@ fn chunk(n: usize, ic: usize, oc: usize) -> usize {
     if n * n * ic * oc <= FEW_WEIGHTS { GROUP } else { (V_AND_M / (n * n * (ic + oc))).max(GROUP) }
 }
 
+/// Places for the tiles of a chunk: a group has at most a third more than tiles, unless it is the only
+/// one.
+fn places(n: usize, ic: usize, oc: usize) -> usize {
+    chunk(n, ic, oc) * 4 / 3
+}
+
 /// The number of output rows that are best computed at once, for `n` inputs to a tile's side: a row
 /// of tiles, so that the next operation finds its outputs in a cache, or more where a row of tiles
 /// does not fill a group, or where the tiles of several rows share a pass.
@@ -77,7 +84,7 @@ pub(in super::super) fn images_at_once(n: usize, rows: usize, width: usize, ic: 
 }
 
 pub(in super::super) fn workspace_len(n: usize, ic: usize, oc: usize) -> usize {
-    n * n * chunk(n, ic, oc) * (ic + oc)
+    n * n * places(n, ic, oc) * (ic + oc)
 }
 
 /// A tile's image, and the first of its output rows and columns.
@@ -105,22 +112,14 @@ impl<const N: usize, const BF16: bool> Kernel for Tiles<'_, '_, N, BF16> {
         assert_eq!(self.y.len(), images * rows * width * oc);
         assert_eq!(self.workspace.len(), workspace_len(N, ic, oc));
         match (S::REGISTERS, group(S::REGISTERS, S::LANES, oc, self.tiles())) {
-            (32, [6, 4]) => self.each_chunk::<S, 6, 4>(s),
-            (32, [5, 4]) => self.each_chunk::<S, 5, 4>(s),
-            (32, [4, 4]) => self.each_chunk::<S, 4, 4>(s),
-            (32, [3, 4]) => self.each_chunk::<S, 3, 4>(s),
-            (32, [2, 4]) => self.each_chunk::<S, 2, 4>(s),
-            (32, [1, 4]) => self.each_chunk::<S, 1, 4>(s),
-            (32, [12, 2]) => self.each_chunk::<S, 12, 2>(s),
-            (32, [11, 2]) => self.each_chunk::<S, 11, 2>(s),
-            (32, [10, 2]) => self.each_chunk::<S, 10, 2>(s),
-            (32, [9, 2]) => self.each_chunk::<S, 9, 2>(s),
-            (32, [8, 2]) => self.each_chunk::<S, 8, 2>(s),
-            (32, [16, 1]) => self.each_chunk::<S, 16, 1>(s),
-            (16, [6, 2]) => self.each_chunk::<S, 6, 2>(s),
-            (16, [5, 2]) => self.each_chunk::<S, 5, 2>(s),
-            (16, [4, 2]) => self.each_chunk::<S, 4, 2>(s),
-            _ => self.each_chunk::<S, 1, 1>(s),
+            (32, [t @ ..=4, 4]) => self.each_chunk::<S, 4, 4>(s, t),
+            (32, [t, 4]) => self.each_chunk::<S, 6, 4>(s, t),
+            (32, [8, 2]) => self.each_chunk::<S, 8, 2>(s, 8),
+            (32, [t, 2]) => self.each_chunk::<S, 12, 2>(s, t),
+            (32, [16, _]) => self.each_chunk::<S, 16, 1>(s, 16),
+            (16, [4, 2]) => self.each_chunk::<S, 4, 2>(s, 4),
+            (16, [t, 2]) => self.each_chunk::<S, 6, 2>(s, t),
+            _ => self.each_chunk::<S, 1, 1>(s, 1),
         }
     }
 }
@@ -167,48 +166,68 @@ impl<const N: usize, const BF16: bool> Tiles<'_, '_, N, BF16> {
         Place { image, row: tile / in_row * Self::SIDE, column }
     }
 
-    /// All chunks, in groups of `T` tiles; the last group may lie over the one before and store the
-    /// same again.
+    /// All chunks, in groups of so many tiles that have their `PLACES`; the last group may lie over the
+    /// one before and store the same again.
+    ///
+    /// The transformations are long, and what they have to know at compile time is how far the points
+    /// lie apart: there is one of each for all groups with these places.
     #[inline(always)]
-    fn each_chunk<S: Simd, const T: usize, const V: usize>(&mut self, s: S) {
-        let (tiles, most) = (self.tiles(), chunk(N, self.ic, self.oc) / T);
-        assert!(tiles >= T, "a group lies inside the tiles");
+    fn each_chunk<S: Simd, const PLACES: usize, const V: usize>(&mut self, s: S, of_group: usize) {
+        let (tiles, most) = (self.tiles(), chunk(N, self.ic, self.oc) / of_group);
+        assert!(of_group <= PLACES && of_group <= tiles, "a group has its places, and lies inside the tiles");
         assert!(self.oc.is_multiple_of(V * S::LANES), "output channels are whole tiles");
         let mut first = 0;
         while first < tiles {
-            let groups = most.min((tiles - first).div_ceil(T));
-            let of_group = |group: usize| (first + group * T).min(tiles - T);
-            // SAFETY: of_group + T <= tiles, groups * T <= chunk.
+            let groups = most.min((tiles - first).div_ceil(of_group));
+            let tiles_of = |group: usize| {
+                let first = (first + group * of_group).min(tiles - of_group);
+                first..first + of_group
+            };
+            assert!(groups * PLACES <= places(N, self.ic, self.oc), "all groups have their places");
+            // SAFETY: a group ends at the last tile at most, and has places for its tiles, inside the workspace.
             unsafe {
                 for group in 0..groups {
-                    self.transform_inputs::<S, T>(s, of_group(group), group);
+                    self.transform_inputs::<S, PLACES>(s, tiles_of(group), group);
                 }
-                self.multiply::<S, T, V>(s, groups);
+                match (PLACES, of_group) {
+                    (4, 1) => self.multiply::<S, PLACES, 1, V>(s, groups),
+                    (4, 2) => self.multiply::<S, PLACES, 2, V>(s, groups),
+                    (4, 3) => self.multiply::<S, PLACES, 3, V>(s, groups),
+                    (6, 5) => self.multiply::<S, PLACES, 5, V>(s, groups),
+                    (12, 9) => self.multiply::<S, PLACES, 9, V>(s, groups),
+                    (12, 10) => self.multiply::<S, PLACES, 10, V>(s, groups),
+                    (12, 11) => self.multiply::<S, PLACES, 11, V>(s, groups),
+                    (_, full) => {
+                        assert_eq!(full, PLACES);
+                        self.multiply::<S, PLACES, PLACES, V>(s, groups);
+                    }
+                }
                 for group in 0..groups {
-                    self.transform_outputs::<S, T>(s, of_group(group), group);
+                    self.transform_outputs::<S, PLACES>(s, tiles_of(group), group);
                 }
             }
-            first += groups * T;
+            first += groups * of_group;
         }
     }
 
-    /// `V = B^T d B` for the tiles from `first` on, as a group of `v`.
+    /// `V = B^T d B` for some tiles, as a group of `v`.
     ///
     /// # Safety
-    /// `first + T <= tiles`, `(group + 1) * T <= chunk`; `run` has checked the slices.
+    /// There are these tiles, `PLACES` at most, and `(group + 1) * PLACES <= places`; `run` has checked
+    /// the slices.
     #[inline(always)]
-    unsafe fn transform_inputs<S: Simd, const T: usize>(&mut self, s: S, first: usize, group: usize) {
+    unsafe fn transform_inputs<S: Simd, const PLACES: usize>(&mut self, s: S, tiles: Range<usize>, group: usize) {
         let Self { ic, rows, x, .. } = *self;
-        for t in 0..T {
-            let place = self.place(first + t);
+        for (t, tile) in tiles.enumerate() {
+            let place = self.place(tile);
             // Rows below the last have part in outputs that are not stored.
             let row: [usize; N] = std::array::from_fn(|r| (place.row + r).min(rows + 1) * x.row);
             for i in (0..ic).step_by(S::LANES) {
                 // SAFETY: images below images, rows below rows + 2, columns below width + 2, channels
-                // below ic; `v` holds N * N * chunk * ic values.
+                // below ic; `v` holds N * N * places * ic values.
                 unsafe {
                     let x = x.values.as_ptr().add(place.image * x.image + place.column * ic + i);
-                    let at = (group * ic + i / CHANNELS * CHANNELS) * Self::POINTS * T + i % CHANNELS;
+                    let at = (group * ic + i / CHANNELS * CHANNELS) * Self::POINTS * PLACES + i % CHANNELS;
                     let at = at + t * CHANNELS;
                     let v = self.workspace.as_mut_ptr();
                     both_ways::<S, N>(
@@ -220,7 +239,7 @@ impl<const N: usize, const BF16: bool> Tiles<'_, '_, N, BF16> {
                         |r, c| s.load_ptr(x.add(row[r] + c * ic)),
                         #[inline(always)]
                         |r, c, value| {
-                            let at = at + (r * N + c) * T * CHANNELS;
+                            let at = at + (r * N + c) * PLACES * CHANNELS;
                             match BF16 {
                                 true => s.store_bf16_ptr(v.cast::<u16>().add(at), value),
                                 false => s.store_ptr(v.add(at), value),
@@ -235,19 +254,19 @@ impl<const N: usize, const BF16: bool> Tiles<'_, '_, N, BF16> {
     /// `M = V U` for each of the points.
     ///
     /// # Safety
-    /// `groups * T <= chunk`; `run` has checked the slices.
+    /// `groups * PLACES <= places`; `run` has checked the slices.
     #[inline(always)]
-    unsafe fn multiply<S: Simd, const T: usize, const V: usize>(&mut self, s: S, groups: usize) {
-        const { assert!(T <= GROUP && V <= 4) };
+    unsafe fn multiply<S: Simd, const PLACES: usize, const T: usize, const V: usize>(&mut self, s: S, groups: usize) {
+        const { assert!(PLACES <= GROUP && V <= 4) };
         let Self { ic, oc, .. } = *self;
-        let (v, m) = self.workspace.split_at_mut(Self::POINTS * chunk(N, ic, oc) * ic);
+        let (v, m) = self.workspace.split_at_mut(Self::POINTS * places(N, ic, oc) * ic);
         for point in 0..Self::POINTS {
             self.ahead.prefetch(s, LINES);
             for o in (0..oc).step_by(V * S::LANES) {
                 for group in 0..groups {
                     // SAFETY: the sizes of v, u and m.
                     unsafe {
-                        let at = (group * ic / CHANNELS * Self::POINTS + point) * T * Self::WORDS;
+                        let at = (group * ic / CHANNELS * Self::POINTS + point) * PLACES * Self::WORDS;
                         let mut v = v.as_ptr().add(at);
                         // The channels of a vector begin at o + k * LANES.
                         let of = |o: usize| (o / CHANNELS * Self::POINTS + point) * u_point(BF16, ic) + o % CHANNELS;
@@ -263,12 +282,12 @@ impl<const N: usize, const BF16: bool> Tiles<'_, '_, N, BF16> {
                                 });
                             }
                             each!(k in [0 1 2 3] if k < V => { u[k] = u[k].wrapping_add(Self::WORDS * CHANNELS); });
-                            v = v.wrapping_add(Self::POINTS * T * Self::WORDS);
+                            v = v.wrapping_add(Self::POINTS * PLACES * Self::WORDS);
                         }
                         each!(k in [0 1 2 3] if k < V => {
                             let o = o + k * S::LANES;
-                            let at = (group * oc + o / CHANNELS * CHANNELS) * Self::POINTS * T + point * T * CHANNELS + o % CHANNELS;
-                            let m = m.as_mut_ptr().add(at);
+                            let at = (group * oc + o / CHANNELS * CHANNELS) * Self::POINTS + point * CHANNELS;
+                            let m = m.as_mut_ptr().add(at * PLACES + o % CHANNELS);
                             each!(t in [0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15] if t < T => {
                                 s.store_ptr(m.add(t * CHANNELS), acc[t][k]);
                             });
@@ -279,22 +298,22 @@ impl<const N: usize, const BF16: bool> Tiles<'_, '_, N, BF16> {
         }
     }
 
-    /// `Y = A^T M A`, bias and ReLU for the tiles from `first` on, a group of `m`.
+    /// `Y = A^T M A`, bias and ReLU for some tiles, a group of `m`.
     ///
     /// # Safety
-    /// `first + T <= tiles`, `(group + 1) * T <= chunk`; `run` has checked the slices.
+    /// As [`transform_inputs`](Self::transform_inputs).
     #[inline(always)]
-    unsafe fn transform_outputs<S: Simd, const T: usize>(&mut self, s: S, first: usize, group: usize) {
+    unsafe fn transform_outputs<S: Simd, const PLACES: usize>(&mut self, s: S, tiles: Range<usize>, group: usize) {
         let Self { ic, oc, rows, width, relu, .. } = *self;
-        let m = &self.workspace[Self::POINTS * chunk(N, ic, oc) * ic..];
-        for t in 0..T {
-            let place = self.place(first + t);
+        let m = &self.workspace[Self::POINTS * places(N, ic, oc) * ic..];
+        for (t, tile) in tiles.enumerate() {
+            let place = self.place(tile);
             for o in (0..oc).step_by(S::LANES) {
                 let bias = self.bias.map_or(s.zero(), |bias| s.load(&bias[o..]));
-                // SAFETY: `m` holds N * N * chunk * oc values; images below images, rows below rows,
+                // SAFETY: `m` holds N * N * places * oc values; images below images, rows below rows,
                 // columns below width, channels below oc of y.
                 unsafe {
-                    let at = (group * oc + o / CHANNELS * CHANNELS) * Self::POINTS * T + o % CHANNELS;
+                    let at = (group * oc + o / CHANNELS * CHANNELS) * Self::POINTS * PLACES + o % CHANNELS;
                     let m = m.as_ptr().add(at + t * CHANNELS);
                     let y = (place.image * rows + place.row) * width + place.column;
                     let y = self.y.as_mut_ptr().add(y * oc + o);
@@ -304,7 +323,7 @@ impl<const N: usize, const BF16: bool> Tiles<'_, '_, N, BF16> {
                         #[inline(always)]
                         |line, h| combine::<S, N>(s, line, Self::SIDE, h),
                         #[inline(always)]
-                        |r, c| s.load_ptr(m.add((r * N + c) * T * CHANNELS)),
+                        |r, c| s.load_ptr(m.add((r * N + c) * PLACES * CHANNELS)),
                         #[inline(always)]
                         |r, c, value| {
                             let (r, c) = (output(r), output(c));
