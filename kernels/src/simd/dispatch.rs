@@ -180,22 +180,22 @@ impl Isa {
                 if const { matches!(K::PRECISION, Precision::Bf16) }
                     && let Some(s) = with_bf16
                 {
-                    return run_avx512_bf16(s, kernel);
+                    return kernel.run_avx512_bf16(s);
                 }
-                run_avx512(s, kernel)
+                kernel.run_avx512(s)
             },
             // SAFETY: as above.
             #[cfg(target_arch = "x86_64")]
-            Token::Avx2(s) => unsafe { run_avx2(s, kernel) },
+            Token::Avx2(s) => unsafe { kernel.run_avx2(s) },
             // SAFETY: as above.
             #[cfg(target_arch = "aarch64")]
-            Token::Neon(s) => unsafe { run_neon(s, kernel) },
+            Token::Neon(s) => unsafe { kernel.run_neon(s) },
             // SAFETY: as above: the token holds that of AVX2.
             #[cfg(all(feature = "doubled", target_arch = "x86_64"))]
-            Token::Doubled(s) => unsafe { run_doubled(s, kernel) },
+            Token::Doubled(s) => unsafe { kernel.run_doubled(s) },
             // SAFETY: as above: the token holds that of NEON.
             #[cfg(all(feature = "doubled", target_arch = "aarch64"))]
-            Token::Doubled(s) => unsafe { run_doubled(s, kernel) },
+            Token::Doubled(s) => unsafe { kernel.run_doubled(s) },
             Token::Portable(s) => kernel.run(s),
         }
     }
@@ -213,34 +213,43 @@ impl Kernel for Sizes {
     }
 }
 
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")]
-fn run_avx512<K: Kernel>(s: Avx512<false>, kernel: K) -> K::Output {
-    kernel.run(s)
+/// A kernel compiled for each instruction set. As methods, so that each kernel is compiled beside its own
+/// module: functions of this module would all make up one unit of the compiler, and keep one processor busy.
+///
+/// # Safety
+/// The processor has the features, which the token proves.
+trait Compiled: Kernel + Sized {
+    #[cfg(target_arch = "x86_64")]
+    #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")]
+    unsafe fn run_avx512(self, s: Avx512<false>) -> Self::Output {
+        self.run(s)
+    }
+
+    #[cfg(target_arch = "x86_64")]
+    #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512bf16,avx2,fma")]
+    unsafe fn run_avx512_bf16(self, s: Avx512<true>) -> Self::Output {
+        self.run(s)
+    }
+
+    #[cfg(target_arch = "x86_64")]
+    #[target_feature(enable = "avx2,fma")]
+    unsafe fn run_avx2(self, s: Avx2) -> Self::Output {
+        self.run(s)
+    }
+
+    #[cfg(target_arch = "aarch64")]
+    #[target_feature(enable = "neon")]
+    unsafe fn run_neon(self, s: Neon) -> Self::Output {
+        self.run(s)
+    }
+
+    // By another name than that of the set it is made of, whose machine code tools/assembly judges.
+    #[cfg(all(feature = "doubled", any(target_arch = "x86_64", target_arch = "aarch64")))]
+    #[cfg_attr(target_arch = "x86_64", target_feature(enable = "avx2,fma"))]
+    #[cfg_attr(target_arch = "aarch64", target_feature(enable = "neon"))]
+    unsafe fn run_doubled(self, s: impl Simd) -> Self::Output {
+        self.run(s)
+    }
 }
 
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512bf16,avx2,fma")]
-fn run_avx512_bf16<K: Kernel>(s: Avx512<true>, kernel: K) -> K::Output {
-    kernel.run(s)
-}
-
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx2,fma")]
-fn run_avx2<K: Kernel>(s: Avx2, kernel: K) -> K::Output {
-    kernel.run(s)
-}
-
-#[cfg(target_arch = "aarch64")]
-#[target_feature(enable = "neon")]
-fn run_neon<K: Kernel>(s: Neon, kernel: K) -> K::Output {
-    kernel.run(s)
-}
-
-// By another name than that of the set it is made of, whose machine code tools/assembly judges.
-#[cfg(all(feature = "doubled", any(target_arch = "x86_64", target_arch = "aarch64")))]
-#[cfg_attr(target_arch = "x86_64", target_feature(enable = "avx2,fma"))]
-#[cfg_attr(target_arch = "aarch64", target_feature(enable = "neon"))]
-fn run_doubled<K: Kernel>(s: impl Simd, kernel: K) -> K::Output {
-    kernel.run(s)
-}
+impl<K: Kernel> Compiled for K {}
