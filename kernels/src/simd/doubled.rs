@@ -9,11 +9,11 @@ use super::{Sealed, Simd};
 #[derive(Clone, Copy, Debug)]
 pub struct Doubled<S>(pub(super) S);
 
-impl<S: Simd> Doubled<S> {
-    #[inline(always)]
-    fn each<T, const N: usize>(self, halves: [[S::F32; 2]; N], of: impl Fn(S, [S::F32; N]) -> T) -> [T; 2] {
-        [of(self.0, halves.map(|v| v[0])), of(self.0, halves.map(|v| v[1]))]
-    }
+/// An operation of both halves.
+macro_rules! both {
+    ($self:ident.$op:ident($($v:ident),+)) => {
+        [$self.0.$op($($v[0]),+), $self.0.$op($($v[1]),+)]
+    };
 }
 
 impl<S: Simd> Sealed for Doubled<S> {}
@@ -67,75 +67,39 @@ impl<S: Simd> Simd for Doubled<S> {
     }
     #[inline(always)]
     fn add(self, a: Self::F32, b: Self::F32) -> Self::F32 {
-        self.each(
-            [a, b],
-            #[inline(always)]
-            |s, [a, b]| s.add(a, b),
-        )
+        both!(self.add(a, b))
     }
     #[inline(always)]
     fn sub(self, a: Self::F32, b: Self::F32) -> Self::F32 {
-        self.each(
-            [a, b],
-            #[inline(always)]
-            |s, [a, b]| s.sub(a, b),
-        )
+        both!(self.sub(a, b))
     }
     #[inline(always)]
     fn mul(self, a: Self::F32, b: Self::F32) -> Self::F32 {
-        self.each(
-            [a, b],
-            #[inline(always)]
-            |s, [a, b]| s.mul(a, b),
-        )
+        both!(self.mul(a, b))
     }
     #[inline(always)]
     fn div(self, a: Self::F32, b: Self::F32) -> Self::F32 {
-        self.each(
-            [a, b],
-            #[inline(always)]
-            |s, [a, b]| s.div(a, b),
-        )
+        both!(self.div(a, b))
     }
     #[inline(always)]
     fn mul_add(self, a: Self::F32, b: Self::F32, c: Self::F32) -> Self::F32 {
-        self.each(
-            [a, b, c],
-            #[inline(always)]
-            |s, [a, b, c]| s.mul_add(a, b, c),
-        )
+        both!(self.mul_add(a, b, c))
     }
     #[inline(always)]
     fn max(self, a: Self::F32, b: Self::F32) -> Self::F32 {
-        self.each(
-            [a, b],
-            #[inline(always)]
-            |s, [a, b]| s.max(a, b),
-        )
+        both!(self.max(a, b))
     }
     #[inline(always)]
     fn sqrt(self, v: Self::F32) -> Self::F32 {
-        self.each(
-            [v],
-            #[inline(always)]
-            |s, [v]| s.sqrt(v),
-        )
+        both!(self.sqrt(v))
     }
     #[inline(always)]
     fn gt(self, a: Self::F32, b: Self::F32) -> Self::Mask {
-        self.each(
-            [a, b],
-            #[inline(always)]
-            |s, [a, b]| s.gt(a, b),
-        )
+        both!(self.gt(a, b))
     }
     #[inline(always)]
     fn eq(self, a: Self::F32, b: Self::F32) -> Self::Mask {
-        self.each(
-            [a, b],
-            #[inline(always)]
-            |s, [a, b]| s.eq(a, b),
-        )
+        both!(self.eq(a, b))
     }
     #[inline(always)]
     fn select(self, [low, high]: Self::Mask, a: Self::F32, b: Self::F32) -> Self::F32 {
