@@ -154,7 +154,7 @@ fn a_panic_of_the_thread_is_not_lost() {
 fn a_thread_that_cannot_be_started_is_an_error() {
     if !is_child() {
         // No thread gets a stack of this size.
-        let huge = (1u64 << 46).to_string();
+        let huge = (1u64 << 60).to_string();
         let test = "data::batches::a_thread_that_cannot_be_started_is_an_error";
         let output = child(test, &[("RUST_MIN_STACK", &huge)]);
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
