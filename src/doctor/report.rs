@@ -239,7 +239,10 @@ impl Report {
         writeln!(f, "\nA cache of all posters: {cache:.2} GB, {free:.2} GB are free")?;
         write!(f, "{seconds_to_build:.0} s to build it at {posters_per_second:.0} posters/s; ")?;
         writeln!(f, "training by default {minutes:.0} min at {images_per_second:.0} images/s ({threads} threads)")?;
-        writeln!(f, "bf16 (--precision): multiplied {bf16_gain:.2} times as fast as f32")?;
+        match bf16_gain < 0.1 {
+            true => writeln!(f, "bf16 (--precision): multiplied {:.0} times slower than f32", 1.0 / bf16_gain)?,
+            false => writeln!(f, "bf16 (--precision): multiplied {bf16_gain:.1} times as fast as f32")?,
+        }
         if let Some(memory) = memory_bytes {
             let memory = gb(memory);
             writeln!(

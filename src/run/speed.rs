@@ -12,6 +12,8 @@ use std::time::{Duration, Instant};
 const STEPS: usize = 12;
 /// Where batches are large, about as many films are enough.
 const FILMS: usize = 512;
+/// And a slow machine shows its speed in fewer: after this time no further one begins, from the third on.
+const ENOUGH: Duration = Duration::from_secs(5);
 
 /// The seconds that a film takes on this machine, with the threads of the current pool.
 #[derive(Clone, Copy, Debug)]
@@ -23,7 +25,7 @@ pub(crate) struct Speed {
 }
 
 impl Speed {
-    /// How many steps a measurement takes, given the films in one.
+    /// How many steps a measurement takes at most, given the films in one.
     pub fn steps(batch: usize) -> usize {
         (FILMS / batch).clamp(4, STEPS)
     }
@@ -57,6 +59,9 @@ impl Speed {
         let mut marks = vec![(0, Instant::now())];
         let mut last = None;
         for batch in batches.take(Self::steps(recipe.batch)) {
+            if marks.len() > 2 && marks[0].1.elapsed() > ENOUGH {
+                break;
+            }
             let batch = batch?;
             let (images, labels) = view(&batch);
             trainer.step(&mut model, Input::U8(images), labels);
