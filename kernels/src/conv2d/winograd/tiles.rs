@@ -59,10 +59,11 @@ fn chunk(n: usize, ic: usize, oc: usize) -> usize {
     if n * n * ic * oc <= FEW_WEIGHTS { GROUP } else { (V_AND_M / (n * n * (ic + oc))).max(GROUP) }
 }
 
-/// Places for the tiles of a chunk: a group has at most a third more than tiles, unless it is the only
-/// one.
+/// Places for the tiles of a chunk, of which it may have a few more: five tiles have six, nine have
+/// twelve.
 fn places(n: usize, ic: usize, oc: usize) -> usize {
-    chunk(n, ic, oc) * 4 / 3
+    let tiles = chunk(n, ic, oc);
+    (tiles / 5 * 6).max(tiles / 9 * 12)
 }
 
 /// The number of output rows that are best computed at once, for `n` inputs to a tile's side: a row
