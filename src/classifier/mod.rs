@@ -34,7 +34,7 @@ use crate::classifier::pixels::Pixels;
 use crate::data::decode::ImageSpec;
 use crate::data::transform::Views;
 use crate::error::{Error, Result};
-use crate::files::write_atomically;
+use crate::files::{self, write_atomically};
 use crate::nn::{Head, Isa, Sequential, weights};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -200,7 +200,8 @@ impl Classifier {
     /// [`Error::Io`] if it cannot be read any more.
     pub fn sha256_of(run: &Path) -> Result<String> {
         let path = Self::file_of(run);
-        std::fs::read(&path).map(|bytes| sha256(&bytes)).map_err(Error::io(&path, "read the model"))
+        let hashed = files::open_regular(&path).and_then(files::hash);
+        hashed.map(|(_, hash)| files::hex(&hash)).map_err(Error::io(&path, "read the model"))
     }
 
     /// All networks: one, or the members of an ensemble in their order.
@@ -246,7 +247,7 @@ impl Classifier {
 
 /// The SHA-256 of bytes, in hexadecimal.
 pub(crate) fn sha256(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+    files::hex(&Sha256::digest(bytes))
 }
 
 fn remedy_without_model(run: &Path) -> String {

@@ -12,7 +12,7 @@ use sha2::{Digest, Sha256};
 use crate::data::layout::PosterFolder;
 use crate::data::poster::MAX_BYTES;
 use crate::error::{Error, Result};
-use crate::files::system::is_shortage;
+use crate::files::{self, system::is_shortage};
 
 /// The number of bytes at the end of a file that are compared before the whole file is: nearly all
 /// JPEG files of equal length differ there.
@@ -39,7 +39,7 @@ pub fn duplicates(posters: &PosterFolder, ids: &[u64]) -> Result<Vec<(u64, u64)>
     let same_length = grouped(posters, ids.to_vec(), length)?.concat();
     let same_end = grouped(posters, same_length, |id| end(&open(id)?))?.concat();
     let mut found = Vec::new();
-    for group in grouped(posters, same_end, |id| all(open(id)?).map(Some))? {
+    for group in grouped(posters, same_end, |id| files::hash(open(id)?).map(Some))? {
         found.extend(group[1..].iter().map(|&id| (id, group[0])));
     }
     found.sort_unstable();
@@ -81,16 +81,4 @@ fn end(mut file: &File) -> io::Result<Option<(u64, [u8; 32])>> {
     let mut tail = Vec::with_capacity(TAIL as usize);
     file.take(TAIL).read_to_end(&mut tail)?;
     Ok(Some((length, Sha256::digest(&tail).into())))
-}
-
-/// The hash of all bytes of a file.
-fn all(mut file: File) -> io::Result<[u8; 32]> {
-    let mut hash = Sha256::new();
-    let mut buffer = vec![0; 64 << 10];
-    loop {
-        match file.read(&mut buffer)? {
-            0 => return Ok(hash.finalize().into()),
-            read => hash.update(&buffer[..read]),
-        }
-    }
 }

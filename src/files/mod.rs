@@ -5,6 +5,8 @@
 #[cfg(feature = "posters")]
 mod exchange;
 #[cfg(feature = "posters")]
+mod hash;
+#[cfg(feature = "posters")]
 mod lock;
 #[cfg(feature = "posters")]
 mod own;
@@ -23,6 +25,8 @@ use tempfile::NamedTempFile;
 use crate::error::{Error, Result};
 #[cfg(feature = "posters")]
 pub(crate) use exchange::exchange;
+#[cfg(feature = "posters")]
+pub(crate) use hash::{hash, hex};
 #[cfg(feature = "posters")]
 pub use lock::{Claim, Lock};
 #[cfg(feature = "posters")]

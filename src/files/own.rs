@@ -63,15 +63,14 @@ pub(crate) fn open_regular(path: &Path) -> io::Result<File> {
     open_if_regular(path)?.ok_or_else(|| io::Error::other("it is not a regular file"))
 }
 
-/// The content of a file.
+/// The content of a file that is read as a whole, such as the answers of a run.
 ///
 /// # Errors
-/// As [`open_regular`].
+/// The system's own; also if it is not a regular file, or has more than a GiB: the answers about a
+/// million films have a fifth.
 #[cfg(feature = "posters")]
 pub(crate) fn read_regular(path: &Path) -> io::Result<Vec<u8>> {
-    let mut content = Vec::new();
-    open_regular(path)?.read_to_end(&mut content)?;
-    Ok(content)
+    read_at_most(1 << 30, "a GiB", path)
 }
 
 /// The text of a small file: of options, of a mark.
@@ -80,13 +79,18 @@ pub(crate) fn read_regular(path: &Path) -> io::Result<Vec<u8>> {
 /// The system's own; also if it is not a regular file, has more than a MiB, or is no UTF-8.
 #[cfg(feature = "posters")]
 pub fn read_small(path: &Path) -> io::Result<String> {
-    const MOST: u64 = 1 << 20;
-    let mut text = String::new();
-    let len = open_regular(path)?.take(MOST + 1).read_to_string(&mut text)?;
-    if len as u64 > MOST {
-        return Err(io::Error::new(io::ErrorKind::InvalidData, "it has more than a MiB"));
+    let bytes = read_at_most(1 << 20, "a MiB", path)?;
+    String::from_utf8(bytes).map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "it is not UTF-8"))
+}
+
+#[cfg(feature = "posters")]
+fn read_at_most(most: u64, named: &str, path: &Path) -> io::Result<Vec<u8>> {
+    let (file, mut content) = (open_regular(path)?, Vec::new());
+    // Asked before anything is read, and counted, since another process may be writing it.
+    if file.metadata()?.len() <= most && file.take(most + 1).read_to_end(&mut content)? as u64 <= most {
+        return Ok(content);
     }
-    Ok(text)
+    Err(io::Error::new(io::ErrorKind::InvalidData, format!("it has more than {named}")))
 }
 
 /// Whether the error says that there is no file, or no folder where it could be.

@@ -1,10 +1,8 @@
 //! What an experiment's folder holds.
 
-use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
-use sha2::{Digest, Sha256};
 use toml::Table;
 
 use crate::classifier::experiment::Experiment;
@@ -14,7 +12,7 @@ use crate::error::{Error, Result};
 use crate::files;
 use crate::nn::{Head, Isa};
 use crate::report::{Epoch, Evaluation, Metrics, Monitor, Predictions, Record, TRAINING};
-use crate::report::{read_history, read_json, read_metrics};
+use crate::report::{read, read_history, read_json, read_metrics};
 use crate::text::{excerpt, printable};
 
 /// The file that makes a folder that of an experiment.
@@ -246,7 +244,7 @@ fn read_config(path: &Path) -> Result<Table> {
     if !path.exists() {
         return Err(Error::data(path, "there is no such file", remedy));
     }
-    let text = String::from_utf8(bytes_of(path)?).map_err(|_| Error::data(path, "it is not UTF-8", remedy))?;
+    let text = String::from_utf8(read(path)?).map_err(|_| Error::data(path, "it is not UTF-8", remedy))?;
     text.parse().map_err(|error: toml::de::Error| {
         let line = error.span().map(|span| text[..span.start].lines().count().max(1) as u64);
         let what = error.message().to_owned();
@@ -259,14 +257,7 @@ fn read_config(path: &Path) -> Result<Table> {
 
 fn hashed(folder: &Path, name: &'static str) -> Result<ResultFile> {
     let path = folder.join(name);
-    let bytes = bytes_of(&path)?;
-    let sha256 = Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect();
-    Ok(ResultFile { name, bytes: bytes.len() as u64, sha256 })
-}
-
-fn bytes_of(path: &Path) -> Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    let read = files::open_regular(path).and_then(|mut file| file.read_to_end(&mut bytes));
-    read.map_err(Error::io(path, "read the results"))?;
-    Ok(bytes)
+    let hashed = files::open_regular(&path).and_then(files::hash);
+    let (bytes, hash) = hashed.map_err(Error::io(&path, "read the results"))?;
+    Ok(ResultFile { name, bytes, sha256: files::hex(&hash) })
 }

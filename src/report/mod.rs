@@ -84,6 +84,6 @@ pub(crate) fn read_column(path: &Path, name: &str) -> Result<Vec<String>> {
 
 /// The content of a file of results, if it is a regular one: read as a whole, since a CSV reader gives up
 /// where a signal interrupts it.
-fn read(path: &Path) -> Result<Vec<u8>> {
+pub(crate) fn read(path: &Path) -> Result<Vec<u8>> {
     files::read_regular(path).map_err(Error::io(path, "read the results"))
 }
