@@ -19,7 +19,8 @@
 //!
 //! Posters without contours are near to each other although they show nothing in common: they are
 //! not compared, since they would become one group with all that it draws in. Of real posters these
-//! are 1 %. Posters of one and the same hash are compared with others once.
+//! are 1 %. Posters of one and the same hash are compared with others once, and a poster with none of
+//! those that are in its group already, so that a crowd of twins is gone through once.
 
 use std::collections::BTreeMap;
 
@@ -103,16 +104,19 @@ fn close(hashes: &[DHash], band: usize) -> Vec<(usize, usize)> {
     let key = |hash: &DHash| (0..BAND_BITS).fold(0, |key, bit| key << 1 | u32::from(hash.bit(bit * BANDS + band)));
     let mut keyed: Vec<(u32, usize)> = hashes.iter().map(key).zip(0..).collect();
     keyed.sort_unstable();
-    let (mut forest, mut found) = (Forest::new(hashes.len()), Vec::new());
+    let (mut found, mut reached, mut left) = (Vec::new(), Vec::new(), Vec::new());
     for bucket in keyed.chunk_by(|a, b| a.0 == b.0) {
         // Side by side in memory: a bucket may have thousands.
-        let near: Vec<DHash> = bucket.iter().map(|&(_, at)| hashes[at]).collect();
-        for a in 0..near.len() {
-            for b in a + 1..near.len() {
-                if near[a].is_within(&near[b], Twins::WITHIN) && forest.join(bucket[a].1, bucket[b].1) {
-                    found.push((bucket[a].1, bucket[b].1));
+        left.extend(bucket.iter().map(|&(_, at)| (hashes[at], at)));
+        while let Some((hash, at)) = reached.pop().or_else(|| left.pop()) {
+            left.retain(|&(other, other_at)| {
+                let is_twin = hash.is_within(&other, Twins::WITHIN);
+                if is_twin {
+                    found.push((at, other_at));
+                    reached.push((other, other_at));
                 }
-            }
+                !is_twin
+            });
         }
     }
     found
@@ -136,10 +140,9 @@ impl Forest {
         at
     }
 
-    /// Makes one group of two; returns whether they were two.
-    fn join(&mut self, a: usize, b: usize) -> bool {
+    /// Makes one group of two.
+    fn join(&mut self, a: usize, b: usize) {
         let (a, b) = (self.root(a), self.root(b));
         self.0[a.max(b)] = a.min(b);
-        a != b
     }
 }

@@ -1,4 +1,5 @@
 use std::collections::{BTreeMap, HashSet};
+use std::time::{Duration, Instant};
 
 use jpeg_encoder::{ColorType, Encoder};
 use onesheet::data::decode::{Decoder, ImageSpec, resize};
@@ -79,6 +80,18 @@ fn a_single_untouched_band_suffices() {
     }
     let stranger = flipped(hash, 0..42);
     assert!(Twins::among([(3, hash), (1, stranger)]).groups().is_empty());
+}
+
+/// A studio's placeholder under many names, compressed anew under each.
+#[test]
+fn a_crowd_of_twins_is_gone_through_once() {
+    let pair = |id: usize| [id % 200, 200 + id / 200];
+    let films = (0..40_000).map(|id| (id as u64, flipped(DHash([0x5555_5555_5555_5555; 8]), pair(id))));
+    let began = Instant::now();
+    let twins = Twins::among(films);
+    assert!(began.elapsed() < Duration::from_secs(30), "{:?}", began.elapsed());
+    assert_eq!(twins.groups().len(), 1);
+    assert_eq!(twins.groups()[0].len(), 40_000);
 }
 
 #[test]
