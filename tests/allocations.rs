@@ -306,13 +306,18 @@ fn bytes_held(spec: &ModelSpec, n: usize, rule: Option<Rule>) -> usize {
     std::thread::scope(|scope| scope.spawn(worker).join().unwrap())
 }
 
-/// To within 2.5 % for the recipes' models; in small ones, what is left out counts more.
+/// To within 1 % for the recipes' models; in small ones, what is left out counts more.
 #[test]
 fn a_model_claims_the_memory_that_its_plan_says() {
     let _alone = Alone::new();
-    let recipes = [Recipe::best(), Recipe::report()].map(|recipe| (recipe.model(CLASSES), 0.025));
+    let recipes = [Recipe::best(), Recipe::report()].map(|recipe| (recipe.model(CLASSES), 0.01));
     let rules = [None, Some(Rule::adam(1e-3)), Some(Rule::Sgd(Sgd::new(1e-3)))];
-    for (spec, tolerance) in recipes.into_iter().chain(models().map(|spec| (spec, 0.05))) {
+    // A part of the last block's channels takes more than all of them do together.
+    let parts = [64, 160].into_iter().fold(ModelSpec::input(&[8, 8, 3]), |spec, filters| {
+        spec.conv2d(filters, 3, Padding::Same).relu().batch_norm(0.99).max_pool2d(2)
+    });
+    let small = models().into_iter().chain([parts.flatten().dense(CLASSES)]).map(|spec| (spec, 0.05));
+    for (spec, tolerance) in recipes.into_iter().chain(small) {
         for rule in rules {
             let planned = |n| spec.memory(Isa::choose().unwrap(), n, rule.as_ref()).unwrap().total(1);
             for n in [1, 2, 12] {

@@ -30,7 +30,10 @@ impl Buffer {
     /// length so far.
     pub fn resize(&mut self, len: usize) {
         if self.lines.len() * VALUES_PER_LINE < len {
-            self.lines.resize(len.div_ceil(VALUES_PER_LINE), Line([0.0; VALUES_PER_LINE]));
+            let lines = len.div_ceil(VALUES_PER_LINE);
+            // A vector would take twice what it had, and a buffer grows a few times at most.
+            self.lines.reserve_exact(lines - self.lines.len());
+            self.lines.resize(lines, Line([0.0; VALUES_PER_LINE]));
         }
         self.len = len;
     }

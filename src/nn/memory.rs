@@ -71,13 +71,14 @@ impl ModelSpec {
         let outputs = outputs.iter().map(|output| bytes(item_len(output))).sum::<u64>();
         let gradients = if training { 2 * bytes(largest_output(&all.shapes)) } else { 0 };
 
-        let mut claims = Claims { buffers: input + outputs + gradients, per_thread: 0 };
+        let mut claims = Claims { buffers: input + outputs + gradients, per_thread: [0; 2] };
         for operation in &all.operations {
             let of_operation = operation.claims(isa, &all, batch, training);
             let of_operation =
                 of_operation.map_err(|what| Error::Shape(format!("a batch of {batch} items: {what}")))?;
             claims = claims.and(of_operation);
         }
-        Ok(Memory { values, parameters, buffers: claims.buffers, per_thread: claims.per_thread })
+        let per_thread = claims.per_thread.iter().sum();
+        Ok(Memory { values, parameters, buffers: claims.buffers, per_thread })
     }
 }

@@ -131,6 +131,21 @@ fn the_models_layers_agree_with_the_reference() {
     }
 }
 
+/// A row of 4x4 tiles that are one group: of every size, by as many channels as it is for.
+#[test]
+fn groups_of_every_number_of_tiles_agree_with_the_reference() {
+    for (tiles, oc) in [(1..=6, 64), (8..=12, 32), (16..=16, 16)] {
+        for w in tiles.map(|tiles| 4 * tiles) {
+            let padding = Padding::Same;
+            check(
+                &Conv2dShape::new(Conv2dSizes { n: 1, h: 4, w, ic: 16, oc, kh: 3, kw: 3, stride: 1, padding }),
+                true,
+                1,
+            );
+        }
+    }
+}
+
 #[test]
 fn the_models_layers_get_the_algorithms_that_the_docs_say() {
     use Algorithm::{Im2col, Taps, View, Winograd4x4};

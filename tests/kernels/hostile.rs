@@ -147,7 +147,7 @@ proptest! {
             prop_assert!(conv2d::Workspace::bytes(Isa::choose().unwrap(), &shape, true) >= 4 * shape.w_len());
             if stride > 1 {
                 // At least one row of windows is laid out.
-                let scratch = shape.scratch_len(Isa::choose().unwrap(), false);
+                let [scratch, _] = shape.scratch_len(Isa::choose().unwrap(), false);
                 prop_assert!(Some(scratch as u128) >= product(&[shape.ow(), kh, kw, ic]));
             }
         }

@@ -16,7 +16,7 @@ use rayon::prelude::*;
 #[derive(Clone, Copy)]
 pub(crate) struct Correlation<'a> {
     isa: Isa,
-    /// Any algorithm but im2col.
+    /// Any algorithm but im2col, unless it is only a plan.
     algorithm: Algorithm,
     kh: usize,
     kw: usize,
@@ -30,6 +30,17 @@ pub(crate) struct Correlation<'a> {
     w: &'a [f32],
     bias: Option<&'a [f32]>,
     relu: bool,
+}
+
+impl Correlation<'static> {
+    /// That of a forward or backward pass, without its weights: it tells how it is best cut, and what it
+    /// takes.
+    pub fn plan(isa: Isa, shape: &Conv2dShape, pass: Pass) -> Self {
+        let algorithm = Algorithm::choose(isa, shape, pass);
+        let Conv2dSizes { kh, kw, w, ic, oc, .. } = **shape;
+        let (ic, oc, width) = if pass == Pass::BackwardX { (oc, ic, w) } else { (ic, oc, shape.ow()) };
+        Self { isa, algorithm, kh, kw, ic, oc, width, w: &[], bias: None, relu: false }
+    }
 }
 
 impl<'a> Correlation<'a> {
@@ -116,6 +127,18 @@ impl<'a> Correlation<'a> {
             _ => arrange(isa, algorithm, shape, [oc, ic], flipped, arranged),
         };
         Self { isa, algorithm, kh, kw, ic: oc, oc: ic, width: shape.w, w, bias: None, relu: false }
+    }
+
+    /// The values that [`run`](Self::run) borrows from its thread.
+    pub fn scratch_len(&self) -> usize {
+        let &Self { kh, kw, ic, oc, width, .. } = self;
+        match self.algorithm {
+            Algorithm::Winograd2x2 | Algorithm::Winograd4x4 => {
+                winograd::workspace_len(self.algorithm.tile_inputs(), ic, oc)
+            }
+            Algorithm::Blocks => blocks::correlation_len([kh, kw], (width + kw - 1) * ic, ic, width, oc),
+            _ => 0,
+        }
     }
 
     /// The number of rows that [`run`](Self::run) is best given at a time; even.

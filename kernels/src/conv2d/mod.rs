@@ -76,7 +76,7 @@ pub(crate) use correlation::{Correlation, most_equal};
 pub use forward::Forward;
 pub use packed::{Inference, PackedWeights};
 pub use shape::{Conv2dShape, Conv2dSizes, Padding};
-pub(crate) use shape::{MOST_TASKS, correlation_len, gradient_len, images_at_once, rows_at_once};
+pub(crate) use shape::{MOST_TASKS, gradient_len};
 pub(crate) use staging::{Staging, Windows};
 
 use crate::buffer::Buffer;

@@ -1,6 +1,6 @@
 //! The sizes of a convolution, and all that follows from them.
 
-use super::{Algorithm, Pass, Staging, WeightGradient, blocks, im2col, winograd};
+use super::{Algorithm, Correlation, Pass, Staging, WeightGradient, blocks, im2col, winograd};
 use crate::precision::Precision;
 use crate::shape::{check_sizes, product, shape_of_sizes};
 use crate::simd::Isa;
@@ -136,21 +136,24 @@ impl Conv2dShape {
     }
 
     /// The most values that a task of a pass borrows from its thread, by the algorithms that are
-    /// [chosen](super::Algorithm::choose): of all passes, or of the forward pass alone.
-    pub fn scratch_len(&self, isa: Isa, training: bool) -> usize {
+    /// [chosen](super::Algorithm::choose): for itself, and for what it calls meanwhile. Of all passes, or
+    /// of the forward pass alone.
+    pub fn scratch_len(&self, isa: Isa, training: bool) -> [usize; 2] {
         if self.stride > 1 {
-            return im2col::columns_len(self);
+            let columns = im2col::columns_len(self);
+            return [columns, if training { columns } else { 0 }];
         }
-        let staged = |staging: Staging, rows: usize, pass: Pass| {
-            images_at_once(isa, self, pass).min(self.n) * staging.len(rows.min(Self::MOST_ROWS))
+        let of = |pass, staging: Staging, rows: usize| {
+            let plan = Correlation::plan(isa, self, pass);
+            [plan.images_at_once(rows).min(self.n) * staging.len(rows.min(Self::MOST_ROWS)), plan.scratch_len()]
         };
-        let forward = staged(Staging::forward(self), self.oh, Pass::Forward);
+        let forward = of(Pass::Forward, Staging::forward(self), self.oh);
         if !training {
-            return forward + correlation_len(isa, self, false);
+            return forward;
         }
-        forward.max(staged(Staging::backward_x(self), self.h, Pass::BackwardX))
-            + correlation_len(isa, self, true)
-            + gradient_len(isa, self)
+        let backward_x = of(Pass::BackwardX, Staging::backward_x(self), self.h);
+        let backward_w = [gradient_len(isa, self), Staging::forward(self).len(self.oh.min(Self::MOST_ROWS))];
+        [0, 1].map(|depth| forward[depth].max(backward_x[depth]).max(backward_w[depth]))
     }
 
     pub(super) fn assert_fits(&self, x: &[f32], w: &[f32], y: &[f32]) {
@@ -172,47 +175,9 @@ impl Conv2dShape {
     }
 }
 
-/// The most values that a correlation by minimal filtering or in blocks borrows from a thread.
-pub(crate) fn correlation_len(isa: Isa, shape: &Conv2dShape, training: bool) -> usize {
-    let Conv2dSizes { w, ic, oc, kh, kw, .. } = **shape;
-    let of = |pass| {
-        let (from, to, width) = if pass == Pass::BackwardX { (oc, ic, w) } else { (ic, oc, shape.ow()) };
-        match Algorithm::choose(isa, shape, pass) {
-            Algorithm::Blocks => blocks::correlation_len([kh, kw], (width + kw - 1) * from, from, width, to),
-            algorithm => match algorithm.tile_inputs() {
-                0 => 0,
-                n => winograd::workspace_len(n, ic, oc),
-            },
-        }
-    };
-    of(Pass::Forward).max(if training { of(Pass::BackwardX) } else { 0 })
-}
-
 /// The values that a weight gradient by minimal filtering or in blocks works in.
 pub(crate) fn gradient_len(isa: Isa, shape: &Conv2dShape) -> usize {
     WeightGradient::workspace_len(shape, Algorithm::choose(isa, shape, Pass::BackwardW))
-}
-
-/// The output rows that are best computed at once.
-pub(crate) fn rows_at_once(isa: Isa, shape: &Conv2dShape) -> usize {
-    match Algorithm::choose(isa, shape, Pass::Forward) {
-        Algorithm::Blocks => blocks::rows_at_once(shape.ow(), shape.oc),
-        algorithm => match algorithm.tile_inputs() {
-            0 => 2,
-            n => winograd::rows_at_once(n, shape.ow(), shape.ic, shape.oc),
-        },
-    }
-}
-
-/// The images that are best computed at once by a correlation: one, unless they are small.
-pub(crate) fn images_at_once(isa: Isa, shape: &Conv2dShape, pass: Pass) -> usize {
-    let Conv2dSizes { h, w, ic, oc, .. } = **shape;
-    let (from, to, rows, width) =
-        if pass == Pass::BackwardX { (oc, ic, h, w) } else { (ic, oc, shape.oh(), shape.ow()) };
-    match Algorithm::choose(isa, shape, pass).tile_inputs() {
-        0 => 1,
-        n => winograd::images_at_once(n, rows, width, from, to),
-    }
 }
 
 fn output_size(size: usize, kernel: usize, stride: usize, padding: Padding) -> usize {

@@ -2,7 +2,7 @@
 
 use super::rows::{Normalise, Pool};
 use super::{Affine, BAND, ConvBlockShape, Source};
-use crate::conv2d::{Conv2dSizes, Correlation, PackedWeights, Staging};
+use crate::conv2d::{Correlation, PackedWeights, Pass, Staging};
 use crate::scratch;
 use crate::simd::{Ahead, Isa, VALUES_PER_TASK};
 use crate::tasks::Columns;
@@ -50,19 +50,18 @@ impl Inference<'_> {
         norm.check(conv.oc);
         let staging = Staging::forward(conv);
         let correlation = weights.correlation(isa, conv, bias, true);
-        let cut = Cut::new(shape, &correlation);
+        let cut = Cut::new(shape, conv.n, &correlation);
         let y = &Columns::new(y, shape.pw() * conv.oc);
         (0..cut.tasks()).into_par_iter().with_max_len(1).for_each(|task| {
             let Task { image, rows, part } = cut.task(task);
             let correlation = correlation.part(part, cut.parts);
             let channels = part * cut.channels..(part + 1) * cut.channels;
             let norm = norm.of_channels(&channels);
-            let (a_row, p_row) = (conv.ow() * cut.channels, shape.pw() * cut.channels);
-            let stage_len = staging.len(2 * rows.len()).next_multiple_of(16);
-            let at_once = correlation.at_once().min(2 * rows.len());
-            scratch::with(stage_len + at_once * a_row + p_row, |scratch| {
+            let a_row = conv.ow() * cut.channels;
+            let lens @ [stage_len, a_len, _] = cut.lens(shape, &correlation, rows.len());
+            scratch::with(lens.iter().sum(), |scratch| {
                 let (stage, rest) = scratch.split_at_mut(stage_len);
-                let (a, p) = rest.split_at_mut(at_once * a_row);
+                let ((a, p), at_once) = (rest.split_at_mut(a_len), a_len / a_row);
                 let mut ahead =
                     if cut.is_whole() { x.after(shape, image, rows.start / BAND) } else { Ahead::default() };
                 let x = x.rows(isa, &staging, image..image + 1, 2 * rows.start..2 * rows.end, stage);
@@ -88,6 +87,20 @@ impl Inference<'_> {
     }
 }
 
+/// The most values that a task borrows from its thread, in a batch of up to the shape's `n`: for
+/// itself, and for the correlation that it calls.
+pub(super) fn scratch_len(isa: Isa, shape: &ConvBlockShape) -> [usize; 2] {
+    let correlation = Correlation::plan(isa, &shape.conv, Pass::Forward);
+    let of = |images| {
+        let cut = Cut::new(shape, images, &correlation);
+        let part = correlation.part(0, cut.parts);
+        [cut.lens(shape, &part, cut.band.min(cut.ph)).iter().sum(), part.scratch_len()]
+    };
+    // Most parts, and most rows: what lies between has fewer of both.
+    let (one, all) = (of(1), of(shape.conv.n));
+    [0, 1].map(|depth| one[depth].max(all[depth]))
+}
+
 /// How a pass is cut into tasks: images, bands of rows and, where those are few, parts of the output
 /// channels. The shape alone decides; no bit of the result depends on it.
 struct Cut {
@@ -110,18 +123,26 @@ struct Task {
 }
 
 impl Cut {
-    fn new(shape: &ConvBlockShape, correlation: &Correlation) -> Self {
+    fn new(shape: &ConvBlockShape, images: usize, correlation: &Correlation) -> Self {
         /// With so many tasks every core has work.
         const TASKS: usize = 16;
         /// The pooled rows of a band, and the fewest channels of a part, where there are fewer tasks:
         /// what neighbours stage and transform twice then is 2 % of a single image's time.
         const LEAST_BAND: usize = BAND / 2;
         const LEAST_CHANNELS: usize = 64;
-        let (Conv2dSizes { n, oc, .. }, ph) = (**shape.conv(), shape.ph());
-        let tasks = |band: usize| n * ph.div_ceil(band);
+        let (oc, ph) = (shape.conv.oc, shape.ph());
+        let tasks = |band: usize| images * ph.div_ceil(band);
         let band = if tasks(BAND) < TASKS { LEAST_BAND } else { BAND };
         let parts = if tasks(band) < TASKS { correlation.most_parts(LEAST_CHANNELS) } else { 1 };
-        Self { ph, band, images: n, parts, channels: oc / parts }
+        Self { ph, band, images, parts, channels: oc / parts }
+    }
+
+    /// What a task on so many pooled rows borrows: for the rows that it stages, for those of the
+    /// convolution that exist at a time, and for a pooled one. `correlation` is one of the parts.
+    fn lens(&self, shape: &ConvBlockShape, correlation: &Correlation, rows: usize) -> [usize; 3] {
+        let stage = Staging::forward(&shape.conv).len(2 * rows).next_multiple_of(16);
+        let at_once = correlation.at_once().min(2 * rows);
+        [stage, at_once * shape.conv.ow() * self.channels, shape.pw() * self.channels]
     }
 
     /// Whether its tasks are the shape's own bands.

@@ -49,7 +49,7 @@ use crate::ShapeError;
 use crate::batch_norm::of_all_parts_len;
 use crate::buffer::{Buffer, sized};
 use crate::conv2d::{Algorithm, Conv2dShape, Conv2dSizes, MOST_ROWS, MOST_TASKS, Pass, Staging};
-use crate::conv2d::{correlation_len, gradient_len, gradient_tasks, images_at_once, rows_at_once};
+use crate::conv2d::{Correlation, gradient_len, gradient_tasks};
 use crate::simd::Isa;
 
 pub use backward::Backward;
@@ -183,7 +183,11 @@ impl ConvBlockShape {
     /// The most images that a pass gives to its correlation at a time: several where they are small, and
     /// each is a band. No bit of a result depends on it.
     fn images_at_once(&self, isa: Isa, pass: Pass) -> usize {
-        if self.bands() > 1 { 1 } else { images_at_once(isa, &self.conv, pass).min(self.conv.n) }
+        if self.bands() > 1 {
+            return 1;
+        }
+        let rows = if pass == Pass::BackwardX { self.conv.h } else { self.conv.oh() };
+        Correlation::plan(isa, &self.conv, pass).images_at_once(rows).min(self.conv.n)
     }
 
     /// The tasks of the backward pass, each of which sums its own weight gradient: enough for every
@@ -199,22 +203,20 @@ impl ConvBlockShape {
         (image < self.conv.n).then_some((image, band))
     }
 
-    /// The most values that a task of a pass borrows from its thread.
-    pub fn scratch_len(&self, isa: Isa, training: bool) -> usize {
-        let Conv2dSizes { ic, oc, .. } = *self.conv;
+    /// The most values that a task of a pass borrows from its thread: for itself, and for what it calls
+    /// meanwhile.
+    pub fn scratch_len(&self, isa: Isa, training: bool) -> [usize; 2] {
+        if !training {
+            return inference::scratch_len(isa, self);
+        }
         let conv = &self.conv;
         let [forward, backward] = [Pass::Forward, Pass::BackwardX].map(|pass| self.images_at_once(isa, pass));
-        let stage = Staging::forward(conv).len(MOST_BAND_ROWS + if training { backward::BEFORE } else { 0 });
-        // Rows of the convolution, and in inference a pooled row, which is no longer.
-        let rows = |rows: usize| rows * conv.ow() * oc;
-        let own = if training {
-            let a = if self.keeps_a(isa) { 0 } else { forward * rows(rows_at_once(isa, conv)) };
-            let dz = backward * backward::most_dz_len(conv);
-            (forward - 1) * stage + a + dz + gradient_len(isa, conv) + 2 * ic.max(oc)
-        } else {
-            rows(rows_at_once(isa, conv) + 1)
-        };
-        stage + own + correlation_len(isa, conv, training)
+        let [to_y, to_dx] = [Pass::Forward, Pass::BackwardX].map(|pass| Correlation::plan(isa, conv, pass));
+        let stage = Staging::forward(conv).len(MOST_BAND_ROWS + backward::BEFORE);
+        let a = if self.keeps_a(isa) { 0 } else { forward * to_y.at_once() * conv.ow() * conv.oc };
+        let dz = backward * backward::most_dz_len(conv);
+        let own = forward * stage + a + dz + gradient_len(isa, conv) + 2 * conv.ic.max(conv.oc);
+        [own, to_y.scratch_len().max(to_dx.scratch_len())]
     }
 }
 

@@ -23,7 +23,7 @@ pub fn describe(input: &[usize], momentum: f32, epsilon: f32) -> Result<Descript
 /// What batch norm claims beside its parameters for a batch of `n` items of a shape.
 pub fn claims(n: usize, input: &[usize]) -> Claims {
     let (len, c) = (n * item_len(input), channels(input));
-    Claims::new(Workspace::bytes(len, c) + 2 * c * size_of::<f32>(), 0)
+    Claims::new(Workspace::bytes(len, c) + 2 * c * size_of::<f32>(), [0; 2])
 }
 
 fn item_len(input: &[usize]) -> usize {

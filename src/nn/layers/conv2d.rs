@@ -5,7 +5,6 @@ use super::{Backward, Claims, Description, Inputs, LARGEST, Layer, MOST_ACTIVATI
 use crate::nn::parameter::{Parameter, Role};
 use crate::nn::tensor::Tensor;
 use onesheet_kernels::ShapeError;
-use onesheet_kernels::buffer::Buffer;
 use onesheet_kernels::conv2d::{BackwardW, BackwardX, Conv2dShape, Conv2dSizes, Forward, Inference};
 use onesheet_kernels::conv2d::{PackedWeights, Padding, Workspace};
 use onesheet_kernels::precision::Precision;
@@ -39,7 +38,7 @@ impl Options {
             return Err("filters, kernel and stride are at most 2^24");
         }
         let shape = self.shape([h, w, ic]).map_err(|error| error.why())?;
-        if shape.scratch_len(Isa::portable(), false) > MOST_ACTIVATIONS {
+        if shape.scratch_len(Isa::portable(), false).iter().sum::<usize>() > MOST_ACTIVATIONS {
             return Err("there are more than 2^26 values under the windows of a row");
         }
         Ok(Description {
@@ -54,7 +53,7 @@ impl Options {
 pub fn claims(isa: Isa, shape: &Conv2dShape, training: bool) -> Claims {
     let of_training = if training { Workspace::bytes(isa, shape, true) } else { 0 };
     let weights = PackedWeights::bytes(isa.with_precision(Precision::F32), shape);
-    Claims::new(weights + of_training, Buffer::bytes(shape.scratch_len(isa, training)))
+    Claims::new(weights + of_training, shape.scratch_len(isa, training))
 }
 
 /// `y = x * kernel + bias`, then ReLU where `relu`.

@@ -37,7 +37,7 @@ pub fn claims(isa: Isa, blocks: &[BlockOptions], n: usize, training: bool) -> Re
         let own = lens(isa, shape, training, i + 1 == blocks.len()).map(Buffer::bytes).iter().sum::<usize>();
         let of_training = if training { Workspace::bytes(isa, shape) } else { 0 };
         let kept = own + PackedWeights::bytes(isa.with_precision(Precision::F32), shape.conv()) + of_training;
-        all = all.and(Claims::new(kept, Buffer::bytes(shape.scratch_len(isa, training))));
+        all = all.and(Claims::new(kept, shape.scratch_len(isa, training)));
     }
     Ok(all)
 }

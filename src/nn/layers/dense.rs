@@ -5,7 +5,6 @@ use super::{Backward, Claims, Description, Inputs, LARGEST, Layer, Pass, flops, 
 use crate::nn::parameter::{Parameter, Role};
 use crate::nn::tensor::Tensor;
 use onesheet_kernels::ShapeError;
-use onesheet_kernels::buffer::Buffer;
 use onesheet_kernels::dense::{BackwardAndStep, BackwardW, BackwardX, DenseShape, DenseSizes, Forward, Workspace};
 use onesheet_kernels::optim::Step;
 use onesheet_kernels::simd::Isa;
@@ -33,7 +32,7 @@ pub fn shape(inputs: usize, units: usize) -> Result<DenseShape, ShapeError> {
 
 /// What a dense layer of this shape claims beside its parameters.
 pub fn claims(shape: &DenseShape, training: bool) -> Claims {
-    Claims::new(Workspace::bytes(shape, training), Buffer::bytes(shape.scratch_len(training)))
+    Claims::new(Workspace::bytes(shape, training), [shape.scratch_len(training), 0])
 }
 
 /// `y = x kernel + bias`, then ReLU where `relu`.

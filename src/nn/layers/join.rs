@@ -32,7 +32,7 @@ impl Join {
 /// What a join claims for batches of `n` items: the gradient of the earlier value.
 pub fn claims(n: usize, earlier: &[usize], training: bool) -> Claims {
     let len = if training { n * values(earlier).expect("the plan was checked") } else { 0 };
-    Claims::new(Buffer::bytes(len), 0)
+    Claims::new(Buffer::bytes(len), [0; 2])
 }
 
 /// Joins its input and an earlier value.

@@ -23,7 +23,7 @@ pub fn shape([h, w, c]: [usize; 3], size: usize) -> Result<MaxPool2dShape, Shape
 
 /// What a max-pooling of this shape claims: the places of its maxima, a byte each.
 pub fn claims(shape: &MaxPool2dShape) -> Claims {
-    Claims::new(shape.y_len(), 0)
+    Claims::new(shape.y_len(), [0; 2])
 }
 
 /// The largest value of each window; the stride is the window's side.

@@ -23,6 +23,7 @@ use super::tensor::Tensor;
 use crate::ranks::Team;
 use onesheet_kernels::ShapeError;
 use onesheet_kernels::batch_norm::Others;
+use onesheet_kernels::buffer::Buffer;
 use onesheet_kernels::optim::Step;
 use onesheet_kernels::simd::Isa;
 
@@ -105,19 +106,19 @@ fn known<T>(shape: Result<T, ShapeError>) -> T {
 pub(super) struct Claims {
     /// What it keeps: what [`Layer::reserve`] claims.
     pub buffers: u64,
-    /// What each thread that works for it keeps.
-    pub per_thread: u64,
+    /// What each thread that works for it keeps: for its tasks, and for what these call meanwhile.
+    pub per_thread: [u64; 2],
 }
 
 impl Claims {
-    fn new(buffers: usize, per_thread: usize) -> Self {
-        Self { buffers: buffers as u64, per_thread: per_thread as u64 }
+    fn new(buffers: usize, scratch_len: [usize; 2]) -> Self {
+        Self { buffers: buffers as u64, per_thread: scratch_len.map(|len| Buffer::bytes(len) as u64) }
     }
 
     /// Those of two layers: each has its buffers, and both use the same memory of a thread.
     pub fn and(self, other: Self) -> Self {
         let buffers = self.buffers.saturating_add(other.buffers);
-        Self { buffers, per_thread: self.per_thread.max(other.per_thread) }
+        Self { buffers, per_thread: [0, 1].map(|depth| self.per_thread[depth].max(other.per_thread[depth])) }
     }
 }
 

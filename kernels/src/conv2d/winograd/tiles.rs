@@ -255,10 +255,12 @@ impl<const N: usize, const BF16: bool> Tiles<'_, '_, N, BF16> {
     /// `M = V U` for each of the points.
     ///
     /// # Safety
-    /// `groups * PLACES <= places`; `run` has checked the slices.
+    /// `groups * PLACES <= places`, and `T` tiles have their `PLACES`; `run` has checked the slices.
     #[inline(always)]
     unsafe fn multiply<S: Simd, const PLACES: usize, const T: usize, const V: usize>(&mut self, s: S, groups: usize) {
         const { assert!(PLACES <= GROUP && V <= 4) };
+        // Not when it is compiled: an arm for other places is, too, and never taken.
+        assert!(T <= PLACES, "a group has its places");
         let Self { ic, oc, .. } = *self;
         let (v, m) = self.workspace.split_at_mut(Self::POINTS * places(N, ic, oc) * ic);
         for point in 0..Self::POINTS {
