@@ -26,15 +26,32 @@ struct Job {
     line: String,
     /// What is removed before it begins.
     removes: &'static [&'static str],
+    /// The folder that is put in the place of the first of these.
+    copies: Option<&'static str>,
     /// The files that it makes, with the same bytes each time; none where its answer is what it prints.
     makes: &'static [&'static str],
     /// The files that it makes with times in them.
     makes_with_times: &'static [&'static str],
 }
 
+const OF_RUN: [&str; 5] = [
+    "out/config.toml",
+    "out/ledger.json",
+    "out/multi-label/metrics.json",
+    "out/multi-label/model.safetensors",
+    "out/multi-label/predictions.csv",
+];
+
 fn jobs() -> Vec<Job> {
-    let job =
-        |name, line: &str, removes, makes| Job { name, line: line.to_owned(), removes, makes, makes_with_times: &[] };
+    let job = |name, line: &str, removes, makes| Job {
+        name,
+        line: line.to_owned(),
+        removes,
+        copies: None,
+        makes,
+        makes_with_times: &[],
+    };
+    let run = |out: &str, more: &str| format!("{TINY} --out {out} {more}");
     vec![
         job(
             "cache build",
@@ -44,18 +61,12 @@ fn jobs() -> Vec<Job> {
         ),
         Job {
             makes_with_times: &["out/report.html", "out/multi-label/history.csv", "out/multi-label/report.html"],
-            ..job(
-                "run",
-                &format!("{TINY} --out out"),
-                &["out"],
-                &[
-                    "out/config.toml",
-                    "out/ledger.json",
-                    "out/multi-label/metrics.json",
-                    "out/multi-label/model.safetensors",
-                    "out/multi-label/predictions.csv",
-                ],
-            )
+            ..job("run", &run("out", "--resume"), &["out"], &OF_RUN)
+        },
+        Job {
+            copies: Some("other"),
+            makes_with_times: &["out/report.html", "out/multi-label/history.csv", "out/multi-label/report.html"],
+            ..job("run over another run", &run("out", "--resume --overwrite"), &["out"], &OF_RUN)
         },
         job("evaluate", "evaluate run/multi-label --data data --threads 1", &[], &[]),
         job("report", "report run --threads 1", &[], &["run/report.html", "run/multi-label/report.html"]),
@@ -66,7 +77,8 @@ fn jobs() -> Vec<Job> {
 /// A folder with a few posters, their cache, and a run.
 fn world() -> TempDir {
     let folder = tempfile::tempdir().unwrap();
-    for line in ["demo --films 30 --out data", "cache build --data data --cache cache", &format!("{TINY} --out run")] {
+    let [run, other] = ["run", "other --seed 2"].map(|out| format!("{TINY} --out {out}"));
+    for line in ["demo --films 30 --out data", "cache build --data data --cache cache", &run, &other] {
         let output = train(folder.path(), line).output().unwrap();
         assert!(output.status.success(), "{line}: {}", text(&output.stderr));
         // The one that the demo cuts off: nothing is to be wrong before something goes wrong.
@@ -132,6 +144,10 @@ impl<'a> Trial<'a> {
         for name in self.job.removes {
             let _ = fs::remove_dir_all(self.folder.join(name));
         }
+        if let Some(from) = self.job.copies {
+            let (from, to) = (self.folder.join(from), self.folder.join(self.job.removes[0]));
+            assert!(Command::new("cp").arg("-r").args([from, to]).status().unwrap().success());
+        }
     }
 
     /// Judges a process that trouble befell, and what comes after it; `is_heard` is whether what it says
@@ -175,8 +191,8 @@ impl<'a> Trial<'a> {
                 assert!(bytes.is_none_or(|bytes| is_whole(name, &bytes)), "{what}: {name} is torn");
             }
         }
-        let again = if job.name == "run" { format!("{} --resume", job.line) } else { job.line.clone() };
-        let output = train(self.folder, &again).output().unwrap();
+        let again = &job.line;
+        let output = train(self.folder, again).output().unwrap();
         assert!(output.status.success(), "{what}\nand after it {again}: {}", text(&output.stderr));
         if result(job, self.folder, &output) != self.expected {
             let now = result(job, self.folder, &output);
@@ -201,8 +217,8 @@ fn step() -> usize {
     std::env::var("ONESHEET_FAULTS_STEP").map_or(1, |text| text.parse().expect("a number"))
 }
 
-/// Makes the calls of a kind fail, the first in one process, the second in the next, until a process
-/// makes no more of them.
+/// Makes calls fail, the first of a kind in one process, the second in the next, until a process makes no
+/// more of them.
 fn fail_in_turn(calls: &str, error: &str) -> Tally {
     let strace = Command::new("strace").arg("-V").output();
     if !strace.is_ok_and(|output| output.status.success()) {
@@ -215,20 +231,23 @@ fn fail_in_turn(calls: &str, error: &str) -> Tally {
     for job in jobs() {
         let trial = Trial::new(&job, folder);
         let mut tally = Tally::new();
-        for number in (1..).step_by(step()) {
-            trial.clear();
-            let trace = folder.join("trace");
-            let mut strace = Command::new("strace");
-            strace.args(["-f", "-qq", "-o"]).arg(&trace).args(["-e", &format!("trace={calls}")]);
-            strace.args(["-e", &format!("inject={calls}:error={error}:when={number}"), TRAIN]);
-            let output = with(strace, folder, &job.line).output().unwrap();
-            let trace = fs::read_to_string(&trace).unwrap();
-            let injected: Vec<&str> = trace.lines().filter(|line| line.contains("(INJECTED)")).collect();
-            if injected.is_empty() {
-                break;
+        // strace counts each kind by itself: of several that fail at once, the first ends the process.
+        for call in calls.split(',') {
+            for number in (1..).step_by(step()) {
+                trial.clear();
+                let trace = folder.join("trace");
+                let mut strace = Command::new("strace");
+                strace.args(["-f", "-qq", "-o"]).arg(&trace).args(["-e", &format!("trace={call}")]);
+                strace.args(["-e", &format!("inject={call}:error={error}:when={number}"), TRAIN]);
+                let output = with(strace, folder, &job.line).output().unwrap();
+                let trace = fs::read_to_string(&trace).unwrap();
+                let injected: Vec<&str> = trace.lines().filter(|line| line.contains("(INJECTED)")).collect();
+                if injected.is_empty() {
+                    break;
+                }
+                let is_heard = !injected.iter().any(|call| call.contains("write(1,") || call.contains("write(2,"));
+                trial.judge(&output, &format!("{error} at {}", injected.join(" and ")), is_heard, &mut tally);
             }
-            let is_heard = !injected.iter().any(|call| call.contains("write(1,") || call.contains("write(2,"));
-            trial.judge(&output, &format!("{error} at {}", injected.join(" and ")), is_heard, &mut tally);
         }
         println!("{error} of {calls}, {}: {tally:?}", job.name);
         tally.into_iter().for_each(|(kind, count)| *all.entry(kind).or_default() += count);
@@ -317,6 +336,7 @@ fn any_two_commands_may_run_at_once() {
         name: "run over the same run",
         line: format!("{TINY} --out run --overwrite"),
         removes: &[],
+        copies: None,
         makes: &["run/multi-label/model.safetensors", "run/multi-label/metrics.json"],
         makes_with_times: &[],
     });
@@ -324,6 +344,7 @@ fn any_two_commands_may_run_at_once() {
         name: "cache build of the same cache",
         line: "cache build --data data --cache cache --threads 1".to_owned(),
         removes: &[],
+        copies: None,
         makes: &["cache/posters-256x256.cache"],
         makes_with_times: &[],
     });

@@ -168,15 +168,17 @@ impl Frame {
     }
 
     /// Takes the films of a fold out of train and val and keeps them for the end, in the place of the
-    /// test films, which leave the frame. The ledger counts these.
-    pub fn hold_out(&mut self, fold: Fold, ledger: &mut Ledger) {
+    /// test films, which leave the frame and are returned. The ledger counts these.
+    pub fn hold_out(&mut self, fold: Fold, ledger: &mut Ledger) -> Vec<u64> {
         const TEST: &str = "test films, which cross-fitting leaves alone";
         ledger.declare(TEST);
-        self.test.drain(..).for_each(|film| ledger.add(TEST, film.id.to_string()));
+        let left_alone: Vec<u64> = self.test.drain(..).map(|film| film.id).collect();
+        left_alone.iter().for_each(|id| ledger.add(TEST, id.to_string()));
         for side in [&mut self.train, &mut self.val] {
             self.test.extend(side.extract_if(.., |film| fold.has(film.id)));
         }
         self.test.sort_unstable_by_key(|film| film.id);
+        left_alone
     }
 
     /// Cuts train and val to the limits; where they are `balanced`, the genres take turns.

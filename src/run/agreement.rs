@@ -20,12 +20,12 @@ const REMEDY: &str = "start all ranks with the same program, options and data";
 /// Refuses ranks whose options, labels, instruction sets or programs differ.
 ///
 /// # Errors
-/// [`Error::Usage`], naming the ranks, and what differs.
+/// [`Error::Usage`], naming the ranks, and what differs; [`Error::Io`] where the labels cannot be read.
 pub(crate) fn check(options: &Options, experiments: &[Experiment], isa: Isa) -> Result<()> {
     if options.team.is_alone() {
         return Ok(());
     }
-    let mut table: Table = toml::from_str(&identity::of_run(options, experiments, isa)).expect("it was written here");
+    let mut table: Table = toml::from_str(&identity::of_run(options, experiments, isa)?).expect("it was written here");
     for (name, value) in [("resume", options.resume), ("overwrite", options.overwrite)] {
         table.insert(name.into(), value.into());
     }

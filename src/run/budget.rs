@@ -11,7 +11,7 @@ use crate::run::config;
 use crate::run::options::Options;
 use crate::run::out::{Out, Permission};
 use crate::run::plan::Plan;
-use crate::run::prepare::{Choice, choose, taught};
+use crate::run::prepare::{Choice, choose, posters_of, taught};
 use crate::run::recipe::Recipe;
 use crate::run::speed::Speed;
 use crate::run::timing::measure;
@@ -73,7 +73,8 @@ fn settle(
     let (speed, decoding) = measure(options, all[0], taught, &films, isa, quiet)?;
     // The ranks share the work; what their messages take is not known.
     let speed = Speed { train: speed.train / ranks, answer: speed.answer / ranks };
-    let decoding = decoding.unwrap_or(0.0) / ranks * Plan::of(options, &all, taught, isa)?.to_decode() as f64;
+    let plan = Plan::of(options, &all, &posters_of(&chosen), taught, isa)?;
+    let decoding = decoding.unwrap_or(0.0) / ranks * plan.to_decode() as f64;
     let runs = runs as f64 * options.members as f64;
     let left = PLANNED * (3600.0 * hours - begin.elapsed().as_secs_f64() - decoding) / runs;
     let (mut steps, mut too_many) = (0, 1 << 32);

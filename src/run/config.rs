@@ -7,6 +7,7 @@ use crate::files;
 use crate::nn::Isa;
 use crate::run::identity;
 use crate::run::options::Options;
+use crate::version::VERSION;
 use serde::{Deserialize, Serialize};
 use std::io::ErrorKind;
 use std::path::Path;
@@ -23,6 +24,8 @@ struct Written<'a> {
     experiment: String,
     isa: &'static str,
     options: &'a Options,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    inputs: Option<Table>,
 }
 
 /// What a file says, as far as it matters to a run: which experiment it is of, or `all`, and the
@@ -33,19 +36,32 @@ pub struct Config {
     pub experiment: String,
     /// The options; see [`Options`].
     pub options: Table,
+    /// The version of the program.
+    onesheet: Option<String>,
+    /// Of a run, the checksums of what it read.
+    inputs: Option<Table>,
 }
 
 impl Config {
-    /// What differs between the options of the file and those of a run of `experiments`, places and
-    /// the like left aside.
-    pub(crate) fn differences(&self, experiments: &[&str], options: &Options) -> Vec<String> {
-        let text = |experiment: &str, mut options: Table| {
+    /// What differs between the options and inputs of the file and those of a run of `experiments`,
+    /// places and the like left aside, and what is not there any more.
+    ///
+    /// # Errors
+    /// [`Error::Io`] where an input cannot be read.
+    pub(crate) fn differences(&self, experiments: &[&str], options: &Options) -> Result<Vec<String>> {
+        let text = |experiment: &str, version: Option<&str>, mut options: Table, inputs: Table| {
             identity::without_places(&mut options);
+            options.extend(inputs);
             options.insert("experiment".into(), experiment.into());
+            options.extend(version.map(|version| ("onesheet".to_owned(), version.into())));
             toml::to_string(&options).expect("plain data")
         };
-        let own = text(&name_of(experiments), identity::table_of(options));
-        identity::differences(&text(&self.experiment, self.options.clone()), &own)
+        let (mut was, mut is) = (self.inputs.clone().unwrap_or_default(), identity::inputs(options)?);
+        was.retain(|name, _| is.contains_key(name));
+        is.retain(|name, _| was.contains_key(name));
+        let (version, name) = (self.onesheet.as_deref(), name_of(experiments));
+        let own = text(&name, version.and(Some(VERSION)), identity::table_of(options), is);
+        Ok(identity::differences(&text(&self.experiment, version, self.options.clone(), was), &own))
     }
 }
 
@@ -69,13 +85,19 @@ fn name_of(experiments: &[&str]) -> String {
     }
 }
 
-/// Writes the options with which `experiments` run.
+/// Writes the options with which `experiments` run, and for a run the checksums of its `inputs`.
 ///
 /// # Errors
 /// [`Error::Io`] with `path`.
-pub(crate) fn write_config(path: &Path, experiments: &[&str], isa: Isa, options: &Options) -> Result<()> {
-    let (onesheet, experiment) = (crate::version::VERSION, name_of(experiments));
-    let config = Written { onesheet, pixels: PIXEL_RULES, experiment, isa: isa.name(), options };
+pub(crate) fn write_config(
+    path: &Path,
+    experiments: &[&str],
+    isa: Isa,
+    options: &Options,
+    inputs: Option<Table>,
+) -> Result<()> {
+    let experiment = name_of(experiments);
+    let config = Written { onesheet: VERSION, pixels: PIXEL_RULES, experiment, isa: isa.name(), options, inputs };
     let config = toml::to_string(&config).expect("plain data");
     files::write_atomically(path, |file| file.write_all(config.as_bytes()))
 }

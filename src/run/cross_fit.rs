@@ -63,7 +63,7 @@ pub fn cross_fit(
             None => progress.note(&format!("warning: {}: not all folds could be predicted", experiment.name)),
         }
     }
-    write_config(&options.out.join(CONFIG_FILE), &names, isa, options)?;
+    write_config(&options.out.join(CONFIG_FILE), &names, isa, options, None)?;
     Ok(all)
 }
 
@@ -73,12 +73,17 @@ pub fn folders(out: &Path, folds: usize) -> impl Iterator<Item = PathBuf> {
 }
 
 /// Writes the answers of all folds on their films into one file, in the order of the ids, and what
-/// they are worth into another. `None` where a fold has none.
+/// they are worth into another. `None` where a fold has none; then there are no earlier ones either.
 fn gather(out: &Path, folds: usize, experiment: &Experiment) -> Result<Option<Metrics>> {
     let (mut genres, mut films, mut loss) = (Vec::new(), Vec::new(), 0.0);
     for folder in folders(out, folds).map(|fold| fold.join(experiment.name)) {
         let path = folder.join(PREDICTIONS_FILE);
         if !path.exists() {
+            for earlier in [PREDICTIONS_FILE, METRICS_FILE].map(|name| out.join(experiment.name).join(name)) {
+                if earlier.exists() {
+                    std::fs::remove_file(&earlier).map_err(Error::io(&earlier, "remove earlier results"))?;
+                }
+            }
             return Ok(None);
         }
         let of_fold = Predictions::read(&path)?;
@@ -94,6 +99,10 @@ fn gather(out: &Path, folds: usize, experiment: &Experiment) -> Result<Option<Me
         genres = of_fold.genres;
     }
     films.sort_by_key(|(id, ..)| *id);
+    if let Some(&[(id, ..), _]) = films.windows(2).find(|pair| pair[0].0 == pair[1].0) {
+        let what = format!("two folds have film {id}: the posters have changed since the first of them");
+        return Err(Error::data(&out.join(experiment.name), what, "begin again with --overwrite"));
+    }
     let ids: Vec<u64> = films.iter().map(|(id, ..)| *id).collect();
     let probabilities: Vec<f32> = films.iter().flat_map(|(_, answers, _)| answers).copied().collect();
     let labels: Vec<f32> = films.iter().flat_map(|(.., labels)| labels).copied().collect();

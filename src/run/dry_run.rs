@@ -11,7 +11,7 @@ use crate::run::options::Options;
 use crate::run::out::{Out, Permission};
 use crate::run::plan::Plan;
 use crate::run::precision;
-use crate::run::prepare::{Choice, choose, taught};
+use crate::run::prepare::{Choice, choose, posters_of, taught};
 use crate::run::start::check_start;
 use crate::run::teaching;
 use crate::run::timing::measure;
@@ -35,7 +35,7 @@ pub fn dry_run(options: &Options, experiments: &[Experiment], isa: Isa, progress
     let Choice { films, chosen, beside } = choose(options, experiments, isa, progress)?;
     let all: Vec<(Experiment, &Frame)> = chosen.iter().map(|of| (of.experiment, &of.frame)).collect();
     let taught = taught(options, &chosen, beside.as_ref())?;
-    let mut plan = Plan::of(options, &all, taught.as_ref(), isa)?;
+    let mut plan = Plan::of(options, &all, &posters_of(&chosen), taught.as_ref(), isa)?;
     let (speed, decoding) = measure(options, all[0], taught.as_ref(), &films, isa, progress)?;
     plan.measured(speed, decoding);
     Ok(plan)

@@ -73,7 +73,7 @@ impl Fit<'_, '_> {
         // What was handed down to this experiment is in its options already.
         let recipe = Recipe { transfer: 0.0, ..self.options.recipe.clone() };
         let own = Options { recipe, ..self.options.clone() };
-        write_config(&folder.join(CONFIG_FILE), &[self.experiment.name], isa, &own)
+        write_config(&folder.join(CONFIG_FILE), &[self.experiment.name], isa, &own, None)
     }
 
     /// Writes down a classifier that is in its final form, and what it is worth.

@@ -10,12 +10,13 @@ use crate::data::cache::PIXEL_RULES;
 use crate::data::films::Films;
 use crate::data::frames::FilmRule;
 use crate::data::split::Sides;
+use crate::error::{Error, Result};
+use crate::files::{again, is_absent, open_if_regular};
 use crate::nn::Isa;
 use crate::run::options::Options;
 use crate::version::VERSION;
 use std::collections::BTreeSet;
-use std::fs::File;
-use std::io::{self, BufRead, BufReader};
+use std::io::{self, Read};
 use std::path::Path;
 use toml::{Table, Value};
 
@@ -48,17 +49,23 @@ pub fn of_frames(
 
 /// The identity of a trial's results. Where it runs, and on how many threads, changes nothing. Of
 /// the data only the labels count, not which posters there are.
-pub fn of_trial(options: &Options, experiments: &[Experiment]) -> String {
-    with_version(of_results(options, experiments))
+///
+/// # Errors
+/// Those of [`inputs`].
+pub fn of_trial(options: &Options, experiments: &[Experiment]) -> Result<String> {
+    Ok(with_version(of_results(options, experiments)?))
 }
 
 /// The identity of a run that goes on: what [`of_trial`] has, and the instruction set, on which the
 /// last bits depend.
-pub fn of_run(options: &Options, experiments: &[Experiment], isa: Isa) -> String {
-    let mut table = of_results(options, experiments);
+///
+/// # Errors
+/// Those of [`inputs`].
+pub fn of_run(options: &Options, experiments: &[Experiment], isa: Isa) -> Result<String> {
+    let mut table = of_results(options, experiments)?;
     table.insert("isa".into(), isa.name().into());
     table.insert("pixels".into(), PIXEL_RULES.into());
-    with_version(table)
+    Ok(with_version(table))
 }
 
 /// What differs between two identities, such as `epochs (10, and now 12)`.
@@ -75,21 +82,32 @@ pub(super) fn differing(one: &str, other: &str) -> Vec<(String, String, String)>
     differ.map(|name| (name.clone(), shown(one.get(name)), shown(other.get(name)))).collect()
 }
 
+/// The checksums of the files on whose content the results of a run depend, as far as they are there.
+///
+/// # Errors
+/// [`Error::Io`] where one is there, and cannot be read.
+pub(super) fn inputs(options: &Options) -> Result<Table> {
+    let mut files = vec![("labels", options.data.join("genres.csv"))];
+    files.extend(options.recipe.auxiliary.all().iter().map(|topic| (topic.name(), options.data.join(topic.file()))));
+    files.extend(options.init_from.iter().map(|run| ("init_from", Classifier::file_of(run))));
+    let mut table = Table::new();
+    for (name, file) in files {
+        if let Some(checksum) = checksum_of(&file)? {
+            table.insert(name.into(), checksum);
+        }
+    }
+    Ok(table)
+}
+
 /// The options on which the results of a run depend, with checksums of the files that they name.
-fn of_results(options: &Options, experiments: &[Experiment]) -> Table {
+fn of_results(options: &Options, experiments: &[Experiment]) -> Result<Table> {
     let mut table = table_of(options);
     without_places(&mut table);
-    table.insert("labels".into(), checksum_of(&options.data.join("genres.csv")));
-    for topic in options.recipe.auxiliary.all() {
-        table.insert(topic.name().into(), checksum_of(&options.data.join(topic.file())));
-    }
-    if let Some(run) = &options.init_from {
-        table.insert("init_from".into(), checksum_of(&Classifier::file_of(run)));
-    }
+    table.extend(inputs(options)?);
     table.insert("cached".into(), options.cache.is_some().into());
     let names: Vec<Value> = experiments.iter().map(|experiment| experiment.name.into()).collect();
     table.insert("experiments".into(), names.into());
-    table
+    Ok(table)
 }
 
 /// The options by the names of their fields, as a file has them: numbers in the digits that they
@@ -123,19 +141,22 @@ fn checksum_text(checksum: u32) -> Value {
     format!("{checksum:08x}").into()
 }
 
-fn checksum_of(file: &Path) -> Value {
-    // Piece by piece: files beside genres.csv have hundreds of megabytes.
+/// The checksum of a file; `None` where there is none. A pipe would keep its reader waiting, and a device
+/// may never end.
+fn checksum_of(path: &Path) -> Result<Option<Value>> {
     let digest = || {
-        let (mut reader, mut digest) = (BufReader::new(File::open(file)?), crc32fast::Hasher::new());
+        let Some(mut file) = open_if_regular(path)? else { return Ok(None) };
+        // Piece by piece: files beside genres.csv have hundreds of megabytes.
+        let (mut digest, mut buffer) = (crc32fast::Hasher::new(), vec![0; 64 << 10]);
         loop {
-            match reader.fill_buf()? {
-                [] => return Ok::<_, io::Error>(digest.finalize()),
-                bytes => digest.update(bytes),
+            match again(|| file.read(&mut buffer))? {
+                0 => return Ok::<_, io::Error>(Some(digest.finalize())),
+                read => digest.update(&buffer[..read]),
             }
-            reader.consume(reader.buffer().len());
         }
     };
-    // A pipe would keep its reader waiting, and a device may never end.
-    let checksum = if file.is_file() { digest().ok() } else { None };
-    checksum.map_or("none".into(), checksum_text)
+    match digest() {
+        Err(error) if is_absent(&error) => Ok(None),
+        digest => Ok(digest.map_err(Error::io(path, "read the file"))?.map(checksum_text)),
+    }
 }

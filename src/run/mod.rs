@@ -143,7 +143,7 @@ pub fn run(options: &Options, experiments: &[Experiment], isa: Isa, progress: &d
         progress.note(&format!("warning: the file system of {folder} has no locks: let no other run write there"));
     }
     let outcomes = work(options, experiments, isa, &mut out, progress);
-    let outcomes = outcomes.and_then(|outcomes| out.finish().map(|()| outcomes));
+    let outcomes = outcomes.and_then(|outcomes| out.finish(experiments, &outcomes).map(|()| outcomes));
     let outcomes = outcomes.map_err(|error| with_a_way_on(error, out.work(), progress))?;
     if options.fold.is_none() && team.is_first() {
         // Its links are those of the folder.
@@ -215,7 +215,7 @@ fn work(
     progress: &dyn Progress,
 ) -> Result<Vec<Outcome>> {
     let team = &options.team;
-    let identity = identity::of_run(options, experiments, isa);
+    let identity = identity::of_run(options, experiments, isa)?;
     let (mut broken_off, mut done, mut late, mut is_complete) = Default::default();
     let path = out.checkpoint();
     if let Some(path) = &path {
@@ -244,7 +244,7 @@ fn work(
     posters.late = late;
     let ledger_file = out.work().join(LEDGER);
     if team.is_first() {
-        write_config(&out.work().join(CONFIG_FILE), &names, isa, options)?;
+        write_config(&out.work().join(CONFIG_FILE), &names, isa, options, Some(identity::inputs(options)?))?;
         files::write_json(&ledger_file, &ledger)?;
     }
     let place = options.out.join(LEDGER);
@@ -350,9 +350,10 @@ fn finished(options: &Options, experiments: &[Experiment]) -> Result<Option<Vec<
         return Ok(None);
     }
     let names: Vec<&str> = experiments.iter().map(|experiment| experiment.name).collect();
-    let other = config::read(&config)?.differences(&names, options);
+    let other = config::read(&config)?.differences(&names, options)?;
     if !other.is_empty() {
-        let what = format!("{} holds a finished run of other options: {}", options.out.display(), other.join(", "));
+        let what =
+            format!("{} holds a finished run of other options or data: {}", options.out.display(), other.join(", "));
         return Err(Error::usage(what, "name another --out, or add --overwrite"));
     }
     complete.iter().map(|of| Outcome::read(&options.out, of)).collect::<Result<_>>().map(Some)

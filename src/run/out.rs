@@ -185,13 +185,23 @@ impl Out {
     /// folder is exchanged as a whole: whenever the process dies, a model is there, with the files
     /// of its own run beside it. A run that dies here can be taken up, and does the rest.
     ///
+    /// What an earlier run had come to in those of the `experiments` that are not among the `outcomes` is
+    /// removed with it: they were passed over this time.
+    ///
     /// # Errors
     /// [`Error::Io`] if the system refuses; the results are then partly in `unfinished`.
-    pub fn finish(&self) -> Result<()> {
+    pub fn finish(&self, experiments: &[Experiment], outcomes: &[Outcome]) -> Result<()> {
         if self.folder.is_none() {
             return Ok(());
         }
         if self.work != self.out {
+            let is_made = |of: &&Experiment| outcomes.iter().any(|outcome| outcome.experiment == of.name);
+            for of in experiments.iter().filter(|of| !is_made(of)) {
+                for name in [Path::new(FRAMES).join(of.name), PathBuf::from(of.name)] {
+                    let old = self.out.join(&name);
+                    remove(&old, &self.work.join(&name)).map_err(Error::io(&old, "remove the earlier results"))?;
+                }
+            }
             self.exchange()?;
         }
         let checkpoint = self.out.join(CHECKPOINT_FILE);
@@ -236,10 +246,19 @@ fn replace(new: &Path, old: &Path) -> io::Result<()> {
         }
         files::exchange(new, old)?;
     }
-    match new.exists() {
-        true => fs::remove_dir_all(new),
-        false => Ok(()),
+    remove(new, new)
+}
+
+/// Removes a folder, if it is there, in two steps: it first takes a name beside `aside` that says so. What is
+/// half removed is then taken for nothing else.
+fn remove(folder: &Path, aside: &Path) -> io::Result<()> {
+    if !folder.exists() {
+        return Ok(());
     }
+    let gone = aside.with_extension("replaced");
+    gone.parent().map_or(Ok(()), fs::create_dir_all)?;
+    files::again(|| fs::rename(folder, &gone))?;
+    fs::remove_dir_all(gone)
 }
 
 impl Drop for Out {

@@ -71,14 +71,15 @@ struct Room {
 }
 
 impl Plan {
-    /// The plan of a run of experiments with their films, and with what else is taught to the one that
-    /// takes it.
+    /// The plan of a run of experiments with their films, which looks at so many `posters`, and with what
+    /// else is taught to the one that takes it.
     ///
     /// # Errors
     /// If a model does not fit together, or the system does not tell the free space.
     pub(crate) fn of(
         options: &Options,
         experiments: &[(Experiment, &Frame)],
+        posters: &BTreeSet<u64>,
         taught: Option<&Taught>,
         isa: Isa,
     ) -> Result<Self> {
@@ -113,7 +114,7 @@ impl Plan {
             });
         }
         let others = taught.iter().flat_map(|taught| taught.train.iter().map(|film| film.id));
-        let ids: BTreeSet<u64> = experiments.iter().flat_map(|(_, frame)| frame.ids()).chain(others).collect();
+        let ids: BTreeSet<u64> = posters.iter().copied().chain(others).collect();
         let (cache, to_decode) = match &options.cache {
             Some(folder) => growth(folder, &ids)?,
             None => (None, 0),

@@ -54,10 +54,10 @@ pub(crate) fn prepare(
     let Choice { films, chosen, mut beside } = choose(options, experiments, isa, progress)?;
     progress.detail(&format!("films read and chosen in {:.1} s\n", begin.elapsed().as_secs_f64()));
     let all: Vec<(Experiment, &Frame)> = chosen.iter().map(|of| (of.experiment, &of.frame)).collect();
-    let plan = Plan::of(options, &all, taught(options, &chosen, beside.as_ref())?.as_ref(), isa)?;
+    let ids = posters_of(&chosen);
+    let plan = Plan::of(options, &all, &ids, taught(options, &chosen, beside.as_ref())?.as_ref(), isa)?;
     progress.note(&format!("{plan}\n"));
     plan.check()?;
-    let ids: BTreeSet<u64> = chosen.iter().flat_map(|of| of.frame.ids()).collect();
     let begin = Instant::now();
     let without_genres = beside.as_ref().map_or(&[][..], |beside| &beside.without_genres);
     let posters = Posters::open(options, &films, &ids, without_genres, progress)?;
@@ -95,6 +95,11 @@ pub(crate) fn prepare(
         ledger.experiments.push(ExperimentLedger { experiment: experiment.name, ledger: left_out });
     }
     Ok(Prepared { experiments, taught, ledger, posters })
+}
+
+/// The films whose posters are looked at: those of the frames, and those that are left alone.
+pub(crate) fn posters_of(chosen: &[Chosen]) -> BTreeSet<u64> {
+    chosen.iter().flat_map(|of| of.frame.ids().into_iter().chain(of.left_alone.iter().copied())).collect()
 }
 
 /// The experiment that takes what is taught beside the genres.
@@ -152,6 +157,9 @@ pub(crate) struct Chosen {
     pub experiment: Experiment,
     rule: FilmRule,
     pub frame: Frame,
+    /// The test films that a cross-fitting leaves alone. Their posters are looked at, and no film is used
+    /// that shows the picture of one.
+    left_alone: Vec<u64>,
     left_out: Ledger,
     /// Those of its films whose posters do not decode.
     refused: BTreeMap<u64, Refusal>,
@@ -199,10 +207,11 @@ fn choose_frames(
     for &experiment in experiments {
         let rule = experiment.film_rule(options.per_genre, balance);
         let (mut frame, mut left_out) = Frame::new(films, &rule, limits);
-        if let Some(fold) = options.held_out() {
-            frame.hold_out(fold, &mut left_out);
-        }
-        let of = Chosen { experiment, rule, frame, left_out, refused: BTreeMap::new() };
+        let left_alone = match options.held_out() {
+            Some(fold) => frame.hold_out(fold, &mut left_out),
+            None => Vec::new(),
+        };
+        let of = Chosen { experiment, rule, frame, left_alone, left_out, refused: BTreeMap::new() };
         // Checked here so that a frame that is too small is refused before anything is decoded.
         let result = check_frame(options, &of);
         if runnable.admits(result)? {
@@ -262,7 +271,7 @@ fn keep_frame(
     posters: &Posters,
     progress: &dyn Progress,
 ) -> Result<String> {
-    let Chosen { experiment, rule, frame, left_out, refused } = of;
+    let Chosen { experiment, rule, frame, left_out, refused, .. } = of;
     let folder = options.out.join(FRAMES).join(experiment.name);
     let of_frame = frame.ids().into_iter().filter_map(|id| Some((id, posters.refused.get(&id)?.clone())));
     *refused = of_frame.collect();

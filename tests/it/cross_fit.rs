@@ -84,7 +84,7 @@ fn a_cross_fitting_that_is_killed_goes_on_where_it_was() {
     }
     assert_eq!(names(&folder.join("run")), names(&folder.join("whole")));
     let (code, _, err) = train(folder, &(line("run") + " --resume --seed 2"));
-    assert!(code == 2 && err.contains("other options: seed (1, and now 2)"), "{err}");
+    assert!(code == 2 && err.contains("other options or data: seed (1, and now 2)"), "{err}");
     let (code, out, err) = train(folder, "run --config whole/config.toml --resume");
     assert!(code == 0 && out.matches("this run is finished").count() == 2, "{out}{err}");
 }

@@ -203,7 +203,7 @@ fn without_anything_to_go_on_from_a_run_begins_and_a_finished_one_says_so() {
     assert_eq!(table(&first), table(&again));
     assert_eq!(fs::metadata(folder.join("run/multi-label/model.safetensors")).unwrap().modified().unwrap(), model);
     let (code, _, err) = train(folder, &format!("{line} --epochs 2"));
-    assert!(code == 2 && err.contains("a finished run of other options: epochs (1, and now 2)"), "{err}");
+    assert!(code == 2 && err.contains("a finished run of other options or data: epochs (1, and now 2)"), "{err}");
 }
 
 #[test]

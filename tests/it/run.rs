@@ -387,6 +387,65 @@ fn posters_of_one_picture_are_on_one_side_of_the_split() {
     assert_eq!(train(folder, &format!("{line} --epochs 1 --out streamed")).0, 0);
     let model = |run: &str| fs::read(folder.join(run).join("multi-label/model.safetensors")).unwrap();
     assert!(model("run") == model("streamed"));
+
+    // Cross-fitting leaves the test film alone, and so it does its picture.
+    let (code, _, err) = train(folder, &format!("{TINY} --epochs 1 --folds 2 --out folds"));
+    assert_eq!(code, 0, "{err}");
+    let of_folds = ["fold-1", "fold-2"]
+        .iter()
+        .flat_map(|fold| ["train", "val", "test"].map(|side| format!("{fold}/frames/multi-label/{side}.csv")));
+    for file in of_folds.chain(["multi-label/predictions.csv".to_owned()]) {
+        let text = fs::read_to_string(folder.join("folds").join(&file)).unwrap();
+        assert!(![first, twins[0], twins[1]].iter().any(|id| text.contains(&format!("\n{id}"))), "{file}");
+    }
+}
+
+#[test]
+fn results_of_other_labels_are_not_those_of_the_run() {
+    let folder = posters();
+    let folder = folder.path();
+    let csv = folder.join("data/genres.csv");
+    let lines = ["", "--folds 2"].map(|more| format!("{TINY} --epochs 1 {more}")).into_iter().zip(["run", "folds"]);
+    let lines: Vec<String> = lines.map(|(line, out)| format!("{line} --out {out} --resume")).collect();
+    lines.iter().for_each(|line| assert_eq!(train(folder, line).0, 0));
+    let before = fs::read(folder.join("folds/multi-label/predictions.csv")).unwrap();
+    let text = fs::read_to_string(&csv).unwrap();
+    fs::write(&csv, text.replacen(",Drama\n", ",Comedy\n", 30)).unwrap();
+    for line in lines {
+        let (code, _, err) = train(folder, &line);
+        assert!(code == 2 && err.contains("a finished run of other options or data: labels ("), "{line}: {err}");
+        let (code, out, err) = train(folder, &format!("{line} --overwrite"));
+        assert!(code == 0 && !out.contains("this run is finished"), "{line}: {out}{err}");
+        let (code, out, err) = train(folder, &line);
+        assert!(code == 0 && out.contains("this run is finished"), "{line}: {out}{err}");
+    }
+    assert!(fs::read(folder.join("folds/multi-label/predictions.csv")).unwrap() != before);
+    // What is not there any more is not other data.
+    fs::remove_file(csv).unwrap();
+    let (code, out, err) = train(folder, &format!("{TINY} --epochs 1 --out run --resume"));
+    assert!(code == 0 && out.contains("this run is finished"), "{out}{err}");
+}
+
+#[test]
+fn an_experiment_that_is_passed_over_leaves_no_earlier_results() {
+    let folder = posters();
+    let folder = folder.path();
+    let line = TINY.replace("--experiment multi-label", "") + " --epochs 1 --out run";
+    assert_eq!(train(folder, &line).0, 0);
+    assert_eq!(names(&folder.join("run/frames")), ["multi-label", "single-genre", "top-6"]);
+    // No film has one genre alone.
+    let csv = folder.join("data/genres.csv");
+    let mut text = fs::read_to_string(&csv).unwrap();
+    let ids: Vec<String> = text.lines().skip(1).map(|row| row.split(',').next().unwrap().to_owned()).collect();
+    ids.iter().for_each(|id| text += &format!("{id},Other\n"));
+    fs::write(csv, text).unwrap();
+    let (code, out, err) = train(folder, &format!("{line} --overwrite"));
+    assert!(code == 0 && out.contains("passed over: "), "{out}{err}");
+    assert_eq!(names(&folder.join("run/frames")), ["multi-label"]);
+    assert_eq!(
+        names(&folder.join("run")),
+        [".onesheet", "config.toml", "frames", "ledger.json", "multi-label", "report.html"]
+    );
 }
 
 /// The number of films in a table of `evaluate --json`, and the name of their set.

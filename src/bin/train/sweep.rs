@@ -196,7 +196,7 @@ fn ready(args: &SweepArgs, trial: &Trial, threads: usize, isa: Isa) -> Result<Re
     // Settled now, so that the trial's identity says what it was trained in.
     options.recipe.precision = settle(options.recipe.precision, isa).0;
     let options = teaching::settled(&options, experiments, isa).map_err(named)?;
-    Ok(Ready { name, identity: identity::of_trial(&options, experiments), options, experiments })
+    Ok(Ready { name, identity: identity::of_trial(&options, experiments)?, options, experiments })
 }
 
 /// The results of a trial in those of its experiments that were not passed over.
