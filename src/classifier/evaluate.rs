@@ -125,6 +125,9 @@ fn leave_seen(
         progress.note("there are no frames beside the model: which films it was trained with is not known");
         return name;
     }
+    if on.seen.is_some_and(|seen| !seen.is_whole()) {
+        progress.note("which films the models were trained with that it started or learned from is not known");
+    }
     let is_seen = |film: &Film| sides.get(&film.id).is_some_and(|&side| side != Split::Test);
     let (known, all) = (chosen.iter().filter(|film| is_seen(film)).count(), chosen.len());
     if known == 0 {

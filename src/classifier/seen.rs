@@ -11,10 +11,12 @@ use crate::text::cell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-/// The films that a run trained, validated and tested with.
-#[derive(Debug, Default)]
+/// The films that runs trained, validated and tested with: the one that made a model, and those whose
+/// models it started or learned from.
+#[derive(Debug)]
 pub struct Seen {
-    films: BTreeMap<u64, Known>,
+    runs: Vec<BTreeMap<u64, Known>>,
+    is_whole: bool,
 }
 
 /// A film of a run.
@@ -38,48 +40,75 @@ impl Seen {
         let Some(frames) = run.map(|run| run.join("frames")).filter(|frames| frames.is_dir()) else {
             return Ok(None);
         };
-        let mut seen = Self::default();
+        let mut films = BTreeMap::new();
         let entries = files::entries(&frames).map_err(Error::io(&frames, "list the frames"))?;
         for entry in entries {
             let folder = entry.map_err(Error::io(&frames, "list the frames"))?.path();
             for side in Split::ALL {
-                seen.read(&folder.join(format!("{side}.csv")), side)?;
+                read(&mut films, &folder.join(format!("{side}.csv")), side)?;
             }
-            seen.read(&folder.join(WITHOUT_GENRES), Split::Train)?;
+            read(&mut films, &folder.join(WITHOUT_GENRES), Split::Train)?;
         }
-        Ok((!seen.films.is_empty()).then_some(seen))
+        Ok((!films.is_empty()).then_some(Self { runs: vec![films], is_whole: true }))
     }
 
-    /// Reads the films of a frame's file, if there is one.
-    fn read(&mut self, path: &Path, side: Split) -> Result<()> {
-        if !path.exists() {
-            return Ok(());
+    /// These, and those that `before` knows, which is `None` where that is not known.
+    pub fn and(mut self, before: Option<Self>) -> Self {
+        match before {
+            Some(before) => {
+                self.runs.extend(before.runs);
+                self.is_whole &= before.is_whole;
+            }
+            None => self.is_whole = false,
         }
-        read_rows(path, |_, id, genres| {
-            let known = self.films.entry(id).or_insert_with(|| Known { side, genres: BTreeSet::new() });
-            known.genres.extend(genres.split('|').filter(|name| !name.is_empty()).map(str::to_owned));
-            // Whatever one experiment was trained with, the next may have started from.
-            known.side = known.side.min(side);
-            Ok(())
-        })
+        self
+    }
+
+    /// Whether the films of all these runs are known.
+    pub fn is_whole(&self) -> bool {
+        self.is_whole
     }
 
     /// The sides of those among `films` that are known: the film was seen unless it is on the side
     /// of the test.
     ///
     /// Other collections have films of the same ids that are other films. If most of the films with
-    /// the ids of known ones have other genres, it is another collection, and none is known.
+    /// the ids of those that a run knew have other genres, it is another collection, and none is known. Films whose
+    /// genres the run did not know say nothing of that.
     pub fn sides(&self, films: &Films) -> BTreeMap<u64, Split> {
-        let (mut sides, mut same, mut compared) = (BTreeMap::new(), 0, 0);
-        for film in &films.films {
-            if let Some(Known { side, genres }) = self.films.get(&film.id) {
-                sides.insert(film.id, *side);
-                // The first name of a cell may be written so that the cell is no formula.
-                let has = |name: &str| genres.contains(name) || genres.contains(&*cell(name));
-                compared += usize::from(!genres.is_empty());
-                same += usize::from(!genres.is_empty() && film.genres.iter().all(|&genre| has(&films.genres[genre])));
-            }
+        let mut sides = BTreeMap::new();
+        for (id, side) in self.runs.iter().flat_map(|run| sides_in(run, films)) {
+            sides.entry(id).and_modify(|known: &mut Split| *known = side.min(*known)).or_insert(side);
         }
-        if 2 * same > compared { sides } else { BTreeMap::new() }
+        sides
     }
+}
+
+/// Reads the films of a frame's file, if there is one.
+fn read(all: &mut BTreeMap<u64, Known>, path: &Path, side: Split) -> Result<()> {
+    if !path.exists() {
+        return Ok(());
+    }
+    read_rows(path, |_, id, genres| {
+        let known = all.entry(id).or_insert_with(|| Known { side, genres: BTreeSet::new() });
+        known.genres.extend(genres.split('|').filter(|name| !name.is_empty()).map(str::to_owned));
+        // Whatever one experiment was trained with, the next may have started from.
+        known.side = known.side.min(side);
+        Ok(())
+    })
+}
+
+/// The sides of those among `films` that a run knew.
+fn sides_in(run: &BTreeMap<u64, Known>, films: &Films) -> BTreeMap<u64, Split> {
+    let (mut sides, mut same, mut compared) = (BTreeMap::new(), 0, 0);
+    for film in &films.films {
+        if let Some(Known { side, genres }) = run.get(&film.id) {
+            sides.insert(film.id, *side);
+            // The first name of a cell may be written so that the cell is no formula.
+            let has = |name: &str| genres.contains(name) || genres.contains(&*cell(name));
+            compared += usize::from(!genres.is_empty());
+            same += usize::from(!genres.is_empty() && film.genres.iter().all(|&genre| has(&films.genres[genre])));
+        }
+    }
+    if compared == 0 || 2 * same > compared { sides } else { BTreeMap::new() }
 }

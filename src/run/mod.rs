@@ -88,6 +88,7 @@ use crate::run::out::{LEDGER, Out, Permission};
 use crate::run::outcome::Outcome;
 use crate::run::posters::refusals;
 use crate::run::prepare::{Prepared, prepare};
+pub use crate::run::start::seen_by;
 use crate::run::start::{check_start, start_of_member};
 use crate::run::training::{Fit, Share};
 use crate::text::shell_word;

@@ -30,27 +30,44 @@ pub(crate) fn check_start(run: &Path, folders: &[PathBuf], options: &Options, is
     }
 }
 
+/// The films that the model in the file `model` has seen, and all that it started or learned from: what the
+/// frames beside them tell. `None` if there are none beside the model itself.
+///
+/// # Errors
+/// If a frame or a configuration cannot be read.
+pub fn seen_by(model: &Path) -> Result<Option<Seen>> {
+    let Some(mut seen) = Seen::by(model)? else { return Ok(None) };
+    let (mut checked, mut after) = (HashSet::from([model.to_owned()]), vec![model.to_owned()]);
+    while let Some(model) = after.pop() {
+        let file = model.with_file_name(CONFIG_FILE);
+        if !file.is_file() {
+            continue;
+        }
+        let options = config::read(&file)?.options;
+        let before = ["init_from", "teacher"].iter().filter_map(|&name| options.get(name)?.as_str());
+        for model in before.map(|run| Classifier::file_of(Path::new(run))) {
+            // Runs that were replaced may have started from each other.
+            if checked.insert(model.clone()) {
+                seen = seen.and(Seen::by(&model)?);
+                after.push(model);
+            }
+        }
+    }
+    Ok(Some(seen))
+}
+
 /// Refuses a model to start from unless the frames beside it, and beside all that it started or learned
 /// from itself, show that it knows none of `films`: any other may have seen what a fold predicts.
 ///
 /// # Errors
-/// [`Error::Usage`]; or those of reading the frames.
+/// [`Error::Usage`]; or those of [`seen_by`].
 pub(crate) fn check_start_of_folds(run: &Path, films: &Films) -> Result<()> {
-    let (mut models, mut checked) = (vec![Classifier::file_of(run)], HashSet::new());
-    while let Some(model) = models.pop() {
-        if Seen::by(&model)?.is_none_or(|seen| !seen.sides(films).is_empty()) {
-            let what = format!("{} may have seen the films that the folds predict", run.display());
-            return Err(Error::usage(what, "start from a model of other films, or leave --init-from out, or --folds"));
-        }
-        let file = model.with_file_name(CONFIG_FILE);
-        // Runs that were replaced may have started from each other.
-        if checked.insert(model) && file.is_file() {
-            let options = config::read(&file)?.options;
-            let before = ["init_from", "teacher"].iter().filter_map(|&name| options.get(name)?.as_str());
-            models.extend(before.map(|run| Classifier::file_of(Path::new(run))));
-        }
+    let seen = seen_by(&Classifier::file_of(run))?;
+    if seen.is_some_and(|seen| seen.is_whole() && seen.sides(films).is_empty()) {
+        return Ok(());
     }
-    Ok(())
+    let what = format!("{} may have seen the films that the folds predict", run.display());
+    Err(Error::usage(what, "start from a model of other films, or leave --init-from out, or --folds"))
 }
 
 /// The model that a member of an ensemble starts from: the member with the same number where `run` is

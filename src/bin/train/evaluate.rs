@@ -8,18 +8,17 @@ use crate::threads;
 use onesheet::Result;
 use onesheet::classifier::Classifier;
 use onesheet::classifier::evaluate::Examination;
-use onesheet::classifier::seen::Seen;
 use onesheet::nn::Isa;
 use onesheet::ranks::Team;
 use onesheet::report::Table;
-use onesheet::run::precision;
+use onesheet::run::{precision, seen_by};
 
 /// Measures a classifier on a folder of posters and prints the metrics.
 pub fn evaluate(args: &EvaluateArgs, threads: usize, isa: Isa, team: &Team) -> Result<()> {
     check_data(&args.data)?;
     let isa = precision::in_precision(args.precision, isa, &Terminal::on_stderr());
     let mut classifier = Classifier::open(&args.run, isa)?;
-    let seen = Seen::by(&Classifier::file_of(&args.run))?;
+    let seen = seen_by(&Classifier::file_of(&args.run))?;
     let on = Examination { data: &args.data, films: args.split, seen: seen.as_ref(), views: args.views };
     let metrics = threads::compute(threads, || classifier.evaluate_among(team, on, &Terminal::on_stderr()))?;
     if args.json {
