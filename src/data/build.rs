@@ -190,7 +190,7 @@ impl Build<'_> {
         let mut claim = Lock::try_claim(&path, WHAT)?;
         if let Claim::Taken { by } = claim {
             (self.progress)(Building::Waits { by })?;
-            claim = Lock::wait(&path, WHAT)?;
+            claim = Lock::wait(&path, WHAT, || (self.progress)(Building::Waiting))?;
         }
         match claim {
             Claim::Held(lock) => Ok(Some(lock)),

@@ -129,6 +129,8 @@ pub enum Building {
         /// What the other process says about itself.
         by: String,
     },
+    /// It still does.
+    Waiting,
     /// The file system has no locks: the cache is made although another process may be making it,
     /// too.
     Unlocked,

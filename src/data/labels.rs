@@ -33,6 +33,8 @@ const WARNINGS: usize = 10;
 const MAX_ROWS: u64 = 30_000_000;
 /// The most malformed rows, whose descriptions are all kept.
 const MAX_MALFORMED: u64 = 1_000_000;
+/// The most names in all different cells.
+const MAX_NAMES: usize = 1 << 22;
 /// The most genres.
 const MAX_GENRES: usize = 1 << 16;
 
@@ -85,7 +87,7 @@ impl Labels {
     /// columns, has no rows, leaves no film with a genre, has a quote that is not closed (the rows
     /// after it would disappear), or is larger than the bounds: 30 million rows of 1 MiB and 1,000
     /// fields, a million of them malformed, 262,144 different cells of 1,000 bytes in the genre
-    /// column, 65,536 genres.
+    /// column, four million names in them, 65,536 genres.
     pub fn read_csv(path: &Path) -> Result<Self> {
         Table::read_csv(path, GENRES, None)?.into_labels(path)
     }
@@ -184,6 +186,10 @@ impl<'a> Table<'a> {
                 "the {noun} column holds more than {max_cells} different cells, such as `{}`",
                 excerpt(&String::from_utf8_lossy(label))
             );
+            return Err(Error::row(path, row, what, self.to_name_the_column(plural)));
+        }
+        if self.cells.parts() > MAX_NAMES {
+            let what = format!("the different cells of the {noun} column hold more than {MAX_NAMES} names");
             return Err(Error::row(path, row, what, self.to_name_the_column(plural)));
         }
         Ok(())

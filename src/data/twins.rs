@@ -23,6 +23,7 @@
 //! those that are in its group already, so that a crowd of twins is gone through once.
 
 use std::collections::BTreeMap;
+use std::sync::Mutex;
 
 use rayon::prelude::*;
 
@@ -52,13 +53,14 @@ impl Twins {
         films.sort_unstable();
         let same: Vec<&[(DHash, u64)]> = films.chunk_by(|a, b| a.0 == b.0).collect();
         let hashes: Vec<DHash> = same.iter().map(|films| films[0].0).collect();
-        let found: Vec<(usize, usize)> =
-            (0..BANDS).into_par_iter().flat_map_iter(|band| close(&hashes, band)).collect();
-
-        let mut forest = Forest::new(hashes.len());
-        for (a, b) in found {
-            forest.join(a, b);
-        }
+        let forest = Mutex::new(Forest::new(hashes.len()));
+        // The bands come in any order, and make the same groups.
+        (0..BANDS).into_par_iter().for_each(|band| {
+            let found = close(&hashes, band);
+            let mut forest = forest.lock().expect("nobody panics with it");
+            found.into_iter().for_each(|(a, b)| forest.join(a, b));
+        });
+        let mut forest = forest.into_inner().expect("nobody panics with it");
         let mut groups = BTreeMap::<usize, Vec<u64>>::new();
         for (at, films) in same.into_iter().enumerate() {
             groups.entry(forest.root(at)).or_default().extend(films.iter().map(|&(_, id)| id));

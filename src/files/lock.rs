@@ -62,20 +62,19 @@ impl Lock {
     }
 
     /// Claims the lock whose file is `path`, and waits for it as long as another holds it: the
-    /// outcome is never [`Claim::Taken`].
+    /// outcome is never [`Claim::Taken`]. `goes_on` is asked again and again meanwhile.
     ///
     /// # Errors
-    /// Those of [`Lock::try_claim`].
-    pub fn wait(path: &Path, what: &str) -> Result<Claim> {
+    /// Those of [`Lock::try_claim`], and of `goes_on`.
+    pub fn wait(path: &Path, what: &str, goes_on: impl Fn() -> Result<()>) -> Result<Claim> {
+        // The system would wait by itself, but through the signals that are to end the process.
+        const PAUSE: Duration = Duration::from_millis(50);
         loop {
-            let file = open(path)?;
-            let lock = || file.lock().map_err(TryLockError::Error);
-            match attempt(lock).map_err(Error::io(path, "wait for the lock"))? {
-                Attempt::Locked if system::is_still_at(&file, path) => return Self::hold(path, file, what),
-                // The holder before has removed the file: the lock is another file by now.
-                Attempt::Locked | Attempt::Taken => continue,
-                Attempt::Unsupported => return Ok(without(path, &file)),
+            match Self::try_claim(path, what)? {
+                Claim::Taken { .. } => goes_on()?,
+                claim => return Ok(claim),
             }
+            thread::sleep(PAUSE);
         }
     }
 

@@ -118,7 +118,7 @@ pub(crate) fn to_bytes(
 /// The bytes of a file that only says something: a checkpoint between two trainings.
 ///
 /// # Errors
-/// [`Error::Data`], naming `path`, for a description of more than 16 MiB.
+/// [`Error::Data`], naming `path`, for a description of more than 64 MiB.
 #[cfg(feature = "posters")]
 pub(crate) fn description_to_bytes(more: &impl Serialize, path: &Path) -> Result<Vec<u8>> {
     file_of(Vec::new(), object(more)).map_err(|what| Error::data(path, what, "shorten its description"))

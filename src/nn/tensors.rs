@@ -24,7 +24,7 @@ const CHECKSUM: &str = "checksum";
 
 /// The most bytes of a header: the names and shapes of the tensors, and the description. A model of
 /// the most layers has some 300 kB; the rest is for what others add.
-const MOST_HEADER: u64 = 16 << 20;
+const MOST_HEADER: u64 = 64 << 20;
 
 /// A tensor to be written.
 pub struct Named<'a> {
@@ -118,7 +118,7 @@ impl TensorFile {
     /// Opens a file.
     ///
     /// # Errors
-    /// For what is no regular file, or truncated, or not safetensors, or has a header beyond 16 MiB.
+    /// For what is no regular file, or truncated, or not safetensors, or has a header beyond 64 MiB.
     pub fn open(path: &Path) -> Result<Self, Refusal> {
         let mut file = open_if_regular(path)?.ok_or_else(|| Refusal::File("not a regular file".to_owned()))?;
         let file_len = file.metadata()?.len();

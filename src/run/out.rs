@@ -195,6 +195,8 @@ impl Out {
             return Ok(());
         }
         if self.work != self.out {
+            // Of a run before: nobody is to go on with that one where this one is broken off now.
+            remove_checkpoint(&self.out)?;
             let is_made = |of: &&Experiment| outcomes.iter().any(|outcome| outcome.experiment == of.name);
             for of in experiments.iter().filter(|of| !is_made(of)) {
                 for name in [Path::new(FRAMES).join(of.name), PathBuf::from(of.name)] {
@@ -204,13 +206,7 @@ impl Out {
             }
             self.exchange()?;
         }
-        let checkpoint = self.out.join(CHECKPOINT_FILE);
-        match fs::remove_file(&checkpoint) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                Err(Error::io(&checkpoint, "remove the checkpoint of the finished run")(error))
-            }
-            _ => Ok(()),
-        }
+        remove_checkpoint(&self.out)
     }
 
     fn exchange(&self) -> Result<()> {
@@ -231,6 +227,16 @@ impl Out {
         // The report of what is not there any more. That of the new results comes next.
         let _ = fs::remove_file(self.out.join(page::FILE));
         Ok(())
+    }
+}
+
+fn remove_checkpoint(out: &Path) -> Result<()> {
+    let checkpoint = out.join(CHECKPOINT_FILE);
+    match fs::remove_file(&checkpoint) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(Error::io(&checkpoint, "remove the checkpoint of a finished run")(error))
+        }
+        _ => Ok(()),
     }
 }
 

@@ -247,6 +247,7 @@ pub fn open_cache(
     let tell = |building| {
         match building {
             Building::Waits { by } => progress.note(&format!("{}: waiting for {by}", folder.display())),
+            Building::Waiting => {}
             Building::Unlocked => progress.note(&format!(
                 "{}: this file system has no locks; see to it that no other process makes the cache at the same time",
                 folder.display()

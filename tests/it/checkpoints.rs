@@ -137,7 +137,7 @@ fn a_checkpoint_with_a_flipped_bit_is_refused() {
 fn lying_lengths_are_refused_before_memory_is_claimed() {
     let (_folder, path) = saved();
     let bytes = fs::read(&path).unwrap();
-    for len in [0, 1, u64::MAX, 1 << 40, (16 << 20) + 1, bytes.len() as u64] {
+    for len in [0, 1, u64::MAX, 1 << 40, (64 << 20) + 1, bytes.len() as u64] {
         let mut lying = bytes.clone();
         lying[..8].copy_from_slice(&len.to_le_bytes());
         fs::write(&path, lying).unwrap();

@@ -193,7 +193,7 @@ fn a_taught_run_goes_on_with_its_teacher_and_no_other() {
     kill(child);
     fs::rename(folder.join("teacher"), folder.join("kept")).unwrap();
     run("--epochs 1 --seed 9 --out teacher");
-    refused(&format!("{taught} --out run --resume"), 2, "other options: teacher_sha256");
+    refused(&format!("{taught} --out run --resume"), 2, "other options or data: teacher_sha256");
     refused(&format!("{taught} --out other --resume"), 2, "other options: teacher_sha256");
     // The same one in another place.
     let kept = taught.replace("teacher/multi-label", "kept");

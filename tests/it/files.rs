@@ -181,7 +181,7 @@ fn who_waits_gets_the_lock_once_it_is_free() {
     thread::scope(|scope| {
         let waiting: Vec<_> = (0..4)
             .map(|_| {
-                scope.spawn(|| match Lock::wait(&path, "waits").unwrap() {
+                scope.spawn(|| match Lock::wait(&path, "waits", || Ok(())).unwrap() {
                     Claim::Held(lock) => {
                         // Nobody else may hold it now, whichever file the others have open.
                         assert!(matches!(claim(&path), Claim::Taken { .. }));
@@ -214,7 +214,7 @@ fn what_is_not_a_file_of_a_lock_is_refused_and_stays() {
         ("inner", "is not a regular file"),
         ("pipe", "is not a regular file"),
     ] {
-        for error in [Lock::try_claim(&at(name), "").unwrap_err(), Lock::wait(&at(name), "").unwrap_err()] {
+        for error in [Lock::try_claim(&at(name), "").unwrap_err(), Lock::wait(&at(name), "", || Ok(())).unwrap_err()] {
             assert_eq!(error.exit_code(), 3);
             let error = error.to_string();
             assert!(error.contains(&format!("{name}: {what}; remove it, or name another folder")), "{error}");

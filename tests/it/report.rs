@@ -265,8 +265,8 @@ fn predictions_that_are_none_are_refused_with_their_row() {
     fs::write(&path, "id,true_genres,genre_1,probability_1\n5,Comedy,Comedy,0.5\n").unwrap();
     let error = Predictions::read(&path).unwrap_err().to_string();
     assert!(error.contains("row 1: the columns are not those of predictions with the probability of every"), "{error}");
-    File::create(&path).unwrap().set_len((1 << 30) + 1).unwrap();
-    assert!(Predictions::read(&path).unwrap_err().to_string().contains("it has more than a GiB"));
+    File::create(&path).unwrap().set_len((4 << 30) + 1).unwrap();
+    assert!(Predictions::read(&path).unwrap_err().to_string().contains("it has more than 4 GiB"));
 }
 
 #[test]

@@ -284,7 +284,7 @@ fn a_run_that_leaves_the_test_films_alone_is_finished_without_them() {
     let (code, _, err) = train(folder, &line);
     assert!(code == 2 && err.contains("run already holds a run (multi-label)"), "{err}");
     let (code, _, err) = train(folder, &format!("{} --resume", line.replace(" --no-test", "")));
-    assert!(code == 2 && err.contains("other options: no_test (true, and now none)"), "{err}");
+    assert!(code == 2 && err.contains("other options or data: no_test (true, and now none)"), "{err}");
 
     let (code, out, err) = train(folder, "run --config run/config.toml --out again");
     assert!(code == 0 && out.contains("The test films were not looked at."), "{out}{err}");

@@ -5,7 +5,10 @@ use jpeg_encoder::{ColorType, Encoder};
 use onesheet::data::decode::Decoder;
 use onesheet::data::demo;
 use onesheet::data::split::Split;
+use onesheet::files::{Claim, Lock};
+
 use std::fs;
+use std::io::{self, BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -448,6 +451,23 @@ fn an_experiment_that_is_passed_over_leaves_no_earlier_results() {
     );
 }
 
+#[cfg(unix)]
+#[test]
+fn a_run_that_waits_for_another_s_cache_can_be_stopped() {
+    let folder = posters();
+    fs::create_dir(folder.path().join("other")).unwrap();
+    let lock = Lock::try_claim(&folder.path().join("other/posters-256x256.lock"), "tests").unwrap();
+    assert!(matches!(lock, Claim::Held(_)));
+    let line = TINY.replace("--cache cache", "--cache other") + " --epochs 1 --out run";
+    let mut child = command(folder.path(), &line).spawn().unwrap();
+    let waits = |line: io::Result<String>| line.unwrap().contains("waiting for onesheet, process");
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    assert!(lines.any(waits));
+    assert!(Command::new("kill").arg(child.id().to_string()).status().unwrap().success());
+    let (code, _, err) = done(child.wait_with_output().unwrap());
+    assert!(code == 143 && err.contains("while posters were decoded"), "{err}");
+}
+
 /// The number of films in a table of `evaluate --json`, and the name of their set.
 fn measured(out: &str) -> (u64, String) {
     let metrics: serde_json::Value = serde_json::from_str(out).unwrap();
@@ -481,6 +501,16 @@ fn a_model_is_not_measured_on_the_films_that_it_learned_from() {
     let ((films, _), err) = evaluate("run/multi-label", "data", "--split test");
     assert!(films == test && !err.contains("chosen with"), "{err}");
 
+    // What the model knows that it started from, it knows.
+    let small = format!("{TINY} --epochs 1 --limit 40 --limit-val 8 --init-from run/multi-label --out small");
+    assert_eq!(train(folder, &small).0, 0);
+    let ((films, split), err) = evaluate("small/multi-label", "data", "");
+    assert!(films == test && split == "unseen" && !err.contains("not known"), "{films} {err}");
+    fs::rename(folder.join("run/frames"), folder.join("frames")).unwrap();
+    let ((films, _), err) = evaluate("small/multi-label", "data", "");
+    assert!(films > test && err.contains("that it started or learned from is not known"), "{films} {err}");
+    fs::rename(folder.join("frames"), folder.join("run/frames")).unwrap();
+
     // Another collection with films of the same ids.
     demo::draw(&folder.join("other"), 240, 2).unwrap();
     let ((films, split), err) = evaluate("run/multi-label", "other", "");
@@ -490,6 +520,20 @@ fn a_model_is_not_measured_on_the_films_that_it_learned_from() {
     fs::copy(folder.join("run/multi-label/model.safetensors"), folder.join("moved/model.safetensors")).unwrap();
     let ((films, _), err) = evaluate("moved/model.safetensors", "data", "");
     assert!(films == seen + test && err.contains("which films it was trained with is not known"), "{err}");
+
+    // Posters that taught other things, and whose genres became known later.
+    let frames = folder.join("later/frames/multi-label");
+    fs::create_dir_all(&frames).unwrap();
+    fs::create_dir(folder.join("later/multi-label")).unwrap();
+    fs::copy(folder.join("moved/model.safetensors"), folder.join("later/multi-label/model.safetensors")).unwrap();
+    let frame = fs::read_to_string(folder.join("run/frames/multi-label/train.csv")).unwrap();
+    let columns = frame.lines().next().unwrap().matches(',').count();
+    let without =
+        frame.lines().skip(1).map(|row| row.split(',').next().unwrap().to_owned() + &",".repeat(columns) + "\n");
+    let without = format!("{}\n{}", frame.lines().next().unwrap(), without.collect::<String>());
+    fs::write(frames.join("without_genres.csv"), without).unwrap();
+    let ((films, split), err) = evaluate("later/multi-label", "data", "");
+    assert!(films == all - 1 - rows("train") && split == "unseen", "{films} {err}");
 
     // Nothing but films that it knows.
     let frame = fs::read_to_string(folder.join("run/frames/multi-label/train.csv")).unwrap();

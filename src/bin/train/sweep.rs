@@ -73,6 +73,13 @@ impl Ready {
 
 /// Runs the trials that have not finished yet, and prints a table of all of them.
 pub fn sweep(args: &SweepArgs, threads: usize, isa: Isa) -> Result<()> {
+    // Each has a folder; with --random, too, all of them are made before some are drawn.
+    const MOST: usize = 1 << 20;
+    let count = args.vary.iter().fold(1usize, |count, axis| count.saturating_mul(axis.values.len()));
+    if count > MOST {
+        let what = format!("--vary: the grid has {count} points, and {MOST} are the most");
+        return Err(Error::usage(what, "vary fewer options at a time"));
+    }
     let trials = trials(&args.vary, args.random, args.seed);
     // All trials are made ready before the first one runs, so that a mistake ends the sweep now and
     // not in an hour.

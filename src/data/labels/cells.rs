@@ -7,6 +7,10 @@ use crate::data::labels::kind::{Kind, Reading};
 use crate::data::labels::list;
 use crate::text::excerpt;
 
+/// What may stand between names in one cell beside `|`, in the order in which cells are split: a part
+/// may hold the separators that come later.
+pub const SEPARATORS: [char; 4] = [';', '\n', ',', '/'];
+
 /// The most bytes of a cell.
 const MAX_BYTES: usize = 1000;
 
@@ -25,6 +29,7 @@ pub struct Cells {
     kind: Kind,
     by_bytes: HashMap<Box<[u8]>, usize>,
     all: Vec<Cell>,
+    parts: usize,
 }
 
 /// A cell that names something.
@@ -54,12 +59,17 @@ pub enum Form {
 impl Cells {
     /// No cells yet, of a file of that kind.
     pub fn of(kind: Kind) -> Self {
-        Self { kind, by_bytes: HashMap::new(), all: Vec::new() }
+        Self { kind, by_bytes: HashMap::new(), all: Vec::new(), parts: 0 }
     }
 
     /// The number of different cells.
     pub fn len(&self) -> usize {
         self.all.len()
+    }
+
+    /// The names that all different cells may hold together, at most.
+    pub fn parts(&self) -> usize {
+        self.parts
     }
 
     /// All cells; their positions are what [`Cells::add`] returned.
@@ -75,6 +85,7 @@ impl Cells {
             return Ok(Some(at));
         }
         let Some(cell) = read(self.kind, field)? else { return Ok(None) };
+        self.parts += 1 + cell.text.matches(SEPARATORS).count() + cell.text.matches('|').count();
         self.all.push(cell);
         self.by_bytes.insert(field.into(), self.all.len() - 1);
         Ok(Some(self.all.len() - 1))

@@ -6,12 +6,9 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use unicode_normalization::UnicodeNormalization;
 use unicode_normalization::char::is_combining_mark;
 
-use crate::data::labels::cells::{Cell, Form, is_nothing};
+use crate::data::labels::cells::{Cell, Form, SEPARATORS, is_nothing};
 use crate::text::excerpt;
 
-/// What may stand between names in one cell, in the order in which cells are split: a part may hold
-/// the separators that come later.
-const SEPARATORS: [char; 4] = [';', '\n', ',', '/'];
 /// The number of genres whose spellings are noted, and of the spellings of each.
 const NOTED: usize = 5;
 

@@ -379,6 +379,10 @@ fn what_is_too_large_is_refused() {
     let many: String = (0..300_000).map(|i| format!("{i},title {i}\n")).collect();
     let (error, _) = refused(format!("id,genre\n{many}"));
     assert!(error.contains("row 262146: the genre column holds more than 262144 different cells, "), "{error}");
+    // Each with 500 names: some gigabytes, were all of them taken apart.
+    let rows: String = (0..9000).map(|i| format!("{i},{i}{}\n", "|a".repeat(480))).collect();
+    let (error, _) = refused(format!("id,genre\n{rows}"));
+    assert!(error.contains("the different cells of the genre column hold more than 4194304 names"), "{error}");
 }
 
 #[test]
