@@ -22,6 +22,8 @@ const MOST_GENRES: usize = 60;
 const METRICS: &str = "metrics.json";
 const PREDICTIONS: &str = "predictions.csv";
 const LEDGER: &str = "ledger.json";
+/// The folder of a cross-fitting's first fold.
+const FIRST_FOLD: &str = "fold-1";
 
 /// The results of an experiment. A file that is not there is `None`: trials are not measured, and a
 /// training that diverged leaves no answers.
@@ -71,9 +73,9 @@ struct OfExperiment {
 
 impl Folder {
     /// Whether a folder is one of an experiment; that of a run has a configuration, too, and the
-    /// ledger.
+    /// ledger, and that of a cross-fitting has folds.
     pub fn is_at(path: &Path) -> bool {
-        path.join(CONFIG).is_file() && !path.join(LEDGER).is_file()
+        path.join(CONFIG).is_file() && !path.join(LEDGER).is_file() && !path.join(FIRST_FOLD).is_dir()
     }
 
     /// What chose the epoch; [`Monitor::Auto`] where the configuration does not say.

@@ -49,6 +49,8 @@ fn each_film_is_predicted_once_by_a_model_that_has_not_seen_it() {
         (metrics["films"].as_u64(), metrics["split"].as_str()),
         (Some(predicted.len() as u64), Some("out-of-fold"))
     );
+    let (code, _, err) = train(folder, "report run");
+    assert!(code == 3 && err.contains("it holds no experiment"), "{err}");
     let (code, out, err) = train(folder, "compare run run/multi-label");
     assert!(code == 0 && out.contains(&format!("on {} films", predicted.len())), "{out}{err}");
 

@@ -243,7 +243,8 @@ pub struct RunArgs {
     #[arg(long, value_name = "N", default_value_t = 5.0, value_parser = minutes, help_heading = OUTPUT)]
     pub checkpoint_every: f64,
     /// Take the learning rate as one for batches of 32: where --batch is k times as large, multiply it by k
-    /// for sgd and by the root of k for adam, and let it rise over five epochs at least
+    /// for sgd and by the root of k for adam, and let it rise over five epochs at least, or half of a
+    /// shorter training
     #[arg(long, help_heading = TRAINING)]
     pub scale_lr: bool,
     /// Take batch norm's mean and variance of each rank's own share of a batch, not of the whole batch:
@@ -296,7 +297,7 @@ pub struct RunArgs {
     /// probabilities
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = up_to(100), help_heading = "Training")]
     pub members: usize,
-    /// Folder for the decoded posters, 192 kB per poster; runs on the same data can share it
+    /// Folder for the decoded posters, 192 KiB per poster; runs on the same data can share it
     /// [default: OUT/cache]
     #[arg(long, value_name = "DIR", help_heading = POSTERS)]
     pub cache: Option<PathBuf>,
@@ -490,7 +491,7 @@ pub struct CacheBuildArgs {
     /// Folder with `genres.csv` and `posters/<id>.jpg`
     #[arg(long, value_name = "DIR")]
     pub data: PathBuf,
-    /// Folder for the cache, 192 kB per poster
+    /// Folder for the cache, 192 KiB per poster
     #[arg(long, value_name = "DIR")]
     pub cache: PathBuf,
     /// What to do about a poster that does not decode: go on without it, or fail and name it

@@ -1,7 +1,7 @@
 //! The command under a launcher of MPI: joining the job, and leaving it so that no other rank waits for
 //! ever.
 
-use crate::args::{Args, Command};
+use crate::args::{Args, CacheCommand, Command};
 use crate::threads;
 use onesheet::Result;
 use onesheet::ranks::Team;
@@ -51,10 +51,11 @@ mod job {
 /// process, or a program that was built without MPI.
 pub fn begin(args: &Args) -> Result<Team> {
     const SHARED: &str = "run, evaluate, predict, doctor and cache build";
-    let is_shared = matches!(
-        args.command,
-        Some(Command::Run(_) | Command::Evaluate(_) | Command::Predict(_) | Command::Doctor(_) | Command::Cache(_))
-    );
+    let is_shared = match &args.command {
+        Some(Command::Run(_) | Command::Evaluate(_) | Command::Predict(_) | Command::Doctor(_)) => true,
+        Some(Command::Cache(command)) => matches!(command, CacheCommand::Build(_)),
+        _ => false,
+    };
     let many = onesheet::ranks::launched().filter(|&count| count > 1);
     match (many, is_shared) {
         (Some(count), false) => {
