@@ -46,12 +46,16 @@ pub fn excerpt(text: &str) -> String {
 ///
 /// OWASP, CSV Injection.
 pub fn cell(text: &str) -> Cow<'_, str> {
-    if text.starts_with(['=', '+', '-', '@', '\t', '\r', '\'']) {
-        Cow::Owned(format!("'{text}"))
-    } else {
-        Cow::Borrowed(text)
-    }
+    if text.starts_with(MARKED) { Cow::Owned(format!("'{text}")) } else { Cow::Borrowed(text) }
 }
+
+/// The text of a [`cell`].
+pub fn of_cell(cell: &str) -> &str {
+    cell.strip_prefix('\'').filter(|text| text.starts_with(MARKED)).unwrap_or(cell)
+}
+
+/// What texts begin with that are marked in a [`cell`].
+const MARKED: [char; 7] = ['=', '+', '-', '@', '\t', '\r', '\''];
 
 /// A number with commas between its thousands: 3711731 as `3,711,731`.
 pub fn thousands(number: usize) -> String {

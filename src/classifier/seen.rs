@@ -7,7 +7,6 @@ use crate::data::frame_files::{WITHOUT_GENRES, read_rows};
 use crate::data::split::Split;
 use crate::error::{Error, Result};
 use crate::files;
-use crate::text::cell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
@@ -104,10 +103,9 @@ fn sides_in(run: &BTreeMap<u64, Known>, films: &Films) -> BTreeMap<u64, Split> {
     for film in &films.films {
         if let Some(Known { side, genres }) = run.get(&film.id) {
             sides.insert(film.id, *side);
-            // The first name of a cell may be written so that the cell is no formula.
-            let has = |name: &str| genres.contains(name) || genres.contains(&*cell(name));
+            let has = |&genre: &usize| genres.contains(&films.genres[genre]);
             compared += usize::from(!genres.is_empty());
-            same += usize::from(!genres.is_empty() && film.genres.iter().all(|&genre| has(&films.genres[genre])));
+            same += usize::from(!genres.is_empty() && film.genres.iter().all(has));
         }
     }
     if compared == 0 || 2 * same > compared { sides } else { BTreeMap::new() }

@@ -11,7 +11,7 @@ use crate::data::layout::{PosterFolder, poster_id};
 use crate::data::split::Split;
 use crate::error::{Error, Result};
 use crate::files;
-use crate::text::{cell, excerpt};
+use crate::text::{cell, excerpt, of_cell};
 
 /// The file beside the frames that records the options they were made with.
 const OPTIONS: &str = "options.toml";
@@ -101,11 +101,7 @@ pub(crate) fn write_without_genres(folder: &Path, posters: &PosterFolder, ids: &
 
 /// The films of one file, ordered by id; `seen` holds the ids from all files read so far.
 fn read_side(path: &Path, genres: &[String], seen: &mut HashSet<u64>) -> Result<Vec<Film>> {
-    let mut classes: HashMap<_, usize> = genres.iter().map(|name| name.as_str().into()).zip(0..).collect();
-    // The first name of a cell may be written so that the cell is no formula.
-    for (name, class) in genres.iter().zip(0..) {
-        classes.entry(cell(name)).or_insert(class);
-    }
+    let classes: HashMap<&str, usize> = genres.iter().map(String::as_str).zip(0..).collect();
     let mut films = Vec::new();
     read_rows(path, |poster, id, names| {
         if !seen.insert(id) {
@@ -148,7 +144,7 @@ pub(crate) fn read_rows(path: &Path, mut each: impl FnMut(&str, u64, &str) -> Re
         };
         let id =
             poster_id(name).ok_or_else(|| bad(format!("`{}` is no poster's name such as 123.jpg", excerpt(name))))?;
-        each(name, id, names).map_err(bad)?;
+        each(name, id, of_cell(names)).map_err(bad)?;
     }
     Ok(())
 }

@@ -10,7 +10,7 @@ use crate::files;
 use crate::nn::metrics::top_k;
 use crate::report::history::from_csv;
 use crate::report::{Evaluation, REMEDY, read};
-use crate::text::{cell, excerpt};
+use crate::text::{cell, excerpt, of_cell};
 
 /// What stands before a genre's name in the head of the column of its probabilities.
 const PREFIX: &str = "p_";
@@ -88,12 +88,7 @@ impl Predictions {
         let columns = columns.map_err(|what| Error::row(path, 1, what, REMEDY))?;
         let genres = columns.genres.iter().map(|(name, _)| name.clone()).collect();
         let mut read = Self { genres, ids: Vec::new(), probabilities: Vec::new(), labels: Vec::new() };
-        let mut classes: HashMap<_, usize> = read.genres.iter().map(|name| name.as_str().into()).zip(0..).collect();
-        // The first name of a cell may be written so that the cell is no formula.
-        for (name, class) in read.genres.iter().zip(0..) {
-            classes.entry(cell(name)).or_insert(class);
-        }
-        let classes = classes.into_iter().map(|(name, class)| (name.into_owned(), class)).collect();
+        let classes = read.genres.iter().cloned().zip(0..).collect();
         let mut record = StringRecord::new();
         while reader.read_record(&mut record).map_err(|e| from_csv(path, e))? {
             let row = record.position().map_or(0, csv::Position::line);
@@ -118,7 +113,7 @@ impl Predictions {
         let (id, truth) = (&record[columns.id], &record[columns.true_genres]);
         let id = id.parse().map_err(|_| format!("`{}` is no film's number", excerpt(id)))?;
         let mut labels = vec![0.0; self.genres.len()];
-        for name in truth.split('|').filter(|name| !name.is_empty()) {
+        for name in of_cell(truth).split('|').filter(|name| !name.is_empty()) {
             let class = classes.get(name).ok_or_else(|| format!("`{}` is no genre of this file", excerpt(name)))?;
             labels[*class] = 1.0;
         }

@@ -199,7 +199,8 @@ fn a_genre_that_a_spreadsheet_would_calculate_is_text_in_the_predictions() {
 }
 
 /// Names of genres that CSV, spreadsheets and readers of columns stumble over.
-const ODD_NAMES: [&str; 8] = ["=1+1", "'60s", "p_Drama", "probability_1", "a, \"b\"", "-Western", " Drama", "id"];
+const ODD_NAMES: [&str; 9] =
+    ["=1+1", "'=1+1", "'60s", "p_Drama", "probability_1", "a, \"b\"", "-Western", " Drama", "id"];
 
 /// Probabilities and labels of some films over some genres.
 fn answers() -> impl Strategy<Value = (usize, Vec<f32>, Vec<bool>)> {

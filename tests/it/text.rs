@@ -1,4 +1,4 @@
-use onesheet::text::{EXCERPT, cell, excerpt, printable};
+use onesheet::text::{EXCERPT, cell, excerpt, of_cell, printable};
 use onesheet::{Error, Result};
 use std::path::Path;
 
@@ -33,6 +33,7 @@ fn no_cell_is_a_formula() {
         ("", ""),
     ] {
         assert_eq!(cell(text), shown);
+        assert_eq!(of_cell(shown), text);
     }
 }
 
