@@ -64,7 +64,12 @@ impl DHash {
 
     /// Whether the picture has contours enough to be told from others by its hash.
     pub fn is_telling(&self) -> bool {
-        self.0.iter().map(|word| word.count_ones()).sum::<u32>() >= FEWEST
+        self.is_telling_but_for(0)
+    }
+
+    /// Whether it would have, were so many more bits set.
+    pub(super) fn is_telling_but_for(&self, bits: u32) -> bool {
+        self.0.iter().map(|word| word.count_ones()).sum::<u32>() + bits >= FEWEST
     }
 
     /// Whether at most `most` bits of the two differ.

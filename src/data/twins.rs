@@ -18,8 +18,8 @@
 //! hashes, those of real posters shifted in all directions, the search takes 12 s on one core.
 //!
 //! Posters without contours are near to each other although they show nothing in common: they are
-//! not compared, since they would become one group with all that it draws in. Of real posters these
-//! are 1 %. Posters of one and the same hash are compared with others once, and a poster with none of
+//! not compared with each other, since they would become one group with all that it draws in. Of real
+//! posters these are 1 %. Posters of one and the same hash are compared with others once, and a poster with none of
 //! those that are in its group already, so that a crowd of twins is gone through once.
 
 use std::collections::BTreeMap;
@@ -48,8 +48,11 @@ impl Twins {
     /// The twins among films, given the hashes of their posters, on rayon's current pool. The order
     /// of the films does not matter.
     pub fn among(hashes: impl IntoIterator<Item = (u64, DHash)>) -> Self {
-        let mut films: Vec<(DHash, u64)> =
-            hashes.into_iter().filter(|(_, hash)| hash.is_telling()).map(|(id, hash)| (hash, id)).collect();
+        let mut films: Vec<(DHash, u64)> = hashes
+            .into_iter()
+            .filter(|(_, hash)| hash.is_telling_but_for(Self::WITHIN))
+            .map(|(id, hash)| (hash, id))
+            .collect();
         films.sort_unstable();
         let same: Vec<&[(DHash, u64)]> = films.chunk_by(|a, b| a.0 == b.0).collect();
         let hashes: Vec<DHash> = same.iter().map(|films| films[0].0).collect();
@@ -61,11 +64,14 @@ impl Twins {
             found.into_iter().for_each(|(a, b)| forest.join(a, b));
         });
         let mut forest = forest.into_inner().expect("nobody panics with it");
-        let mut groups = BTreeMap::<usize, Vec<u64>>::new();
+        let mut groups = BTreeMap::<usize, (bool, Vec<u64>)>::new();
         for (at, films) in same.into_iter().enumerate() {
-            groups.entry(forest.root(at)).or_default().extend(films.iter().map(|&(_, id)| id));
+            let (has_telling, group) = groups.entry(forest.root(at)).or_default();
+            *has_telling |= hashes[at].is_telling();
+            group.extend(films.iter().map(|&(_, id)| id));
         }
-        let mut groups: Vec<Vec<u64>> = groups.into_values().filter(|group| group.len() > 1).collect();
+        let groups = groups.into_values().filter(|(has_telling, group)| *has_telling && group.len() > 1);
+        let mut groups: Vec<Vec<u64>> = groups.map(|(_, group)| group).collect();
         groups.iter_mut().for_each(|group| group.sort_unstable());
         groups.sort_unstable();
         Self { groups }
@@ -112,7 +118,7 @@ fn close(hashes: &[DHash], band: usize) -> Vec<(usize, usize)> {
         left.extend(bucket.iter().map(|&(_, at)| (hashes[at], at)));
         while let Some((hash, at)) = reached.pop().or_else(|| left.pop()) {
             left.retain(|&(other, other_at)| {
-                let is_twin = hash.is_within(&other, Twins::WITHIN);
+                let is_twin = hash.is_within(&other, Twins::WITHIN) && (hash.is_telling() || other.is_telling());
                 if is_twin {
                     found.push((at, other_at));
                     reached.push((other, other_at));
