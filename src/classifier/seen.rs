@@ -68,6 +68,11 @@ impl Seen {
         self.is_whole
     }
 
+    /// Whether one of the runs trained on a film with that id, or chose by it.
+    pub fn has_learned_from(&self, id: u64) -> bool {
+        self.runs.iter().filter_map(|run| run.get(&id)).any(|known| known.side != Split::Test)
+    }
+
     /// The sides of those among `films` that are known: the film was seen unless it is on the side
     /// of the test.
     ///

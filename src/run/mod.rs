@@ -254,6 +254,9 @@ fn work(
     if team.is_first() {
         check_done(&done, &experiments, out.work())?;
     }
+    for (experiment, frame) in experiments.iter().filter(|_| team.is_first()) {
+        teaching::check_of_fold(options, experiment, frame)?;
+    }
     let members = train_members(options, all, isa, progress)?;
     let every = Duration::from_secs_f64(60.0 * options.checkpoint_every);
     let mut checkpoints = Checkpoints::new((out.work(), team.is_first()), identity, every, done, progress);

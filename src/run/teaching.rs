@@ -1,8 +1,10 @@
 //! The teacher of a run: found and checked before any work is done, and opened for each experiment.
 
 use crate::classifier::experiment::Experiment;
+use crate::classifier::seen::Seen;
 use crate::classifier::teacher::{Student, Teacher};
 use crate::classifier::{Classifier, MODEL_FILE};
+use crate::data::frames::Frame;
 use crate::data::split::Fold;
 use crate::error::{Error, Result};
 use crate::nn::Isa;
@@ -54,6 +56,24 @@ pub(crate) fn teacher_of(
     // It answers in the precision that the student learns in.
     let classifier = Classifier::open(&path, isa.with_precision(options.recipe.precision.into()))?;
     teacher(classifier, &path, options, experiment, genres, *weight).map(Some)
+}
+
+/// Refuses a teacher that has learned from what a fold predicts: where it was cross-fitted on other films,
+/// other twins have drawn some into other folds.
+///
+/// # Errors
+/// [`Error::Usage`], naming a film; or those of reading the frames beside the teacher.
+pub(crate) fn check_of_fold(options: &Options, experiment: &Experiment, frame: &Frame) -> Result<()> {
+    let Some((teaching, _)) = options.teaching.as_ref().zip(options.held_out()) else { return Ok(()) };
+    let path = path_of(options, &teaching.run, experiment)?;
+    let seen = Seen::by(&Classifier::file_of(&path))?;
+    match seen.and_then(|seen| frame.test.iter().find(|film| seen.has_learned_from(film.id)).map(|film| film.id)) {
+        Some(id) => {
+            let what = format!("the teacher {} has learned from film {id}, which the fold predicts", path.display());
+            Err(Error::usage(what, "cross-fit the teacher on the same films, or leave --folds out"))
+        }
+        None => Ok(()),
+    }
 }
 
 fn teacher(

@@ -245,4 +245,11 @@ fn a_fold_is_taught_by_the_same_fold_and_an_experiment_by_the_same_experiment() 
     ok(&format!("{one} --folds 2 --out taught --teacher folds --resume"));
     let (code, _, err) = train(folder, &format!("{one} --folds 3 --out other --teacher folds"));
     assert!(code == 2 && err.contains("name a run with --folds 3 as the teacher"), "{err}");
+    // As if the teacher's second fold had been another, by a twin that this run does not have.
+    let frames = folder.join("folds/fold-2/frames/multi-label");
+    let [held_out, learned] =
+        ["test", "train"].map(|side| fs::read_to_string(frames.join(format!("{side}.csv"))).unwrap());
+    fs::write(frames.join("train.csv"), learned + held_out.lines().nth(1).unwrap() + "\n").unwrap();
+    let (code, _, err) = train(folder, &format!("{one} --folds 2 --fold 2 --out drawn --teacher folds"));
+    assert!(code == 2 && err.contains("has learned from film ") && err.contains("on the same films"), "{err}");
 }
