@@ -51,7 +51,7 @@ pub fn of_frames(
 /// the data only the labels count, not which posters there are.
 ///
 /// # Errors
-/// Those of [`inputs`].
+/// [`Error::Io`] where a file that the options name is there, and cannot be read.
 pub fn of_trial(options: &Options, experiments: &[Experiment]) -> Result<String> {
     Ok(with_version(of_results(options, experiments)?))
 }
@@ -60,7 +60,7 @@ pub fn of_trial(options: &Options, experiments: &[Experiment]) -> Result<String>
 /// last bits depend.
 ///
 /// # Errors
-/// Those of [`inputs`].
+/// [`Error::Io`] where a file that the options name is there, and cannot be read.
 pub fn of_run(options: &Options, experiments: &[Experiment], isa: Isa) -> Result<String> {
     let mut table = of_results(options, experiments)?;
     table.insert("isa".into(), isa.name().into());
