@@ -77,8 +77,8 @@ impl Seen {
     /// of the test.
     ///
     /// Other collections have films of the same ids that are other films. If most of the films with
-    /// the ids of those that a run knew have other genres, it is another collection, and none is known. Films whose
-    /// genres the run did not know say nothing of that.
+    /// the ids of those that a run knew have other genres, it is another collection, and none is known.
+    /// Films whose genres the run did not know say nothing of that.
     pub fn sides(&self, films: &Films) -> BTreeMap<u64, Split> {
         let mut sides = BTreeMap::new();
         for (id, side) in self.runs.iter().flat_map(|run| sides_in(run, films)) {

@@ -19,8 +19,8 @@
 //!
 //! Posters without contours are near to each other although they show nothing in common: they are
 //! not compared with each other, since they would become one group with all that it draws in. Of real
-//! posters these are 1 %. Posters of one and the same hash are compared with others once, and a poster with none of
-//! those that are in its group already, so that a crowd of twins is gone through once.
+//! posters these are 1 %. Posters of one and the same hash are compared with others once, and a poster
+//! with none of those that are in its group already, so that a crowd of twins is gone through once.
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;

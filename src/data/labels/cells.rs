@@ -29,6 +29,7 @@ pub struct Cells {
     kind: Kind,
     by_bytes: HashMap<Box<[u8]>, usize>,
     all: Vec<Cell>,
+    /// See [`Cells::parts`].
     parts: usize,
 }
 
