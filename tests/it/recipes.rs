@@ -306,7 +306,9 @@ fn a_sweep_runs_each_trial_once_and_compares_them_on_val() {
 fn a_sweep_s_mistakes_end_it_before_it_begins() {
     let folder = posters();
     let rest = "-- --input 32 --filters 4 --epochs 1 --batch 16 --experiment top-6";
+    let many = ["seed", "dropout", "lr"].map(|option| format!("--vary \"{option}={}\"", "1 ".repeat(128))).join(" ");
     for (line, part) in [
+        (format!("--random 2 {many} {rest}"), "the grid has 2097152 points, and 1048576 are the most"),
         (format!("--vary \"optimizer=adam sgd\" --vary \"momentum=0 0.9\" {rest}"), "are of sgd"),
         (format!("--vary \"filters=4 4,4,4,4,4,4\" {rest}"), "filters=4,4,4,4,4,4: "),
         (format!("--vary \"seed=1 2 1\" {rest}"), "two trials are called seed=1"),
